@@ -1,0 +1,126 @@
+//! The pool of connections.
+
+use std::{str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+
+use crate::{Cause, Clock, Error, Result, Tx};
+
+/// How the pool is sized; the defaults are those of the seed (VEXEL).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolConfig {
+    /// Most connections.
+    pub max_connections: u32,
+    /// Connections that are kept open when idle.
+    pub min_idle: u32,
+    /// A connection is closed at this age, in seconds.
+    pub max_lifetime_seconds: u64,
+    /// An idle connection above `min_idle` is closed after this, in seconds.
+    pub idle_timeout_seconds: u64,
+    /// How long a request waits for a connection, in seconds.
+    pub acquire_timeout_seconds: u64,
+    /// TLS to the server.
+    pub sslmode: SslMode,
+}
+
+/// libpq's `sslmode` by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server insists.
+    Allow,
+    /// If the server can.
+    Prefer,
+    /// Always; the certificate is not checked.
+    Require,
+    /// Always; the certificate must chain to a known authority.
+    VerifyCa,
+    /// Always; and the certificate must name the host.
+    VerifyFull,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 20,
+            min_idle: 2,
+            max_lifetime_seconds: 30 * 60,
+            idle_timeout_seconds: 5 * 60,
+            acquire_timeout_seconds: 10,
+            sslmode: SslMode::Prefer,
+        }
+    }
+}
+
+impl From<SslMode> for PgSslMode {
+    fn from(mode: SslMode) -> Self {
+        match mode {
+            SslMode::Disable => Self::Disable,
+            SslMode::Allow => Self::Allow,
+            SslMode::Prefer => Self::Prefer,
+            SslMode::Require => Self::Require,
+            SslMode::VerifyCa => Self::VerifyCa,
+            SslMode::VerifyFull => Self::VerifyFull,
+        }
+    }
+}
+
+/// The database, for reading; [`Db::begin`] is the one way to write.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+    clock: Clock,
+}
+
+impl Db {
+    /// Opens the pool. `url` is a `postgres://` URL; an `sslmode` in it wins over the configured one.
+    pub async fn connect(url: &str, config: &PoolConfig, clock: Clock) -> Result<Self> {
+        let mut options = PgConnectOptions::from_str(url)
+            .map_err(|error| Error::Config(format!("database.url is no Postgres URL: {error}")))?
+            .application_name("chancery");
+        if !url.contains("sslmode=") {
+            options = options.ssl_mode(config.sslmode.into());
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .min_connections(config.min_idle)
+            .max_lifetime(Duration::from_secs(config.max_lifetime_seconds))
+            .idle_timeout(Duration::from_secs(config.idle_timeout_seconds))
+            .acquire_timeout(Duration::from_secs(config.acquire_timeout_seconds))
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool, clock })
+    }
+
+    /// Wraps a pool that somebody else opened (`#[sqlx::test]`).
+    pub fn from_pool(pool: PgPool, clock: Clock) -> Self {
+        Self { pool, clock }
+    }
+
+    /// Where reads go.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The clock that transactions take their time from.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Begins a transaction (READ COMMITTED) that knows its cause and its time.
+    pub async fn begin(&self, cause: Cause) -> Result<Tx> {
+        Tx::begin(&self.pool, cause, self.clock.now()).await
+    }
+
+    /// Closes all connections, waiting for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

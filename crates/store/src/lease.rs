@@ -1,0 +1,98 @@
+//! Leadership by a row with a fencing token, because session locks do not survive PgBouncer.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::{Db, Error, Result, Tx};
+
+/// Proof that its holder leads until somebody takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    name: String,
+    holder: Uuid,
+    /// Rises with each new holder.
+    token: i64,
+}
+
+/// Takes or renews the lease `name` for `ttl`. `None` where another holder has it.
+pub async fn acquire(db: &Db, name: &str, holder: Uuid, ttl: Duration) -> Result<Option<Lease>> {
+    let now = db.clock().now();
+    let until = now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+    let token = sqlx::query_scalar!(
+        "INSERT INTO store.leases AS l (name, holder, token, until) VALUES ($1, $2, 1, $4)
+         ON CONFLICT (name) DO UPDATE
+            SET holder = $2, until = $4, token = l.token + (l.holder <> $2)::int
+          WHERE l.holder = $2 OR l.until < $3
+         RETURNING token",
+        name,
+        holder,
+        now,
+        until,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(token.map(|token| Lease { name: name.to_owned(), holder, token }))
+}
+
+/// Gives the lease back, so that the next holder need not wait. Somebody else's stays.
+pub async fn release(db: &Db, lease: &Lease) -> Result<()> {
+    sqlx::query!(
+        "UPDATE store.leases SET until = '-infinity' WHERE name = $1 AND holder = $2 AND token = $3",
+        lease.name,
+        lease.holder,
+        lease.token,
+    )
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+impl Lease {
+    /// Locks the lease inside the transaction that it guards and errors with [`Error::Moved`] where
+    /// another holder took it: what a former leader still writes is rolled back.
+    pub async fn fence(&self, tx: &mut Tx) -> Result<()> {
+        let token = sqlx::query_scalar!(
+            "SELECT token FROM store.leases WHERE name = $1 FOR SHARE",
+            self.name
+        )
+        .fetch_optional(tx.conn())
+        .await?;
+        if token == Some(self.token) {
+            return Ok(());
+        }
+        Err(Error::Moved {
+            what: format!("lease {}", self.name),
+            expected: self.token.to_string(),
+            found: token.map_or_else(|| "nothing".to_owned(), |token| token.to_string()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cause, Clock};
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn a_second_holder_waits_and_then_fences_the_first(
+        pool: sqlx::PgPool,
+    ) -> anyhow::Result<()> {
+        let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
+        let db = Db::from_pool(pool, clock.clone());
+        let (one, two, ttl) = (Uuid::from_u128(1), Uuid::from_u128(2), Duration::from_secs(10));
+        let first = acquire(&db, "l", one, ttl).await?.expect("free");
+        assert_eq!(acquire(&db, "l", two, ttl).await?, None);
+        assert_eq!(acquire(&db, "l", one, ttl).await?, Some(first.clone()), "renewed, same token");
+        clock.advance(TimeDelta::seconds(11));
+        let second = acquire(&db, "l", two, ttl).await?.expect("expired");
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        assert!(matches!(first.fence(&mut tx).await, Err(Error::Moved { .. })));
+        second.fence(&mut tx).await?;
+        drop(tx);
+        release(&db, &second).await?;
+        assert!(acquire(&db, "l", one, ttl).await?.is_some(), "released at once");
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! The store remembers: connections, transactions with a cause and a time, jobs, leases, cursors.
+//!
+//! Only this crate begins and commits. A domain function takes `&mut Tx` to write and `&Db` to
+//! read, and so cannot write without an author and a time.
+
+mod cause;
+mod clock;
+pub mod cursor;
+mod db;
+mod error;
+pub mod job;
+pub mod lease;
+pub mod migrate;
+mod tx;
+mod worker;
+
+pub use cause::Cause;
+pub use clock::Clock;
+pub use db::{Db, PoolConfig, SslMode};
+pub use error::{Error, Result};
+pub use tx::Tx;
+pub use worker::{Outcome, Pace, Worker};

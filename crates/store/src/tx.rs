@@ -1,0 +1,51 @@
+//! A transaction that knows who writes and when.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres};
+
+use crate::{Cause, Result};
+
+/// The unit of work. Dropped without [`Tx::commit`], it rolls back.
+#[derive(Debug)]
+pub struct Tx {
+    inner: sqlx::Transaction<'static, Postgres>,
+    cause: Cause,
+    now: DateTime<Utc>,
+}
+
+impl Tx {
+    pub(crate) async fn begin(pool: &PgPool, cause: Cause, now: DateTime<Utc>) -> Result<Self> {
+        let mut inner = pool.begin().await?;
+        // Triggers on VEXEL's tables tell our own writes from a person's by this setting.
+        let text = cause.to_string();
+        sqlx::query!("SELECT set_config('chancery.cause', $1, true)", text)
+            .fetch_one(&mut *inner)
+            .await?;
+        Ok(Self { inner, cause, now })
+    }
+
+    /// The connection, for queries.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+
+    /// The default cause of what is written here.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The time of this transaction; one for all of it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Makes everything visible at once.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+}
