@@ -1,1 +1,16 @@
-//! identity
+//! Agents: what is told of them, and the rows that follow.
+//!
+//! Facts ([`fact`]) come from chains, documents, statements and operators; [`fold`] makes rows of them,
+//! and is the only thing that does; [`project`] reads facts, folds and writes, set-based, and settles
+//! what the journal is owed in the same transaction.
+
+pub mod dirty;
+mod error;
+pub mod fact;
+pub mod fold;
+pub mod head;
+pub mod identifier;
+mod project;
+
+pub use error::{Error, Result};
+pub use project::{Mode, Report, project};

@@ -1,1 +1,42 @@
-//! journal
+//! The journal can prove it: every settled change as an entry, appended in the transaction of its rows,
+//! sealed into one Merkle tree, signed, and provable to a stranger without asking us.
+//!
+//! An entry's way: [`append()`] (queued) → [`Sealer`] (a leaf under a signed [`checkpoint`]) → `publish`, which is
+//! a [`follow`]er (stored, pinned, anchored: [`publication`]). [`settle()`] finds what there is to append or
+//! to retract after a rewind. [`bundle::prove`] writes a proof file, [`bundle::verify`] reads it anywhere.
+//!
+//! Formats: RFC 6962 / RFC 9162 tree, and C2SP's tlog-tiles, tlog-checkpoint, signed-note and tlog-proof.
+
+mod append;
+pub mod bundle;
+mod change;
+pub mod checkpoint;
+mod edge;
+pub mod entry;
+mod error;
+pub mod follow;
+pub mod identity;
+pub mod key;
+pub mod log;
+pub mod note;
+pub mod proof;
+pub mod publication;
+pub mod read;
+pub mod said;
+mod seal;
+mod settle;
+mod split;
+pub mod tile;
+pub mod tree;
+pub mod vkey;
+
+pub use append::{Appended, NewEntry, append};
+pub use change::Change;
+pub use entry::{Entry, EntryKind};
+pub use error::{Error, Result};
+pub use key::LogKey;
+pub use seal::{BATCH, Sealed, Sealer};
+pub use settle::{Owed, settle};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,19 @@
+//! What logs say. Pure: bytes in, words out; nothing here can fail but with [`Malformed`], which is
+//! data too.
+//!
+//! - [`subject()`] names the token that a log speaks of,
+//! - [`decode_token`] says what each log of one token says, with the re-entrancy rules,
+//! - [`operator`] and [`upgraded`] read the logs that speak of no token.
+
+mod event;
+mod said;
+mod subject;
+mod token;
+
+#[cfg(test)]
+mod corpus;
+
+pub use event::{OperatorSet, Upgraded, operator, upgraded};
+pub use said::{Malformed, Said};
+pub use subject::{Registries, subject};
+pub use token::{SeenTopics, decode_token};

@@ -1,0 +1,86 @@
+//! Numbers as Ethereum's JSON has them: `7`, `"7"` or `"0x7"` when read, `"0x7"` when written.
+
+use std::fmt;
+
+use alloy::primitives::U256;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A number that reads from a JSON number, a decimal text or a `0x` text, and prints as the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quantity<T>(pub T);
+
+impl<'de, T: TryFrom<U256>> Deserialize<'de> for Quantity<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wide = deserializer.deserialize_any(QuantityVisitor)?;
+        T::try_from(wide).map(Self).map_err(|_| de::Error::custom("the number is too large"))
+    }
+}
+
+impl<T: fmt::LowerHex> Serialize for Quantity<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:#x}", self.0))
+    }
+}
+
+struct QuantityVisitor;
+
+impl de::Visitor<'_> for QuantityVisitor {
+    type Value = U256;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a decimal text or a 0x text")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<U256, E> {
+        Ok(U256::from(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<U256, E> {
+        u64::try_from(value).map(U256::from).map_err(|_| E::custom("the number is negative"))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<U256, E> {
+        let wrong = || E::custom(format_args!("`{text}` is no number"));
+        let (digits, radix) = match text.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None => (text, 10),
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        U256::from_str_radix(digits, radix).map_err(|_| wrong())
+    }
+}
+
+/// For `#[serde(with = "quantity")]`.
+pub(crate) fn serialize<T: fmt::LowerHex, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{value:#x}"))
+}
+
+/// For `#[serde(with = "quantity")]`.
+pub(crate) fn deserialize<'de, T: TryFrom<U256>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Quantity::deserialize(deserializer).map(|quantity| quantity.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_notations_are_one_number() {
+        for text in ["26", "\"26\"", "\"0x1a\"", "\"0x01A\""] {
+            let read: Quantity<u64> = serde_json::from_str(text).expect(text);
+            assert_eq!(read.0, 26, "{text}");
+        }
+        for wrong in ["-1", "1.5", "\"\"", "\"0x\"", "\"1a\"", "\"0x+1\"", "\"1_0\"", "null"] {
+            assert!(serde_json::from_str::<Quantity<u64>>(wrong).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Quantity<u8>>("256").is_err());
+        assert_eq!(serde_json::to_string(&Quantity(26u64)).expect("json"), "\"0x1a\"");
+    }
+}

@@ -1,0 +1,130 @@
+//! The format of a pack file: a header, then records
+//! `[u32 length of the CID][u32 length of the bytes][CID][bytes][u32 CRC-32 of all before]`,
+//! numbers little-endian.
+
+use std::fmt;
+
+use flate2::Crc;
+use kernel::Cid;
+
+use crate::block::{Block, MAX_BLOCK};
+
+/// First bytes of a pack: magic and version.
+pub(super) const HEADER: &[u8; 16] = b"chancery-pack\0\0\x01";
+/// The two lengths.
+pub(super) const HEAD: usize = 8;
+/// The checksum.
+const TAIL: usize = 4;
+/// The longest CID in bytes.
+const MAX_CID: usize = 100;
+/// The longest record.
+pub(super) const MAX_RECORD: usize = HEAD + MAX_CID + MAX_BLOCK + TAIL;
+
+/// What opening a store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Blocks that are there.
+    pub blocks: usize,
+    /// A write that a crash cut off, never confirmed to anybody; it was removed.
+    pub torn: Option<Damage>,
+    /// Bytes in the middle that are no record: the disk's fault. They stay where they are; the
+    /// blocks in them are missing and can be put again.
+    pub corrupt: Vec<Damage>,
+}
+
+/// A stretch of a pack file that holds no readable record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file's name.
+    pub pack: String,
+    /// Where it begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} unreadable bytes at {} of {}",
+            self.bytes, self.offset, self.pack
+        )
+    }
+}
+
+/// The lengths of a record's parts, from its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) cid: usize,
+    pub(super) bytes: usize,
+}
+
+impl Shape {
+    /// Reads a head; `None` where no record begins so.
+    pub(super) fn read(head: &[u8]) -> Option<Self> {
+        let number = |at: usize| {
+            let bytes = head.get(at..at + 4)?.try_into().ok()?;
+            usize::try_from(u32::from_le_bytes(bytes)).ok()
+        };
+        let shape = Self {
+            cid: number(0)?,
+            bytes: number(4)?,
+        };
+        ((3..=MAX_CID).contains(&shape.cid) && shape.bytes <= MAX_BLOCK).then_some(shape)
+    }
+
+    /// Length of the whole record.
+    pub(super) fn total(self) -> usize {
+        HEAD + self.cid + self.bytes + TAIL
+    }
+
+    /// Where the block's bytes begin in the record.
+    pub(super) fn body(self) -> usize {
+        HEAD + self.cid
+    }
+}
+
+/// Length of a block's record, in bytes.
+pub(super) fn size(block: &Block) -> u64 {
+    let shape = Shape {
+        cid: block.0.encoded_len(),
+        bytes: block.1.len(),
+    };
+    shape.total() as u64
+}
+
+/// Appends a block's record.
+pub(super) fn put(out: &mut Vec<u8>, (cid, bytes): &Block) {
+    let start = out.len();
+    let cid = cid.to_bytes();
+    for len in [cid.len(), bytes.len()] {
+        // Both are below MAX_RECORD.
+        out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    out.extend_from_slice(&cid);
+    out.extend_from_slice(bytes);
+    let sum = checksum(&out[start..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The CID in a record's first bytes, head included; `None` where there is none.
+pub(super) fn cid(record: &[u8], shape: Shape) -> Option<Cid> {
+    let bytes = record.get(HEAD..shape.body())?;
+    Cid::try_from(bytes)
+        .ok()
+        .filter(|cid| cid.encoded_len() == bytes.len())
+}
+
+/// Whether a whole record is what was written.
+pub(super) fn is_intact(record: &[u8]) -> bool {
+    record
+        .split_last_chunk::<TAIL>()
+        .is_some_and(|(record, sum)| checksum(record) == u32::from_le_bytes(*sum))
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}

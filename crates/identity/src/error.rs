@@ -1,0 +1,53 @@
+//! What goes wrong with agents.
+
+use kernel::Kind;
+
+/// Result of this room.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, told apart by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// Fetching or keeping content.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    /// Nothing has this name.
+    #[error("no agent is found under `{0}`")]
+    NotFound(String),
+    /// The request is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The request contradicts what is stored.
+    #[error("{0}")]
+    Conflict(String),
+    /// A saved state could not be written; a bug.
+    #[error("a state could not be encoded: {0}")]
+    State(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// The class of this failure.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::Content(error) => error.kind(),
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Conflict(_) => Kind::Conflict,
+            Self::State(_) => Kind::Internal,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

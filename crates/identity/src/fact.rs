@@ -1,0 +1,223 @@
+//! Facts about one agent and the order in which they stand (`model.md` §2).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use kernel::Address;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where a fact stands among all facts of its agent: by time, then logs before off-chain facts,
+/// then by block and log index, or by serial.
+///
+/// The derived order is the rule; do not reorder the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Microseconds since 1970. Of a log: its block's time, never before that of an earlier block.
+    pub time: i64,
+    /// Whether the fact did not come from the chain.
+    pub off_chain: bool,
+    /// Block number of a log, serial of an off-chain fact.
+    pub major: i64,
+    /// Log index of a log, 0 otherwise.
+    pub minor: i32,
+    /// 0 for the fact itself; 1 for a document that stands at the log that named it.
+    pub after: u8,
+}
+
+impl Place {
+    /// Time of the fact.
+    pub fn time(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.time).unwrap_or_default()
+    }
+}
+
+/// One fact, with everything that the fold wants to know of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Where it stands.
+    pub place: Place,
+    /// Names the log, document version or act, the same in every history of the same events.
+    pub cause: String,
+    /// Whose doing it was.
+    pub who: String,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a fact says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A log.
+    Chain(ChainFact),
+    /// A version of the document at a URI.
+    Document(DocumentVersion),
+    /// An operator's act.
+    Act(Act),
+}
+
+/// What a log says, and what is known of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChainFact {
+    /// The log's transaction.
+    pub tx_hash: kernel::B256,
+    /// Whether no better event could contradict it.
+    pub confirmed: bool,
+    /// The word itself.
+    pub said: ChainWord,
+}
+
+/// The words of a chain about one token, in the fold's terms.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChainWord {
+    /// Minted: everything starts anew. The wallet is a word of its own.
+    Founded {
+        /// First owner.
+        owner: Address,
+    },
+    /// Moved to another owner, or to the same one.
+    OwnerMoved {
+        /// The new owner.
+        to: Address,
+    },
+    /// Burned: nothing but a new mint lifts it.
+    Burned,
+    /// The agent wallet, `None` when cleared.
+    WalletSet(Option<Address>),
+    /// Approved to act for this token, `None` when cleared.
+    Approved(Option<Address>),
+    /// The agent URI, and its raw bytes.
+    UriSet(UriRef, kernel::Bytes),
+    /// An entry of the on-chain metadata; key and value made fit for rows.
+    MetadataSet {
+        /// Cleaned key.
+        key: String,
+        /// Lower-case hex of the value.
+        value: String,
+    },
+    /// `AgentStatus.StatusSet`.
+    StatusSet {
+        /// What was set.
+        status: RuntimeStatus,
+        /// The speaker's reason, cleaned.
+        reason: String,
+    },
+    /// `AgentStatus.Heartbeat`.
+    Heartbeat,
+}
+
+/// A URI by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UriRef {
+    /// sha2-256 of the raw bytes.
+    pub hash: [u8; 32],
+    /// Whether it has no bytes at all: then there is no document, and nothing to wait for.
+    pub empty: bool,
+    /// The text as the journal shows it: the URI where it is short text, else its digest.
+    pub shown: String,
+}
+
+/// One judged version of the document at a URI.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentVersion {
+    /// The URI.
+    pub uri: [u8; 32],
+    /// 1, 2, ...
+    pub version: i32,
+    /// Whether this is the version that stands at the log that named the URI; it says everything.
+    pub standing: bool,
+    /// Fields by our names: all of them when standing, else those that changed, removed ones null.
+    pub fields: BTreeMap<String, Value>,
+    /// sha2-256 of the bytes; `None` where there are none.
+    pub sha256: Option<[u8; 32]>,
+    /// CID of the stored bytes, where it fits VEXEL's column.
+    pub cid: Option<String>,
+    /// The document itself.
+    pub raw: Option<Value>,
+}
+
+/// What an operator, or a worker of ours in his name, did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    /// Which sort of act.
+    pub kind: ActKind,
+    /// Columns and their new values; of a capability its name, with value and version, or null.
+    pub changes: BTreeMap<String, Value>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The founding that it speaks about: it sleeps unless that one is in force.
+    pub founding: Option<String>,
+}
+
+/// Sorts of acts, as `identity.acts.kind` spells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActKind {
+    /// Columns of `agents` were set.
+    Update,
+    /// An agent was INSERTed: everything starts anew.
+    Insert,
+    /// The rows were deleted.
+    Delete,
+    /// Deleted rows were brought back.
+    Restore,
+    /// Capabilities were set or removed.
+    Capability,
+}
+
+impl ActKind {
+    /// Reads the column.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "update" => Self::Update,
+            "insert" => Self::Insert,
+            "delete" => Self::Delete,
+            "restore" => Self::Restore,
+            "capability" => Self::Capability,
+            _ => return None,
+        })
+    }
+}
+
+/// VEXEL's enum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "UPPERCASE")]
+#[sqlx(type_name = "identity.runtime_status", rename_all = "UPPERCASE")]
+pub enum RuntimeStatus {
+    /// Operational.
+    Active,
+    /// Paused; may return.
+    Sleep,
+    /// Ended.
+    Terminated,
+}
+
+impl RuntimeStatus {
+    /// Its spelling in rows, JSON and the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Sleep => "SLEEP",
+            Self::Terminated => "TERMINATED",
+        }
+    }
+
+    /// Reads its spelling; case does not matter to people.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word.to_ascii_uppercase().as_str() {
+            "ACTIVE" => Some(Self::Active),
+            "SLEEP" => Some(Self::Sleep),
+            "TERMINATED" => Some(Self::Terminated),
+            _ => None,
+        }
+    }
+
+    /// The code of `AgentStatus.sol` (`model.md` §4).
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Active),
+            1 => Some(Self::Sleep),
+            2 => Some(Self::Terminated),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! `fold(facts) -> rows`: the one place where an agent's rows come from.
+//!
+//! Pure and incremental: a [`State`] takes facts in the order of their [`Place`]s; what a run of facts
+//! changed is collected in a [`Delta`]. Folding the same facts in one run or in many gives the same
+//! state and the same changes.
+
+mod capability;
+mod columns;
+mod status;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use journal::Change;
+use kernel::Address;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use self::{
+    capability::Capability,
+    columns::{Columns, Source},
+    status::{DimensionRow, HistoryRow},
+};
+use crate::fact::{Act, ActKind, ChainFact, ChainWord, DocumentVersion, Fact, Place, UriRef, What};
+
+/// Where a value of the chain was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// Block number.
+    pub block: i64,
+    /// Log index.
+    pub log: i32,
+}
+
+/// The chain's words on a token.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenState {
+    /// Owner, and where he became it.
+    pub owner: Option<(Address, At)>,
+    /// Approved for this token.
+    pub approved: Option<Address>,
+    /// Agent wallet and where it was set, cleared ones included.
+    pub wallet: Option<(Option<Address>, At)>,
+    /// Current URI.
+    pub uri: Option<UriState>,
+    /// On-chain metadata, values in hex.
+    pub onchain: BTreeMap<String, String>,
+    /// `<tx hash>/<first owner>` of the mint in force.
+    pub founding: Option<String>,
+    /// How many mints there were.
+    pub foundings: u32,
+    /// Whether it is burned.
+    pub burned: bool,
+    /// Whether owner, wallet or URI rest on an event that a better one could contradict.
+    pub claimed: Claimed,
+    /// The first log.
+    pub first: Option<At>,
+    /// The last log and its transaction.
+    pub last: Option<(At, kernel::B256)>,
+}
+
+/// The current URI.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UriState {
+    /// Which one.
+    pub uri: UriRef,
+    /// Where the log stands that set it: there its document stands too.
+    pub place: Place,
+    /// That log.
+    pub cause: String,
+}
+
+/// Which values are only claimed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    owner: bool,
+    wallet: bool,
+    uri: bool,
+}
+
+impl Claimed {
+    /// Whether any is.
+    pub fn any(self) -> bool {
+        self.owner || self.wallet || self.uri
+    }
+}
+
+/// The document in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocumentState {
+    /// The URI that it was found at: not the current one while that is pending.
+    pub uri: [u8; 32],
+    /// Its version.
+    pub version: i32,
+    /// CID of its bytes, where it fits VEXEL's column.
+    pub cid: Option<String>,
+    /// The document itself, where it is JSON.
+    pub raw: Option<Value>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Cause of the change that brought it.
+    pub cause: String,
+}
+
+/// An agent as its facts so far make it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Place of the last fact.
+    pub end: Option<Place>,
+    /// Time of the last log: a later block never stands before an earlier one.
+    pub chain_time: i64,
+    /// Whether any fact told of it: an agent without facts has no rows.
+    pub exists: bool,
+    /// Whether its rows were deleted by the owner role.
+    pub deleted: bool,
+    /// Whether a fact that is not of the chain was folded, asleep or not.
+    pub off_chain: bool,
+    /// The token's side; unused for agents without a token.
+    pub token: TokenState,
+    /// Columns of `agents` that documents and acts set.
+    pub columns: Columns,
+    /// The document in force.
+    pub document: Option<DocumentState>,
+    /// Capabilities by name, with what file and acts say of them.
+    pub capabilities: BTreeMap<String, Capability>,
+    /// Status dimensions and the counts of their histories.
+    pub status: status::StatusState,
+    /// Time of the founding.
+    pub created_at: Option<DateTime<Utc>>,
+    /// Time of the last effective fact.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// Time of the last change to ACTIVE.
+    pub last_active_at: Option<DateTime<Utc>>,
+    /// Time of the last heartbeat on chain.
+    pub last_heartbeat: Option<DateTime<Utc>>,
+}
+
+/// What a run of facts changed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delta {
+    /// What the journal owes, in fold order.
+    pub changes: Vec<Change>,
+    /// New rows of `agent_status_history`.
+    pub history: Vec<HistoryRow>,
+    /// New rows of `status_changes`.
+    pub dimensions: Vec<DimensionRow>,
+    /// Whether capabilities may differ from before the run.
+    pub capabilities: bool,
+    /// Whether the document in force may differ from before the run.
+    pub document: bool,
+}
+
+impl State {
+    /// Takes `facts`, which must stand after [`State::end`] and in order.
+    pub fn fold<'a>(&mut self, facts: impl IntoIterator<Item = &'a Fact>) -> Delta {
+        let mut delta = Delta::default();
+        for fact in facts {
+            self.apply(fact, &mut delta);
+        }
+        delta
+    }
+
+    fn apply(&mut self, fact: &Fact, delta: &mut Delta) {
+        self.end = Some(fact.place);
+        let mut run = Run { fact, delta };
+        match &fact.what {
+            What::Chain(chain) => self.apply_chain(chain, &mut run),
+            What::Document(version) => self.apply_document(version, &mut run),
+            What::Act(act) => {
+                self.off_chain = true;
+                self.apply_act(act, &mut run);
+            }
+        }
+    }
+
+    fn apply_chain(&mut self, chain: &ChainFact, run: &mut Run<'_>) {
+        let at = run.at();
+        self.chain_time = run.fact.place.time;
+        if !self.exists && !matches!(chain.said, ChainWord::Founded { .. }) {
+            // Known only from a later word: it has a row, a status, and is not complete.
+            self.begin(run, "First seen");
+        }
+        self.token.first.get_or_insert(at);
+        self.token.last = Some((at, chain.tx_hash));
+        match &chain.said {
+            ChainWord::Founded { owner } => self.found(*owner, chain, run),
+            ChainWord::OwnerMoved { to } => {
+                self.token.owner = Some((*to, at));
+                self.token.approved = None;
+                self.token.claimed.owner = !chain.confirmed;
+                run.change(self, "owner_address", json!(format!("{to:#x}")));
+            }
+            ChainWord::Burned => {
+                self.token.owner = None;
+                self.token.approved = None;
+                self.token.burned = true;
+                run.change(self, "owner_address", Value::Null);
+                self.end_for_good(run);
+            }
+            ChainWord::WalletSet(wallet) => {
+                self.token.wallet = Some((*wallet, at));
+                self.token.claimed.wallet = !chain.confirmed;
+                run.change(self, "agent_wallet", json!(wallet.map(|wallet| format!("{wallet:#x}"))));
+            }
+            ChainWord::Approved(approved) => {
+                self.token.approved = *approved;
+                run.change(self, "approved", json!(approved.map(|address| format!("{address:#x}"))));
+            }
+            ChainWord::UriSet(uri, _) => {
+                self.token.uri = Some(UriState {
+                    uri: uri.clone(),
+                    place: run.fact.place,
+                    cause: run.fact.cause.clone(),
+                });
+                self.token.claimed.uri = !chain.confirmed;
+                run.change(self, "agent_uri", json!(uri.shown));
+                if uri.empty {
+                    self.clear_document(run);
+                }
+            }
+            ChainWord::MetadataSet { key, value } => {
+                self.token.onchain.insert(key.clone(), value.clone());
+                run.change(self, &format!("onchain:{key}"), columns::journal_value(&json!(value)));
+            }
+            ChainWord::StatusSet { status, reason } => {
+                self.set_status(*status, status::Class::Strong, Some(reason.clone()), run);
+            }
+            ChainWord::Heartbeat => self.beat(run),
+        }
+    }
+
+    /// A mint resets every column, but the counts of history go on.
+    fn found(&mut self, owner: Address, chain: &ChainFact, run: &mut Run<'_>) {
+        let at = run.at();
+        let before = std::mem::take(self);
+        self.end = before.end;
+        self.chain_time = before.chain_time;
+        self.off_chain = before.off_chain;
+        self.deleted = before.deleted;
+        self.status = before.status.reset();
+        self.token = TokenState {
+            owner: Some((owner, at)),
+            founding: Some(format!("{:#x}/{owner:#x}", chain.tx_hash)),
+            foundings: before.token.foundings + 1,
+            claimed: Claimed { owner: !chain.confirmed, ..Claimed::default() },
+            first: before.token.first.or(Some(at)),
+            last: Some((at, chain.tx_hash)),
+            ..TokenState::default()
+        };
+        run.delta.capabilities = true;
+        run.delta.document = true;
+        run.change(self, "owner_address", json!(format!("{owner:#x}")));
+        self.begin(run, "Agent registered");
+    }
+
+    /// The first word of a life: times and the first status.
+    fn begin(&mut self, run: &mut Run<'_>, reason: &str) {
+        self.exists = true;
+        self.created_at = Some(run.time());
+        self.reset_status(crate::fact::RuntimeStatus::Active, reason, run);
+    }
+
+    fn apply_document(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
+        let Some(named) = &self.token.uri else { return };
+        let current = named.uri.hash == version.uri;
+        let newer = self
+            .document
+            .as_ref()
+            .is_none_or(|document| document.uri != version.uri || document.version < version.version);
+        // A later version counts only on top of the one that stands, and only while its URI does.
+        let based = self.document.as_ref().is_some_and(|document| document.uri == version.uri);
+        if !current || !(version.standing || (based && newer)) {
+            return;
+        }
+        let cause = format!("{}/document:{}", named.cause, version.version);
+        if version.standing {
+            self.columns.clear_document();
+        }
+        self.columns.apply_document(&version.fields);
+        self.apply_document_capabilities(version, run);
+        self.document = Some(DocumentState {
+            uri: version.uri,
+            version: version.version,
+            cid: version.cid.clone(),
+            raw: version.raw.clone(),
+            since: run.time(),
+            cause: cause.clone(),
+        });
+        run.delta.document = true;
+        run.change_for(self, &cause, "document", json!(version.sha256.map(hex::encode)));
+        if let Some(Value::Bool(active)) = version.fields.get("active") {
+            self.apply_active(*active, &cause, run);
+        }
+    }
+
+    /// An empty URI names no document: what the old one said is gone at once.
+    fn clear_document(&mut self, run: &mut Run<'_>) {
+        if self.document.is_some() {
+            self.columns.clear_document();
+            self.list_capabilities(&serde_json::Map::new(), run);
+            self.document = None;
+            run.delta.document = true;
+        }
+    }
+
+    fn apply_act(&mut self, act: &Act, run: &mut Run<'_>) {
+        let speaks = match (&act.founding, &self.token.founding) {
+            (Some(named), Some(in_force)) => named == in_force,
+            (Some(_), None) => false,
+            (None, _) => self.token.foundings <= 1,
+        };
+        if !speaks || (!self.exists && act.kind != ActKind::Insert) {
+            return;
+        }
+        match act.kind {
+            ActKind::Insert => self.insert(act, run),
+            ActKind::Update => self.update(act, run),
+            ActKind::Delete => {
+                self.deleted = true;
+                run.change(self, "deleted", json!(true));
+            }
+            ActKind::Restore => {
+                self.deleted = false;
+                run.delta.capabilities = true;
+                run.delta.document = true;
+                run.change(self, "deleted", json!(false));
+            }
+            ActKind::Capability => self.apply_act_capabilities(act, run),
+        }
+    }
+
+    /// An INSERT says the whole row, its times included.
+    fn insert(&mut self, act: &Act, run: &mut Run<'_>) {
+        let before = std::mem::take(self);
+        self.end = before.end;
+        self.off_chain = true;
+        self.status = before.status.reset();
+        self.exists = true;
+        self.columns.apply_act(&act.changes);
+        for (column, value) in &act.changes {
+            if column == "runtime_status" || value.is_null() || columns::is_time(column) {
+                continue;
+            }
+            run.change(self, column, columns::journal_value(value));
+        }
+        let status = act
+            .changes
+            .get("runtime_status")
+            .and_then(Value::as_str)
+            .and_then(crate::fact::RuntimeStatus::parse)
+            .unwrap_or(crate::fact::RuntimeStatus::Active);
+        self.reset_status(status, "Agent registered", run);
+        self.created_at = columns::time_of(&act.changes, "created_at").or(Some(run.time()));
+        self.updated_at = columns::time_of(&act.changes, "updated_at").or(Some(run.time()));
+        self.last_active_at = columns::time_of(&act.changes, "last_active_at").or(Some(run.time()));
+    }
+
+    fn update(&mut self, act: &Act, run: &mut Run<'_>) {
+        self.columns.apply_act(&act.changes);
+        for (column, value) in &act.changes {
+            match column.as_str() {
+                "runtime_status" => {
+                    if let Some(status) = value.as_str().and_then(crate::fact::RuntimeStatus::parse) {
+                        self.set_status(status, status::Class::Strong, act.reason.clone(), run);
+                    }
+                }
+                "admin_status" | "load" | "liveness" => {
+                    self.set_dimension(column, value.as_str().unwrap_or_default(), act.reason.clone(), run);
+                }
+                _ => run.change(self, column, columns::journal_value(value)),
+            }
+        }
+    }
+}
+
+/// One fact on its way through the fold.
+struct Run<'a> {
+    fact: &'a Fact,
+    delta: &'a mut Delta,
+}
+
+impl Run<'_> {
+    fn time(&self) -> DateTime<Utc> {
+        self.fact.place.time()
+    }
+
+    /// Where a log stands; only meaningful for chain facts.
+    fn at(&self) -> At {
+        At { block: self.fact.place.major, log: self.fact.place.minor }
+    }
+
+    fn change(&mut self, state: &mut State, column: &str, value: Value) {
+        self.change_for(state, &self.fact.cause, column, value);
+    }
+
+    fn change_for(&mut self, state: &mut State, cause: &str, column: &str, value: Value) {
+        state.updated_at = Some(self.time());
+        self.delta.changes.push(Change {
+            column: column.to_owned(),
+            value,
+            cause: cause.to_owned(),
+            time: self.time(),
+        });
+    }
+}

@@ -1,0 +1,115 @@
+//! Capabilities: per name, the later of the current file that lists it and the act that names it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Run, State, columns::journal_value};
+use crate::fact::{Act, DocumentVersion, Place};
+
+/// What is said of one name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Capability {
+    /// By the current file.
+    file: Option<(Value, Place)>,
+    /// By the last act: the value and version that it set, or that it took the name away.
+    act: Option<(Option<(Value, Option<i32>)>, Place)>,
+    /// What holds, `None` where the name is gone.
+    pub held: Option<Held>,
+    /// How often the value changed while the name was held.
+    changes: i32,
+}
+
+/// A capability in force: a row of `capability_vectors`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// The value.
+    pub value: Value,
+    /// What SQL set, else 1 + changes of the value before.
+    pub version: i32,
+    /// Since when the name is held.
+    pub created_at: DateTime<Utc>,
+    /// When the value last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Whether an act, not the file, says it.
+    pub by_act: bool,
+}
+
+impl Capability {
+    /// Decides anew what holds.
+    fn settle(&mut self, at: Place) {
+        let file = self.file.as_ref().map(|(value, place)| (*place, Some((value, None)), false));
+        let act = self.act.as_ref().map(|(said, place)| {
+            (*place, said.as_ref().map(|(value, version)| (value, *version)), true)
+        });
+        let later = match (file, act) {
+            (Some(file), Some(act)) => Some(if act.0 > file.0 { act } else { file }),
+            (file, act) => file.or(act),
+        };
+        let Some((_, Some((value, version)), by_act)) = later else {
+            self.held = None;
+            self.changes = 0;
+            return;
+        };
+        let before = self.held.take();
+        let same = before.as_ref().is_some_and(|held| held.value == *value);
+        if before.is_some() && !same {
+            self.changes += 1;
+        }
+        self.held = Some(Held {
+            value: value.clone(),
+            version: version.unwrap_or(1 + self.changes),
+            created_at: before.as_ref().map_or(at.time(), |held| held.created_at),
+            updated_at: match before {
+                Some(held) if same => held.updated_at,
+                _ => at.time(),
+            },
+            by_act,
+        });
+    }
+}
+
+impl State {
+    /// The file's list. A standing version lists everything; a later one says the whole list where
+    /// the list changed at all.
+    pub(super) fn apply_document_capabilities(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
+        match version.fields.get("capabilities") {
+            Some(Value::Object(listed)) => self.list_capabilities(listed, run),
+            Some(_) => self.list_capabilities(&Map::new(), run),
+            None if version.standing => self.list_capabilities(&Map::new(), run),
+            None => {}
+        }
+    }
+
+    /// Puts a new list in place of the file's old one: a name that only older files listed is gone.
+    pub(super) fn list_capabilities(&mut self, listed: &Map<String, Value>, run: &mut Run<'_>) {
+        let at = run.fact.place;
+        run.delta.capabilities = true;
+        for (name, value) in listed {
+            let capability = self.capabilities.entry(name.clone()).or_default();
+            capability.file = Some((value.clone(), at));
+            capability.settle(at);
+        }
+        self.capabilities.retain(|name, capability| {
+            if !listed.contains_key(name) && capability.file.take().is_some() {
+                capability.settle(at);
+            }
+            capability.file.is_some() || capability.act.is_some()
+        });
+    }
+
+    pub(super) fn apply_act_capabilities(&mut self, act: &Act, run: &mut Run<'_>) {
+        run.delta.capabilities = true;
+        for (name, said) in &act.changes {
+            let said = said.get("value").map(|value| {
+                let version = said.get("version").and_then(Value::as_i64);
+                (value.clone(), version.and_then(|version| i32::try_from(version).ok()))
+            });
+            let value = said.as_ref().map_or(Value::Null, |(value, _)| journal_value(value));
+            run.change(self, &format!("capability:{name}"), json!(value));
+            let capability = self.capabilities.entry(name.clone()).or_default();
+            capability.act = Some((said, run.fact.place));
+            capability.settle(run.fact.place);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! From what is stored to facts in their order.
+
+use chain::{Malformed, Said, decode_token};
+use kernel::{clean_text, sha256};
+
+use super::load::{ActRow, ChainInfo, Version, Versions};
+use crate::{
+    fact::{
+        ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
+    },
+    fold::State,
+};
+
+/// A text is shown in the journal up to this many bytes, else its digest.
+const SHOWN: usize = 512;
+
+/// A log that was not what it seemed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MalformedLog {
+    /// Block number.
+    pub block: u64,
+    /// Log index.
+    pub log_index: u32,
+    /// What is wrong.
+    pub why: Malformed,
+}
+
+/// The facts of the logs, and those that could not be read.
+///
+/// `after` is the time of the last log before them: a block's time never goes back.
+pub fn chain_facts(
+    logs: &[(chain::Log, i64)],
+    info: &ChainInfo,
+    after: i64,
+) -> (Vec<Fact>, Vec<MalformedLog>) {
+    let mut malformed = Vec::new();
+    let mut facts = Vec::with_capacity(logs.len() + 2);
+    let mut times = Vec::with_capacity(logs.len());
+    let mut latest = after;
+    for (_, time) in logs {
+        latest = latest.max(*time);
+        times.push(latest);
+    }
+    let bare: Vec<chain::Log> = logs.iter().map(|(log, _)| log.clone()).collect();
+    for (index, said) in decode_token(&bare, info.topics) {
+        let log = &bare[index];
+        match said {
+            Ok(said) => {
+                if let Some((said, who)) = word(&said).map(|word| (word, speaker(&said, log))) {
+                    facts.push(chain_fact(log, times[index], said, who));
+                }
+            }
+            Err(why) => malformed.push(MalformedLog {
+                block: log.block_number,
+                log_index: log.log_index,
+                why,
+            }),
+        }
+    }
+    (facts, malformed)
+}
+
+fn chain_fact(log: &chain::Log, time: i64, (said, confirmed): (ChainWord, bool), who: String) -> Fact {
+    Fact {
+        place: Place {
+            time,
+            off_chain: false,
+            major: i64::try_from(log.block_number).unwrap_or(i64::MAX),
+            minor: i32::try_from(log.log_index).unwrap_or(i32::MAX),
+            after: 0,
+        },
+        cause: format!("eip155:{}/{:#x}/{}", log.chain, log.block_hash, log.log_index),
+        who,
+        what: What::Chain(ChainFact { tx_hash: log.tx_hash, confirmed, said }),
+    }
+}
+
+fn word(said: &Said) -> Option<(ChainWord, bool)> {
+    let word = match said {
+        Said::Founded { owner, .. } => ChainWord::Founded { owner: *owner },
+        Said::OwnerMoved { to, .. } => ChainWord::OwnerMoved { to: *to },
+        Said::Burned { .. } => ChainWord::Burned,
+        Said::WalletSet { wallet, .. } => ChainWord::WalletSet(*wallet),
+        Said::Approved { approved } => ChainWord::Approved(*approved),
+        Said::UriSet { uri, .. } => ChainWord::UriSet(uri_ref(uri), uri.clone()),
+        Said::MetadataSet { key, value } => ChainWord::MetadataSet {
+            key: short(key),
+            value: format!("0x{}", hex::encode(value)),
+        },
+        Said::StatusSet { status, reason, .. } => ChainWord::StatusSet {
+            status: RuntimeStatus::from_code(*status)?,
+            reason: clean_text(reason).value,
+        },
+        Said::Heartbeat => ChainWord::Heartbeat,
+        Said::Noted => return None,
+    };
+    Some((word, said.confirmed()))
+}
+
+/// Whose doing a log was, as far as it tells.
+fn speaker(said: &Said, log: &chain::Log) -> String {
+    match said {
+        Said::Founded { owner, .. } => format!("{owner:#x}"),
+        Said::OwnerMoved { from, .. } | Said::Burned { from } => format!("{from:#x}"),
+        Said::StatusSet { speaker, .. } => format!("{speaker:#x}"),
+        _ => format!("contract:{:#x}", log.address),
+    }
+}
+
+/// A URI as the fold knows it.
+pub fn uri_ref(uri: &[u8]) -> UriRef {
+    UriRef { hash: sha256(uri), empty: uri.is_empty(), shown: short(uri) }
+}
+
+fn short(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.len() <= SHOWN && !text.contains('\0') => text.to_owned(),
+        _ => format!("sha256:{}", hex::encode(sha256(bytes))),
+    }
+}
+
+/// The URI that is current in a fact.
+pub fn named_uri(fact: &Fact) -> Option<(&UriRef, &kernel::Bytes)> {
+    match &fact.what {
+        What::Chain(ChainFact { said: ChainWord::UriSet(uri, raw), .. }) => Some((uri, raw)),
+        _ => None,
+    }
+}
+
+/// The facts of the documents at the URIs that `state` and `facts` name.
+///
+/// At the log that set a URI stands the newest version judged by then, else the first judged; later
+/// ones stand at their own time, and the fold takes them only while that URI is current.
+pub fn document_facts(
+    state: &State,
+    facts: &[Fact],
+    versions: &Versions,
+    chain: Option<u64>,
+) -> Vec<Fact> {
+    let mut out = Vec::new();
+    if let Some(named) = &state.token.uri {
+        let found = versions.get(&named.uri.hash).map_or(&[][..], Vec::as_slice);
+        let in_force = state.document.as_ref().filter(|document| document.uri == named.uri.hash);
+        match in_force {
+            None => at_log(&named.uri, named.place, found, chain, &mut out),
+            Some(document) => {
+                let later = found.iter().filter(|version| version.version > document.version);
+                out.extend(later.map(|version| on_its_own(&named.uri, version, chain)));
+            }
+        }
+    }
+    for fact in facts {
+        if let Some((uri, _)) = named_uri(fact) {
+            let found = versions.get(&uri.hash).map_or(&[][..], Vec::as_slice);
+            at_log(uri, fact.place, found, chain, &mut out);
+        }
+    }
+    out
+}
+
+fn at_log(uri: &UriRef, log: Place, found: &[Version], chain: Option<u64>, out: &mut Vec<Fact>) {
+    let by_then = found.iter().rposition(|version| version.time(chain) <= log.time);
+    let Some(standing) = by_then.or((!found.is_empty()).then_some(0)) else { return };
+    let version = &found[standing];
+    out.push(Fact {
+        place: Place { after: 1, ..log },
+        cause: String::new(),
+        who: "document".to_owned(),
+        what: What::Document(document(uri, version, true)),
+    });
+    out.extend(found[standing + 1..].iter().map(|version| on_its_own(uri, version, chain)));
+}
+
+fn on_its_own(uri: &UriRef, version: &Version, chain: Option<u64>) -> Fact {
+    Fact {
+        place: Place {
+            time: version.time(chain),
+            off_chain: true,
+            major: version.serial,
+            minor: 0,
+            after: 0,
+        },
+        cause: String::new(),
+        who: "document".to_owned(),
+        what: What::Document(document(uri, version, false)),
+    }
+}
+
+fn document(uri: &UriRef, version: &Version, standing: bool) -> DocumentVersion {
+    DocumentVersion {
+        uri: uri.hash,
+        version: version.version,
+        standing,
+        fields: if standing { version.whole.clone() } else { version.says.clone() },
+        sha256: version.sha256,
+        cid: version.cid.clone(),
+        raw: version.raw.clone(),
+    }
+}
+
+/// The facts of acts: each stands at its own time, but not before the founding that it names.
+pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
+    acts.iter()
+        .map(|row| {
+            let founded = row.act.founding.as_ref().and_then(|named| founding_time(named, facts));
+            let known = state.created_at.map(|time| time.timestamp_micros());
+            let floor = founded.or(known.filter(|_| row.act.founding == state.token.founding));
+            Fact {
+                place: Place {
+                    time: row.at.max(floor.unwrap_or(i64::MIN)),
+                    off_chain: true,
+                    major: row.serial,
+                    minor: 0,
+                    after: 0,
+                },
+                cause: format!("act:{}", row.serial),
+                who: row.who.clone(),
+                what: What::Act(row.act.clone()),
+            }
+        })
+        .collect()
+}
+
+/// Time of the mint that a founding names, by transaction and first owner.
+fn founding_time(named: &str, facts: &[Fact]) -> Option<i64> {
+    facts.iter().find_map(|fact| match &fact.what {
+        What::Chain(ChainFact { tx_hash, said: ChainWord::Founded { owner }, .. })
+            if named == format!("{tx_hash:#x}/{owner:#x}") =>
+        {
+            Some(fact.place.time)
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,68 @@
+//! Followers of the sealed journal: publishing, webhooks, peers. Each has a durable cursor and sees every
+//! entry once, in the order of the leaves, which never changes.
+
+use store::{Db, Tx, cursor};
+
+use crate::{
+    error::Result,
+    log::{number, sql},
+};
+
+/// An entry with its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedEntry {
+    /// Its leaf.
+    pub leaf_index: u64,
+    /// Order of appending.
+    pub seq: i64,
+    /// Its id.
+    pub cid: String,
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+}
+
+/// The next entries for `follower`, at most `limit`, from where it stands.
+pub async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry>> {
+    let position = cursor::get(db, &name(follower)).await?;
+    sealed(db, number(position)?, limit).await
+}
+
+/// The entries from this leaf on, at most `limit`.
+pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> {
+    sqlx::query!(
+        "SELECT l.leaf_index, e.seq, e.cid, e.body
+           FROM journal.leaves l JOIN journal.entries e ON e.seq = l.entry_seq
+          WHERE l.leaf_index >= $1 ORDER BY l.leaf_index LIMIT $2",
+        sql(from),
+        limit,
+    )
+    .fetch_all(db.pool())
+    .await?
+    .into_iter()
+    .map(|row| {
+        let leaf_index = number(row.leaf_index)?;
+        Ok(SealedEntry { leaf_index, seq: row.seq, cid: row.cid, body: row.body })
+    })
+    .collect()
+}
+
+/// Moves `follower` behind `done`, a beginning of what [`next`] gave it, in the transaction of the work.
+///
+/// Errors (kind `Conflict`) where another process of the same follower was faster.
+pub async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> Result<()> {
+    let (Some(first), Some(last)) = (done.first(), done.last()) else { return Ok(()) };
+    let position = sql(last.leaf_index + 1);
+    Ok(cursor::advance(tx, &name(follower), sql(first.leaf_index), position).await?)
+}
+
+/// How many entries `follower` has seen: the leaf that comes next.
+pub async fn position(db: &Db, follower: &str) -> Result<u64> {
+    number(cursor::get(db, &name(follower)).await?)
+}
+
+fn name(follower: &str) -> String {
+    format!("journal/{follower}")
+}
+
+#[cfg(test)]
+mod tests;

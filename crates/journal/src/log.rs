@@ -1,0 +1,276 @@
+//! The sealed log as it is stored and served: heads, tiles, bundles, proofs (c2sp.org/tlog-tiles).
+//!
+//! What is sealed never changes, so nothing here needs a snapshot: a proof for a size that a head
+//! named is the same whenever it is asked for.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use store::Db;
+
+use crate::{
+    edge::{Edge, perfect_root, size_at},
+    error::{Error, Result},
+    proof::{consistency_ranges, inclusion_ranges},
+    tile::{TILE_WIDTH, encode_bundle},
+    tree::{Hash, Node, fold_peaks, peaks},
+};
+
+/// A signed tree head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Sealed entries.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: Hash,
+    /// The checkpoint as it is served: a signed note.
+    pub note: String,
+    /// When it was signed; later for each head than for the one before.
+    pub signed_at: DateTime<Utc>,
+}
+
+struct HeadRow {
+    size: i64,
+    root: Vec<u8>,
+    note: String,
+    signed_at: DateTime<Utc>,
+}
+
+impl TryFrom<HeadRow> for Head {
+    type Error = Error;
+
+    fn try_from(row: HeadRow) -> Result<Self> {
+        let HeadRow { size, root, note, signed_at } = row;
+        Ok(Self { size: number(size)?, root: hash(root)?, note, signed_at })
+    }
+}
+
+/// The newest head; `None` before the first seal.
+pub async fn head(db: &Db) -> Result<Option<Head>> {
+    head_on(&mut *db.pool().acquire().await?).await
+}
+
+pub(crate) async fn head_on(conn: &mut PgConnection) -> Result<Option<Head>> {
+    sqlx::query_as!(
+        HeadRow,
+        "SELECT size, root, note, signed_at FROM journal.checkpoints ORDER BY size DESC LIMIT 1"
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Head::try_from)
+    .transpose()
+}
+
+/// The head of this size; not every size has one.
+pub async fn checkpoint(db: &Db, size: u64) -> Result<Option<Head>> {
+    sqlx::query_as!(
+        HeadRow,
+        "SELECT size, root, note, signed_at FROM journal.checkpoints WHERE size = $1",
+        sql(size)
+    )
+    .fetch_optional(db.pool())
+    .await?
+    .map(Head::try_from)
+    .transpose()
+}
+
+/// The heads after `size`, oldest first.
+pub async fn checkpoints_after(db: &Db, size: u64, limit: i64) -> Result<Vec<Head>> {
+    sqlx::query_as!(
+        HeadRow,
+        "SELECT size, root, note, signed_at FROM journal.checkpoints WHERE size > $1 ORDER BY size LIMIT $2",
+        sql(size),
+        limit
+    )
+    .fetch_all(db.pool())
+    .await?
+    .into_iter()
+    .map(Head::try_from)
+    .collect()
+}
+
+/// The first `width` hashes of a tile, end to end: 256 of a full one, fewer of a partial one.
+pub async fn tile(db: &Db, level: u8, index: u64, width: u16) -> Result<Vec<u8>> {
+    let missing = || Error::NotFound(format!("tile {index} of level {level} with {width} hashes"));
+    if width == 0 || u64::from(width) > TILE_WIDTH || level > 7 {
+        return Err(missing());
+    }
+    let mut conn = db.pool().acquire().await?;
+    let hashes = if u64::from(width) == TILE_WIDTH {
+        full_tiles(&mut conn, &[(level, index)]).await?.remove(&(level, index)).unwrap_or_default()
+    } else {
+        partial_tile(&mut conn, level, index, width.into()).await?
+    };
+    if hashes.len() == usize::from(width) { Ok(hashes.concat()) } else { Err(missing()) }
+}
+
+/// The first `width` entries of a bundle, in the form of c2sp.org/tlog-tiles.
+pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
+    let missing = || Error::NotFound(format!("entry bundle {index} with {width} entries"));
+    if width == 0 || u64::from(width) > TILE_WIDTH {
+        return Err(missing());
+    }
+    let first = index.checked_mul(TILE_WIDTH).ok_or_else(missing)?;
+    let bodies = sqlx::query_scalar!(
+        "SELECT e.body FROM journal.leaves l JOIN journal.entries e ON e.seq = l.entry_seq
+          WHERE l.leaf_index >= $1 AND l.leaf_index < $2 ORDER BY l.leaf_index",
+        sql(first),
+        sql(first.saturating_add(width.into())),
+    )
+    .fetch_all(db.pool())
+    .await?;
+    if bodies.len() != usize::from(width) {
+        return Err(missing());
+    }
+    encode_bundle(bodies.iter().map(Vec::as_slice))
+        .ok_or_else(|| Error::Damaged("an entry is longer than 65,535 bytes".to_owned()))
+}
+
+/// The hashes that prove that leaf `index` is in the tree of `size` leaves.
+pub async fn inclusion(db: &Db, index: u64, size: u64) -> Result<Vec<Hash>> {
+    let ranges = inclusion_ranges(index, size).ok_or_else(|| {
+        Error::Range(format!("a tree of {size} leaves has no leaf {index}: the first is 0"))
+    })?;
+    range_hashes(db, &ranges, size).await
+}
+
+/// The hashes that prove that the tree of `new` leaves begins with that of `old` leaves.
+pub async fn consistency(db: &Db, old: u64, new: u64) -> Result<Vec<Hash>> {
+    let ranges = consistency_ranges(old, new).ok_or_else(|| {
+        Error::Range(format!("the tree of {old} leaves is no beginning of one of {new}"))
+    })?;
+    range_hashes(db, &ranges, new).await
+}
+
+/// The root of the first `size` leaves.
+pub async fn root(db: &Db, size: u64) -> Result<Hash> {
+    Ok(if size == 0 { fold_peaks(&[]) } else { range_hashes(db, &[0..size], size).await?[0] })
+}
+
+/// The right edge of the stored tree.
+pub(crate) async fn edge(conn: &mut PgConnection, size: u64) -> Result<Edge> {
+    let mut levels = Vec::new();
+    for level in (0_u8..).take(Edge::depth(size)) {
+        let hashes = size_at(size, level);
+        levels.push(partial_tile(conn, level, hashes / TILE_WIDTH, hashes % TILE_WIDTH).await?);
+    }
+    Edge::new(size, levels)
+        .ok_or_else(|| Error::Damaged(format!("hashes below the size {size} are missing")))
+}
+
+/// Hashes of ranges that RFC 6962 hashes, all inside the first `size` leaves: a few tiles are read.
+async fn range_hashes(db: &Db, ranges: &[Range<u64>], size: u64) -> Result<Vec<Hash>> {
+    let mut conn = db.pool().acquire().await?;
+    let sealed = head_on(&mut conn).await?.map_or(0, |head| head.size);
+    if size > sealed {
+        return Err(Error::Range(format!("only {sealed} entries are sealed, not {size}")));
+    }
+    let nodes: Vec<Vec<Node>> = ranges.iter().cloned().map(peaks).collect();
+    let places: BTreeSet<(u8, u64)> = nodes.iter().flatten().map(|node| place(*node).0).collect();
+    let (full, partial): (Vec<_>, Vec<_>) = places
+        .into_iter()
+        .partition(|(level, index)| (index + 1) * TILE_WIDTH <= size_at(size, *level));
+    let mut tiles = full_tiles(&mut conn, &full).await?;
+    for (level, index) in partial {
+        let width = size_at(size, level) % TILE_WIDTH;
+        tiles.insert((level, index), partial_tile(&mut conn, level, index, width).await?);
+    }
+    let hash_of = |node: &Node| {
+        let (tile, within) = place(*node);
+        let hashes = tiles.get(&tile).and_then(|hashes| hashes.get(within));
+        hashes.map(perfect_root).ok_or_else(|| {
+            Error::Damaged(format!("tile {} of level {} lacks hashes", tile.1, tile.0))
+        })
+    };
+    nodes
+        .iter()
+        .map(|nodes| Ok(fold_peaks(&nodes.iter().map(hash_of).collect::<Result<Vec<_>>>()?)))
+        .collect()
+}
+
+/// The tile that a node is in, by level and index, and the hashes in it that the node is over.
+fn place(node: Node) -> ((u8, u64), Range<usize>) {
+    let within = node.level % 8;
+    let start = node.index << within;
+    // Less than 256, so it fits.
+    let at = usize::try_from(start % TILE_WIDTH).unwrap_or(0);
+    ((node.level / 8, start / TILE_WIDTH), at..at + (1 << within))
+}
+
+async fn full_tiles(
+    conn: &mut PgConnection,
+    tiles: &[(u8, u64)],
+) -> Result<HashMap<(u8, u64), Vec<Hash>>> {
+    if tiles.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (levels, indexes): (Vec<i16>, Vec<i64>) =
+        tiles.iter().map(|(level, index)| (i16::from(*level), sql(*index))).unzip();
+    let rows = sqlx::query!(
+        "SELECT level, n, hashes FROM journal.tiles
+          WHERE (level, n) IN (SELECT * FROM unnest($1::smallint[], $2::bigint[]))",
+        &levels,
+        &indexes,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let level = u8::try_from(row.level).map_err(|_| damaged_number())?;
+            let (hashes, _) = row.hashes.as_chunks::<32>();
+            Ok(((level, number(row.n)?), hashes.to_vec()))
+        })
+        .collect()
+}
+
+/// Up to `width` hashes of a tile, read from the leaves or from the roots of the tiles below.
+async fn partial_tile(
+    conn: &mut PgConnection,
+    level: u8,
+    index: u64,
+    width: u64,
+) -> Result<Vec<Hash>> {
+    let first = index.saturating_mul(TILE_WIDTH);
+    let (first, end) = (sql(first), sql(first.saturating_add(width)));
+    let hashes = if level == 0 {
+        sqlx::query_scalar!(
+            "SELECT leaf_hash FROM journal.leaves WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index",
+            first,
+            end
+        )
+        .fetch_all(conn)
+        .await?
+    } else {
+        sqlx::query_scalar!(
+            "SELECT root FROM journal.tiles WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n",
+            i16::from(level) - 1,
+            first,
+            end
+        )
+        .fetch_all(conn)
+        .await?
+    };
+    hashes.into_iter().map(hash).collect()
+}
+
+/// A number for Postgres; one that it cannot hold is beyond all rows.
+pub(crate) fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A size or index that Postgres had.
+pub(crate) fn number(stored: i64) -> Result<u64> {
+    u64::try_from(stored).map_err(|_| damaged_number())
+}
+
+fn damaged_number() -> Error {
+    Error::Damaged("a size or index is out of its range".to_owned())
+}
+
+fn hash(bytes: Vec<u8>) -> Result<Hash> {
+    bytes.try_into().map_err(|_| Error::Damaged("a hash has not 32 bytes".to_owned()))
+}

@@ -1,0 +1,130 @@
+//! What the journal says: the changes of an agent's entries, net of retractions.
+//!
+//! `journal.said` holds only digests; what they stand for is decoded from the entries. The set of all
+//! of them is what two instances of one chain must agree about, however each came to say it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kernel::AgentId;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+use store::Db;
+use uuid::Uuid;
+
+use crate::{
+    change::Change,
+    entry::Entry,
+    error::{Error, Result},
+};
+
+/// A change that is said and not retracted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidChange {
+    /// Digest of (agent, column, value, cause).
+    pub digest: [u8; 32],
+    /// The change.
+    pub change: Change,
+    /// The entry that said it last.
+    pub cid: String,
+}
+
+/// A digest over everything that is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetDigest {
+    /// SHA-256 over the sorted digests of all changes that are said and not retracted.
+    pub digest: [u8; 32],
+    /// How many they are.
+    pub changes: u64,
+}
+
+/// What the entries of each agent say, net of retractions, in the order in which it was said. Agents of
+/// which nothing is said are not in the answer.
+pub async fn net(db: &Db, agents: &[AgentId]) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
+    let mut conn = db.pool().acquire().await?;
+    let digests = net_digests(&mut conn, agents).await?;
+    let wanted: Vec<(AgentId, [u8; 32], i64)> = digests
+        .iter()
+        .flat_map(|(agent, said)| said.iter().map(|(digest, seq)| (*agent, *digest, *seq)))
+        .collect();
+    decode(&mut conn, &wanted).await
+}
+
+/// Order-independent digest over the set of (agent, change) that is said (`sync verify --digest`).
+pub async fn digest_set(db: &Db) -> Result<SetDigest> {
+    use futures::TryStreamExt as _;
+    let mut rows = sqlx::query_scalar!(
+        r#"SELECT digest AS "digest!" FROM journal.said, unnest(digests) AS digest
+            GROUP BY digest HAVING sum(sign) > 0 ORDER BY digest"#
+    )
+    .fetch(db.pool());
+    let (mut hasher, mut changes) = (Sha256::new(), 0);
+    while let Some(digest) = rows.try_next().await? {
+        hasher.update(digest);
+        changes += 1;
+    }
+    Ok(SetDigest { digest: hasher.finalize().into(), changes })
+}
+
+/// For each agent, the digests that are said and not retracted, each with the entry that said it last.
+pub(crate) async fn net_digests(
+    conn: &mut PgConnection,
+    agents: &[AgentId],
+) -> Result<HashMap<AgentId, HashMap<[u8; 32], i64>>> {
+    let ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT agent_id, d.digest AS "digest!", sum(sign) AS "net!",
+                  max(entry_seq) FILTER (WHERE sign > 0) AS last
+             FROM journal.said CROSS JOIN LATERAL unnest(digests) AS d(digest)
+            WHERE agent_id = ANY($1)
+            GROUP BY agent_id, d.digest"#,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut net: HashMap<AgentId, HashMap<[u8; 32], i64>> = HashMap::new();
+    for row in rows {
+        let digest = row.digest.try_into();
+        let digest = digest.map_err(|_| Error::Damaged("a digest has not 32 bytes".to_owned()))?;
+        if let (1.., Some(last)) = (row.net, row.last) {
+            net.entry(AgentId(row.agent_id)).or_default().insert(digest, last);
+        }
+    }
+    Ok(net)
+}
+
+/// Reads the changes behind `wanted` (agent, digest, entry) out of the entries, in their order.
+pub(crate) async fn decode(
+    conn: &mut PgConnection,
+    wanted: &[(AgentId, [u8; 32], i64)],
+) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
+    let mut missing: BTreeSet<(i64, [u8; 32])> =
+        wanted.iter().map(|(_, digest, seq)| (*seq, *digest)).collect();
+    let mut seqs: Vec<i64> = wanted.iter().map(|(_, _, seq)| *seq).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    let rows = sqlx::query!(
+        "SELECT seq, cid, body FROM journal.entries WHERE seq = ANY($1) ORDER BY seq",
+        &seqs
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut said: HashMap<AgentId, Vec<SaidChange>> = HashMap::new();
+    for row in rows {
+        let damaged = |what: String| Error::Damaged(format!("entry {}: {what}", row.cid));
+        let entry = Entry::parse(&row.body).map_err(|error| damaged(error.to_string()))?;
+        let agent = entry.agent.ok_or_else(|| damaged("it names no agent".to_owned()))?;
+        for change in entry.changes {
+            let digest = change.digest(agent)?;
+            if missing.remove(&(row.seq, digest)) {
+                let cid = row.cid.clone();
+                said.entry(agent).or_default().push(SaidChange { digest, change, cid });
+            }
+        }
+    }
+    match missing.first() {
+        None => Ok(said),
+        Some((seq, _)) => {
+            Err(Error::Damaged(format!("entry number {seq} does not say what journal.said has")))
+        }
+    }
+}

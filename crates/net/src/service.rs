@@ -1,0 +1,184 @@
+//! Calling a service that the operator configured.
+
+use std::{fmt, time::Duration};
+
+use reqwest::{
+    Client, Method,
+    header::{ACCEPT, CONTENT_TYPE},
+    multipart::{Form, Part},
+};
+use url::Url;
+
+use crate::{Error, Result, body, fetcher::builder};
+
+/// How long a service may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of one HTTP service at a trusted address, loopback included. Redirects are not
+/// followed: the operator chose this address and no other. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    client: Client,
+    base: Url,
+    bearer: Option<String>,
+    timeout: Duration,
+    max_bytes: usize,
+}
+
+/// A call in the making.
+#[must_use = "a call does nothing before `send`"]
+pub struct Call {
+    client: Client,
+    method: Method,
+    url: Url,
+    bearer: Option<String>,
+    accept: Option<&'static str>,
+    timeout: Duration,
+    max_bytes: usize,
+    file: Option<Vec<u8>>,
+}
+
+/// An answer with whatever status; its body is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Type` as given.
+    pub content_type: Option<String>,
+    /// The body, decoded.
+    pub bytes: Vec<u8>,
+}
+
+impl Service {
+    /// A client of the service at `base` (`http://127.0.0.1:5001`, with a path if need be).
+    /// `bearer` is sent as `Authorization: Bearer`. `timeout` holds for a whole call and
+    /// `max_bytes` for an answer, unless the call says otherwise.
+    pub fn new(
+        base: &str,
+        bearer: Option<String>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Self> {
+        let wrong = |what: &str| Error::Config(format!("`{}` {what}", body::cut(base)));
+        let mut base = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(wrong("is no http or https URL"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(wrong("must not hold a query or a fragment"));
+        }
+        let path = format!("{}/", base.path().trim_end_matches('/'));
+        base.set_path(&path);
+        let client = builder(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| Error::Config(format!("no HTTP client: {error}")))?;
+        Ok(Self {
+            client,
+            base,
+            bearer,
+            timeout,
+            max_bytes,
+        })
+    }
+
+    /// Host and port, for messages: never credentials.
+    pub fn name(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        self.base
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// GET `path`, which is appended to the base.
+    pub fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// POST `path`, which is appended to the base.
+    pub fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    fn call(&self, method: Method, path: &str) -> Call {
+        let mut url = self.base.clone();
+        url.set_path(&format!(
+            "{}{}",
+            self.base.path(),
+            path.trim_start_matches('/')
+        ));
+        Call {
+            client: self.client.clone(),
+            method,
+            url,
+            bearer: self.bearer.clone(),
+            accept: None,
+            timeout: self.timeout,
+            max_bytes: self.max_bytes,
+            file: None,
+        }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    /// Adds a query argument; a name may be given more than once.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// The `Accept` header.
+    pub fn accept(mut self, media_type: &'static str) -> Self {
+        self.accept = Some(media_type);
+        self
+    }
+
+    /// How long this call may take, body included.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The most that is read of this call's answer, in bytes.
+    pub fn max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sends `bytes` as the file of a `multipart/form-data` body.
+    pub fn file(mut self, bytes: Vec<u8>) -> Self {
+        self.file = Some(bytes);
+        self
+    }
+
+    /// Calls, and reads the whole answer.
+    pub async fn send(self) -> Result<Reply> {
+        let mut request = self
+            .client
+            .request(self.method, self.url)
+            .timeout(self.timeout);
+        if let Some(bearer) = &self.bearer {
+            request = request.bearer_auth(bearer);
+        }
+        if let Some(accept) = self.accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(bytes) = self.file {
+            let part = Part::bytes(bytes).file_name("file");
+            request = request.multipart(Form::new().part("file", part));
+        }
+        let response = request.send().await?;
+        Ok(Reply {
+            status: response.status().as_u16(),
+            content_type: body::text(response.headers(), CONTENT_TYPE),
+            bytes: body::read(response, self.max_bytes).await?,
+        })
+    }
+}

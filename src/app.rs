@@ -1,0 +1,53 @@
+//! What everything on the top floor shares: configuration, database, and who this process is.
+
+use std::sync::Arc;
+
+use store::{Clock, Db};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{Error, config::Config, data_dir::DataDir, http::Heads, http::Metrics};
+
+/// The context of one process. Domain crates get parts of it, never the whole.
+pub struct App {
+    /// The merged configuration.
+    pub config: Config,
+    /// Where this instance keeps its files.
+    pub data_dir: DataDir,
+    /// The database.
+    pub db: Db,
+    /// Who holds this process's leases.
+    pub process: Uuid,
+    /// The token that writes need.
+    pub token: String,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// The newest and the settled block of each chain, as the indexer last said them; answers carry
+    /// them as `Chancery-Head`.
+    pub heads: watch::Sender<Heads>,
+}
+
+impl App {
+    /// Connects to the database and gathers the rest.
+    pub async fn open(config: Config, data_dir: DataDir, database_url: &str) -> Result<Arc<Self>, Error> {
+        let db = Db::connect(database_url, &config.database.pool, Clock::System).await?;
+        let token = match &config.http.token {
+            Some(token) => token.clone(),
+            None => data_dir.token()?,
+        };
+        Ok(Arc::new(Self {
+            config,
+            data_dir,
+            db,
+            process: process_id(),
+            token,
+            metrics: Metrics::install(),
+            heads: watch::Sender::default(),
+        }))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the process gets its id")]
+fn process_id() -> Uuid {
+    Uuid::new_v4()
+}

@@ -1,0 +1,99 @@
+//! The configuration: flags over `CHANCERY__SECTION__KEY` over `chancery.toml` over defaults.
+//!
+//! Each room owns its section's struct; this file only gathers them. A new key is a field in its
+//! room's struct and a line in `config/keys.rs`; a new section is also a field of [`Config`].
+//! `std::env` is read here and in `config/environment.rs`, nowhere else.
+
+mod environment;
+mod error;
+mod gather;
+mod keys;
+mod show;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use environment::Environment;
+pub use error::Error;
+pub use gather::{Flag, Gathered, gather};
+pub use keys::{KEYS, Key};
+pub use show::{example, masked, render};
+
+use crate::{devchain, http, logging, postgres};
+
+/// Everything that can be configured. It holds secrets, so it has no `Debug`: print [`masked`].
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where this instance keeps what it must find again.
+    pub data_dir: Option<PathBuf>,
+    /// What is logged.
+    pub log: logging::Config,
+    /// The HTTP door.
+    pub http: http::Config,
+    /// The database, where it is not the private one.
+    pub database: Database,
+    /// The private Postgres of `up`.
+    pub postgres: postgres::Config,
+    /// The dev chain of `up`.
+    pub devchain: devchain::Config,
+}
+
+/// How the database is reached.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Database {
+    /// The application's role; absent: the private Postgres of `up`.
+    pub url: Option<String>,
+    /// The owner's role, for migrations and `psql`; absent: `url`.
+    pub migrate_url: Option<String>,
+    /// The role that migrations grant the application's rights to.
+    pub app_role: String,
+    /// The pool's sizes and times.
+    #[serde(flatten)]
+    pub pool: store::PoolConfig,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            migrate_url: None,
+            app_role: "chancery_app".to_owned(),
+            pool: store::PoolConfig::default(),
+        }
+    }
+}
+
+impl Database {
+    /// The owner's URL, where a database is configured.
+    pub fn owner_url(&self) -> Option<&str> {
+        self.migrate_url.as_deref().or(self.url.as_deref())
+    }
+}
+
+impl Config {
+    /// Checks what types cannot: every section on its own.
+    pub fn check(&self) -> Result<(), Error> {
+        let invalid = |key: &str, why: String| Error::Value { key: key.to_owned(), why };
+        logging::filter(&self.log.level).map_err(|why| invalid("log.level", why))?;
+        let urls =
+            [("database.url", &self.database.url), ("database.migrate_url", &self.database.migrate_url)];
+        for (key, value) in urls {
+            let Some(value) = value else { continue };
+            let url = url::Url::parse(value).map_err(|why| invalid(key, why.to_string()))?;
+            if !["postgres", "postgresql"].contains(&url.scheme()) {
+                return Err(invalid(key, "the URL must begin with postgres://".to_owned()));
+            }
+        }
+        if self.database.pool.max_connections == 0 {
+            return Err(invalid("database.max_connections", "at least 1 is needed".to_owned()));
+        }
+        if self.http.token.as_deref().is_some_and(|token| token.len() < http::SHORTEST_TOKEN) {
+            let why = format!("a token has at least {} characters", http::SHORTEST_TOKEN);
+            return Err(invalid("http.token", why));
+        }
+        Ok(())
+    }
+}

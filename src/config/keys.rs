@@ -1,0 +1,92 @@
+//! Every key with its meaning: the source of `chancery.example.toml` and of what is a secret.
+
+/// One documented key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted path.
+    pub path: &'static str,
+    /// What it does, for people.
+    pub doc: &'static str,
+    /// Whether it is masked when shown and may come from a file (`<key>_file`).
+    pub secret: bool,
+    /// A value to show where the default is to be absent, in TOML.
+    pub example: Option<&'static str>,
+}
+
+const fn key(path: &'static str, doc: &'static str) -> Key {
+    Key { path, doc, secret: false, example: None }
+}
+
+const fn optional(path: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { path, doc, secret: false, example: Some(example) }
+}
+
+const fn secret(path: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { path, doc, secret: true, example: Some(example) }
+}
+
+/// Sections whose keys are free.
+pub const FREE: &[&str] = &["postgres.settings"];
+
+/// All keys, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    optional(
+        "data_dir",
+        r#""/var/lib/chancery""#,
+        "Where this instance keeps what it must find again. Absent: $XDG_DATA_HOME/chancery, \
+         without it ~/.local/share/chancery, for root /var/lib/chancery.",
+    ),
+    key("log.level", "What is logged, as tracing's filter: a level, or `info,store=debug`."),
+    key("log.format", "`human` or `json`, always on stderr."),
+    key("http.listen", "The address of the HTTP door; port 0 takes any free one."),
+    key("http.body_limit_bytes", "Largest request body."),
+    key("http.timeout_seconds", "Longest time for one answer."),
+    secret(
+        "http.token",
+        r#""64 hex digits""#,
+        "The token that writes need. Absent: <data_dir>/token, made at the first start.",
+    ),
+    secret(
+        "database.url",
+        r#""postgres://chancery_app:secret@db.example/chancery""#,
+        "The application's database. Absent: `up` runs a private Postgres. The variable \
+         DATABASE_URL is read too.",
+    ),
+    secret(
+        "database.migrate_url",
+        r#""postgres://chancery_owner:secret@db.example/chancery""#,
+        "The owner's connection, for migrations and psql. Absent: database.url.",
+    ),
+    key("database.app_role", "The role that migrations grant the application's rights to."),
+    key("database.max_connections", "Most connections of one process."),
+    key("database.min_idle", "Connections that are kept open when idle."),
+    key("database.max_lifetime_seconds", "A connection is closed at this age."),
+    key("database.idle_timeout_seconds", "An idle connection above min_idle is closed after this."),
+    key("database.acquire_timeout_seconds", "How long a request waits for a connection."),
+    key(
+        "database.sslmode",
+        "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; one in the URL wins.",
+    ),
+    optional(
+        "postgres.bin_dir",
+        r#""/usr/lib/postgresql/17/bin""#,
+        "The folder of initdb and postgres for the private cluster. Absent: searched in PATH, \
+         pg_config, /usr/lib/postgresql/*/bin and Homebrew's folders.",
+    ),
+    optional(
+        "postgres.user",
+        r#""postgres""#,
+        "The user that the private cluster runs as when we are root. Absent: postgres, else nobody.",
+    ),
+    key(
+        "postgres.settings",
+        "Server settings of the private cluster, such as { shared_buffers = \"512MB\" }.",
+    ),
+    optional(
+        "devchain.anvil",
+        r#""/usr/local/bin/anvil""#,
+        "The anvil program. Absent: searched in contracts/node_modules and PATH.",
+    ),
+    key("devchain.chain_id", "The dev chain's id; it is fixed once its data directory exists."),
+    key("devchain.port", "Its port on 127.0.0.1; 0 takes a free one and keeps it."),
+];

@@ -1,0 +1,146 @@
+//! The HTTP door: it translates requests into the calls of the rooms, and their answers back.
+//!
+//! A new resource is one file `http/x.rs` with `routes()` and one line in [`api`]. Handlers return
+//! `Result<_, Problem>`; statuses are chosen in `problem.rs` alone.
+
+mod docs;
+mod etag;
+mod extract;
+mod guard;
+mod head;
+mod health;
+mod layers;
+mod metrics;
+mod problem;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use etag::conditional;
+pub use extract::{Json, Path, Query};
+pub use guard::Caller;
+pub use head::{Head, Heads};
+pub use metrics::Metrics;
+pub use problem::{Code, Problem};
+
+use crate::app::App;
+
+/// What a handler may take as its state.
+pub type Shared = Arc<App>;
+
+/// A token that somebody configured is at least this long.
+pub const SHORTEST_TOKEN: usize = 16;
+
+/// How long open answers may take when we stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The section `http`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Largest request body.
+    pub body_limit_bytes: usize,
+    /// Longest time for one answer.
+    pub timeout_seconds: u64,
+    /// The token that writes need.
+    pub token: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8004)),
+            body_limit_bytes: 2 << 20,
+            timeout_seconds: 30,
+            token: None,
+        }
+    }
+}
+
+/// Why the door does not open, or fell shut.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else listens there.
+    #[error(
+        "cannot listen on {0}: the address is taken; choose another with --listen {ip}:PORT (port 0 \
+         takes any free one)",
+        ip = .0.ip()
+    )]
+    Taken(SocketAddr),
+    /// The system does not allow it.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It stopped by itself.
+    #[error("the HTTP server stopped: {0}")]
+    Serve(#[source] io::Error),
+}
+
+impl Error {
+    /// The class of this failure.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Taken(_) => Kind::Conflict,
+            Self::Bind { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => Kind::Denied,
+                _ => Kind::Invalid,
+            },
+            Self::Serve(_) => Kind::Internal,
+        }
+    }
+}
+
+/// Takes the address; connections wait until [`serve`].
+pub async fn bind(config: &Config) -> Result<TcpListener, Error> {
+    let address = config.listen;
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => Error::Taken(address),
+        _ => Error::Bind { address, source },
+    })
+}
+
+/// Answers until `stop`, then finishes the answers that have begun.
+pub async fn serve(app: Shared, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    let drained = stop.clone();
+    let server = axum::serve(listener, router(app))
+        .with_graceful_shutdown(async move { stop.cancelled().await });
+    tokio::select! {
+        outcome = server => outcome.map_err(Error::Serve),
+        () = async { drained.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("some answers were not finished in {} s", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Everything that is answered.
+pub fn router(app: Shared) -> Router {
+    let (router, openapi) = api().split_for_parts();
+    let router = router.merge(docs::routes(openapi));
+    layers::apply(router, &app).with_state(app)
+}
+
+/// The routes that `/openapi.json` describes: one line per resource.
+fn api() -> OpenApiRouter<Shared> {
+    docs::described().merge(health::routes()).merge(metrics::routes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Who asks: everybody may read, the holder of the local token may write.
+
+use axum::{
+    extract::{Request, State},
+    http::{Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use kernel::{Principal, sha256};
+
+use super::{Code, Problem, Shared};
+
+/// Whoever asks, in the request's extensions: take it as `Extension<Caller>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(pub Principal);
+
+/// Finds out who asks and refuses a write that nobody stands behind.
+pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let principal = match bearer(&request) {
+        Some(token) if same(token, &app.token) => Principal::Operator,
+        Some(_) => return Problem::new(Code::Unauthorized, "the token is wrong").into_response(),
+        None => Principal::Anonymous,
+    };
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if !reads && principal == Principal::Anonymous {
+        let detail = "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
+        return Problem::new(Code::Unauthorized, detail).into_response();
+    }
+    request.extensions_mut().insert(Caller(principal));
+    next.run(request).await
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+}
+
+/// Compares digests, so that the time says nothing about the token.
+fn same(given: &str, token: &str) -> bool {
+    sha256(given.as_bytes()) == sha256(token.as_bytes())
+}

@@ -1,0 +1,103 @@
+//! What happens to every request on its way in and to every answer on its way out.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderName, HeaderValue, Method, Uri, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any as Everybody, CorsLayer},
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
+    trace::TraceLayer,
+};
+
+use super::{Code, Problem, Shared, guard::guard, head, metrics::count};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps the routes; the last layer is the outermost.
+pub fn apply(router: Router<Shared>, app: &Shared) -> Router<Shared> {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(app.config.http.body_limit_bytes))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), timeout))
+        .layer(from_fn_with_state(app.clone(), guard))
+        .layer(cors())
+        .layer(from_fn_with_state(app.clone(), head::add))
+        .layer(from_fn(complete))
+        .layer(from_fn(count))
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            let id = request_id(request).unwrap_or_default();
+            tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+        }))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+}
+
+/// Every page may read; what a page of another origin would write, its browser refuses.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Everybody)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers([header::ACCEPT, header::IF_NONE_MATCH, header::RANGE])
+        .expose_headers([header::ETAG, header::LINK, head::CHANCERY_HEAD, REQUEST_ID])
+}
+
+async fn timeout(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let limit = Duration::from_secs(app.config.http.timeout_seconds);
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s", limit.as_secs());
+        Problem::new(Code::Timeout, detail).into_response()
+    })
+}
+
+/// Adds to a problem what its handler does not know.
+async fn complete(request: Request, next: Next) -> Response {
+    let (id, path) = (request_id(&request), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    problem.instance = Some(path);
+    problem.request_id = id;
+    let (parts, _) = response.into_parts();
+    let mut response = problem.into_response();
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_LENGTH {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+fn request_id(request: &Request) -> Option<String> {
+    let id = request.extensions().get::<RequestId>()?;
+    id.header_value().to_str().ok().map(str::to_owned)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at {}", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Problem::of(kernel::Kind::Internal, format!("a handler panicked: {text}")).into_response()
+}

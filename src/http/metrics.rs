@@ -1,0 +1,72 @@
+//! `/metrics` in Prometheus' format, and the counts of requests themselves.
+
+use std::sync::OnceLock;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Shared;
+
+const DURATION: &str = "http_request_duration_seconds";
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything that this process counts.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Collects from now on; a process has one collector, however often this is called.
+    pub fn install() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            let builder = PrometheusBuilder::new();
+            let builder = builder
+                .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), BUCKETS)
+                .unwrap_or_else(|_| PrometheusBuilder::new());
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("somebody else collects this process's metrics, /metrics stays empty");
+            }
+            handle
+        });
+        Self { handle: handle.clone() }
+    }
+}
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Counters, gauges and histograms of this process.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)))]
+async fn show(State(app): State<Shared>) -> impl IntoResponse {
+    app.metrics.handle.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.handle.render())
+}
+
+/// Counts a request under its route, never under its path.
+pub async fn count(request: Request, next: Next) -> Response {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let labels = [("method", request.method().to_string()), ("route", route)];
+    let began = Instant::now();
+    let response = next.run(request).await;
+    metrics::histogram!(DURATION, &labels).record(began.elapsed().as_secs_f64());
+    let [method, route] = labels;
+    let status = ("status", response.status().as_u16().to_string());
+    metrics::counter!("http_requests_total", &[method, route, status]).increment(1);
+    response
+}

@@ -1,0 +1,162 @@
+//! Errors as RFC 9457 problems. The one place that knows HTTP statuses of failures.
+
+use std::fmt::Display;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use kernel::Kind;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What went wrong, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The thing that was named does not exist.
+    NotFound,
+    /// The request is wrong; the same request fails again.
+    Invalid,
+    /// The request contradicts what is stored now.
+    Conflict,
+    /// Whoever asks may not do this.
+    Denied,
+    /// A limit was reached; later it may work.
+    Limited,
+    /// Something that we depend on does not answer; later it may work.
+    Unavailable,
+    /// Our own fault.
+    Internal,
+    /// The token is missing or wrong.
+    Unauthorized,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The body is larger than the limit.
+    TooLarge,
+    /// The body is no JSON, or says so.
+    UnsupportedMediaType,
+    /// The answer took too long.
+    Timeout,
+}
+
+impl From<Kind> for Code {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::NotFound => Self::NotFound,
+            Kind::Invalid => Self::Invalid,
+            Kind::Conflict => Self::Conflict,
+            Kind::Denied => Self::Denied,
+            Kind::Limited => Self::Limited,
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Internal => Self::Internal,
+        }
+    }
+}
+
+impl Code {
+    /// The status, the stable name and the title.
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::Denied => (StatusCode::FORBIDDEN, "denied", "Denied"),
+            Self::Limited => (StatusCode::TOO_MANY_REQUESTS, "limited", "Too many requests"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type")
+            }
+            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Took too long"),
+        }
+    }
+}
+
+/// A failed request.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// A URI that names this sort of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The sort of problem, for people.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// The sort of problem, for programs.
+    pub code: Code,
+    /// The path that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Finds the request in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this sort.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (status, name, title) = code.parts();
+        Self {
+            kind: format!("urn:chancery:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            instance: None,
+            request_id: None,
+        }
+    }
+
+    /// A room's error. What is our own fault is told to the log, not to whoever asks.
+    pub fn of(kind: Kind, error: impl Display) -> Self {
+        if kind == Kind::Internal {
+            tracing::error!(%error, "a request failed: {error}");
+            return Self::new(Code::Internal, "an error of ours; the log has it under this request's id");
+        }
+        Self::new(kind.into(), error.to_string())
+    }
+}
+
+/// `From<E> for Problem` for errors with a `kind()`.
+macro_rules! problems {
+    ($($error:ty),+ $(,)?) => { $(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                Self::of(error.kind(), error)
+            }
+        }
+    )+ };
+}
+
+problems!(crate::Error, store::Error);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.code {
+            Code::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Code::Limited | Code::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        // `layers` adds what only it knows and writes the body again.
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,23 @@
+//! The self-hosted record office for on-chain agents: the top floor, where rooms are composed.
+//!
+//! `src/cli` and `src/http` are doors, `up` and `serve` run the house, `config` gathers what every
+//! room wants to know. The binary `chancery` is this library and a `main` of three lines; tests
+//! under `tests/it` drive the library itself.
+
+pub mod app;
+pub mod child;
+pub mod cli;
+pub mod config;
+pub mod data_dir;
+pub mod database;
+pub mod devchain;
+pub mod doctor;
+mod error;
+pub mod http;
+pub mod logging;
+pub mod postgres;
+pub mod serve;
+mod signals;
+pub mod up;
+
+pub use error::Error;

@@ -1,0 +1,140 @@
+//! The roles of a process, and running them until it is told to stop.
+
+use std::{str::FromStr, sync::Arc};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error,
+    app::App,
+    config::{self, Config, Environment},
+    data_dir::DataDir,
+    http,
+    signals::Signals,
+};
+
+/// What a process does. `up` does all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Answers HTTP.
+    Api,
+    /// Reads chains and projects.
+    Index,
+    /// Fetches, pins, seals, publishes.
+    Work,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Index, Self::Work];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Index => "index",
+            Self::Work => "work",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
+            format!("`{text}` is no role: the roles are api, index and work")
+        })
+    }
+}
+
+/// What runs in this process.
+pub struct Running {
+    workers: JoinSet<()>,
+    stop_workers: CancellationToken,
+    http: JoinSet<Result<(), http::Error>>,
+    stop_http: CancellationToken,
+}
+
+/// Starts the roles. `listener` is there if [`Role::Api`] is among them.
+pub fn start(app: &Arc<App>, roles: &[Role], listener: Option<TcpListener>) -> Running {
+    let mut running = Running {
+        workers: JoinSet::new(),
+        stop_workers: CancellationToken::new(),
+        http: JoinSet::new(),
+        stop_http: CancellationToken::new(),
+    };
+    for role in roles {
+        spawn_workers(*role, app, &mut running);
+    }
+    if let Some(listener) = listener {
+        running.http.spawn(http::serve(app.clone(), listener, running.stop_http.clone()));
+    }
+    running
+}
+
+/// The workers of a role: one line each,
+/// `running.workers.spawn(x::run(app.clone(), running.stop_workers.clone()))`.
+fn spawn_workers(_role: Role, _app: &Arc<App>, _running: &mut Running) {}
+
+impl Running {
+    /// Waits until something ends by itself, which nothing should.
+    pub async fn failed(&mut self) -> Error {
+        tokio::select! {
+            Some(outcome) = self.http.join_next() => match outcome {
+                Ok(Err(error)) => error.into(),
+                Ok(Ok(())) => Error::io("the HTTP server", std::io::Error::other("ended")),
+                Err(panic) => Error::io("the HTTP server", panic.into()),
+            },
+            Some(Err(panic)) = self.workers.join_next() => Error::io("a worker", panic.into()),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Stops the workers, then the door, each after what it has begun.
+    pub async fn stop(mut self) {
+        self.stop_workers.cancel();
+        while self.workers.join_next().await.is_some() {}
+        self.stop_http.cancel();
+        while self.http.join_next().await.is_some() {}
+    }
+}
+
+/// `chancery serve`: roles on a database that somebody else runs and migrates.
+pub async fn run(
+    config: Config,
+    environment: &Environment,
+    roles: &[Role],
+    listening: impl FnOnce(&str),
+) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let Some(url) = config.database.url.clone() else {
+        return Err(config::Error::Value {
+            key: "database.url".to_owned(),
+            why: "serve needs a database; `chancery up` brings its own".to_owned(),
+        }
+        .into());
+    };
+    let data_dir = DataDir::open(&config, environment)?;
+    let listener = match roles.contains(&Role::Api) {
+        true => Some(http::bind(&config.http).await?),
+        false => None,
+    };
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let app = App::open(config, data_dir, &url).await?;
+    let mut running = start(&app, roles, listener);
+    if let Some(address) = address {
+        listening(&format!("http://{address}"));
+    }
+    let outcome = tokio::select! {
+        signal = signals.next() => { tracing::info!("{signal}: stopping"); Ok(()) }
+        error = running.failed() => Err(error),
+    };
+    tokio::select! {
+        () = running.stop() => {}
+        signal = signals.next() => tracing::warn!("{signal} again: stopping at once"),
+    }
+    app.db.close().await;
+    outcome
+}
