@@ -352,3 +352,28 @@ SELECT DISTINCT ON (chain_id, registry, owner, operator)
        chain_id, registry, owner, operator, approved, block_number, log_index
   FROM identity.operators
  ORDER BY chain_id, registry, owner, operator, block_number DESC, log_index DESC;
+
+-- The chain's part of an agent, with its metadata's state and its proof level: the lowest level of
+-- the blocks that set owner, wallet and URI. What other rooms may read of tokens.
+CREATE VIEW identity.v_tokens AS
+SELECT t.agent_id, t.chain_id, t.registry, t.token_id, t.owner, t.approved, t.wallet, t.uri_hash, u.uri,
+       t.document_version, t.founding, t.complete, t.burned, t.onchain, t.first_block, t.last_block,
+       t.last_log, t.last_tx, t.uri_block, t.uri_log,
+       CASE WHEN t.uri_hash IS NULL THEN 'none' ELSE coalesce(d.state, u.state) END AS metadata_state,
+       coalesce(d.verification, u.verification) AS metadata_verification,
+       u.last_error AS metadata_error, u.checked_at AS metadata_checked_at,
+       u.next_attempt_at AS metadata_next_attempt_at, d.cid AS metadata_cid,
+       coalesce(d.warnings, '[]') AS metadata_warnings,
+       CASE WHEN t.claimed THEN 'claimed' ELSE
+           (SELECT r.level FROM chain.v_ranges r
+             WHERE r.chain_id = t.chain_id
+               AND (t.owner_block BETWEEN r.from_block AND r.to_block
+                 OR t.wallet_block BETWEEN r.from_block AND r.to_block
+                 OR t.uri_block BETWEEN r.from_block AND r.to_block)
+             ORDER BY array_position(
+                 ARRAY['claimed', 'reported', 'agreed', 'bloom', 'proven', 'finalized'], r.level)
+             LIMIT 1)
+       END AS level
+  FROM identity.tokens t
+  LEFT JOIN identity.uris u ON u.hash = t.uri_hash
+  LEFT JOIN identity.documents d ON d.uri_hash = t.uri_hash AND d.version = t.document_version;

@@ -29,7 +29,11 @@ pub struct App {
 
 impl App {
     /// Connects to the database and gathers the rest.
-    pub async fn open(config: Config, data_dir: DataDir, database_url: &str) -> Result<Arc<Self>, Error> {
+    pub async fn open(
+        config: Config,
+        data_dir: DataDir,
+        database_url: &str,
+    ) -> Result<Arc<Self>, Error> {
         let db = Db::connect(database_url, &config.database.pool, Clock::System).await?;
         let token = match &config.http.token {
             Some(token) => token.clone(),
@@ -47,7 +51,10 @@ impl App {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where the process gets its id")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the process gets its id"
+)]
 fn process_id() -> Uuid {
     Uuid::new_v4()
 }

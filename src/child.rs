@@ -87,10 +87,20 @@ impl Spec {
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let name = self.name;
         let task = tokio::spawn(self.watch(child, stop.clone(), kill.clone()));
-        Supervised { name, stop, kill, task }
+        Supervised {
+            name,
+            stop,
+            kill,
+            task,
+        }
     }
 
-    async fn watch(self, mut child: process::Child, stop: CancellationToken, kill: CancellationToken) {
+    async fn watch(
+        self,
+        mut child: process::Child,
+        stop: CancellationToken,
+        kill: CancellationToken,
+    ) {
         let mut pause = Duration::from_millis(100);
         loop {
             let began = tokio::time::Instant::now();
@@ -101,7 +111,7 @@ impl Spec {
                     tracing::error!(child = self.name, status, "{} died ({status}), starting it again", self.name);
                 }
             }
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > Duration::from_mins(1) {
                 pause = Duration::from_millis(100);
             }
             // What it left behind (shared memory, a port) may need a moment.
@@ -112,7 +122,9 @@ impl Spec {
                 }
                 match self.spawn() {
                     Ok(child) => break child,
-                    Err(error) => tracing::error!(child = self.name, %error, "{} does not start: {error}", self.name),
+                    Err(error) => {
+                        tracing::error!(child = self.name, %error, "{} does not start: {error}", self.name);
+                    }
                 }
             };
         }
@@ -128,7 +140,10 @@ impl Spec {
             }
         }
         signal(&child, self.kill);
-        if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(5), child.wait())
+            .await
+            .is_err()
+        {
             signal(&child, Signal::SIGKILL);
             let _ = child.wait().await;
         }
@@ -138,7 +153,11 @@ impl Spec {
         if std::fs::metadata(&self.log).is_ok_and(|meta| meta.len() > LOG_LIMIT) {
             std::fs::rename(&self.log, self.log.with_extension("log.old"))?;
         }
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&self.log)
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&self.log)
     }
 }
 

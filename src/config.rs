@@ -8,13 +8,14 @@ mod environment;
 mod error;
 mod gather;
 mod keys;
+mod layer;
 mod show;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use environment::Environment;
+pub use environment::{Environment, is_executable};
 pub use error::Error;
 pub use gather::{Flag, Gathered, gather};
 pub use keys::{KEYS, Key};
@@ -76,21 +77,37 @@ impl Database {
 impl Config {
     /// Checks what types cannot: every section on its own.
     pub fn check(&self) -> Result<(), Error> {
-        let invalid = |key: &str, why: String| Error::Value { key: key.to_owned(), why };
+        let invalid = |key: &str, why: String| Error::Value {
+            key: key.to_owned(),
+            why,
+        };
         logging::filter(&self.log.level).map_err(|why| invalid("log.level", why))?;
-        let urls =
-            [("database.url", &self.database.url), ("database.migrate_url", &self.database.migrate_url)];
+        let urls = [
+            ("database.url", &self.database.url),
+            ("database.migrate_url", &self.database.migrate_url),
+        ];
         for (key, value) in urls {
             let Some(value) = value else { continue };
             let url = url::Url::parse(value).map_err(|why| invalid(key, why.to_string()))?;
             if !["postgres", "postgresql"].contains(&url.scheme()) {
-                return Err(invalid(key, "the URL must begin with postgres://".to_owned()));
+                return Err(invalid(
+                    key,
+                    "the URL must begin with postgres://".to_owned(),
+                ));
             }
         }
         if self.database.pool.max_connections == 0 {
-            return Err(invalid("database.max_connections", "at least 1 is needed".to_owned()));
+            return Err(invalid(
+                "database.max_connections",
+                "at least 1 is needed".to_owned(),
+            ));
         }
-        if self.http.token.as_deref().is_some_and(|token| token.len() < http::SHORTEST_TOKEN) {
+        if self
+            .http
+            .token
+            .as_deref()
+            .is_some_and(|token| token.len() < http::SHORTEST_TOKEN)
+        {
             let why = format!("a token has at least {} characters", http::SHORTEST_TOKEN);
             return Err(invalid("http.token", why));
         }

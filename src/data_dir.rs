@@ -98,7 +98,11 @@ pub struct Lock {
 impl DataDir {
     /// Where the configuration says it is, made or not.
     pub fn locate(config: &Config, environment: &Environment) -> Result<PathBuf, Error> {
-        config.data_dir.clone().or_else(|| environment.default_data_dir()).ok_or(Error::Nowhere)
+        config
+            .data_dir
+            .clone()
+            .or_else(|| environment.default_data_dir())
+            .ok_or(Error::Nowhere)
     }
 
     /// Opens the configured directory and makes it, for its owner alone, where it is missing.
@@ -119,6 +123,11 @@ impl DataDir {
         self.path.join(name)
     }
 
+    /// Whether users other than its owner can look into it.
+    pub fn is_open_to_others(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o006 != 0)
+    }
+
     /// Takes the directory for this process.
     pub fn lock(&self) -> Result<Lock, Error> {
         let path = self.join("lock");
@@ -133,8 +142,13 @@ impl DataDir {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
-                return Err(Error::InUse { path: self.path.clone(), holder });
+                let holder = fs::read_to_string(&path)
+                    .ok()
+                    .and_then(|pid| pid.trim().parse().ok());
+                return Err(Error::InUse {
+                    path: self.path.clone(),
+                    holder,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(Error::at(&path)(source)),
         }
@@ -149,7 +163,9 @@ impl DataDir {
         let path = self.join("token");
         match fs::read_to_string(&path) {
             Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::at(&path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::at(&path)(error));
+            }
             _ => {}
         }
         let mut bytes = [0_u8; 32];
@@ -162,7 +178,9 @@ impl DataDir {
 
     /// The URL that the running instance answers at.
     pub fn address(&self) -> Option<String> {
-        fs::read_to_string(self.join("address")).ok().map(|address| address.trim().to_owned())
+        fs::read_to_string(self.join("address"))
+            .ok()
+            .map(|address| address.trim().to_owned())
     }
 
     /// Tells the command line where we answer.
@@ -178,9 +196,10 @@ impl DataDir {
 
     /// Lets the user that a child runs as pass through to the child's own folder.
     pub fn admit(&self, account: &Account) -> Result<(), Error> {
-        let at = |path: &Path| Error::at(path);
+        let at = Error::at;
         std::os::unix::fs::chown(&self.path, None, Some(account.gid)).map_err(at(&self.path))?;
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o710)).map_err(at(&self.path))?;
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o710))
+            .map_err(at(&self.path))?;
         for folder in self.path.ancestors() {
             let meta = fs::metadata(folder).map_err(at(folder))?;
             let bit = if meta.uid() == account.uid {
@@ -191,7 +210,10 @@ impl DataDir {
                 0o001
             };
             if meta.permissions().mode() & bit == 0 {
-                return Err(Error::Unreachable { path: folder.to_path_buf(), user: account.name.clone() });
+                return Err(Error::Unreachable {
+                    path: folder.to_path_buf(),
+                    user: account.name.clone(),
+                });
             }
         }
         Ok(())
@@ -211,9 +233,16 @@ impl DataDir {
     }
 }
 
-/// Makes a folder, and those above it, for its owner alone; one that exists stays as it is.
+/// Makes a folder for its owner alone, and those above it as usual; one that exists stays as it is.
 pub fn private_dir(path: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::at(path))
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).map_err(Error::at(above))?;
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(Error::at(path))
 }
 
 #[cfg(test)]
@@ -222,7 +251,10 @@ mod tests {
 
     fn dir() -> (tempfile::TempDir, DataDir) {
         let temp = tempfile::tempdir().unwrap();
-        let config = Config { data_dir: Some(temp.path().join("a/b")), ..Config::default() };
+        let config = Config {
+            data_dir: Some(temp.path().join("a/b")),
+            ..Config::default()
+        };
         let dir = DataDir::open(&config, &Environment::default()).unwrap();
         (temp, dir)
     }
@@ -244,7 +276,12 @@ mod tests {
         let lock = dir.lock().unwrap();
         let error = dir.lock().unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(lock);
         dir.lock().unwrap();
     }

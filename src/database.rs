@@ -20,7 +20,10 @@ impl Session {
     /// this command.
     pub async fn open(config: &Config, environment: &Environment) -> Result<Self, Error> {
         if let Some(url) = config.database.owner_url() {
-            return Ok(Self { url: url.to_owned(), private: None });
+            return Ok(Self {
+                url: url.to_owned(),
+                private: None,
+            });
         }
         let data_dir = DataDir::open(config, environment)?;
         let lock = match data_dir.lock() {
@@ -32,7 +35,10 @@ impl Session {
             Err(error) => return Err(error.into()),
         };
         let cluster = Cluster::start(&data_dir, &config.postgres, environment).await?;
-        Ok(Self { url: cluster.url(postgres::OWNER), private: Some((cluster, lock)) })
+        Ok(Self {
+            url: cluster.url(postgres::OWNER),
+            private: Some((cluster, lock)),
+        })
     }
 
     /// Whether the database goes away with this session.

@@ -32,7 +32,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { anvil: None, chain_id: 31_337, port: 0 }
+        Self {
+            anvil: None,
+            chain_id: 31_337,
+            port: 0,
+        }
     }
 }
 
@@ -46,7 +50,9 @@ pub enum Error {
     )]
     NotInstalled,
     /// The port that it should have is taken.
-    #[error("port {port} of the dev chain is taken: {source}; set devchain.port = 0 for a free one")]
+    #[error(
+        "port {port} of the dev chain is taken: {source}; set devchain.port = 0 for a free one"
+    )]
     Port {
         /// The port.
         port: u16,
@@ -113,20 +119,37 @@ impl DevChain {
         private_dir(&folder)?;
         let state = State::in_folder(&folder);
         stop_left_behind(&folder, &state).await?;
-        state.repair().map_err(|source| Error::Io { path: state.file.clone(), source })?;
+        state.repair().map_err(|source| Error::Io {
+            path: state.file.clone(),
+            source,
+        })?;
         let port = choose_port(config, &folder).await?;
         let spec = spec(program, config.chain_id, port, &state, &folder, data_dir);
         let log_before = std::fs::metadata(&spec.log).map_or(0, |meta| meta.len());
-        let mut child =
-            spec.spawn().map_err(|source| Error::Io { path: spec.program.clone(), source })?;
+        let mut child = spec.spawn().map_err(|source| Error::Io {
+            path: spec.program.clone(),
+            source,
+        })?;
         if let Err(status) = ready(&mut child, port, &state).await {
             let log = spec.log_tail(log_before);
-            return Err(Error::Start { status, log_file: spec.log.clone(), log });
+            return Err(Error::Start {
+                status,
+                log_file: spec.log.clone(),
+                log,
+            });
         }
-        tracing::info!(chain_id = config.chain_id, "the dev chain answers at http://127.0.0.1:{port}");
+        tracing::info!(
+            chain_id = config.chain_id,
+            "the dev chain answers at http://127.0.0.1:{port}"
+        );
         let keeper = CancellationToken::new();
         tokio::spawn(state.keep(keeper.clone()));
-        Ok(Self { chain_id: config.chain_id, port, child: spec.supervise(child), keeper })
+        Ok(Self {
+            chain_id: config.chain_id,
+            port,
+            child: spec.supervise(child),
+            keeper,
+        })
     }
 
     /// Where it answers JSON-RPC.
@@ -167,8 +190,13 @@ pub fn find(config: &Config, environment: &Environment) -> Option<PathBuf> {
         other => other,
     };
     let package = format!("contracts/node_modules/@foundry-rs/anvil-{system}-{machine}/bin/anvil");
-    let mut checkouts = environment.checkouts().into_iter().map(|dir| dir.join(&package));
-    checkouts.find(|file| is_executable(file)).or_else(|| environment.find_program("anvil"))
+    let mut checkouts = environment
+        .checkouts()
+        .into_iter()
+        .map(|dir| dir.join(&package));
+    checkouts
+        .find(|file| is_executable(file))
+        .or_else(|| environment.find_program("anvil"))
 }
 
 fn spec(
@@ -188,7 +216,11 @@ fn spec(
     ] {
         args.extend([name.into(), value.into()]);
     }
-    args.extend(["--quiet".into(), "--state".into(), state.file.clone().into()]);
+    args.extend([
+        "--quiet".into(),
+        "--state".into(),
+        state.file.clone().into(),
+    ]);
     Spec {
         name: "anvil",
         program,
@@ -203,10 +235,14 @@ fn spec(
 }
 
 async fn stop_left_behind(folder: &std::path::Path, state: &State) -> Result<(), Error> {
-    let pid = std::fs::read_to_string(folder.join("pid")).ok().and_then(|pid| pid.trim().parse().ok());
+    let pid = std::fs::read_to_string(folder.join("pid"))
+        .ok()
+        .and_then(|pid| pid.trim().parse().ok());
     let Some(pid) = pid else { return Ok(()) };
-    let signals =
-        [(Signal::SIGINT, Duration::from_secs(30)), (Signal::SIGKILL, Duration::from_secs(5))];
+    let signals = [
+        (Signal::SIGINT, Duration::from_secs(30)),
+        (Signal::SIGKILL, Duration::from_secs(5)),
+    ];
     if stop_orphan(pid, &state.file.to_string_lossy(), &signals).await {
         return Ok(());
     }
@@ -216,7 +252,9 @@ async fn stop_left_behind(folder: &std::path::Path, state: &State) -> Result<(),
 /// The configured port, else the one of last time if it is free, else any free one.
 async fn choose_port(config: &Config, folder: &std::path::Path) -> Result<u16, Error> {
     let file = folder.join("port");
-    let last = std::fs::read_to_string(&file).ok().and_then(|port| port.trim().parse().ok());
+    let last = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|port| port.trim().parse().ok());
     let free = |port: u16| async move {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         listener.local_addr().map(|address| address.port())
@@ -228,7 +266,10 @@ async fn choose_port(config: &Config, folder: &std::path::Path) -> Result<u16, E
         },
         (port, _) => free(port).await,
     };
-    let port = port.map_err(|source| Error::Port { port: config.port, source })?;
+    let port = port.map_err(|source| Error::Port {
+        port: config.port,
+        source,
+    })?;
     std::fs::write(&file, port.to_string()).map_err(|source| Error::Io { path: file, source })?;
     Ok(port)
 }
@@ -237,7 +278,11 @@ async fn choose_port(config: &Config, folder: &std::path::Path) -> Result<u16, E
 /// again. The error is how the process ended.
 async fn ready(child: &mut tokio::process::Child, port: u16, state: &State) -> Result<(), String> {
     let up = async {
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() || !state.is_whole() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .is_err()
+            || !state.is_whole()
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

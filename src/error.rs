@@ -38,7 +38,10 @@ pub enum Error {
 impl Error {
     /// An operating system's error with what was being done.
     pub fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io { doing: doing.into(), source }
+        Self::Io {
+            doing: doing.into(),
+            source,
+        }
     }
 
     /// The class of this failure.

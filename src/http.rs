@@ -110,14 +110,20 @@ impl Error {
 /// Takes the address; connections wait until [`serve`].
 pub async fn bind(config: &Config) -> Result<TcpListener, Error> {
     let address = config.listen;
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => Error::Taken(address),
-        _ => Error::Bind { address, source },
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::Taken(address),
+            _ => Error::Bind { address, source },
+        })
 }
 
 /// Answers until `stop`, then finishes the answers that have begun.
-pub async fn serve(app: Shared, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+pub async fn serve(
+    app: Shared,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let drained = stop.clone();
     let server = axum::serve(listener, router(app))
         .with_graceful_shutdown(async move { stop.cancelled().await });
@@ -133,14 +139,13 @@ pub async fn serve(app: Shared, listener: TcpListener, stop: CancellationToken) 
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
     let (router, openapi) = api().split_for_parts();
-    let router = router.merge(docs::routes(openapi));
+    let router = router.merge(docs::routes(&openapi));
     layers::apply(router, &app).with_state(app)
 }
 
 /// The routes that `/openapi.json` describes: one line per resource.
 fn api() -> OpenApiRouter<Shared> {
-    docs::described().merge(health::routes()).merge(metrics::routes())
+    docs::described()
+        .merge(health::routes())
+        .merge(metrics::routes())
 }
-
-#[cfg(test)]
-mod tests;

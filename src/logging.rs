@@ -25,7 +25,10 @@ pub enum Format {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: Format::Human }
+        Self {
+            level: "info,sqlx::postgres::notice=warn".to_owned(),
+            format: Format::Human,
+        }
     }
 }
 
@@ -38,11 +41,14 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 pub fn install(config: &Config) {
     use std::io::IsTerminal;
     let filter = filter(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let installed = match config.format {
-        Format::Human => {
-            builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
-        }
+        Format::Human => builder
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
     };
     if let Err(error) = installed {

@@ -70,8 +70,16 @@ impl Cluster {
         let (child, mut conn) = start(&spec, &socket).await?;
         roles::ensure(&mut conn).await?;
         conn.close().await.map_err(Error::Sql)?;
-        tracing::info!(version = binaries.version, "Postgres {} runs in {}", binaries.version, folder.data.display());
-        Ok(Self { socket, child: spec.supervise(child) })
+        tracing::info!(
+            version = binaries.version,
+            "Postgres {} runs in {}",
+            binaries.version,
+            folder.data.display()
+        );
+        Ok(Self {
+            socket,
+            child: spec.supervise(child),
+        })
     }
 
     /// The URL of a role's connection.
@@ -122,7 +130,7 @@ fn spec(folder: &Folder, binaries: &Binaries, socket: &std::path::Path, config: 
         log: folder.log.clone(),
         pid_file: None,
         // Fast shutdown first, immediate shutdown after that.
-        stop: (Signal::SIGINT, Duration::from_secs(60)),
+        stop: (Signal::SIGINT, Duration::from_mins(1)),
         kill: Signal::SIGQUIT,
     }
 }
@@ -136,15 +144,25 @@ async fn start(
     let mut attempts = 0;
     loop {
         let log_before = std::fs::metadata(&spec.log).map_or(0, |meta| meta.len());
-        let mut child = spec.spawn().map_err(|source| Error::io(&spec.program, source))?;
+        let mut child = spec
+            .spawn()
+            .map_err(|source| Error::io(&spec.program, source))?;
         match ready(&mut child, socket).await {
             Ok(conn) => return Ok((child, conn)),
             Err(status) => {
                 let log = spec.log_tail(log_before);
-                let passing = ["shared memory block", "is another postmaster", "is another postgres"];
+                let passing = [
+                    "shared memory block",
+                    "is another postmaster",
+                    "is another postgres",
+                ];
                 attempts += 1;
                 if attempts > 40 || !passing.iter().any(|text| log.contains(text)) {
-                    return Err(Error::Start { status, log_file: spec.log.clone(), log });
+                    return Err(Error::Start {
+                        status,
+                        log_file: spec.log.clone(),
+                        log,
+                    });
                 }
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
@@ -153,7 +171,10 @@ async fn start(
 }
 
 /// Waits for a first connection; the error is how the process ended.
-async fn ready(child: &mut tokio::process::Child, socket: &std::path::Path) -> Result<PgConnection, String> {
+async fn ready(
+    child: &mut tokio::process::Child,
+    socket: &std::path::Path,
+) -> Result<PgConnection, String> {
     let options = PgConnectOptions::new_without_pgpass()
         .socket(socket)
         .port(PORT)

@@ -43,9 +43,10 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
-            format!("`{text}` is no role: the roles are api, index and work")
-        })
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or_else(|| format!("`{text}` is no role: the roles are api, index and work"))
     }
 }
 
@@ -69,7 +70,11 @@ pub fn start(app: &Arc<App>, roles: &[Role], listener: Option<TcpListener>) -> R
         spawn_workers(*role, app, &mut running);
     }
     if let Some(listener) = listener {
-        running.http.spawn(http::serve(app.clone(), listener, running.stop_http.clone()));
+        running.http.spawn(http::serve(
+            app.clone(),
+            listener,
+            running.stop_http.clone(),
+        ));
     }
     running
 }
@@ -117,11 +122,14 @@ pub async fn run(
         .into());
     };
     let data_dir = DataDir::open(&config, environment)?;
-    let listener = match roles.contains(&Role::Api) {
-        true => Some(http::bind(&config.http).await?),
-        false => None,
+    let listener = if roles.contains(&Role::Api) {
+        Some(http::bind(&config.http).await?)
+    } else {
+        None
     };
-    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let address = listener
+        .as_ref()
+        .and_then(|listener| listener.local_addr().ok());
     let app = App::open(config, data_dir, &url).await?;
     let mut running = start(&app, roles, listener);
     if let Some(address) = address {

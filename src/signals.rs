@@ -14,8 +14,7 @@ pub struct Signals {
 impl Signals {
     /// Listens from now on; the signals lose their usual effect.
     pub fn listen() -> Result<Self, Error> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Error::io("listening for signals", error));
+        let listen = |kind| signal(kind).map_err(|error| Error::io("listening for signals", error));
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

@@ -111,11 +111,21 @@ async fn start(
     let url = database(&config, environment, &data_dir, children).await?;
     let rpc = devchain(&config, environment, &data_dir, children).await?;
     let app = App::open(config, data_dir.clone(), &url).await?;
-    let address = listener.local_addr().map_err(|error| Error::io("the HTTP address", error))?;
-    let ready = Ready { url: reachable(address), data_dir: data_dir.path().to_path_buf(), rpc };
+    let address = listener
+        .local_addr()
+        .map_err(|error| Error::io("the HTTP address", error))?;
+    let ready = Ready {
+        url: reachable(address),
+        data_dir: data_dir.path().to_path_buf(),
+        rpc,
+    };
     let running = serve::start(&app, &Role::ALL, Some(listener));
     data_dir.set_address(&ready.url)?;
-    Ok(Up { app, running, ready })
+    Ok(Up {
+        app,
+        running,
+        ready,
+    })
 }
 
 /// The configured database or the private one, migrated; gives the application's URL.
@@ -129,7 +139,9 @@ async fn database(
         migrate::up(owner, &config.database.app_role).await?;
         return Ok(url.clone());
     }
-    let cluster = children.postgres.insert(Cluster::start(data_dir, &config.postgres, environment).await?);
+    let cluster = children
+        .postgres
+        .insert(Cluster::start(data_dir, &config.postgres, environment).await?);
     migrate::up(&cluster.url(postgres::OWNER), postgres::APP).await?;
     Ok(cluster.url(postgres::APP))
 }

@@ -23,7 +23,10 @@ impl Account {
 
     /// The user with this number.
     pub fn numbered(uid: u32) -> Option<Self> {
-        User::from_uid(Uid::from_raw(uid)).ok().flatten().map(Self::from)
+        User::from_uid(Uid::from_raw(uid))
+            .ok()
+            .flatten()
+            .map(Self::from)
     }
 
     /// Makes `command` run as this user, without further groups (the standard library drops them).
@@ -34,7 +37,11 @@ impl Account {
 
 impl From<User> for Account {
     fn from(user: User) -> Self {
-        Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }
+        Self {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+        }
     }
 }
 

@@ -14,7 +14,10 @@ pub async fn stop_orphan(pid: i32, marker: &str, signals: &[(Signal, Duration)])
         if !is_ours(pid, marker) {
             return true;
         }
-        tracing::info!(pid, "stopping process {pid}, left behind by a killed instance");
+        tracing::info!(
+            pid,
+            "stopping process {pid}, left behind by a killed instance"
+        );
         let _ = kill(Pid::from_raw(pid), *signal);
         let gone = async {
             while is_ours(pid, marker) {
@@ -38,6 +41,8 @@ fn command_line(pid: i32) -> Option<String> {
     if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
         return Some(String::from_utf8_lossy(&line).into_owned());
     }
-    let ps = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+    let ps = std::process::Command::new("ps")
+        .args(["-o", "command=", "-p", &pid.to_string()])
+        .output();
     Some(String::from_utf8_lossy(&ps.ok()?.stdout).into_owned())
 }

@@ -28,7 +28,10 @@ impl Environment {
 
     /// A variable's value; an empty one counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// All variables that begin with `prefix` and are not empty, without the prefix.
@@ -41,12 +44,17 @@ impl Environment {
 
     /// The directories of `PATH`.
     pub fn path(&self) -> Vec<PathBuf> {
-        self.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+        self.get("PATH")
+            .map(|path| std::env::split_paths(path).collect())
+            .unwrap_or_default()
     }
 
     /// The first executable file of this name on `PATH`.
     pub fn find_program(&self, name: &str) -> Option<PathBuf> {
-        self.path().into_iter().map(|dir| dir.join(name)).find(|file| is_executable(file))
+        self.path()
+            .into_iter()
+            .map(|dir| dir.join(name))
+            .find(|file| is_executable(file))
     }
 
     /// The folders in and above the working directory and the executable, nearest first: where a
@@ -68,7 +76,11 @@ impl Environment {
     /// `~/.local/share/chancery`, and for root `/var/lib/chancery`, because the user that Postgres
     /// runs as cannot enter root's home.
     pub fn default_data_dir(&self) -> Option<PathBuf> {
-        if let Some(data) = self.get("XDG_DATA_HOME").map(Path::new).filter(|data| data.is_absolute()) {
+        if let Some(data) = self
+            .get("XDG_DATA_HOME")
+            .map(Path::new)
+            .filter(|data| data.is_absolute())
+        {
             return Some(data.join("chancery"));
         }
         if nix::unistd::geteuid().is_root() {
@@ -81,14 +93,21 @@ impl Environment {
 /// Whether `file` is a file that somebody may execute.
 pub fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(file)
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
 impl Environment {
     /// An environment of these variables alone.
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Self { variables, ..Self::default() }
+        let variables = variables
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Self {
+            variables,
+            ..Self::default()
+        }
     }
 }

@@ -14,15 +14,30 @@ pub struct Key {
 }
 
 const fn key(path: &'static str, doc: &'static str) -> Key {
-    Key { path, doc, secret: false, example: None }
+    Key {
+        path,
+        doc,
+        secret: false,
+        example: None,
+    }
 }
 
 const fn optional(path: &'static str, example: &'static str, doc: &'static str) -> Key {
-    Key { path, doc, secret: false, example: Some(example) }
+    Key {
+        path,
+        doc,
+        secret: false,
+        example: Some(example),
+    }
 }
 
 const fn secret(path: &'static str, example: &'static str, doc: &'static str) -> Key {
-    Key { path, doc, secret: true, example: Some(example) }
+    Key {
+        path,
+        doc,
+        secret: true,
+        example: Some(example),
+    }
 }
 
 /// Sections whose keys are free.
@@ -36,9 +51,15 @@ pub const KEYS: &[Key] = &[
         "Where this instance keeps what it must find again. Absent: $XDG_DATA_HOME/chancery, \
          without it ~/.local/share/chancery, for root /var/lib/chancery.",
     ),
-    key("log.level", "What is logged, as tracing's filter: a level, or `info,store=debug`."),
+    key(
+        "log.level",
+        "What is logged, as tracing's filter: a level, or `info,store=debug`.",
+    ),
     key("log.format", "`human` or `json`, always on stderr."),
-    key("http.listen", "The address of the HTTP door; port 0 takes any free one."),
+    key(
+        "http.listen",
+        "The address of the HTTP door; port 0 takes any free one.",
+    ),
     key("http.body_limit_bytes", "Largest request body."),
     key("http.timeout_seconds", "Longest time for one answer."),
     secret(
@@ -57,12 +78,30 @@ pub const KEYS: &[Key] = &[
         r#""postgres://chancery_owner:secret@db.example/chancery""#,
         "The owner's connection, for migrations and psql. Absent: database.url.",
     ),
-    key("database.app_role", "The role that migrations grant the application's rights to."),
-    key("database.max_connections", "Most connections of one process."),
-    key("database.min_idle", "Connections that are kept open when idle."),
-    key("database.max_lifetime_seconds", "A connection is closed at this age."),
-    key("database.idle_timeout_seconds", "An idle connection above min_idle is closed after this."),
-    key("database.acquire_timeout_seconds", "How long a request waits for a connection."),
+    key(
+        "database.app_role",
+        "The role that migrations grant the application's rights to.",
+    ),
+    key(
+        "database.max_connections",
+        "Most connections of one process.",
+    ),
+    key(
+        "database.min_idle",
+        "Connections that are kept open when idle.",
+    ),
+    key(
+        "database.max_lifetime_seconds",
+        "A connection is closed at this age.",
+    ),
+    key(
+        "database.idle_timeout_seconds",
+        "An idle connection above min_idle is closed after this.",
+    ),
+    key(
+        "database.acquire_timeout_seconds",
+        "How long a request waits for a connection.",
+    ),
     key(
         "database.sslmode",
         "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; one in the URL wins.",
@@ -87,6 +126,12 @@ pub const KEYS: &[Key] = &[
         r#""/usr/local/bin/anvil""#,
         "The anvil program. Absent: searched in contracts/node_modules and PATH.",
     ),
-    key("devchain.chain_id", "The dev chain's id; it is fixed once its data directory exists."),
-    key("devchain.port", "Its port on 127.0.0.1; 0 takes a free one and keeps it."),
+    key(
+        "devchain.chain_id",
+        "The dev chain's id; it is fixed once its data directory exists.",
+    ),
+    key(
+        "devchain.port",
+        "Its port on 127.0.0.1; 0 takes a free one and keeps it.",
+    ),
 ];

@@ -49,7 +49,9 @@ pub fn example() -> String {
             writeln!(text, "# A secret: {name}_file reads it from a file.")?;
         }
         let default = in_toml(defaults.pointer(&pointer(key.path)).unwrap_or(&Value::Null));
-        let value = default.or_else(|| key.example.map(str::to_owned)).unwrap_or_default();
+        let value = default
+            .or_else(|| key.example.map(str::to_owned))
+            .unwrap_or_default();
         writeln!(text, "#{name} = {value}")
     });
     text
@@ -85,7 +87,9 @@ fn in_toml(value: &Value) -> Option<String> {
 /// A database's URL keeps everything but its password, another URL its host (keys of RPC providers
 /// stand in paths), any other secret nothing.
 fn mask(secret: &str) -> String {
-    let Ok(mut url) = url::Url::parse(secret) else { return MASK.to_owned() };
+    let Ok(mut url) = url::Url::parse(secret) else {
+        return MASK.to_owned();
+    };
     if ["http", "https"].contains(&url.scheme()) {
         return format!("{}/{MASK}", url.origin().ascii_serialization());
     }
@@ -96,7 +100,11 @@ fn mask(secret: &str) -> String {
         return MASK.to_owned();
     }
     let masked = |(name, value): (std::borrow::Cow<str>, std::borrow::Cow<str>)| {
-        let value = if name == "password" { MASK.into() } else { value };
+        let value = if name == "password" {
+            MASK.into()
+        } else {
+            value
+        };
         (name.into_owned(), value.into_owned())
     };
     let pairs: Vec<_> = url.query_pairs().map(masked).collect();
@@ -109,7 +117,10 @@ fn mask(secret: &str) -> String {
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        if lines.last().is_some_and(|line| line.len() + word.len() > 96) {
+        if lines
+            .last()
+            .is_some_and(|line| line.len() + word.len() > 96)
+        {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -129,19 +140,29 @@ mod tests {
     #[test]
     fn passwords_are_masked_wherever_they_stand() {
         assert_eq!(mask("postgres://a:b@c/d"), "postgres://a:****@c/d");
-        assert_eq!(mask("postgres://c/d?user=a&password=b"), "postgres://c/d?user=a&password=****");
+        assert_eq!(
+            mask("postgres://c/d?user=a&password=b"),
+            "postgres://c/d?user=a&password=****"
+        );
         assert_eq!(mask("0123456789abcdef"), MASK);
         assert_eq!(mask("abc:def"), MASK);
-        assert_eq!(mask("https://mainnet.example/v3/key"), "https://mainnet.example/****");
+        assert_eq!(
+            mask("https://mainnet.example/v3/key"),
+            "https://mainnet.example/****"
+        );
     }
 
     #[test]
     fn the_example_with_every_key_uncommented_is_valid() {
-        let live: String = example()
+        let uncommented = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        let live = example()
             .lines()
-            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
+            .map(uncommented)
+            .collect::<Vec<_>>()
+            .join("\n");
         let config: Config = toml::from_str(&live).unwrap();
         assert!(config.database.url.is_some());
     }

@@ -24,7 +24,10 @@ pub struct State {
 impl State {
     /// The state in this folder, written or not.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { file: folder.join("state.json"), copy: folder.join("state.whole.json") }
+        Self {
+            file: folder.join("state.json"),
+            copy: folder.join("state.whole.json"),
+        }
     }
 
     /// Whether the file is there and whole.
@@ -41,7 +44,9 @@ impl State {
             tracing::warn!("the dev chain's state was half written, its last whole copy is used");
             fs::copy(&self.copy, &self.file)?;
         } else {
-            tracing::warn!("the dev chain's state was half written and has no copy: it begins anew");
+            tracing::warn!(
+                "the dev chain's state was half written and has no copy: it begins anew"
+            );
             fs::rename(&self.file, self.file.with_extension("json.broken"))?;
         }
         Ok(())
@@ -82,7 +87,9 @@ impl State {
 }
 
 fn is_json(file: &Path) -> bool {
-    let Ok(file) = fs::File::open(file) else { return false };
+    let Ok(file) = fs::File::open(file) else {
+        return false;
+    };
     serde_json::from_reader::<_, IgnoredAny>(io::BufReader::new(file)).is_ok()
 }
 

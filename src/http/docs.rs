@@ -37,7 +37,10 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme(
+            "token",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+        );
     }
 }
 
@@ -47,7 +50,7 @@ pub fn described() -> OpenApiRouter<Shared> {
 }
 
 /// The document and its page.
-pub fn routes(openapi: utoipa::openapi::OpenApi) -> Router<Shared> {
+pub fn routes(openapi: &utoipa::openapi::OpenApi) -> Router<Shared> {
     let text: std::sync::Arc<str> = openapi.to_pretty_json().unwrap_or_default().into();
     let tag = hex::encode(&kernel::sha256(text.as_bytes())[..16]);
     Router::new()
@@ -59,5 +62,12 @@ async fn document(
     State((text, tag)): State<(std::sync::Arc<str>, String)>,
     headers: HeaderMap,
 ) -> Response {
-    conditional(&headers, &tag, ([(header::CONTENT_TYPE, "application/json")], text.to_string()))
+    conditional(
+        &headers,
+        &tag,
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            text.to_string(),
+        ),
+    )
 }

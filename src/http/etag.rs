@@ -8,7 +8,9 @@ use axum::{
 /// Answers with `response` under this ETag (without quotes), or 304 if the client has it already.
 pub fn conditional(request: &HeaderMap, tag: &str, response: impl IntoResponse) -> Response {
     let tag = format!("\"{tag}\"");
-    let Ok(value) = HeaderValue::from_str(&tag) else { return response.into_response() };
+    let Ok(value) = HeaderValue::from_str(&tag) else {
+        return response.into_response();
+    };
     let mut response = if matches(request, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -25,7 +27,9 @@ fn matches(request: &HeaderMap, tag: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .map(str::trim)
-        .any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag)
+        .any(|candidate| {
+            candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag
+        })
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
     };
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if !reads && principal == Principal::Anonymous {
-        let detail = "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
+        let detail =
+            "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
         return Problem::new(Code::Unauthorized, detail).into_response();
     }
     request.extensions_mut().insert(Caller(principal));
@@ -31,9 +32,17 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
 }
 
 fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+    Some(if scheme.eq_ignore_ascii_case("bearer") {
+        token.trim()
+    } else {
+        ""
+    })
 }
 
 /// Compares digests, so that the time says nothing about the token.

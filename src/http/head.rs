@@ -41,7 +41,11 @@ fn render(heads: &Heads) -> Option<String> {
     let mut text = String::new();
     for (chain, head) in heads {
         let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{comma}{chain};head={};settled={}", head.number, head.settled);
+        let _ = write!(
+            text,
+            "{comma}{chain};head={};settled={}",
+            head.number, head.settled
+        );
     }
     (!text.is_empty()).then_some(text)
 }
@@ -55,6 +59,9 @@ mod tests {
         assert_eq!(render(&Heads::new()), None);
         let head = |number, settled| Head { number, settled };
         let heads = Heads::from([(8453, head(9, 3)), (1, head(5, 5))]);
-        assert_eq!(render(&heads).unwrap(), "1;head=5;settled=5, 8453;head=9;settled=3");
+        assert_eq!(
+            render(&heads).unwrap(),
+            "1;head=5;settled=5, 8453;head=9;settled=3"
+        );
     }
 }

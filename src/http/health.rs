@@ -13,7 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz))
+    OpenApiRouter::new()
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
 }
 
 /// The process answers.
@@ -38,12 +40,16 @@ async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
     let ping = sqlx::query("SELECT").execute(app.db.pool());
     match tokio::time::timeout(PATIENCE, ping).await {
         Ok(Ok(_)) => Ok(Json(Ready { ready: true })),
-        Ok(Err(error)) => {
-            Err(Problem::new(Code::Unavailable, store::Error::from(error).to_string()))
-        }
+        Ok(Err(error)) => Err(Problem::new(
+            Code::Unavailable,
+            store::Error::from(error).to_string(),
+        )),
         Err(_) => Err(Problem::new(
             Code::Unavailable,
-            format!("the database did not answer within {} s", PATIENCE.as_secs()),
+            format!(
+                "the database did not answer within {} s",
+                PATIENCE.as_secs()
+            ),
         )),
     }
 }

@@ -57,17 +57,21 @@ fn cors() -> CorsLayer {
 
 async fn timeout(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(app.config.http.timeout_seconds);
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} s", limit.as_secs());
-        Problem::new(Code::Timeout, detail).into_response()
-    })
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("no answer within {} s", limit.as_secs());
+            Problem::new(Code::Timeout, detail).into_response()
+        })
 }
 
 /// Adds to a problem what its handler does not know.
 async fn complete(request: Request, next: Next) -> Response {
     let (id, path) = (request_id(&request), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
+        return response;
+    };
     problem.instance = Some(path);
     problem.request_id = id;
     let (parts, _) = response.into_parts();
@@ -86,18 +90,29 @@ fn request_id(request: &Request) -> Option<String> {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::new(Code::NotFound, format!("there is nothing at {}", uri.path()))
+    Problem::new(
+        Code::NotFound,
+        format!("there is nothing at {}", uri.path()),
+    )
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{} does not take {method}", uri.path()),
+    )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer calls it so")]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    Problem::of(kernel::Kind::Internal, format!("a handler panicked: {text}")).into_response()
+    Problem::of(
+        kernel::Kind::Internal,
+        format!("a handler panicked: {text}"),
+    )
+    .into_response()
 }

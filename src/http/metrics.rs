@@ -15,7 +15,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Shared;
 
 const DURATION: &str = "http_request_duration_seconds";
-const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// Everything that this process counts.
 #[derive(Clone)]
@@ -35,11 +37,15 @@ impl Metrics {
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {
-                tracing::warn!("somebody else collects this process's metrics, /metrics stays empty");
+                tracing::warn!(
+                    "somebody else collects this process's metrics, /metrics stays empty"
+                );
             }
             handle
         });
-        Self { handle: handle.clone() }
+        Self {
+            handle: handle.clone(),
+        }
     }
 }
 
@@ -52,7 +58,13 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)))]
 async fn show(State(app): State<Shared>) -> impl IntoResponse {
     app.metrics.handle.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.handle.render())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        app.metrics.handle.render(),
+    )
 }
 
 /// Counts a request under its route, never under its path.

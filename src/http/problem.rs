@@ -63,17 +63,37 @@ impl Code {
             Self::Invalid => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::Denied => (StatusCode::FORBIDDEN, "denied", "Denied"),
-            Self::Limited => (StatusCode::TOO_MANY_REQUESTS, "limited", "Too many requests"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
-            }
+            Self::Limited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "limited",
+                "Too many requests",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Not available",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+            ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "A token is needed",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
-            Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type")
-            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Unsupported media type",
+            ),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Took too long"),
         }
     }
@@ -120,7 +140,10 @@ impl Problem {
     pub fn of(kind: Kind, error: impl Display) -> Self {
         if kind == Kind::Internal {
             tracing::error!(%error, "a request failed: {error}");
-            return Self::new(Code::Internal, "an error of ours; the log has it under this request's id");
+            return Self::new(
+                Code::Internal,
+                "an error of ours; the log has it under this request's id",
+            );
         }
         Self::new(kind.into(), error.to_string())
     }
@@ -144,7 +167,10 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.code {
             Code::Unauthorized => {

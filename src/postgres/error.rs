@@ -36,7 +36,9 @@ pub enum Error {
         found: String,
     },
     /// The user to run as does not exist.
-    #[error("Postgres refuses to run as root, and the user `{0}` to run it as does not exist: set postgres.user")]
+    #[error(
+        "Postgres refuses to run as root, and the user `{0}` to run it as does not exist: set postgres.user"
+    )]
     NoUser(String),
     /// initdb failed.
     #[error("initdb failed: {0}")]
@@ -75,7 +77,10 @@ pub enum Error {
 
 impl Error {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_path_buf(), source }
+        Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// The class of this failure.

@@ -33,10 +33,16 @@ impl Folder {
         let data = root.join("data");
         let account = account(config, fs::metadata(&data).ok().map(|meta| meta.uid()))?;
         if let Some(account) = &account {
-            chown(&root, Some(account.uid), Some(account.gid)).map_err(|error| Error::io(&root, error))?;
+            chown(&root, Some(account.uid), Some(account.gid))
+                .map_err(|error| Error::io(&root, error))?;
             data_dir.admit(account)?;
         }
-        Ok(Self { data, log: data_dir.join("postgres.log"), account, root })
+        Ok(Self {
+            data,
+            log: data_dir.join("postgres.log"),
+            account,
+            root,
+        })
     }
 
     /// The major version that wrote the cluster; `None` where there is none yet.
@@ -52,7 +58,11 @@ impl Folder {
     /// Makes the cluster beside its place and moves it there, so that a killed initdb leaves nothing
     /// that looks like one.
     pub async fn init(&self, binaries: &Binaries) -> Result<(), Error> {
-        tracing::info!("making a private Postgres {} in {}", binaries.version, self.data.display());
+        tracing::info!(
+            "making a private Postgres {} in {}",
+            binaries.version,
+            self.data.display()
+        );
         let new = self.root.join("data.new");
         if new.exists() {
             fs::remove_dir_all(&new).map_err(|error| Error::io(&new, error))?;
@@ -61,7 +71,15 @@ impl Folder {
         command
             .arg("-D")
             .arg(&new)
-            .args(["-U", roles::SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C"])
+            .args([
+                "-U",
+                roles::SUPERUSER,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ])
             .current_dir(&self.root);
         if let Some(account) = &self.account {
             account.apply(&mut command);
@@ -72,7 +90,9 @@ impl Folder {
             .await
             .map_err(|error| Error::io(&binaries.directory.join("initdb"), error))?;
         if !output.status.success() {
-            return Err(Error::Init(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            return Err(Error::Init(
+                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            ));
         }
         // The socket's folder is private, so whoever can reach the socket is who we think.
         let hba = new.join("pg_hba.conf");
@@ -103,12 +123,19 @@ pub fn account(config: &Config, data_owner: Option<u32>) -> Result<Option<Accoun
     if !are_root() {
         return Ok(None);
     }
-    if let Some(account) = data_owner.filter(|uid| *uid != 0).and_then(Account::numbered) {
+    if let Some(account) = data_owner
+        .filter(|uid| *uid != 0)
+        .and_then(Account::numbered)
+    {
         return Ok(Some(account));
     }
     if let Some(name) = &config.user {
-        return Account::named(name).map(Some).ok_or_else(|| Error::NoUser(name.clone()));
+        return Account::named(name)
+            .map(Some)
+            .ok_or_else(|| Error::NoUser(name.clone()));
     }
     let usual = ["postgres", "nobody"].into_iter().find_map(Account::named);
-    usual.map(Some).ok_or_else(|| Error::NoUser("postgres".to_owned()))
+    usual
+        .map(Some)
+        .ok_or_else(|| Error::NoUser("postgres".to_owned()))
 }

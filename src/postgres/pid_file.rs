@@ -43,10 +43,18 @@ impl PidFile {
 /// The caller holds the data directory's lock, so no living instance is disturbed.
 pub async fn clear(folder: &Folder) -> Result<(), Error> {
     let path = folder.data.join("postmaster.pid");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()) else { return Ok(()) };
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return Ok(());
+    };
+    let Some(pid) = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+    else {
+        return Ok(());
+    };
     let signals = [
-        (Signal::SIGINT, Duration::from_secs(60)),
+        (Signal::SIGINT, Duration::from_mins(1)),
         (Signal::SIGQUIT, Duration::from_secs(10)),
     ];
     if !stop_orphan(pid, &folder.data.to_string_lossy(), &signals).await {
@@ -58,7 +66,9 @@ pub async fn clear(folder: &Folder) -> Result<(), Error> {
     }
     for file in stale {
         match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&file, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&file, error));
+            }
             _ => {}
         }
     }
@@ -71,10 +81,19 @@ mod tests {
 
     #[test]
     fn a_pid_file_is_read() {
-        let text = "4242\n/d/postgres/data\n1763690000\n5432\n/d/postgres/run\n\n  1234  5\nready   \n";
-        let expected = PidFile { pid: 4242, socket: "/d/postgres/run".into(), ready: true };
+        let text =
+            "4242\n/d/postgres/data\n1763690000\n5432\n/d/postgres/run\n\n  1234  5\nready   \n";
+        let expected = PidFile {
+            pid: 4242,
+            socket: "/d/postgres/run".into(),
+            ready: true,
+        };
         assert_eq!(PidFile::parse(text), Some(expected));
-        assert!(!PidFile::parse(&text.replace("ready", "starting")).unwrap().ready);
+        assert!(
+            !PidFile::parse(&text.replace("ready", "starting"))
+                .unwrap()
+                .ready
+        );
         assert_eq!(PidFile::parse("4242\n/d\n"), None, "half written");
     }
 }

@@ -19,17 +19,39 @@ pub async fn ensure(conn: &mut PgConnection) -> Result<(), Error> {
         (OWNER, "CREATE ROLE chancery_owner LOGIN"),
         (APP, "CREATE ROLE chancery_app LOGIN"),
     ] {
-        if !exists(conn, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
-            sqlx::raw_sql(statement).execute(&mut *conn).await.map_err(Error::Sql)?;
+        if !exists(
+            conn,
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
+            role,
+        )
+        .await?
+        {
+            sqlx::raw_sql(statement)
+                .execute(&mut *conn)
+                .await
+                .map_err(Error::Sql)?;
         }
     }
-    if !exists(conn, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE).await? {
+    if !exists(
+        conn,
+        "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+        DATABASE,
+    )
+    .await?
+    {
         let statement = "CREATE DATABASE chancery OWNER chancery_owner";
-        sqlx::raw_sql(statement).execute(&mut *conn).await.map_err(Error::Sql)?;
+        sqlx::raw_sql(statement)
+            .execute(&mut *conn)
+            .await
+            .map_err(Error::Sql)?;
     }
     Ok(())
 }
 
 async fn exists(conn: &mut PgConnection, query: &'static str, name: &str) -> Result<bool, Error> {
-    sqlx::query_scalar(query).bind(name).fetch_one(conn).await.map_err(Error::Sql)
+    sqlx::query_scalar(query)
+        .bind(name)
+        .fetch_one(conn)
+        .await
+        .map_err(Error::Sql)
 }

@@ -3,7 +3,10 @@
 //! IdentityRegistry: ERC-8004 (repo erc-8004/erc-8004-contracts @b9e466c); AgentStatus: our own
 //! (`contracts/src/AgentStatus.sol`, `model.md` §4).
 
-#![expect(missing_docs, reason = "sol! writes these items; the contracts' sources document them")]
+#![expect(
+    missing_docs,
+    reason = "sol! writes these items; the contracts' sources document them"
+)]
 
 use alloy::sol;
 
@@ -165,20 +168,35 @@ mod tests {
 
     #[test]
     fn topics_equal_those_computed_from_the_reference_abi() {
-        use alloy::sol_types::SolEvent;
         use IdentityRegistry as R;
+        use alloy::sol_types::SolEvent;
         let ours = BTreeMap::from([
             (R::Registered::SIGNATURE, R::Registered::SIGNATURE_HASH),
             (R::URIUpdated::SIGNATURE, R::URIUpdated::SIGNATURE_HASH),
             (R::MetadataSet::SIGNATURE, R::MetadataSet::SIGNATURE_HASH),
             (R::Transfer::SIGNATURE, R::Transfer::SIGNATURE_HASH),
             (R::Approval::SIGNATURE, R::Approval::SIGNATURE_HASH),
-            (R::ApprovalForAll::SIGNATURE, R::ApprovalForAll::SIGNATURE_HASH),
-            (R::MetadataUpdate::SIGNATURE, R::MetadataUpdate::SIGNATURE_HASH),
-            (R::BatchMetadataUpdate::SIGNATURE, R::BatchMetadataUpdate::SIGNATURE_HASH),
-            (R::EIP712DomainChanged::SIGNATURE, R::EIP712DomainChanged::SIGNATURE_HASH),
+            (
+                R::ApprovalForAll::SIGNATURE,
+                R::ApprovalForAll::SIGNATURE_HASH,
+            ),
+            (
+                R::MetadataUpdate::SIGNATURE,
+                R::MetadataUpdate::SIGNATURE_HASH,
+            ),
+            (
+                R::BatchMetadataUpdate::SIGNATURE,
+                R::BatchMetadataUpdate::SIGNATURE_HASH,
+            ),
+            (
+                R::EIP712DomainChanged::SIGNATURE,
+                R::EIP712DomainChanged::SIGNATURE_HASH,
+            ),
             (R::Initialized::SIGNATURE, R::Initialized::SIGNATURE_HASH),
-            (R::OwnershipTransferred::SIGNATURE, R::OwnershipTransferred::SIGNATURE_HASH),
+            (
+                R::OwnershipTransferred::SIGNATURE,
+                R::OwnershipTransferred::SIGNATURE_HASH,
+            ),
             (R::Upgraded::SIGNATURE, R::Upgraded::SIGNATURE_HASH),
         ]);
         let reference = reference();
@@ -197,8 +215,10 @@ mod tests {
     #[test]
     fn selectors_equal_those_computed_from_the_reference_abi() {
         let reference = reference();
-        let functions = reference["fns"]["IdentityRegistryUpgradeable"].as_object().expect("fns");
-        let known: Vec<String> = functions.values().map(|hex| hex.to_string()).collect();
+        let functions = reference["fns"]["IdentityRegistryUpgradeable"]
+            .as_object()
+            .expect("fns");
+        let known: Vec<String> = functions.values().map(ToString::to_string).collect();
         for selector in IdentityRegistry::IdentityRegistryCalls::selectors() {
             let hex = format!("\"{}\"", alloy::hex::encode(selector));
             assert!(known.contains(&hex), "{hex}");
@@ -209,6 +229,9 @@ mod tests {
             let selector = bytes.try_into().expect("four bytes");
             assert!(Refusals::RefusalsErrors::valid_selector(selector), "{name}");
         }
-        assert_eq!(AgentStatus::heartbeatCall::SIGNATURE, "heartbeat(address,uint256)");
+        assert_eq!(
+            AgentStatus::heartbeatCall::SIGNATURE,
+            "heartbeat(address,uint256)"
+        );
     }
 }

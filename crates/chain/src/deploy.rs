@@ -13,8 +13,7 @@ use crate::{
     sender::{SendError, Sender},
 };
 
-const IDENTITY_REGISTRY: &str =
-    include_str!("../../../contracts/artifacts/IdentityRegistry.json");
+const IDENTITY_REGISTRY: &str = include_str!("../../../contracts/artifacts/IdentityRegistry.json");
 const AGENT_STATUS: &str = include_str!("../../../contracts/artifacts/AgentStatus.json");
 const PROXY: &str = include_str!("../../../contracts/artifacts/ERC1967Proxy.json");
 
@@ -46,9 +45,16 @@ pub async fn agent_status(sender: &Sender) -> Result<Deployed, SendError> {
 }
 
 async fn create(sender: &Sender, code: Bytes) -> Result<Deployed, SendError> {
-    let receipt = sender.send(Call { data: code, ..Call::default() }).await?;
+    let receipt = sender
+        .send(Call {
+            data: code,
+            ..Call::default()
+        })
+        .await?;
     let address = receipt.created.ok_or_else(|| {
-        SendError::Rpc(RpcError::unexpected("the receipt of a creation names no contract"))
+        SendError::Rpc(RpcError::unexpected(
+            "the receipt of a creation names no contract",
+        ))
     })?;
     Ok(Deployed { address, receipt })
 }

@@ -68,26 +68,45 @@ pub fn read(
     path: &Path,
     password: impl FnOnce() -> io::Result<String>,
 ) -> Result<PrivateKeySigner, KeyError> {
-    let failed = |source| KeyError::Io { path: path.to_owned(), source };
-    let no_key = |why| KeyError::NoKey { path: path.to_owned(), why };
+    let failed = |source| KeyError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let no_key = |why| KeyError::NoKey {
+        path: path.to_owned(),
+        why,
+    };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyError::Open { path: path.to_owned(), mode });
+        return Err(KeyError::Open {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let mut text = String::new();
-    let read = file.by_ref().take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    let read = file
+        .by_ref()
+        .take(MOST_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     if read as u64 > MOST_BYTES {
         return Err(no_key("it is too long"));
     }
     if text.trim_start().starts_with('{') {
         check_keystore(&text).map_err(no_key)?;
         let password = password().map_err(failed)?;
-        return PrivateKeySigner::decrypt_keystore(path, password)
-            .map_err(|_| KeyError::Password { path: path.to_owned() });
+        return PrivateKeySigner::decrypt_keystore(path, password).map_err(|_| {
+            KeyError::Password {
+                path: path.to_owned(),
+            }
+        });
     }
-    let hex = text.trim().strip_prefix("0x").ok_or_else(|| no_key("expected 0x and 64 digits"))?;
+    let hex = text
+        .trim()
+        .strip_prefix("0x")
+        .ok_or_else(|| no_key("expected 0x and 64 digits"))?;
     let mut bytes = [0; 32];
     alloy::hex::decode_to_slice(hex, &mut bytes)
         .map_err(|_| no_key("expected 0x and 64 digits"))?;
@@ -108,7 +127,13 @@ fn check_keystore(text: &str) -> Result<(), &'static str> {
     if iv.trim_start_matches("0x").len() != 32 {
         return Err("cipherparams.iv has not 16 bytes");
     }
-    if crypto["ciphertext"].as_str().unwrap_or_default().trim_start_matches("0x").len() != 64 {
+    if crypto["ciphertext"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches("0x")
+        .len()
+        != 64
+    {
         return Err("ciphertext has not 32 bytes");
     }
     let number = |name: &str| params[name].as_u64().unwrap_or(1);
@@ -152,7 +177,10 @@ mod tests {
     #[test]
     fn a_key_in_hex_is_read() {
         let (_dir, path) = file(&format!("{KEY}\n"), 0o600);
-        assert_eq!(read(&path, never).expect("a key").address().to_string(), ADDRESS);
+        assert_eq!(
+            read(&path, never).expect("a key").address().to_string(),
+            ADDRESS
+        );
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub fn by_id(id: u64) -> Option<&'static Preset> {
 
 /// The preset of a name; case does not matter.
 pub fn by_name(name: &str) -> Option<&'static Preset> {
-    ALL.iter().find(|preset| preset.name.eq_ignore_ascii_case(name))
+    ALL.iter()
+        .find(|preset| preset.name.eq_ignore_ascii_case(name))
 }
 
 const fn mainnet(
@@ -79,7 +80,14 @@ const fn mainnet(
     first_block: Option<u64>,
     finality: &'static str,
 ) -> Preset {
-    Preset { name, id, registry: MAINNET_REGISTRY, first_block, testnet: false, finality }
+    Preset {
+        name,
+        id,
+        registry: MAINNET_REGISTRY,
+        first_block,
+        testnet: false,
+        finality,
+    }
 }
 
 const fn testnet(
@@ -88,7 +96,14 @@ const fn testnet(
     first_block: Option<u64>,
     finality: &'static str,
 ) -> Preset {
-    Preset { name, id, registry: TESTNET_REGISTRY, first_block, testnet: true, finality }
+    Preset {
+        name,
+        id,
+        registry: TESTNET_REGISTRY,
+        first_block,
+        testnet: true,
+        finality,
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ pub(crate) struct Quantity<T>(pub T);
 impl<'de, T: TryFrom<U256>> Deserialize<'de> for Quantity<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wide = deserializer.deserialize_any(QuantityVisitor)?;
-        T::try_from(wide).map(Self).map_err(|_| de::Error::custom("the number is too large"))
+        T::try_from(wide)
+            .map(Self)
+            .map_err(|_| de::Error::custom("the number is too large"))
     }
 }
 
@@ -36,7 +38,9 @@ impl de::Visitor<'_> for QuantityVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<U256, E> {
-        u64::try_from(value).map(U256::from).map_err(|_| E::custom("the number is negative"))
+        u64::try_from(value)
+            .map(U256::from)
+            .map_err(|_| E::custom("the number is negative"))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<U256, E> {
@@ -77,10 +81,18 @@ mod tests {
             let read: Quantity<u64> = serde_json::from_str(text).expect(text);
             assert_eq!(read.0, 26, "{text}");
         }
-        for wrong in ["-1", "1.5", "\"\"", "\"0x\"", "\"1a\"", "\"0x+1\"", "\"1_0\"", "null"] {
-            assert!(serde_json::from_str::<Quantity<u64>>(wrong).is_err(), "{wrong}");
+        for wrong in [
+            "-1", "1.5", "\"\"", "\"0x\"", "\"1a\"", "\"0x+1\"", "\"1_0\"", "null",
+        ] {
+            assert!(
+                serde_json::from_str::<Quantity<u64>>(wrong).is_err(),
+                "{wrong}"
+            );
         }
         assert!(serde_json::from_str::<Quantity<u8>>("256").is_err());
-        assert_eq!(serde_json::to_string(&Quantity(26u64)).expect("json"), "\"0x1a\"");
+        assert_eq!(
+            serde_json::to_string(&Quantity(26u64)).expect("json"),
+            "\"0x1a\""
+        );
     }
 }

@@ -3,15 +3,17 @@
 //! `{"chainId": 1, "logs": [{"blockNumber": .., "blockHash": .., "transactionHash": ..,
 //! "transactionIndex": .., "logIndex": .., "address": .., "topics": [..], "data": "0x..",
 //! "blockTimestamp"?: .., "parentHash"?: ..}], "blocks"?: [{"number", "hash", "parentHash"?,
-//! "timestamp"?}]}`. Numbers are plain, decimal texts or `0x`-hex; other members are ignored, so
+//! "timestamp"?}], "topics"?: [..]}`. Numbers are plain, decimal texts or `0x`-hex; other members are ignored, so
 //! that a file may say where it comes from. `blocks` is for blocks without logs.
 
 use std::collections::BTreeMap;
 
-use kernel::{B256, Kind};
+use kernel::{Address, B256, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    contracts::topics,
+    decode::SeenTopics,
     log::{Block, Log, WireLog},
     quantity::{self, Quantity},
 };
@@ -25,6 +27,8 @@ pub struct Recording {
     pub blocks: Vec<Block>,
     /// Every log, ascending by (block, log index).
     pub logs: Vec<Log>,
+    /// The topics that the file says it would hold; where it is silent, those that occur count.
+    pub topics: Option<Vec<B256>>,
 }
 
 /// A file that is no recording.
@@ -68,12 +72,14 @@ impl Recording {
         let file: WireFile = serde_json::from_slice(json)?;
         let mut blocks = BTreeMap::new();
         for block in file.blocks {
-            learn(&mut blocks, block.into_block())?;
+            learn(&mut blocks, &block.into_block())?;
         }
         let mut logs = Vec::with_capacity(file.logs.len());
         for wire in file.logs {
             if wire.removed {
-                return Err(RecordingError::Removed { number: wire.block_number });
+                return Err(RecordingError::Removed {
+                    number: wire.block_number,
+                });
             }
             let parent = wire.parent_hash;
             let log = wire.into_log(file.chain_id);
@@ -83,7 +89,7 @@ impl Recording {
                 parent,
                 time: log.block_time,
             };
-            learn(&mut blocks, block)?;
+            learn(&mut blocks, &block)?;
             logs.push(log);
         }
         logs.sort_by_key(Log::position);
@@ -93,13 +99,54 @@ impl Recording {
                 return Err(RecordingError::SamePlace { number, log_index });
             }
         }
-        Ok(Self { chain: file.chain_id, blocks: blocks.into_values().collect(), logs })
+        Ok(Self {
+            chain: file.chain_id,
+            blocks: blocks.into_values().collect(),
+            logs,
+            topics: file.topics,
+        })
+    }
+
+    /// Which of the telling topics the file holds.
+    pub fn seen_topics(&self) -> SeenTopics {
+        match &self.topics {
+            Some(declared) => SeenTopics::declared(declared),
+            None => SeenTopics::of(&self.logs),
+        }
+    }
+
+    /// The contracts that emitted events of an identity registry, in order of appearance.
+    pub fn registries(&self) -> Vec<Address> {
+        let mut out: Vec<Address> = Vec::new();
+        for log in &self.logs {
+            let telling = [topics::REGISTERED, topics::URI_UPDATED];
+            if log.topic0().is_some_and(|topic| telling.contains(&topic))
+                && !out.contains(&log.address)
+            {
+                out.push(log.address);
+            }
+        }
+        out
+    }
+
+    /// The contracts that emitted events of `AgentStatus`.
+    pub fn status_contracts(&self) -> Vec<Address> {
+        let mut out: Vec<Address> = Vec::new();
+        for log in &self.logs {
+            if log.topic0().is_some_and(|topic| topics::OF_STATUS.contains(&topic))
+                && !out.contains(&log.address)
+            {
+                out.push(log.address);
+            }
+        }
+        out
     }
 
     /// Writes the file that [`Recording::parse`] reads.
     pub fn to_json(&self) -> Result<Vec<u8>, RecordingError> {
         let file = WireFile {
             chain_id: self.chain,
+            topics: self.topics.clone(),
             blocks: self.blocks.iter().map(WireBlock::of).collect(),
             logs: self.logs.iter().map(|log| WireLog::of(log, None)).collect(),
         };
@@ -108,7 +155,7 @@ impl Recording {
 }
 
 /// Adds what is told of a block; what is told twice must agree.
-fn learn(blocks: &mut BTreeMap<u64, Block>, new: Block) -> Result<(), RecordingError> {
+fn learn(blocks: &mut BTreeMap<u64, Block>, new: &Block) -> Result<(), RecordingError> {
     let number = new.number;
     let known = blocks.entry(number).or_insert_with(|| new.clone());
     let parents_differ = known.parent.zip(new.parent).is_some_and(|(a, b)| a != b);
@@ -126,6 +173,8 @@ fn learn(blocks: &mut BTreeMap<u64, Block>, new: Block) -> Result<(), RecordingE
 struct WireFile {
     #[serde(deserialize_with = "quantity::deserialize")]
     chain_id: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topics: Option<Vec<B256>>,
     #[serde(default)]
     blocks: Vec<WireBlock>,
     logs: Vec<WireLog>,
@@ -199,11 +248,17 @@ mod tests {
     fn contradictions_are_refused() {
         let time = |seconds: u32| format!(r#","blockTimestamp":{seconds}"#);
         let two = parse(&[log("7", "1", &time(1)), log("7", "2", &time(2))]);
-        assert!(matches!(two, Err(RecordingError::Contradiction { number: 7 })));
+        assert!(matches!(
+            two,
+            Err(RecordingError::Contradiction { number: 7 })
+        ));
         let same = parse(&[log("7", "1", ""), log("7", "1", "")]);
         assert!(matches!(same, Err(RecordingError::SamePlace { .. })));
         let removed = parse(&[log("7", "1", r#","removed":true"#)]);
         assert!(matches!(removed, Err(RecordingError::Removed { .. })));
-        assert!(matches!(Recording::parse(b"[]"), Err(RecordingError::Json(_))));
+        assert!(matches!(
+            Recording::parse(b"[]"),
+            Err(RecordingError::Json(_))
+        ));
     }
 }

@@ -18,37 +18,66 @@ pub fn register() -> Bytes {
 
 /// Registers an agent with the URI of its registration file.
 pub fn register_with_uri(uri: &str) -> Bytes {
-    R::register_1Call { agentURI: uri.to_owned() }.abi_encode().into()
+    R::register_1Call {
+        agentURI: uri.to_owned(),
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Registers an agent with a URI and metadata; the key `agentWallet` is reserved and reverts.
 pub fn register_with_metadata(uri: &str, metadata: Vec<MetadataEntry>) -> Bytes {
-    R::register_2Call { agentURI: uri.to_owned(), metadata }.abi_encode().into()
+    R::register_2Call {
+        agentURI: uri.to_owned(),
+        metadata,
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Names another registration file.
 pub fn set_agent_uri(id: U256, uri: &str) -> Bytes {
-    R::setAgentURICall { agentId: id, newURI: uri.to_owned() }.abi_encode().into()
+    R::setAgentURICall {
+        agentId: id,
+        newURI: uri.to_owned(),
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Sets a metadata value; empty removes it.
 pub fn set_metadata(id: U256, key: &str, value: Bytes) -> Bytes {
-    R::setMetadataCall { agentId: id, metadataKey: key.to_owned(), metadataValue: value }
-        .abi_encode()
-        .into()
+    R::setMetadataCall {
+        agentId: id,
+        metadataKey: key.to_owned(),
+        metadataValue: value,
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Hands the agent over. A contract that does not take ERC-721 tokens makes it revert, instead of
 /// the agent being lost in it.
 pub fn transfer(from: Address, to: Address, id: U256) -> Bytes {
-    R::safeTransferFromCall { from, to, tokenId: id }.abi_encode().into()
+    R::safeTransferFromCall {
+        from,
+        to,
+        tokenId: id,
+    }
+    .abi_encode()
+    .into()
 }
 
-/// Names the agent's wallet, with the wallet's signature of [`wallet_consent`].
+/// Names the agent's wallet, with the wallet's signature of a [`WalletConsent`].
 pub fn set_agent_wallet(id: U256, wallet: Address, deadline: U256, signature: Bytes) -> Bytes {
-    R::setAgentWalletCall { agentId: id, newWallet: wallet, deadline, signature }
-        .abi_encode()
-        .into()
+    R::setAgentWalletCall {
+        agentId: id,
+        newWallet: wallet,
+        deadline,
+        signature,
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Takes the agent's wallet away.
@@ -58,14 +87,24 @@ pub fn unset_agent_wallet(id: U256) -> Bytes {
 
 /// Says an agent's runtime status (0 ACTIVE, 1 SLEEP, 2 TERMINATED) to an `AgentStatus` contract.
 pub fn set_status(registry: Address, id: U256, status: u8, reason: &str) -> Bytes {
-    AgentStatus::setStatusCall { registry, agentId: id, status, reason: reason.to_owned() }
-        .abi_encode()
-        .into()
+    AgentStatus::setStatusCall {
+        registry,
+        agentId: id,
+        status,
+        reason: reason.to_owned(),
+    }
+    .abi_encode()
+    .into()
 }
 
 /// Says to an `AgentStatus` contract that an agent is alive.
 pub fn heartbeat(registry: Address, id: U256) -> Bytes {
-    AgentStatus::heartbeatCall { registry, agentId: id }.abi_encode().into()
+    AgentStatus::heartbeatCall {
+        registry,
+        agentId: id,
+    }
+    .abi_encode()
+    .into()
 }
 
 /// What a new wallet signs to become an agent's wallet (EIP-712). `owner` is the agent's owner at
@@ -126,7 +165,9 @@ pub async fn token_uri(
 ) -> Result<Option<Bytes>, RpcError> {
     let call = R::tokenURICall { tokenId: id }.abi_encode();
     let answer = known_token(rpc.call(&Call::new(registry, call.into()), at).await)?;
-    answer.map(|bytes| abi::dynamic(&bytes, 0).map_err(no_registry)).transpose()
+    answer
+        .map(|bytes| abi::dynamic(&bytes, 0).map_err(no_registry))
+        .transpose()
 }
 
 /// The agent's wallet; `None`: it has none, or there is no agent with that id.
@@ -151,7 +192,9 @@ fn known_token(answer: Result<Bytes, RpcError>) -> Result<Option<Bytes>, RpcErro
 }
 
 fn read_address(answer: &[u8]) -> Result<Address, RpcError> {
-    abi::word(answer, 0).and_then(abi::address).map_err(no_registry)
+    abi::word(answer, 0)
+        .and_then(abi::address)
+        .map_err(no_registry)
 }
 
 /// Most often an address without code, whose calls return nothing.
@@ -170,7 +213,8 @@ mod tests {
     /// keccak256 of the type's text, as the contract has it.
     #[test]
     fn the_consents_type_is_the_contracts() {
-        let text = "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)";
+        let text =
+            "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)";
         let consent = AgentWalletSet {
             agentId: U256::ZERO,
             newWallet: Address::ZERO,
@@ -187,8 +231,13 @@ mod tests {
             register_with_uri("")[..4].to_vec(),
             register_with_metadata("", vec![])[..4].to_vec(),
         ];
-        assert_eq!(selectors, [[0x1a, 0xa3, 0xa0, 0x08], [0xf2, 0xc2, 0x98, 0xbe], [
-            0x8e, 0xa4, 0x22, 0x86
-        ]]);
+        assert_eq!(
+            selectors,
+            [
+                [0x1a, 0xa3, 0xa0, 0x08],
+                [0xf2, 0xc2, 0x98, 0xbe],
+                [0x8e, 0xa4, 0x22, 0x86]
+            ]
+        );
     }
 }

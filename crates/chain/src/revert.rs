@@ -27,7 +27,8 @@ impl Revert {
 
     /// Whether an ERC-721 said that it has no such token.
     pub fn is_unknown_token(&self) -> bool {
-        self.data.starts_with(&Refusals::ERC721NonexistentToken::SELECTOR)
+        self.data
+            .starts_with(&Refusals::ERC721NonexistentToken::SELECTOR)
     }
 }
 
@@ -55,7 +56,10 @@ fn text(error: &RefusalsErrors) -> String {
     match error {
         E::ERC721NonexistentToken(e) => format!("there is no agent {}", e.tokenId),
         E::ERC721IncorrectOwner(e) => {
-            format!("agent {} belongs to {}, not to {}", e.tokenId, e.owner, e.sender)
+            format!(
+                "agent {} belongs to {}, not to {}",
+                e.tokenId, e.owner, e.sender
+            )
         }
         E::ERC721InsufficientApproval(e) => {
             format!("{} may not move agent {}", e.operator, e.tokenId)
@@ -63,7 +67,10 @@ fn text(error: &RefusalsErrors) -> String {
         E::ERC721InvalidReceiver(e) => format!("{} does not take agents", e.receiver),
         E::OwnableUnauthorizedAccount(e) => format!("{} is not the contract's owner", e.account),
         E::MayNotSpeak(e) => {
-            format!("{} may not speak for agent {} of {}", e.speaker, e.agentId, e.registry)
+            format!(
+                "{} may not speak for agent {} of {}",
+                e.speaker, e.agentId, e.registry
+            )
         }
         E::UnknownStatus(e) => format!("{} is no status", e.status),
         E::ReasonTooLong(e) => format!("the reason is too long: {} bytes", e.length),
@@ -79,15 +86,26 @@ mod tests {
     use super::*;
 
     fn said(data: Vec<u8>) -> String {
-        Revert { data: data.into(), message: "execution reverted".to_owned() }.to_string()
+        Revert {
+            data: data.into(),
+            message: "execution reverted".to_owned(),
+        }
+        .to_string()
     }
 
     #[test]
     fn reasons_are_told_in_words() {
-        assert_eq!(said(ErrorString::from("reserved key").abi_encode()), "reserved key");
-        let unknown = Refusals::ERC721NonexistentToken { tokenId: U256::from(7) };
+        assert_eq!(
+            said(ErrorString::from("reserved key").abi_encode()),
+            "reserved key"
+        );
+        let unknown = Refusals::ERC721NonexistentToken {
+            tokenId: U256::from(7),
+        };
         assert_eq!(said(unknown.abi_encode()), "there is no agent 7");
-        let speak = Refusals::ERC721InvalidOwner { owner: Address::ZERO };
+        let speak = Refusals::ERC721InvalidOwner {
+            owner: Address::ZERO,
+        };
         assert!(said(speak.abi_encode()).contains("ERC721InvalidOwner"));
         assert!(said(Panic::from(0x11).abi_encode()).contains("overflow"));
         assert_eq!(said(vec![]), "execution reverted");

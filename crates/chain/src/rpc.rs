@@ -7,7 +7,9 @@
 
 mod answer;
 mod error;
+mod question;
 mod range;
+mod words;
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -20,6 +22,7 @@ use url::Url;
 pub use self::{
     answer::{Fees, Header, Receipt},
     error::RpcError,
+    question::{At, Call, LogFilter},
 };
 use crate::{
     log::{Log, WireLog},
@@ -34,66 +37,14 @@ pub struct Rpc {
     chain: u64,
 }
 
-/// A point in a chain's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
-    /// A height.
-    Number(u64),
-    /// One very block, canonical or not.
-    Hash(B256),
-    /// The head.
-    Latest,
-    /// What the node counts as safe.
-    Safe,
-    /// What consensus counts as final.
-    Finalized,
-    /// The head with what waits to be mined: for nonces.
-    Pending,
-}
-
-/// Which logs are asked for. Empty means any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogFilter {
-    /// Contracts.
-    pub addresses: Vec<Address>,
-    /// For each topic position, the values that match.
-    pub topics: [Vec<B256>; 4],
-}
-
-/// A call of a contract, or a transaction that is not filled in yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Call {
-    /// Who calls; a sender puts its own address here.
-    pub from: Option<Address>,
-    /// The contract; `None` creates one.
-    pub to: Option<Address>,
-    /// Calldata, or creation code.
-    pub data: Bytes,
-    /// Wei.
-    pub value: U256,
-}
-
-impl Call {
-    /// A call of `to` without value.
-    pub fn new(to: Address, data: Bytes) -> Self {
-        Self { to: Some(to), data, ..Self::default() }
-    }
-
-    fn json(&self) -> Value {
-        let mut call = json!({ "data": self.data, "value": format!("{:#x}", self.value) });
-        for (name, address) in [("from", self.from), ("to", self.to)] {
-            if let Some(address) = address {
-                call[name] = json!(address);
-            }
-        }
-        call
-    }
-}
-
 impl Rpc {
     /// Asks the node at `url` for its chain; an address that is no node is told here.
     pub async fn connect(url: Url) -> Result<Self, RpcError> {
-        let mut rpc = Self { client: RpcClient::new_http(url.clone()), url, chain: 0 };
+        let mut rpc = Self {
+            client: RpcClient::new_http(url.clone()),
+            url,
+            chain: 0,
+        };
         rpc.chain = rpc.chain_id().await?;
         Ok(rpc)
     }
@@ -117,7 +68,10 @@ impl Rpc {
     pub async fn block(&self, at: At) -> Result<Option<Header>, RpcError> {
         let raw: Result<Option<Value>, RpcError> = match at {
             At::Hash(hash) => self.ask("eth_getBlockByHash", json!([hash, false])).await,
-            other => self.ask("eth_getBlockByNumber", json!([other.json(), false])).await,
+            other => {
+                self.ask("eth_getBlockByNumber", json!([other.json(), false]))
+                    .await
+            }
         };
         match raw {
             Ok(Some(raw)) => Header::parse(raw).map(Some),
@@ -158,9 +112,14 @@ impl Rpc {
     async fn get_logs(&self, query: Value) -> Result<Vec<Log>, RpcError> {
         let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([query])).await?;
         if logs.iter().any(|log| log.removed) {
-            return Err(RpcError::unexpected("eth_getLogs answered with removed logs"));
+            return Err(RpcError::unexpected(
+                "eth_getLogs answered with removed logs",
+            ));
         }
-        Ok(logs.into_iter().map(|log| log.into_log(self.chain)).collect())
+        Ok(logs
+            .into_iter()
+            .map(|log| log.into_log(self.chain))
+            .collect())
     }
 
     /// Receipts of a whole block as the node gives them, for proofs; `None`: unknown block.
@@ -170,7 +129,8 @@ impl Rpc {
 
     /// A contract's code; empty where there is none.
     pub async fn code(&self, address: Address, at: At) -> Result<Bytes, RpcError> {
-        self.ask("eth_getCode", json!([address, at.reference()])).await
+        self.ask("eth_getCode", json!([address, at.reference()]))
+            .await
     }
 
     /// An account's wei.
@@ -181,18 +141,25 @@ impl Rpc {
 
     /// What a call would return; a refusal is [`RpcError::Revert`].
     pub async fn call(&self, call: &Call, at: At) -> Result<Bytes, RpcError> {
-        self.ask("eth_call", json!([call.json(), at.reference()])).await
+        self.ask("eth_call", json!([call.json(), at.reference()]))
+            .await
     }
 
     /// The gas that a call would take; a refusal is [`RpcError::Revert`].
     pub async fn estimate_gas(&self, call: &Call) -> Result<u64, RpcError> {
-        Ok(self.ask::<Quantity<_>>("eth_estimateGas", json!([call.json()])).await?.0)
+        Ok(self
+            .ask::<Quantity<_>>("eth_estimateGas", json!([call.json()]))
+            .await?
+            .0)
     }
 
     /// The number of an account's transactions up to `at`.
     pub async fn nonce(&self, account: Address, at: At) -> Result<u64, RpcError> {
         let count = json!([account, at.reference()]);
-        Ok(self.ask::<Quantity<_>>("eth_getTransactionCount", count).await?.0)
+        Ok(self
+            .ask::<Quantity<_>>("eth_getTransactionCount", count)
+            .await?
+            .0)
     }
 
     /// What a transaction has to pay now (EIP-1559).
@@ -201,7 +168,10 @@ impl Rpc {
         let base = head.and_then(|head| head.base_fee).ok_or_else(|| {
             RpcError::unexpected("the chain has no base fee (EIP-1559), which we need to send")
         })?;
-        let tip = match self.ask::<Quantity<_>>("eth_maxPriorityFeePerGas", json!([])).await {
+        let tip = match self
+            .ask::<Quantity<_>>("eth_maxPriorityFeePerGas", json!([]))
+            .await
+        {
             Ok(tip) => tip.0,
             Err(RpcError::NoMethod { .. }) => Fees::USUAL_TIP,
             Err(error) => return Err(error),
@@ -217,8 +187,10 @@ impl Rpc {
 
     /// A transaction's receipt; `None`: not mined, or (anvil) not just yet.
     pub async fn receipt(&self, tx: B256) -> Result<Option<Receipt>, RpcError> {
-        let raw: Option<Value> = self.ask("eth_getTransactionReceipt", json!([tx])).await?;
-        raw.map(|raw| Receipt::parse(raw, self.chain)).transpose()
+        Receipt::parse(
+            self.ask("eth_getTransactionReceipt", json!([tx])).await?,
+            self.chain,
+        )
     }
 
     /// Any method: for what has no function of its own.
@@ -238,58 +210,5 @@ impl Rpc {
 impl fmt::Debug for Rpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rpc({}, chain {})", self.place(), self.chain)
-    }
-}
-
-impl At {
-    /// A height or tag. A hash has none, and is asked for by other means.
-    fn json(self) -> Value {
-        match self {
-            Self::Number(number) => json!(format!("{number:#x}")),
-            Self::Hash(hash) => json!(hash),
-            Self::Latest => json!("latest"),
-            Self::Safe => json!("safe"),
-            Self::Finalized => json!("finalized"),
-            Self::Pending => json!("pending"),
-        }
-    }
-
-    /// EIP-1898: the same, or an object that names a block by hash.
-    fn reference(self) -> Value {
-        match self {
-            Self::Hash(hash) => json!({ "blockHash": hash }),
-            other => other.json(),
-        }
-    }
-}
-
-impl LogFilter {
-    fn json(&self) -> Value {
-        let last = self.topics.iter().rposition(|values| !values.is_empty());
-        let topics: Vec<Value> = self.topics[..last.map_or(0, |last| last + 1)]
-            .iter()
-            .map(|values| if values.is_empty() { Value::Null } else { json!(values) })
-            .collect();
-        let mut filter = json!({ "topics": topics });
-        if !self.addresses.is_empty() {
-            filter["address"] = json!(self.addresses);
-        }
-        filter
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_say_no_more_than_needed() {
-        assert_eq!(LogFilter::default().json(), json!({ "topics": [] }));
-        let mut filter = LogFilter { addresses: vec![Address::ZERO], ..LogFilter::default() };
-        filter.topics[2] = vec![B256::ZERO];
-        assert_eq!(
-            filter.json(),
-            json!({ "address": [Address::ZERO], "topics": [null, null, [B256::ZERO]] })
-        );
     }
 }

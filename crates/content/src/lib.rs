@@ -1,15 +1,34 @@
 //! Content: bytes that are named by their hash, wherever they come from.
+//!
+//! [`Content`] is the way in. It keeps blocks in its own [`Blockstore`], looks for others at
+//! [`Kubo`] and at gateways, believes only what hashes to its CID, and turns the URIs that agents
+//! write into documents ([`Content::fetch`]). What should be kept for good is said with
+//! [`pin::want`].
 
 pub mod block;
 mod blockstore;
 pub mod car;
+mod config;
+mod content;
 mod dag_pb;
+pub mod data_uri;
 mod error;
+mod fetch;
+mod kubo;
 mod layout;
+mod lookup;
+pub mod pin;
+mod source;
 mod unixfs;
+mod uri;
 
 pub use block::{Block, parse_cid, verify};
 pub use blockstore::{Blockstore, Damage, OpenReport};
+pub use config::Config;
+pub use content::Content;
 pub use error::{Error, Result};
+pub use fetch::{Fetched, State, Verification};
+pub use kubo::{Imported, Kubo};
 pub use layout::{Dag, Layout, build};
 pub use unixfs::{File, Limits, Step, read};
+pub use uri::{Uri, classify};

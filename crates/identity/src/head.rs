@@ -79,3 +79,22 @@ pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
         .await?
         .rows_affected())
 }
+
+/// Tells the feed that what it said because of some blocks' logs is undone.
+pub async fn undo(tx: &mut Tx, agents: &[Uuid], causes: &[String]) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
+         SELECT $1, h.agent_id, h.what, h.value, h.cause, true
+           FROM identity.head_changes h
+          WHERE h.agent_id = ANY($2) AND NOT h.undone
+            AND EXISTS (SELECT FROM unnest($3::text[]) AS c(start) WHERE starts_with(h.cause, c.start))
+          ORDER BY h.seq",
+        now,
+        agents,
+        causes,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -4,13 +4,20 @@
 //! and is the only thing that does; [`project`] reads facts, folds and writes, set-based, and settles
 //! what the journal is owed in the same transaction.
 
+pub mod act;
+pub mod agent;
 pub mod dirty;
+pub mod document;
 mod error;
 pub mod fact;
 pub mod fold;
 pub mod head;
+pub mod history;
 pub mod identifier;
+pub mod operator;
 mod project;
+pub mod registration;
+pub mod subject;
 
 pub use error::{Error, Result};
 pub use project::{Mode, Report, project};

@@ -13,6 +13,7 @@ use store::Tx;
 use uuid::Uuid;
 
 pub use self::assemble::MalformedLog;
+pub(crate) use self::uris::{FETCH, KEPT};
 pub(crate) use self::load::Subject;
 use self::load::{ActRow, ChainInfo, Saved, Versions};
 use crate::{

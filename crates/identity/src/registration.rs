@@ -106,7 +106,9 @@ pub struct Registration {
 impl Registration {
     /// The token that is claimed, where the entry is complete.
     pub fn token(&self) -> Option<Token> {
-        format!("{}/{}", self.agent_registry.as_ref()?, self.agent_id?).parse().ok()
+        format!("{}/{}", self.agent_registry.as_ref()?, self.agent_id?)
+            .parse()
+            .ok()
     }
 }
 
@@ -116,8 +118,15 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     let file = match json::read(bytes, &mut warnings) {
         Some(Value::Object(map)) => read_object(map, &mut warnings),
         Some(raw) => {
-            warnings.push(WarningCode::NotAnObject, "", "the document is no JSON object");
-            RegistrationFile { raw, ..RegistrationFile::default() }
+            warnings.push(
+                WarningCode::NotAnObject,
+                "",
+                "the document is no JSON object",
+            );
+            RegistrationFile {
+                raw,
+                ..RegistrationFile::default()
+            }
         }
         None => RegistrationFile::default(),
     };
@@ -128,21 +137,32 @@ pub fn parse(bytes: &[u8]) -> Parsed {
         Some(Level::Violation) => State::Nonconformant,
         Some(Level::Note) | None => State::Fetched,
     };
-    Parsed { file, warnings, state }
+    Parsed {
+        file,
+        warnings,
+        state,
+    }
 }
 
 fn read_object(map: Map<String, Value>, warnings: &mut Warnings) -> RegistrationFile {
     let raw = Value::Object(map.clone());
     if let Some((code, message)) = impostor(&map) {
         warnings.push(code, "", message);
-        return RegistrationFile { raw, ..RegistrationFile::default() };
+        return RegistrationFile {
+            raw,
+            ..RegistrationFile::default()
+        };
     }
     let mut reader = Reader::new(map, "", warnings);
     check_type(&mut reader);
     let name = reader.text("name", &[], reader::NAME);
     reader.warn_if_missing(name.as_ref(), WarningCode::MissingName, "name");
     let description = reader.text("description", &[], reader::PROSE);
-    reader.warn_if_missing(description.as_ref(), WarningCode::MissingDescription, "description");
+    reader.warn_if_missing(
+        description.as_ref(),
+        WarningCode::MissingDescription,
+        "description",
+    );
     let image = reader.text("image", &["avatar", "avatar_url", "image_url"], reader::URL);
     reader.warn_if_missing(image.as_ref(), WarningCode::MissingImage, "image");
     RegistrationFile {
@@ -170,7 +190,10 @@ fn read_object(map: Map<String, Value>, warnings: &mut Warnings) -> Registration
 /// JSON that is surely something else: what a server says instead of the file.
 fn impostor(map: &Map<String, Value>) -> Option<(WarningCode, &'static str)> {
     let has = |key: &str| map.contains_key(key);
-    if ["name", "type", "services", "endpoints"].into_iter().any(has) {
+    if ["name", "type", "services", "endpoints"]
+        .into_iter()
+        .any(has)
+    {
         return None;
     }
     if has("ciphertext") && ["iv", "nonce"].into_iter().any(has) {
@@ -178,7 +201,10 @@ fn impostor(map: &Map<String, Value>) -> Option<(WarningCode, &'static str)> {
     }
     let is_error = ["detail", "error", "errors"].into_iter().any(has)
         || has("message") && ["status", "code", "statusCode"].into_iter().any(has);
-    is_error.then_some((WarningCode::ErrorBody, "the document is an error message of a server"))
+    is_error.then_some((
+        WarningCode::ErrorBody,
+        "the document is an error message of a server",
+    ))
 }
 
 fn check_type(reader: &mut Reader<'_>) {
@@ -198,14 +224,24 @@ fn check_type(reader: &mut Reader<'_>) {
 
 fn read_registrations(reader: &mut Reader<'_>) -> Vec<Registration> {
     reader.objects("registrations", &[], |entry| {
-        let agent_registry = entry.text("agentRegistry", &["registry"], reader::SHORT);
-        let agent_id = entry.agent_id();
-        (agent_registry.is_some() || agent_id.is_some())
-            .then_some(Registration { agent_registry, agent_id })
+        let registration = Registration {
+            agent_registry: entry.text("agentRegistry", &["registry"], reader::SHORT),
+            agent_id: entry.agent_id(),
+        };
+        if registration.agent_id.is_some() && registration.token().is_none() {
+            let message = "an agentRegistry is `eip155:<chain>:<address>`";
+            entry.warn(WarningCode::WrongShape, "agentRegistry", message);
+        }
+        let says_something =
+            registration.agent_registry.is_some() || registration.agent_id.is_some();
+        says_something.then_some(registration)
     })
 }
 
-#[expect(clippy::ref_option, reason = "serde's serialize_with hands a reference to the field")]
+#[expect(
+    clippy::ref_option,
+    reason = "serde's serialize_with hands a reference to the field"
+)]
 fn decimal<S: serde::Serializer>(id: &Option<U256>, serializer: S) -> Result<S::Ok, S::Error> {
     id.map(|id| id.to_string()).serialize(serializer)
 }

@@ -38,17 +38,32 @@ pub struct NewEntry {
 impl NewEntry {
     /// Changes of an agent.
     pub fn agent(agent: AgentId, changes: Vec<Change>) -> Self {
-        Self { kind: EntryKind::Agent, agent: Some(agent), changes, said: Vec::new() }
+        Self {
+            kind: EntryKind::Agent,
+            agent: Some(agent),
+            changes,
+            said: Vec::new(),
+        }
     }
 
     /// An incident, with its particulars.
     pub fn incident(particulars: Vec<Change>) -> Self {
-        Self { kind: EntryKind::Incident, agent: None, changes: particulars, said: Vec::new() }
+        Self {
+            kind: EntryKind::Incident,
+            agent: None,
+            changes: particulars,
+            said: Vec::new(),
+        }
     }
 
     /// An act that changes no agent, with its particulars.
     pub fn act(particulars: Vec<Change>) -> Self {
-        Self { kind: EntryKind::Act, agent: None, changes: particulars, said: Vec::new() }
+        Self {
+            kind: EntryKind::Act,
+            agent: None,
+            changes: particulars,
+            said: Vec::new(),
+        }
     }
 }
 
@@ -70,18 +85,24 @@ pub async fn append(tx: &mut Tx, entries: Vec<NewEntry>) -> Result<Vec<Appended>
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let mut ends = chain_ends(tx, &entries).await?;
-    let mut rows = Rows { time: tx.now(), ..Rows::default() };
+    let t=std::time::Instant::now();let mut ends = chain_ends(tx, &entries).await?;
+    eprintln!("T ends {:?}",t.elapsed());let mut rows = Rows {
+        time: tx.now(),
+        ..Rows::default()
+    };
     for entry in entries {
         rows.add(entry, &mut ends)?;
     }
-    rows.insert(tx).await
+    eprintln!("T encode {:?}",t.elapsed());let r=rows.insert(tx).await;eprintln!("T all {:?}",t.elapsed());r
 }
 
 /// The last CID of each chain that `entries` go on with.
 async fn chain_ends(tx: &mut Tx, entries: &[NewEntry]) -> Result<HashMap<Option<AgentId>, String>> {
-    let mut agents: Vec<Uuid> =
-        entries.iter().filter_map(|entry| entry.agent).map(|agent| agent.0).collect();
+    let mut agents: Vec<Uuid> = entries
+        .iter()
+        .filter_map(|entry| entry.agent)
+        .map(|agent| agent.0)
+        .collect();
     agents.sort_unstable();
     agents.dedup();
     let found = sqlx::query!(
@@ -93,10 +114,14 @@ async fn chain_ends(tx: &mut Tx, entries: &[NewEntry]) -> Result<HashMap<Option<
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut ends: HashMap<_, _> =
-        found.into_iter().map(|row| (Some(AgentId(row.agent)), row.cid)).collect();
+    let mut ends: HashMap<_, _> = found
+        .into_iter()
+        .map(|row| (Some(AgentId(row.agent)), row.cid))
+        .collect();
     if entries.iter().any(|entry| entry.agent.is_none()) {
-        sqlx::query!("SELECT pg_advisory_xact_lock($1)", CHAIN_LOCK).execute(tx.conn()).await?;
+        sqlx::query!("SELECT pg_advisory_xact_lock($1)", CHAIN_LOCK)
+            .execute(tx.conn())
+            .await?;
         let end = sqlx::query_scalar!(
             "SELECT cid FROM journal.entries WHERE agent_id IS NULL ORDER BY seq DESC LIMIT 1"
         )
@@ -117,15 +142,27 @@ struct Rows {
     prevs: Vec<Option<String>>,
     bodies: Vec<Vec<u8>>,
     /// For each digest, the place of its entry in the columns above.
-    digest_rows: Vec<usize>,
+    said_by: Vec<usize>,
     digests: Vec<Vec<u8>>,
 }
 
 impl Rows {
     fn add(&mut self, new: NewEntry, ends: &mut HashMap<Option<AgentId>, String>) -> Result<()> {
         let prev = ends.remove(&new.agent);
-        let NewEntry { kind, agent, changes, said } = new;
-        let entry = Entry { kind, agent, time: self.time, changes, said, prev };
+        let NewEntry {
+            kind,
+            agent,
+            changes,
+            said,
+        } = new;
+        let entry = Entry {
+            kind,
+            agent,
+            time: self.time,
+            changes,
+            said,
+            prev,
+        };
         for (entry, body) in split(entry)? {
             ends.insert(agent, self.push(entry, body)?);
         }
@@ -137,7 +174,7 @@ impl Rows {
         let cid = Entry::cid_of(&body).to_string();
         if let Some(agent) = entry.agent {
             for change in &entry.changes {
-                self.digest_rows.push(self.cids.len());
+                self.said_by.push(self.cids.len());
                 self.digests.push(change.digest(agent)?.to_vec());
             }
         }
@@ -171,16 +208,24 @@ impl Rows {
             Some("entries_chain_unique" | "entries_cid_unique") => Error::Clash,
             _ => error.into(),
         })?;
-        let seqs: HashMap<&str, i64> =
-            inserted.iter().map(|row| (row.cid.as_str(), row.seq)).collect();
+eprintln!("T entries");let t=std::time::Instant::now();
+        let seqs: HashMap<&str, i64> = inserted
+            .iter()
+            .map(|row| (row.cid.as_str(), row.seq))
+            .collect();
         let appended: Option<Vec<Appended>> = self
             .cids
             .iter()
-            .map(|cid| Some(Appended { seq: *seqs.get(cid.as_str())?, cid: cid.clone() }))
+            .map(|cid| {
+                Some(Appended {
+                    seq: *seqs.get(cid.as_str())?,
+                    cid: cid.clone(),
+                })
+            })
             .collect();
         let appended =
             appended.ok_or_else(|| Error::Damaged("an inserted entry has no row".to_owned()))?;
-        let digest_seqs: Vec<i64> = self.digest_rows.iter().map(|row| appended[*row].seq).collect();
+        let digest_seqs: Vec<i64> = self.said_by.iter().map(|row| appended[*row].seq).collect();
         sqlx::query!(
             "INSERT INTO journal.said (entry_seq, agent_id, sign, digests)
              SELECT d.seq, e.agent_id, CASE e.kind WHEN 'retracted' THEN -1 ELSE 1 END, d.digests
@@ -196,7 +241,7 @@ impl Rows {
         )
         .execute(tx.conn())
         .await?;
-        Ok(appended)
+eprintln!("T said {:?}",t.elapsed());        Ok(appended)
     }
 }
 

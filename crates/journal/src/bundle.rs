@@ -121,7 +121,14 @@ pub async fn prove(db: &Db, cid: &str) -> Result<String> {
     let identity = identity::find(db).await?.ok_or_else(not_sealed)?;
     let hashes = log::inclusion(db, index, head.size).await?;
     let (vkey, checkpoint) = (identity.vkey, head.note);
-    Ok(ProofFile { entry: row.body, vkey, index, hashes, checkpoint }.to_string())
+    Ok(ProofFile {
+        entry: row.body,
+        vkey,
+        index,
+        hashes,
+        checkpoint,
+    }
+    .to_string())
 }
 
 /// Verifies a proof file without any network or database. `vkey` is the key that the reader trusts.
@@ -133,10 +140,21 @@ pub fn verify(text: &str, vkey: Option<&str>) -> Result<Verified, VerifyError> {
     let checkpoint = Checkpoint::parse(note.text())?;
     if checkpoint.origin != key.name() {
         let name = key.name().to_owned();
-        return Err(VerifyError::Origin { origin: checkpoint.origin, name });
+        return Err(VerifyError::Origin {
+            origin: checkpoint.origin,
+            name,
+        });
     }
-    let Checkpoint { origin, size, root, .. } = checkpoint;
-    verify_inclusion(&leaf_hash(&file.entry), file.index, size, &file.hashes, &root)?;
+    let Checkpoint {
+        origin, size, root, ..
+    } = checkpoint;
+    verify_inclusion(
+        &leaf_hash(&file.entry),
+        file.index,
+        size,
+        &file.hashes,
+        &root,
+    )?;
     Ok(Verified {
         cid: Entry::cid_of(&file.entry).to_string(),
         entry: Entry::parse(&file.entry)?,
@@ -152,27 +170,44 @@ pub fn verify(text: &str, vkey: Option<&str>) -> Result<Verified, VerifyError> {
 impl ProofFile {
     fn parse(text: &str) -> Result<Self, VerifyError> {
         let form = |what| VerifyError::Form(what);
-        let rest = text.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix('\n'));
+        let rest = text
+            .strip_prefix(MAGIC)
+            .and_then(|rest| rest.strip_prefix('\n'));
         let rest = rest.ok_or(form("it does not begin with c2sp.org/tlog-proof@v1"))?;
         let (head, checkpoint) = rest.split_once("\n\n").ok_or(form("no blank line"))?;
         let mut lines = head.split('\n');
         let extra = lines.next().and_then(|line| line.strip_prefix("extra "));
         let extra = extra.and_then(|extra| STANDARD.decode(extra).ok());
         let extra = extra.ok_or(form("no line `extra` with the entry in base64"))?;
-        let index = lines.next().and_then(|line| line.strip_prefix("index ")?.parse().ok());
+        let index = lines
+            .next()
+            .and_then(|line| line.strip_prefix("index ")?.parse().ok());
         let index = index.ok_or(form("no line `index`"))?;
         let mut hashes = Vec::new();
         for line in lines.take(MAX_HASHES) {
-            let hash = STANDARD.decode(line).ok().and_then(|hash| Hash::try_from(hash).ok());
+            let hash = STANDARD
+                .decode(line)
+                .ok()
+                .and_then(|hash| Hash::try_from(hash).ok());
             hashes.push(hash.ok_or(form("a hash is not the base64 of 32 bytes"))?);
         }
         let (entry, vkey, seal) = read_extra(&extra).ok_or(form("`extra` is not ours"))?;
-        let file = Self { entry, vkey, index, hashes, checkpoint: checkpoint.to_owned() };
+        let file = Self {
+            entry,
+            vkey,
+            index,
+            hashes,
+            checkpoint: checkpoint.to_owned(),
+        };
         if file.seal() != *seal {
             return Err(VerifyError::Altered);
         }
         // Leading zeros, other base64, superfluous lines: there is one form.
-        if file.to_string() == text { Ok(file) } else { Err(form("it is not in the canonical form")) }
+        if file.to_string() == text {
+            Ok(file)
+        } else {
+            Err(form("it is not in the canonical form"))
+        }
     }
 
     /// The file without the line `extra`.
@@ -206,7 +241,11 @@ impl fmt::Display for ProofFile {
         ]);
         let rest = self.rest();
         let rest = rest.strip_prefix(MAGIC).unwrap_or_default();
-        write!(f, "{MAGIC}\nextra {}{rest}", STANDARD.encode(encode(&extra)))
+        write!(
+            f,
+            "{MAGIC}\nextra {}{rest}",
+            STANDARD.encode(encode(&extra))
+        )
     }
 }
 
@@ -217,7 +256,11 @@ fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 fn read_extra(bytes: &[u8]) -> Option<(Vec<u8>, String, Vec<u8>)> {
     let mut map: BTreeMap<String, Ipld> = from_dag_cbor(bytes).ok()?;
-    match (map.remove("entry")?, map.remove("vkey")?, map.remove("seal")?) {
+    match (
+        map.remove("entry")?,
+        map.remove("vkey")?,
+        map.remove("seal")?,
+    ) {
         (Ipld::Bytes(entry), Ipld::String(vkey), Ipld::Bytes(seal)) if map.is_empty() => {
             Some((entry, vkey, seal))
         }

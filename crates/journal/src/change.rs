@@ -31,13 +31,22 @@ impl Change {
     pub fn digest(&self, agent: AgentId) -> Result<[u8; 32], EntryError> {
         self.check()?;
         let parts = (agent.to_string(), &self.column, &self.value, &self.cause);
-        Ok(sha256(&to_dag_cbor(&parts).map_err(|error| EntryError::Form(error.to_string()))?))
+        Ok(sha256(
+            &to_dag_cbor(&parts).map_err(|error| EntryError::Form(error.to_string()))?,
+        ))
     }
 
     /// Bytes that it takes in an entry.
     pub(crate) fn encoded_len(&self) -> Result<usize, EntryError> {
-        let parts = (&self.column, &self.value, &self.cause, time_text(self.time)?);
-        Ok(to_dag_cbor(&parts).map_err(|error| EntryError::Form(error.to_string()))?.len())
+        let parts = (
+            &self.column,
+            &self.value,
+            &self.cause,
+            time_text(self.time)?,
+        );
+        Ok(to_dag_cbor(&parts)
+            .map_err(|error| EntryError::Form(error.to_string()))?
+            .len())
     }
 
     /// Refuses a value that has no one encoding.
@@ -48,16 +57,21 @@ impl Change {
 
 fn check_value(value: &Value, column: &str, depth: usize) -> Result<(), EntryError> {
     if depth > MAX_DEPTH {
-        return Err(EntryError::TooDeep { column: column.to_owned() });
+        return Err(EntryError::TooDeep {
+            column: column.to_owned(),
+        });
     }
     match value {
-        Value::Number(number) if number.is_f64() => {
-            Err(EntryError::Float { column: column.to_owned(), value: number.to_string() })
-        }
-        Value::Array(items) => {
-            items.iter().try_for_each(|item| check_value(item, column, depth + 1))
-        }
-        Value::Object(map) => map.values().try_for_each(|item| check_value(item, column, depth + 1)),
+        Value::Number(number) if number.is_f64() => Err(EntryError::Float {
+            column: column.to_owned(),
+            value: number.to_string(),
+        }),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| check_value(item, column, depth + 1)),
+        Value::Object(map) => map
+            .values()
+            .try_for_each(|item| check_value(item, column, depth + 1)),
         _ => Ok(()),
     }
 }
@@ -100,7 +114,14 @@ mod tests {
         for _ in 0..200 {
             deep = json!([deep]);
         }
-        assert!(matches!(change(deep).digest(agent), Err(EntryError::TooDeep { .. })));
-        assert!(change(json!({"a": [1, -1, u64::MAX, i64::MIN, null, true]})).digest(agent).is_ok());
+        assert!(matches!(
+            change(deep).digest(agent),
+            Err(EntryError::TooDeep { .. })
+        ));
+        assert!(
+            change(json!({"a": [1, -1, u64::MAX, i64::MIN, null, true]}))
+                .digest(agent)
+                .is_ok()
+        );
     }
 }

@@ -30,15 +30,18 @@ impl Edge {
     /// tile of level `l`; `None` where they are not as many.
     pub fn new(size: u64, levels: Vec<Vec<Hash>>) -> Option<Self> {
         let fits = levels.len() == Self::depth(size)
-            && levels.iter().zip(0_u8..).all(|(hashes, level)| {
-                hashes.len() as u64 == size_at(size, level) % TILE_WIDTH
-            });
+            && levels
+                .iter()
+                .zip(0_u8..)
+                .all(|(hashes, level)| hashes.len() as u64 == size_at(size, level) % TILE_WIDTH);
         fits.then_some(Self { size, levels })
     }
 
     /// How many levels of tiles a tree of `size` leaves touches.
     pub fn depth(size: u64) -> usize {
-        (0_u8..8).take_while(|level| size_at(size, *level) > 0).count()
+        (0_u8..8)
+            .take_while(|level| size_at(size, *level) > 0)
+            .count()
     }
 
     /// Leaves of the tree.
@@ -92,7 +95,10 @@ pub(crate) fn size_at(size: u64, tile_level: u8) -> u64 {
 pub(crate) fn perfect_root(hashes: &[Hash]) -> Hash {
     let mut row = hashes.to_vec();
     while row.len() > 1 {
-        row = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        row = row
+            .chunks_exact(2)
+            .map(|pair| node_hash(&pair[0], &pair[1]))
+            .collect();
     }
     row.first().copied().unwrap_or_else(crate::tree::empty_root)
 }
@@ -116,12 +122,12 @@ mod tests {
         assert_eq!(edge.size(), 1_100);
         assert_eq!(Edge::new(1_100, edge.levels.clone()), Some(edge.clone()));
         assert_eq!(Edge::new(1_101, edge.levels), None);
-        assert_eq!(full.iter().map(|tile| (tile.level, tile.index)).collect::<Vec<_>>(), [
-            (0, 0),
-            (0, 1),
-            (0, 2),
-            (0, 3)
-        ]);
+        assert_eq!(
+            full.iter()
+                .map(|tile| (tile.level, tile.index))
+                .collect::<Vec<_>>(),
+            [(0, 0), (0, 1), (0, 2), (0, 3)]
+        );
         assert_eq!(full[1].hashes, leaves[256..512].concat());
         assert_eq!(full[1].root, root(&leaves[256..512]));
     }
@@ -133,7 +139,10 @@ mod tests {
         for _ in 0..70_000 {
             edge.push([7; 32], &mut full);
         }
-        assert_eq!(edge.levels.iter().map(Vec::len).collect::<Vec<_>>(), [112, 17, 1]);
+        assert_eq!(
+            edge.levels.iter().map(Vec::len).collect::<Vec<_>>(),
+            [112, 17, 1]
+        );
         assert_eq!(full.iter().filter(|tile| tile.level == 0).count(), 273);
         let upper: Vec<_> = full.iter().filter(|tile| tile.level == 1).collect();
         assert_eq!((upper.len(), upper[0].index), (1, 0));

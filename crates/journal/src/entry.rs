@@ -91,7 +91,9 @@ pub enum EntryError {
     #[error("not a journal entry: {0}")]
     Form(String),
     /// A number that encoders disagree about.
-    #[error("column {column}: {value} is a float, which an entry cannot hold: use text or an integer")]
+    #[error(
+        "column {column}: {value} is a float, which an entry cannot hold: use text or an integer"
+    )]
     Float {
         /// The column that holds it.
         column: String,
@@ -164,7 +166,12 @@ impl Entry {
         let mut changes = Vec::with_capacity(self.changes.len());
         for change in &self.changes {
             let time = time_text(change.time)?;
-            changes.push((change.column.as_str(), &change.value, change.cause.as_str(), time));
+            changes.push((
+                change.column.as_str(),
+                &change.value,
+                change.cause.as_str(),
+                time,
+            ));
         }
         let write = Write {
             v: VERSION,
@@ -187,19 +194,27 @@ impl Entry {
         let read: Read =
             from_dag_cbor(bytes).map_err(|error| EntryError::Form(error.to_string()))?;
         if read.v != VERSION {
-            return Err(EntryError::Form(format!("version {} is not known here", read.v)));
+            return Err(EntryError::Form(format!(
+                "version {} is not known here",
+                read.v
+            )));
         }
         let kind = EntryKind::parse(&read.kind)
             .ok_or_else(|| EntryError::Form(format!("kind `{}` is not known here", read.kind)))?;
         let agent = match read.agent {
             None => None,
-            Some(text) => {
-                Some(AgentId(Uuid::parse_str(&text).map_err(|_| form("`agent` is no UUID"))?))
-            }
+            Some(text) => Some(AgentId(
+                Uuid::parse_str(&text).map_err(|_| form("`agent` is no UUID"))?,
+            )),
         };
         let mut changes = Vec::with_capacity(read.changes.len());
         for (column, value, cause, time) in read.changes {
-            changes.push(Change { column, value, cause, time: parse_time(&time)? });
+            changes.push(Change {
+                column,
+                value,
+                cause,
+                time: parse_time(&time)?,
+            });
         }
         let entry = Self {
             kind,
@@ -222,7 +237,12 @@ impl Entry {
     }
 
     fn check(&self) -> Result<(), EntryError> {
-        let wrong = |problem| Err(EntryError::Shape { kind: self.kind.as_str(), problem });
+        let wrong = |problem| {
+            Err(EntryError::Shape {
+                kind: self.kind.as_str(),
+                problem,
+            })
+        };
         if self.kind.has_agent() != self.agent.is_some() {
             return wrong(if self.agent.is_none() {
                 "must name its agent"
@@ -259,7 +279,11 @@ const TIME_LEN: usize = 27;
 
 pub(crate) fn time_text(time: DateTime<Utc>) -> Result<String, EntryError> {
     let text = time.format(TIME).to_string();
-    if text.len() == TIME_LEN { Ok(text) } else { Err(EntryError::Time(time)) }
+    if text.len() == TIME_LEN {
+        Ok(text)
+    } else {
+        Err(EntryError::Time(time))
+    }
 }
 
 fn parse_time(text: &str) -> Result<DateTime<Utc>, EntryError> {

@@ -41,7 +41,12 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
     .into_iter()
     .map(|row| {
         let leaf_index = number(row.leaf_index)?;
-        Ok(SealedEntry { leaf_index, seq: row.seq, cid: row.cid, body: row.body })
+        Ok(SealedEntry {
+            leaf_index,
+            seq: row.seq,
+            cid: row.cid,
+            body: row.body,
+        })
     })
     .collect()
 }
@@ -50,7 +55,9 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
 ///
 /// Errors (kind `Conflict`) where another process of the same follower was faster.
 pub async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> Result<()> {
-    let (Some(first), Some(last)) = (done.first(), done.last()) else { return Ok(()) };
+    let (Some(first), Some(last)) = (done.first(), done.last()) else {
+        return Ok(());
+    };
     let position = sql(last.leaf_index + 1);
     Ok(cursor::advance(tx, &name(follower), sql(first.leaf_index), position).await?)
 }

@@ -23,28 +23,26 @@ pub struct Identity {
 
 /// The journal's identity; `None` before the first seal.
 pub async fn find(db: &Db) -> Result<Option<Identity>> {
-    Ok(sqlx::query_as!(Identity, "SELECT origin, vkey, fixed_at FROM journal.identity")
-        .fetch_optional(db.pool())
-        .await?)
+    Ok(sqlx::query_as!(
+        Identity,
+        "SELECT origin, vkey, fixed_at FROM journal.identity"
+    )
+    .fetch_optional(db.pool())
+    .await?)
 }
 
 /// The verifier key that `key` has under the configured origin, else under its own default one.
 pub fn verifier(key: &LogKey, origin: Option<&str>) -> Result<VerifierKey> {
-    let default;
-    let origin = match origin {
-        Some(origin) => origin,
-        None => {
-            default = key.default_origin();
-            &default
-        }
-    };
-    Ok(key.verifier(origin)?)
+    let default = key.default_origin();
+    Ok(key.verifier(origin.unwrap_or(&default))?)
 }
 
 /// Errors with [`Error::OtherIdentity`] where the journal was begun under another name or by another
 /// key. To be asked at start, so that an operator learns it then and not at the first seal.
 pub async fn check(db: &Db, vkey: &VerifierKey) -> Result<()> {
-    find(db).await?.map_or(Ok(()), |identity| same(&identity, vkey))
+    find(db)
+        .await?
+        .map_or(Ok(()), |identity| same(&identity, vkey))
 }
 
 /// Fixes the identity, or checks that it is this one.
@@ -59,9 +57,12 @@ pub(crate) async fn fix(tx: &mut Tx, vkey: &VerifierKey) -> Result<()> {
     )
     .execute(tx.conn())
     .await?;
-    let identity = sqlx::query_as!(Identity, "SELECT origin, vkey, fixed_at FROM journal.identity")
-        .fetch_one(tx.conn())
-        .await?;
+    let identity = sqlx::query_as!(
+        Identity,
+        "SELECT origin, vkey, fixed_at FROM journal.identity"
+    )
+    .fetch_one(tx.conn())
+    .await?;
     same(&identity, vkey)
 }
 

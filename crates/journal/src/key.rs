@@ -89,7 +89,9 @@ impl KeyError {
 impl LogKey {
     /// The key of this seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self { key: SigningKey::from_bytes(seed) }
+        Self {
+            key: SigningKey::from_bytes(seed),
+        }
     }
 
     /// Reads the key's file; makes it, and the directory that it is in, where there is none.
@@ -105,11 +107,16 @@ impl LogKey {
         let io = |source| io_error(path, source);
         let mode = fs::metadata(path).map_err(io)?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(KeyError::Mode { path: path.to_owned(), mode });
+            return Err(KeyError::Mode {
+                path: path.to_owned(),
+                mode,
+            });
         }
         let bytes = fs::read(path).map_err(io)?;
         let seed = std::str::from_utf8(&bytes).ok().and_then(parse);
-        let seed = seed.ok_or_else(|| KeyError::Malformed { path: path.to_owned() })?;
+        let seed = seed.ok_or_else(|| KeyError::Malformed {
+            path: path.to_owned(),
+        })?;
         Ok(Self::from_seed(&seed))
     }
 
@@ -128,7 +135,11 @@ impl LogKey {
     /// Signs `text` in the name of `vkey`, which must be this key's.
     pub(crate) fn sign(&self, vkey: &VerifierKey, text: String) -> Result<Note, NoteError> {
         let signature = self.key.sign(text.as_bytes()).to_bytes().to_vec();
-        let line = SignatureLine { name: vkey.name().to_owned(), id: vkey.id(), signature };
+        let line = SignatureLine {
+            name: vkey.name().to_owned(),
+            id: vkey.id(),
+            signature,
+        };
         Note::new(text, vec![line])
     }
 }
@@ -136,25 +147,38 @@ impl LogKey {
 impl fmt::Debug for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let public = hex::encode(self.key.verifying_key().as_bytes());
-        f.debug_struct("LogKey").field("public", &public).finish_non_exhaustive()
+        f.debug_struct("LogKey")
+            .field("public", &public)
+            .finish_non_exhaustive()
     }
 }
 
 fn io_error(path: &Path, source: io::Error) -> KeyError {
-    KeyError::Io { path: path.to_owned(), source }
+    KeyError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn parse(text: &str) -> Option<[u8; 32]> {
-    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let mut lines = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let seed = STANDARD.decode(lines.next()?.strip_prefix(PREFIX)?).ok()?;
-    if lines.next().is_none() { seed.try_into().ok() } else { None }
+    if lines.next().is_none() {
+        seed.try_into().ok()
+    } else {
+        None
+    }
 }
 
 /// Writes a fresh key beside `path` and links it there: a crash leaves no half file, and of two processes
 /// that start at once the second takes the first one's key.
 fn create(path: &Path) -> Result<(), KeyError> {
     let io = |source| io_error(path, source);
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(io)?;
     let mut random = [0_u8; 40];
@@ -162,7 +186,11 @@ fn create(path: &Path) -> Result<(), KeyError> {
     let (seed, suffix) = random.split_at(32);
     let draft = directory.join(format!(".journal-key-{}", hex::encode(suffix)));
     let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
         writeln!(file, "{HEAD}{PREFIX}{}", STANDARD.encode(seed))?;
         file.sync_all()?;
         match fs::hard_link(&draft, path) {
@@ -183,16 +211,24 @@ mod tests {
     fn a_key_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("below/journal.key");
-        let made = LogKey::load_or_create(&path).expect("made");
+        let first = LogKey::load_or_create(&path).expect("made");
         let found = LogKey::load_or_create(&path).expect("found");
-        assert_eq!(made.default_origin(), found.default_origin());
+        assert_eq!(first.default_origin(), found.default_origin());
         let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
-        assert_eq!(fs::read_dir(path.parent().expect("below")).expect("readable").count(), 1);
+        assert_eq!(
+            fs::read_dir(path.parent().expect("below"))
+                .expect("readable")
+                .count(),
+            1
+        );
         let other = LogKey::load_or_create(&dir.path().join("other")).expect("made");
-        assert_ne!(made.default_origin(), other.default_origin());
+        assert_ne!(first.default_origin(), other.default_origin());
         create(&path).expect("the loser of a race");
-        assert_eq!(LogKey::load(&path).expect("found").default_origin(), made.default_origin());
+        assert_eq!(
+            LogKey::load(&path).expect("found").default_origin(),
+            first.default_origin()
+        );
     }
 
     #[test]
@@ -206,22 +242,37 @@ mod tests {
         assert!(error.to_string().contains("chmod 600"), "{error}");
         assert_eq!(error.kind(), Kind::Invalid);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
-        for wrong in [String::new(), good.replace("ed25519", "rsa"), good.replace('=', ""), good.repeat(2)] {
+        for wrong in [
+            String::new(),
+            good.replace("ed25519", "rsa"),
+            good.replace('=', ""),
+            good.repeat(2),
+        ] {
             fs::write(&path, &wrong).expect("ours");
-            assert!(matches!(LogKey::load(&path), Err(KeyError::Malformed { .. })), "{wrong}");
+            assert!(
+                matches!(LogKey::load(&path), Err(KeyError::Malformed { .. })),
+                "{wrong}"
+            );
         }
-        assert!(matches!(LogKey::load(&dir.path().join("none")), Err(KeyError::Io { .. })));
+        assert!(matches!(
+            LogKey::load(&dir.path().join("none")),
+            Err(KeyError::Io { .. })
+        ));
     }
 
     /// RFC 8032 §7.1, test 1: the seed's public key; and what we sign is verified by Cloudflare's code.
     #[test]
     fn the_key_is_plain_ed25519() {
-        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").expect("hex");
+        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+            .expect("hex");
         let key = LogKey::from_seed(&seed.try_into().expect("32 bytes"));
         let vkey = key.verifier("example.com/log").expect("a name");
         let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         assert_eq!(hex::encode(vkey.public_key()), public);
-        let note = key.sign(&vkey, "text\n".to_owned()).expect("signs").to_string();
+        let note = key
+            .sign(&vkey, "text\n".to_owned())
+            .expect("signs")
+            .to_string();
         let theirs = signed_note::Note::from_bytes(note.as_bytes()).expect("a note");
         let verifier = signed_note::StandardVerifier::new(&vkey.to_string()).expect("a key");
         let verifiers = signed_note::VerifierList::new(vec![Box::new(verifier)]);

@@ -15,6 +15,7 @@ mod edge;
 pub mod entry;
 mod error;
 pub mod follow;
+mod head;
 pub mod identity;
 pub mod key;
 pub mod log;

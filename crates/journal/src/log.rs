@@ -8,90 +8,18 @@ use std::{
     ops::Range,
 };
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use store::Db;
 
+pub use crate::head::{Head, checkpoint, checkpoints_after, head};
 use crate::{
     edge::{Edge, perfect_root, size_at},
     error::{Error, Result},
+    head::head_on,
     proof::{consistency_ranges, inclusion_ranges},
     tile::{TILE_WIDTH, encode_bundle},
     tree::{Hash, Node, fold_peaks, peaks},
 };
-
-/// A signed tree head.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// Sealed entries.
-    pub size: u64,
-    /// Root of the tree over them.
-    pub root: Hash,
-    /// The checkpoint as it is served: a signed note.
-    pub note: String,
-    /// When it was signed; later for each head than for the one before.
-    pub signed_at: DateTime<Utc>,
-}
-
-struct HeadRow {
-    size: i64,
-    root: Vec<u8>,
-    note: String,
-    signed_at: DateTime<Utc>,
-}
-
-impl TryFrom<HeadRow> for Head {
-    type Error = Error;
-
-    fn try_from(row: HeadRow) -> Result<Self> {
-        let HeadRow { size, root, note, signed_at } = row;
-        Ok(Self { size: number(size)?, root: hash(root)?, note, signed_at })
-    }
-}
-
-/// The newest head; `None` before the first seal.
-pub async fn head(db: &Db) -> Result<Option<Head>> {
-    head_on(&mut *db.pool().acquire().await?).await
-}
-
-pub(crate) async fn head_on(conn: &mut PgConnection) -> Result<Option<Head>> {
-    sqlx::query_as!(
-        HeadRow,
-        "SELECT size, root, note, signed_at FROM journal.checkpoints ORDER BY size DESC LIMIT 1"
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(Head::try_from)
-    .transpose()
-}
-
-/// The head of this size; not every size has one.
-pub async fn checkpoint(db: &Db, size: u64) -> Result<Option<Head>> {
-    sqlx::query_as!(
-        HeadRow,
-        "SELECT size, root, note, signed_at FROM journal.checkpoints WHERE size = $1",
-        sql(size)
-    )
-    .fetch_optional(db.pool())
-    .await?
-    .map(Head::try_from)
-    .transpose()
-}
-
-/// The heads after `size`, oldest first.
-pub async fn checkpoints_after(db: &Db, size: u64, limit: i64) -> Result<Vec<Head>> {
-    sqlx::query_as!(
-        HeadRow,
-        "SELECT size, root, note, signed_at FROM journal.checkpoints WHERE size > $1 ORDER BY size LIMIT $2",
-        sql(size),
-        limit
-    )
-    .fetch_all(db.pool())
-    .await?
-    .into_iter()
-    .map(Head::try_from)
-    .collect()
-}
 
 /// The first `width` hashes of a tile, end to end: 256 of a full one, fewer of a partial one.
 pub async fn tile(db: &Db, level: u8, index: u64, width: u16) -> Result<Vec<u8>> {
@@ -101,11 +29,18 @@ pub async fn tile(db: &Db, level: u8, index: u64, width: u16) -> Result<Vec<u8>>
     }
     let mut conn = db.pool().acquire().await?;
     let hashes = if u64::from(width) == TILE_WIDTH {
-        full_tiles(&mut conn, &[(level, index)]).await?.remove(&(level, index)).unwrap_or_default()
+        full_tiles(&mut conn, &[(level, index)])
+            .await?
+            .remove(&(level, index))
+            .unwrap_or_default()
     } else {
         partial_tile(&mut conn, level, index, width.into()).await?
     };
-    if hashes.len() == usize::from(width) { Ok(hashes.concat()) } else { Err(missing()) }
+    if hashes.len() == usize::from(width) {
+        Ok(hashes.concat())
+    } else {
+        Err(missing())
+    }
 }
 
 /// The first `width` entries of a bundle, in the form of c2sp.org/tlog-tiles.
@@ -133,7 +68,9 @@ pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
 /// The hashes that prove that leaf `index` is in the tree of `size` leaves.
 pub async fn inclusion(db: &Db, index: u64, size: u64) -> Result<Vec<Hash>> {
     let ranges = inclusion_ranges(index, size).ok_or_else(|| {
-        Error::Range(format!("a tree of {size} leaves has no leaf {index}: the first is 0"))
+        Error::Range(format!(
+            "a tree of {size} leaves has no leaf {index}: the first is 0"
+        ))
     })?;
     range_hashes(db, &ranges, size).await
 }
@@ -141,14 +78,17 @@ pub async fn inclusion(db: &Db, index: u64, size: u64) -> Result<Vec<Hash>> {
 /// The hashes that prove that the tree of `new` leaves begins with that of `old` leaves.
 pub async fn consistency(db: &Db, old: u64, new: u64) -> Result<Vec<Hash>> {
     let ranges = consistency_ranges(old, new).ok_or_else(|| {
-        Error::Range(format!("the tree of {old} leaves is no beginning of one of {new}"))
+        Error::Range(format!(
+            "the tree of {old} leaves is no beginning of one of {new}"
+        ))
     })?;
     range_hashes(db, &ranges, new).await
 }
 
 /// The root of the first `size` leaves.
 pub async fn root(db: &Db, size: u64) -> Result<Hash> {
-    Ok(if size == 0 { fold_peaks(&[]) } else { range_hashes(db, &[0..size], size).await?[0] })
+    let hashes = range_hashes(db, std::slice::from_ref(&(0..size)), size).await?;
+    Ok(fold_peaks(&hashes))
 }
 
 /// The right edge of the stored tree.
@@ -167,7 +107,9 @@ async fn range_hashes(db: &Db, ranges: &[Range<u64>], size: u64) -> Result<Vec<H
     let mut conn = db.pool().acquire().await?;
     let sealed = head_on(&mut conn).await?.map_or(0, |head| head.size);
     if size > sealed {
-        return Err(Error::Range(format!("only {sealed} entries are sealed, not {size}")));
+        return Err(Error::Range(format!(
+            "only {sealed} entries are sealed, not {size}"
+        )));
     }
     let nodes: Vec<Vec<Node>> = ranges.iter().cloned().map(peaks).collect();
     let places: BTreeSet<(u8, u64)> = nodes.iter().flatten().map(|node| place(*node).0).collect();
@@ -177,7 +119,10 @@ async fn range_hashes(db: &Db, ranges: &[Range<u64>], size: u64) -> Result<Vec<H
     let mut tiles = full_tiles(&mut conn, &full).await?;
     for (level, index) in partial {
         let width = size_at(size, level) % TILE_WIDTH;
-        tiles.insert((level, index), partial_tile(&mut conn, level, index, width).await?);
+        tiles.insert(
+            (level, index),
+            partial_tile(&mut conn, level, index, width).await?,
+        );
     }
     let hash_of = |node: &Node| {
         let (tile, within) = place(*node);
@@ -188,7 +133,11 @@ async fn range_hashes(db: &Db, ranges: &[Range<u64>], size: u64) -> Result<Vec<H
     };
     nodes
         .iter()
-        .map(|nodes| Ok(fold_peaks(&nodes.iter().map(hash_of).collect::<Result<Vec<_>>>()?)))
+        .map(|nodes| {
+            Ok(fold_peaks(
+                &nodes.iter().map(hash_of).collect::<Result<Vec<_>>>()?,
+            ))
+        })
         .collect()
 }
 
@@ -208,8 +157,10 @@ async fn full_tiles(
     if tiles.is_empty() {
         return Ok(HashMap::new());
     }
-    let (levels, indexes): (Vec<i16>, Vec<i64>) =
-        tiles.iter().map(|(level, index)| (i16::from(*level), sql(*index))).unzip();
+    let (levels, indexes): (Vec<i16>, Vec<i64>) = tiles
+        .iter()
+        .map(|(level, index)| (i16::from(*level), sql(*index)))
+        .unzip();
     let rows = sqlx::query!(
         "SELECT level, n, hashes FROM journal.tiles
           WHERE (level, n) IN (SELECT * FROM unnest($1::smallint[], $2::bigint[]))",
@@ -271,6 +222,8 @@ fn damaged_number() -> Error {
     Error::Damaged("a size or index is out of its range".to_owned())
 }
 
-fn hash(bytes: Vec<u8>) -> Result<Hash> {
-    bytes.try_into().map_err(|_| Error::Damaged("a hash has not 32 bytes".to_owned()))
+pub(crate) fn hash(bytes: Vec<u8>) -> Result<Hash> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::Damaged("a hash has not 32 bytes".to_owned()))
 }

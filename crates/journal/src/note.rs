@@ -64,10 +64,17 @@ impl Note {
             return Err(NoteError::Form("the text contains a control character"));
         }
         if signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
-            return Err(NoteError::Form("it has no signature, or more than a hundred"));
+            return Err(NoteError::Form(
+                "it has no signature, or more than a hundred",
+            ));
         }
-        if signatures.iter().any(|line| !is_name(&line.name) || line.signature.is_empty()) {
-            return Err(NoteError::Form("a signature has no proper name or no bytes"));
+        if signatures
+            .iter()
+            .any(|line| !is_name(&line.name) || line.signature.is_empty())
+        {
+            return Err(NoteError::Form(
+                "a signature has no proper name or no bytes",
+            ));
         }
         Ok(Self { text, signatures })
     }
@@ -77,9 +84,13 @@ impl Note {
         if note.len() > MAX_BYTES {
             return Err(NoteError::Form("it is longer than a megabyte"));
         }
-        let end = note.rfind("\n\n").ok_or(NoteError::Form("no blank line before signatures"))?;
+        let end = note
+            .rfind("\n\n")
+            .ok_or(NoteError::Form("no blank line before signatures"))?;
         let (text, lines) = (&note[..=end], &note[end + 2..]);
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::Form("no newline at the end"))?;
+        let lines = lines
+            .strip_suffix('\n')
+            .ok_or(NoteError::Form("no newline at the end"))?;
         let mut signatures = Vec::new();
         for line in lines.split('\n') {
             signatures.push(parse_line(line).ok_or(NoteError::Form("a bad signature line"))?);
@@ -102,7 +113,9 @@ impl Note {
     pub fn verify<'k>(&self, known: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
         let mut signed: Vec<&VerifierKey> = Vec::new();
         for line in &self.signatures {
-            let key = known.iter().find(|key| key.name() == line.name && key.id() == line.id);
+            let key = known
+                .iter()
+                .find(|key| key.name() == line.name && key.id() == line.id);
             let Some(key) = key else { continue };
             if !key.verifies(&self.text, &line.signature) {
                 return Err(NoteError::Signature(line.name.clone()));
@@ -111,7 +124,11 @@ impl Note {
                 signed.push(key);
             }
         }
-        if signed.is_empty() { Err(NoteError::Unsigned) } else { Ok(signed) }
+        if signed.is_empty() {
+            Err(NoteError::Unsigned)
+        } else {
+            Ok(signed)
+        }
     }
 }
 
@@ -131,7 +148,11 @@ fn parse_line(line: &str) -> Option<SignatureLine> {
     // The engine refuses missing padding and bits that decode to nothing.
     let bytes = STANDARD.decode(bytes).ok()?;
     let (id, signature) = bytes.split_first_chunk::<4>()?;
-    Some(SignatureLine { name: name.to_owned(), id: *id, signature: signature.to_vec() })
+    Some(SignatureLine {
+        name: name.to_owned(),
+        id: *id,
+        signature: signature.to_vec(),
+    })
 }
 
 #[cfg(test)]
@@ -153,7 +174,10 @@ mod tests {
         assert_eq!(note.to_string(), EXAMPLE);
         assert_eq!(note.verify(&[key(KEY)]).expect("signed"), [&key(KEY)]);
         let other = key("sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8");
-        assert_eq!(note.verify(std::slice::from_ref(&other)), Err(NoteError::Unsigned));
+        assert_eq!(
+            note.verify(std::slice::from_ref(&other)),
+            Err(NoteError::Unsigned)
+        );
         // The same by Cloudflare's implementation.
         let theirs = signed_note::Note::from_bytes(EXAMPLE.as_bytes()).expect("a note");
         let verifier = signed_note::StandardVerifier::new(KEY).expect("a key");
@@ -166,7 +190,8 @@ mod tests {
     fn the_go_checksum_databases_signature_verifies() {
         let vkey = key("sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8");
         let text = "go.sum database tree\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
-        let lines = std::fs::read_to_string("../../tests/vectors/journal/go-sum.note").expect("vector");
+        let lines =
+            std::fs::read_to_string("../../tests/vectors/journal/go-sum.note").expect("vector");
         let note = Note::parse(&lines).expect("a note");
         assert_eq!(note.text(), text);
         assert_eq!(note.verify(&[vkey]).expect("signed").len(), 1);
@@ -179,24 +204,43 @@ mod tests {
         assert_eq!((note.signatures().len(), note.to_string()), (2, cosigned));
         assert!(note.verify(&[key(KEY)]).is_ok());
         let wrong = EXAMPLE.replace("example message", "other message");
-        let error = Note::parse(&wrong).expect("a note").verify(&[key(KEY)]);
-        assert_eq!(error, Err(NoteError::Signature("example.com/foo".to_owned())));
+        let known = [key(KEY)];
+        let error = Note::parse(&wrong)
+            .expect("a note")
+            .verify(&known)
+            .expect_err("altered");
+        assert_eq!(error, NoteError::Signature("example.com/foo".to_owned()));
         // Right once and wrong once is wrong.
-        let line = EXAMPLE.lines().last().expect("a line").replace("Uw2QOkn8", "Uw2QOkn9");
+        let line = EXAMPLE
+            .lines()
+            .last()
+            .expect("a line")
+            .replace("Uw2QOkn8", "Uw2QOkn9");
         let note = Note::parse(&format!("{EXAMPLE}{line}\n")).expect("a note");
         assert!(note.verify(&[key(KEY)]).is_err());
     }
 
     #[test]
     fn other_forms_are_refused() {
-        let sixteen = (0..16).fold(EXAMPLE.to_owned(), |note, n| format!("{note}{LEAD}w{n} AAAAAQ==\n"));
+        let sixteen = (0..16).fold(EXAMPLE.to_owned(), |note, n| {
+            format!("{note}{LEAD}w{n} AAAAAQ==\n")
+        });
         assert!(Note::parse(&sixteen.replace("AAAAAQ==", "AAAAAQID")).is_ok());
         for wrong in [
-            String::new(), "\n\n".to_owned(), sixteen, EXAMPLE.replace("\n\n", "\n"),
-            EXAMPLE.replace('\u{2014}', "-"), EXAMPLE.replace("\u{2014} ", "\u{2014}  "),
-            EXAMPLE.replace("QM=", "QM"), EXAMPLE.replace("QM=", "QN="), EXAMPLE.replace("QM=\n", "QM="),
-            EXAMPLE.replace("QM=\n", "QM=\r\n"), EXAMPLE.replace("QM=\n", "QM=\n\n"),
-            EXAMPLE.replace("This", "Th\tis"), EXAMPLE.replace("foo", "f+o"), format!("{EXAMPLE}x"),
+            String::new(),
+            "\n\n".to_owned(),
+            sixteen,
+            EXAMPLE.replace("\n\n", "\n"),
+            EXAMPLE.replace('\u{2014}', "-"),
+            EXAMPLE.replace("\u{2014} ", "\u{2014}  "),
+            EXAMPLE.replace("QM=", "QM"),
+            EXAMPLE.replace("QM=", "QN="),
+            EXAMPLE.replace("QM=\n", "QM="),
+            EXAMPLE.replace("QM=\n", "QM=\r\n"),
+            EXAMPLE.replace("QM=\n", "QM=\n\n"),
+            EXAMPLE.replace("This", "Th\tis"),
+            EXAMPLE.replace("foo", "f+o"),
+            format!("{EXAMPLE}x"),
         ] {
             assert!(Note::parse(&wrong).is_err(), "{wrong:?}");
         }

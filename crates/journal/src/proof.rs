@@ -101,7 +101,11 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(ProofError::Shape);
     }
-    if hash == *root { Ok(()) } else { Err(ProofError::Root) }
+    if hash == *root {
+        Ok(())
+    } else {
+        Err(ProofError::Root)
+    }
 }
 
 /// Checks that the tree of `new` leaves begins with that of `old` leaves (RFC 9162 §2.1.4.2).
@@ -117,7 +121,11 @@ pub fn verify_consistency(
         if old > new || !proof.is_empty() {
             return Err(ProofError::Shape);
         }
-        let same = if old == new { old_root == new_root } else { *old_root == empty_root() };
+        let same = if old == new {
+            old_root == new_root
+        } else {
+            *old_root == empty_root()
+        };
         return if same { Ok(()) } else { Err(ProofError::Root) };
     }
     let (first, rest) = if old.is_power_of_two() {
@@ -150,8 +158,12 @@ pub fn verify_consistency(
     if last != 0 {
         return Err(ProofError::Shape);
     }
-    if old_hash == *old_root && new_hash == *new_root { Ok(()) } else { Err(ProofError::Root) }
+    if old_hash == *old_root && new_hash == *new_root {
+        Ok(())
+    } else {
+        Err(ProofError::Root)
+    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

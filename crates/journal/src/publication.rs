@@ -49,9 +49,15 @@ impl State {
 
     /// Reads [`State::as_str`] back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Sealed, Self::Stored, Self::Pinned, Self::Anchored]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        [
+            Self::Queued,
+            Self::Sealed,
+            Self::Stored,
+            Self::Pinned,
+            Self::Anchored,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == word)
     }
 }
 
@@ -86,7 +92,11 @@ pub async fn latest(db: &Db, state: State) -> Result<Option<Publication>> {
     .fetch_optional(db.pool())
     .await?;
     row.map(|row| {
-        Ok(Publication { size: crate::log::number(row.size)?, state, reference: row.reference })
+        Ok(Publication {
+            size: crate::log::number(row.size)?,
+            state,
+            reference: row.reference,
+        })
     })
     .transpose()
 }
@@ -104,7 +114,11 @@ pub async fn of_leaf(db: &Db, leaf_index: u64) -> Result<Vec<Publication>> {
     for row in rows {
         let state = stored_state(&row.state)?;
         let size = crate::log::number(row.size)?;
-        publications.push(Publication { size, state, reference: row.reference });
+        publications.push(Publication {
+            size,
+            state,
+            reference: row.reference,
+        });
     }
     publications.sort_by_key(|publication| publication.state);
     Ok(publications)

@@ -130,11 +130,18 @@ pub async fn by_agent(
 }
 
 fn page(rows: Vec<Row>, limit: Limit, cursor: impl Fn(&Record) -> i64) -> Result<Page<Record>> {
-    let records = rows.into_iter().map(Record::try_from).collect::<Result<Vec<_>>>()?;
-    Ok(Page::from_lookahead(records, limit, |record| cursor(record).to_string()))
+    let records = rows
+        .into_iter()
+        .map(Record::try_from)
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Page::from_lookahead(records, limit, |record| {
+        cursor(record).to_string()
+    }))
 }
 
 fn parse(cursor: Option<&str>) -> Result<Option<i64>> {
     let wrong = |text: &str| Error::Range(format!("`{text}` is no cursor of this list"));
-    cursor.map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    cursor
+        .map(|text| text.parse().map_err(|_| wrong(text)))
+        .transpose()
 }

@@ -1,4 +1,5 @@
-//! What the journal says: the changes of an agent's entries, net of retractions.
+//! What the journal says: the changes of an agent's entries, net of retractions. The last word counts: a
+//! change is said where the last entry that mentions it does not retract it.
 //!
 //! `journal.said` holds only digests; what they stand for is decoded from the entries. The set of all
 //! of them is what two instances of one chain must agree about, however each came to say it.
@@ -54,7 +55,8 @@ pub async fn digest_set(db: &Db) -> Result<SetDigest> {
     use futures::TryStreamExt as _;
     let mut rows = sqlx::query_scalar!(
         r#"SELECT digest AS "digest!" FROM journal.said, unnest(digests) AS digest
-            GROUP BY digest HAVING sum(sign) > 0 ORDER BY digest"#
+            GROUP BY digest
+           HAVING max(entry_seq) FILTER (WHERE sign > 0) = max(entry_seq) ORDER BY digest"#
     )
     .fetch(db.pool());
     let (mut hasher, mut changes) = (Sha256::new(), 0);
@@ -62,7 +64,10 @@ pub async fn digest_set(db: &Db) -> Result<SetDigest> {
         hasher.update(digest);
         changes += 1;
     }
-    Ok(SetDigest { digest: hasher.finalize().into(), changes })
+    Ok(SetDigest {
+        digest: hasher.finalize().into(),
+        changes,
+    })
 }
 
 /// For each agent, the digests that are said and not retracted, each with the entry that said it last.
@@ -72,11 +77,11 @@ pub(crate) async fn net_digests(
 ) -> Result<HashMap<AgentId, HashMap<[u8; 32], i64>>> {
     let ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT agent_id, d.digest AS "digest!", sum(sign) AS "net!",
-                  max(entry_seq) FILTER (WHERE sign > 0) AS last
+        r#"SELECT agent_id, d.digest AS "digest!", max(entry_seq) AS "last!"
              FROM journal.said CROSS JOIN LATERAL unnest(digests) AS d(digest)
             WHERE agent_id = ANY($1)
-            GROUP BY agent_id, d.digest"#,
+            GROUP BY agent_id, d.digest
+           HAVING max(entry_seq) FILTER (WHERE sign > 0) = max(entry_seq)"#,
         &ids,
     )
     .fetch_all(conn)
@@ -85,9 +90,9 @@ pub(crate) async fn net_digests(
     for row in rows {
         let digest = row.digest.try_into();
         let digest = digest.map_err(|_| Error::Damaged("a digest has not 32 bytes".to_owned()))?;
-        if let (1.., Some(last)) = (row.net, row.last) {
-            net.entry(AgentId(row.agent_id)).or_default().insert(digest, last);
-        }
+        net.entry(AgentId(row.agent_id))
+            .or_default()
+            .insert(digest, row.last);
     }
     Ok(net)
 }
@@ -97,8 +102,10 @@ pub(crate) async fn decode(
     conn: &mut PgConnection,
     wanted: &[(AgentId, [u8; 32], i64)],
 ) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
-    let mut missing: BTreeSet<(i64, [u8; 32])> =
-        wanted.iter().map(|(_, digest, seq)| (*seq, *digest)).collect();
+    let mut missing: BTreeSet<(i64, [u8; 32])> = wanted
+        .iter()
+        .map(|(_, digest, seq)| (*seq, *digest))
+        .collect();
     let mut seqs: Vec<i64> = wanted.iter().map(|(_, _, seq)| *seq).collect();
     seqs.sort_unstable();
     seqs.dedup();
@@ -112,19 +119,25 @@ pub(crate) async fn decode(
     for row in rows {
         let damaged = |what: String| Error::Damaged(format!("entry {}: {what}", row.cid));
         let entry = Entry::parse(&row.body).map_err(|error| damaged(error.to_string()))?;
-        let agent = entry.agent.ok_or_else(|| damaged("it names no agent".to_owned()))?;
+        let agent = entry
+            .agent
+            .ok_or_else(|| damaged("it names no agent".to_owned()))?;
         for change in entry.changes {
             let digest = change.digest(agent)?;
             if missing.remove(&(row.seq, digest)) {
                 let cid = row.cid.clone();
-                said.entry(agent).or_default().push(SaidChange { digest, change, cid });
+                said.entry(agent).or_default().push(SaidChange {
+                    digest,
+                    change,
+                    cid,
+                });
             }
         }
     }
     match missing.first() {
         None => Ok(said),
-        Some((seq, _)) => {
-            Err(Error::Damaged(format!("entry number {seq} does not say what journal.said has")))
-        }
+        Some((seq, _)) => Err(Error::Damaged(format!(
+            "entry number {seq} does not say what journal.said has"
+        ))),
     }
 }

@@ -10,21 +10,22 @@
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
 //! first scan of a process looks at everything.
 
+mod rows;
+
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use sqlx::PgConnection;
 use store::{Cause, Db, Outcome, Tx, lease, lease::Lease};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    checkpoint::Checkpoint,
-    edge::{Edge, FullTile},
-    error::{Error, Result, violated},
+    edge::Edge,
+    error::{Error, Result},
+    head::{Head, head_on},
     identity,
     key::LogKey,
-    log::{self, Head, sql},
+    log::{self, sql},
     tree::{Hash, leaf_hash},
     vkey::VerifierKey,
 };
@@ -78,7 +79,11 @@ impl Sealer {
     /// A sealer under the configured origin, else under the key's default one.
     pub fn new(key: LogKey, origin: Option<&str>) -> Result<Self> {
         let vkey = identity::verifier(&key, origin)?;
-        Ok(Self { key, vkey, known: Mutex::default() })
+        Ok(Self {
+            key,
+            vkey,
+            known: Mutex::default(),
+        })
     }
 
     /// What verifies its signatures.
@@ -132,16 +137,22 @@ async fn seal(
     edge: Option<Edge>,
     watermark: Option<&str>,
 ) -> Result<Done> {
-    let head = log::head_on(tx.conn()).await?;
+    let head = head_on(tx.conn()).await?;
     let mut edge = right_edge(tx.conn(), edge, head.as_ref()).await?;
     // Before the scan: what is below it has ended by then, and the scan sees it.
-    let xmin = sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "xmin!""#)
-        .fetch_one(tx.conn())
-        .await?;
+    let xmin =
+        sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "xmin!""#)
+            .fetch_one(tx.conn())
+            .await?;
     let entries = unsealed(tx.conn(), watermark).await?;
     let drained = entries.len() < BATCH;
     if entries.is_empty() {
-        return Ok(Done { sealed: Sealed::Nothing, edge, drained, xmin });
+        return Ok(Done {
+            sealed: Sealed::Nothing,
+            edge,
+            drained,
+            xmin,
+        });
     }
     identity::fix(tx, vkey).await?;
     let mut tiles = Vec::new();
@@ -149,11 +160,20 @@ async fn seal(
     for hash in &hashes {
         edge.push(*hash, &mut tiles);
     }
-    insert_leaves(tx, head.as_ref(), &entries, &hashes).await?;
-    insert_tiles(tx, &tiles).await?;
-    insert_checkpoint(tx, key, vkey, head.as_ref(), &edge).await?;
-    let sealed = Sealed::Batch { entries: entries.len(), size: edge.size(), more: !drained };
-    Ok(Done { sealed, edge, drained, xmin })
+    rows::insert_leaves(tx, head.as_ref(), &entries, &hashes).await?;
+    rows::insert_tiles(tx, &tiles).await?;
+    rows::insert_checkpoint(tx, key, vkey, head.as_ref(), &edge).await?;
+    let sealed = Sealed::Batch {
+        entries: entries.len(),
+        size: edge.size(),
+        more: !drained,
+    };
+    Ok(Done {
+        sealed,
+        edge,
+        drained,
+        xmin,
+    })
 }
 
 /// The edge that was kept, if the stored head is still its own; else the stored one, which must have
@@ -163,13 +183,20 @@ async fn right_edge(
     kept: Option<Edge>,
     head: Option<&Head>,
 ) -> Result<Edge> {
-    let Some(head) = head else { return Ok(Edge::default()) };
+    let Some(head) = head else {
+        return Ok(Edge::default());
+    };
     let fits = |edge: &Edge| edge.size() == head.size && edge.root() == head.root;
     match kept.filter(fits) {
         Some(edge) => Ok(edge),
-        None => Some(log::edge(conn, head.size).await?).filter(fits).ok_or_else(|| {
-            Error::Damaged(format!("the leaves do not lead to the signed root of size {}", head.size))
-        }),
+        None => Some(log::edge(conn, head.size).await?)
+            .filter(fits)
+            .ok_or_else(|| {
+                Error::Damaged(format!(
+                    "the leaves do not lead to the signed root of size {}",
+                    head.size
+                ))
+            }),
     }
 }
 
@@ -185,83 +212,6 @@ async fn unsealed(conn: &mut PgConnection, watermark: Option<&str>) -> Result<Ve
     )
     .fetch_all(conn)
     .await?)
-}
-
-async fn insert_leaves(
-    tx: &mut Tx,
-    head: Option<&Head>,
-    entries: &[Unsealed],
-    hashes: &[Hash],
-) -> Result<()> {
-    let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
-    sqlx::query!(
-        "INSERT INTO journal.leaves (leaf_index, entry_seq, leaf_hash)
-         SELECT $1::bigint + place - 1, seq, hash
-           FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS sealed(seq, hash, place)",
-        sql(head.map_or(0, |head| head.size)),
-        &seqs,
-        &hashes,
-    )
-    .execute(tx.conn())
-    .await
-    .map_err(raced)?;
-    Ok(())
-}
-
-async fn insert_tiles(tx: &mut Tx, tiles: &[FullTile]) -> Result<()> {
-    if tiles.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "INSERT INTO journal.tiles (level, n, hashes, root)
-         SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bytea[])",
-        &tiles.iter().map(|tile| i16::from(tile.level)).collect::<Vec<_>>(),
-        &tiles.iter().map(|tile| sql(tile.index)).collect::<Vec<_>>(),
-        &tiles.iter().map(|tile| tile.hashes.clone()).collect::<Vec<_>>(),
-        &tiles.iter().map(|tile| tile.root.to_vec()).collect::<Vec<_>>(),
-    )
-    .execute(tx.conn())
-    .await
-    .map_err(raced)?;
-    Ok(())
-}
-
-async fn insert_checkpoint(
-    tx: &mut Tx,
-    key: &LogKey,
-    vkey: &VerifierKey,
-    head: Option<&Head>,
-    edge: &Edge,
-) -> Result<()> {
-    let checkpoint = Checkpoint {
-        origin: vkey.name().to_owned(),
-        size: edge.size(),
-        root: edge.root(),
-        extensions: Vec::new(),
-    };
-    let note = key.sign(vkey, checkpoint.to_string());
-    let note = note.map_err(|error| Error::Damaged(error.to_string()))?;
-    // Time advances from head to head, also where the clock was set back.
-    let after = head.map(|head| head.signed_at + TimeDelta::microseconds(1));
-    let signed_at = after.map_or(tx.now(), |after| after.max(tx.now()));
-    sqlx::query!(
-        "INSERT INTO journal.checkpoints (size, prev_size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)",
-        sql(checkpoint.size),
-        head.map(|head| sql(head.size)),
-        &checkpoint.root[..],
-        note.to_string(),
-        signed_at,
-    )
-    .execute(tx.conn())
-    .await
-    .map_err(raced)?;
-    Ok(())
-}
-
-/// Whatever is unique about a seal, only another seal can have taken it.
-fn raced(error: sqlx::Error) -> Error {
-    if violated(&error).is_some() { Error::Raced } else { error.into() }
 }
 
 #[cfg(test)]

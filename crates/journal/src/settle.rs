@@ -48,7 +48,11 @@ pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
     let mut retracted = decode(tx.conn(), &superfluous).await?;
     let mut entries = Vec::new();
     for (agent, new) in unsaid {
-        entries.extend(retracted.remove(&agent).map(|said| NewEntry::retracted(agent, said)));
+        entries.extend(
+            retracted
+                .remove(&agent)
+                .map(|said| NewEntry::retracted(agent, said)),
+        );
         if !new.is_empty() {
             entries.push(NewEntry::agent(agent, new));
         }
@@ -60,7 +64,12 @@ impl NewEntry {
     /// Takes back what was said of an agent.
     pub fn retracted(agent: AgentId, said: Vec<SaidChange>) -> Self {
         let (changes, said) = said.into_iter().map(|said| (said.change, said.cid)).unzip();
-        Self { kind: EntryKind::Retracted, agent: Some(agent), changes, said }
+        Self {
+            kind: EntryKind::Retracted,
+            agent: Some(agent),
+            changes,
+            said,
+        }
     }
 }
 

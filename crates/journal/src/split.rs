@@ -23,7 +23,12 @@ pub(crate) fn split(entry: Entry) -> Result<Vec<(Entry, Vec<u8>)>, EntryError> {
     let mut done: Vec<(Entry, Vec<u8>)> = Vec::new();
     let mut prev = entry.prev.clone();
     for (changes, said) in parts(&entry)? {
-        let part = Entry { changes, said, prev, ..entry };
+        let part = Entry {
+            changes,
+            said,
+            prev,
+            ..entry
+        };
         let body = part.encode()?;
         prev = Some(Entry::cid_of(&body).to_string());
         done.push((part, body));
@@ -31,12 +36,24 @@ pub(crate) fn split(entry: Entry) -> Result<Vec<(Entry, Vec<u8>)>, EntryError> {
     Ok(done)
 }
 
-/// The changes, and who said them, in runs of which each fits into an entry.
-fn parts(entry: &Entry) -> Result<Vec<(Vec<Change>, Vec<String>)>, EntryError> {
+/// Changes of one part, and who said them.
+type Part = (Vec<Change>, Vec<String>);
+
+/// The changes in runs of which each fits into an entry.
+fn parts(entry: &Entry) -> Result<Vec<Part>, EntryError> {
     let prev = Some("b".repeat(CID_LEN));
-    let head = Entry { changes: vec![], said: vec![], prev, ..*entry };
+    let head = Entry {
+        changes: vec![],
+        said: vec![],
+        prev,
+        ..*entry
+    };
     let head = head.encode_unchecked()?.len() + LONGER_LISTS;
-    let sayer = if entry.kind == EntryKind::Retracted { CID_LEN + 2 } else { 0 };
+    let sayer = if entry.kind == EntryKind::Retracted {
+        CID_LEN + 2
+    } else {
+        0
+    };
     let mut parts = Vec::new();
     let (mut start, mut size) = (0, head);
     for (place, change) in entry.changes.iter().enumerate() {
@@ -51,7 +68,13 @@ fn parts(entry: &Entry) -> Result<Vec<(Vec<Change>, Vec<String>)>, EntryError> {
         size += own;
     }
     parts.push(start..entry.changes.len());
-    let said = |range| entry.said.get(range).map(<[String]>::to_vec).unwrap_or_default();
+    let said = |range| {
+        entry
+            .said
+            .get(range)
+            .map(<[String]>::to_vec)
+            .unwrap_or_default()
+    };
     Ok(parts
         .into_iter()
         .map(|range| (entry.changes[range.clone()].to_vec(), said(range)))
@@ -59,7 +82,10 @@ fn parts(entry: &Entry) -> Result<Vec<(Vec<Change>, Vec<String>)>, EntryError> {
 }
 
 fn too_large(change: &Change, size: usize) -> EntryError {
-    EntryError::TooLarge { column: change.column.clone(), size }
+    EntryError::TooLarge {
+        column: change.column.clone(),
+        size,
+    }
 }
 
 #[cfg(test)]
@@ -80,15 +106,31 @@ mod tests {
             .collect();
         let cid = Entry::cid_of(b"x").to_string();
         assert_eq!(cid.len(), CID_LEN);
-        let said = if kind == EntryKind::Retracted { vec![cid; sizes.len()] } else { vec![] };
+        let said = if kind == EntryKind::Retracted {
+            vec![cid; sizes.len()]
+        } else {
+            vec![]
+        };
         let agent = Some(AgentId::of_did("did:x:y"));
-        Entry { kind, agent, time: DateTime::UNIX_EPOCH, changes, said, prev: None }
+        Entry {
+            kind,
+            agent,
+            time: DateTime::UNIX_EPOCH,
+            changes,
+            said,
+            prev: None,
+        }
     }
 
     #[test]
     fn parts_fit_and_make_the_whole_again() {
         for kind in [EntryKind::Agent, EntryKind::Retracted] {
-            for sizes in [vec![1; 5], vec![30_000; 9], vec![65_200, 1, 65_200], vec![5; 5_000]] {
+            for sizes in [
+                vec![1; 5],
+                vec![30_000; 9],
+                vec![65_200, 1, 65_200],
+                vec![5; 5_000],
+            ] {
                 let whole = entry(&sizes, kind);
                 let parts = split(whole.clone()).expect("splits");
                 let (mut changes, mut said, mut prev) = (vec![], vec![], None);
@@ -110,7 +152,9 @@ mod tests {
     fn a_change_that_is_too_large_is_named() {
         for sizes in [vec![65_535], vec![1, 65_535, 1]] {
             let error = split(entry(&sizes, EntryKind::Agent)).expect_err("too large");
-            assert!(matches!(&error, EntryError::TooLarge { column, size } if column == "c" && *size > 65_535));
+            assert!(
+                matches!(&error, EntryError::TooLarge { column, size } if column == "c" && *size > 65_535)
+            );
         }
     }
 }

@@ -38,7 +38,11 @@ pub struct TilePathError(String);
 impl fmt::Display for TilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, width) = match self {
-            Self::Hashes { level, index, width } => {
+            Self::Hashes {
+                level,
+                index,
+                width,
+            } => {
                 write!(f, "tile/{level}")?;
                 (*index, *width)
             }
@@ -53,7 +57,11 @@ impl fmt::Display for TilePath {
             let x = if place + 3 < padded.len() { "x" } else { "" };
             write!(f, "/{x}{}", &padded[place..place + 3])?;
         }
-        if u64::from(width) < TILE_WIDTH { write!(f, ".p/{width}") } else { Ok(()) }
+        if u64::from(width) < TILE_WIDTH {
+            write!(f, ".p/{width}")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -63,7 +71,11 @@ impl FromStr for TilePath {
     fn from_str(path: &str) -> Result<Self, TilePathError> {
         let parsed = parse(path).ok_or_else(|| TilePathError(path.to_owned()))?;
         // Leading zeros, superfluous groups and the like show in the one true form.
-        if parsed.to_string() == path { Ok(parsed) } else { Err(TilePathError(path.to_owned())) }
+        if parsed.to_string() == path {
+            Ok(parsed)
+        } else {
+            Err(TilePathError(path.to_owned()))
+        }
     }
 }
 
@@ -76,17 +88,30 @@ fn parse(path: &str) -> Option<TilePath> {
     let mut number = 0_u64;
     let mut groups = index.split('/').peekable();
     while let Some(group) = groups.next() {
-        let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
+        let digits = if groups.peek().is_some() {
+            group.strip_prefix('x')?
+        } else {
+            group
+        };
         if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        number = number.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
+        number = number
+            .checked_mul(1000)?
+            .checked_add(digits.parse().ok()?)?;
     }
     if level == "entries" {
-        return Some(TilePath::Entries { index: number, width });
+        return Some(TilePath::Entries {
+            index: number,
+            width,
+        });
     }
     let level = level.parse().ok().filter(|level| *level < 64)?;
-    Some(TilePath::Hashes { level, index: number, width })
+    Some(TilePath::Hashes {
+        level,
+        index: number,
+        width,
+    })
 }
 
 /// Writes entries as a bundle: a big-endian 16-bit length and the bytes, one after the other.
@@ -120,11 +145,45 @@ mod tests {
     #[test]
     fn paths_of_the_specification() {
         for (path, want) in [
-            ("tile/0/x001/x234/067", TilePath::Hashes { level: 0, index: 1_234_067, width: 256 }),
-            ("tile/1/x001/000.p/17", TilePath::Hashes { level: 1, index: 1_000, width: 17 }),
-            ("tile/8/000", TilePath::Hashes { level: 8, index: 0, width: 256 }),
-            ("tile/63/000", TilePath::Hashes { level: 63, index: 0, width: 256 }),
-            ("tile/entries/000.p/15", TilePath::Entries { index: 0, width: 15 }),
+            (
+                "tile/0/x001/x234/067",
+                TilePath::Hashes {
+                    level: 0,
+                    index: 1_234_067,
+                    width: 256,
+                },
+            ),
+            (
+                "tile/1/x001/000.p/17",
+                TilePath::Hashes {
+                    level: 1,
+                    index: 1_000,
+                    width: 17,
+                },
+            ),
+            (
+                "tile/8/000",
+                TilePath::Hashes {
+                    level: 8,
+                    index: 0,
+                    width: 256,
+                },
+            ),
+            (
+                "tile/63/000",
+                TilePath::Hashes {
+                    level: 63,
+                    index: 0,
+                    width: 256,
+                },
+            ),
+            (
+                "tile/entries/000.p/15",
+                TilePath::Entries {
+                    index: 0,
+                    width: 15,
+                },
+            ),
         ] {
             assert_eq!(path.parse(), Ok(want));
             assert_eq!(want.to_string(), path);
@@ -134,12 +193,35 @@ mod tests {
     #[test]
     fn other_spellings_name_nothing() {
         for wrong in [
-            "", "tile", "tile/0", "tile/0/", "tile/0/0", "tile/0/00", "tile/0/0000", "tile/00/000",
-            "tile/64/000", "tile/-1/000", "tile/+1/000", "tile/0/x000/000", "tile/0/001/000",
-            "tile/0/x001", "tile/0/X001/000", "tile/0/x001/000/", "tile/0/000.p/0", "tile/0/000.p/256",
-            "tile/0/000.p/01", "tile/0/000.p/+1", "tile/0/000.p/", "tile/0/000.p", "tile/0/000.p/1/",
-            "/tile/0/000", "tile/8/0/000", "tile/data/000", "tile/0/x018/x446/x744/x073/x709/x551/616",
-            "tile/0/００１", "tile/entries/000.p/1 ",
+            "",
+            "tile",
+            "tile/0",
+            "tile/0/",
+            "tile/0/0",
+            "tile/0/00",
+            "tile/0/0000",
+            "tile/00/000",
+            "tile/64/000",
+            "tile/-1/000",
+            "tile/+1/000",
+            "tile/0/x000/000",
+            "tile/0/001/000",
+            "tile/0/x001",
+            "tile/0/X001/000",
+            "tile/0/x001/000/",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/0/000.p/+1",
+            "tile/0/000.p/",
+            "tile/0/000.p",
+            "tile/0/000.p/1/",
+            "/tile/0/000",
+            "tile/8/0/000",
+            "tile/data/000",
+            "tile/0/x018/x446/x744/x073/x709/x551/616",
+            "tile/0/００１",
+            "tile/entries/000.p/1 ",
         ] {
             assert!(wrong.parse::<TilePath>().is_err(), "{wrong}");
         }
@@ -155,7 +237,7 @@ mod tests {
         for cut in [1, 4, 6, 16] {
             assert_eq!(decode_bundle(&bundle[..cut]), None, "cut at {cut}");
         }
-        assert_eq!(encode_bundle([&[0_u8; 65_536][..]]), None);
+        assert_eq!(encode_bundle([&vec![0_u8; 65_536][..]]), None);
     }
 
     proptest! {

@@ -37,7 +37,7 @@ pub fn empty_root() -> Hash {
 
 /// The largest power of two below `n`, where RFC 6962 splits a tree of `n` leaves (`n` at least 2).
 pub(crate) fn split(n: u64) -> u64 {
-    1 << (63 - (n - 1).leading_zeros())
+    1 << (n - 1).ilog2()
 }
 
 /// The perfect subtrees that cover a range, left to right. The range must be one that RFC 6962
@@ -47,7 +47,10 @@ pub fn peaks(range: Range<u64>) -> Vec<Node> {
     let mut start = range.start;
     while start < range.end {
         let level = (range.end - start).ilog2();
-        nodes.push(Node { level: u8::try_from(level).unwrap_or(63), index: start >> level });
+        nodes.push(Node {
+            level: u8::try_from(level).unwrap_or(63),
+            index: start >> level,
+        });
         start += 1 << level;
     }
     nodes
@@ -105,19 +108,36 @@ pub(crate) mod tests {
     #[test]
     fn rfc_6962_roots_of_sizes_0_to_8() {
         let entries = [
-            "", "00", "10", "2021", "3031", "40414243", "5051525354555657",
+            "",
+            "00",
+            "10",
+            "2021",
+            "3031",
+            "40414243",
+            "5051525354555657",
             "606162636465666768696a6b6c6d6e6f",
         ];
-        let leaves: Vec<Hash> =
-            entries.iter().map(|hex| leaf_hash(&hex::decode(hex).expect("hex"))).collect();
+        let leaves: Vec<Hash> = entries
+            .iter()
+            .map(|hex| leaf_hash(&hex::decode(hex).expect("hex")))
+            .collect();
         let want = [
-            ("e3b0c442", "b855"), ("6e340b9c", "a01d"), ("fac54203", "c125"), ("aeb6bcfe", "6e77"),
-            ("d37ee418", "14b7"), ("4e3bbb1f", "64d4"), ("76e67dad", "87ef"), ("ddb89be4", "4c8c"),
+            ("e3b0c442", "b855"),
+            ("6e340b9c", "a01d"),
+            ("fac54203", "c125"),
+            ("aeb6bcfe", "6e77"),
+            ("d37ee418", "14b7"),
+            ("4e3bbb1f", "64d4"),
+            ("76e67dad", "87ef"),
+            ("ddb89be4", "4c8c"),
             ("5dc9da79", "4328"),
         ];
         for (size, (start, end)) in want.iter().enumerate() {
             let hex = hex::encode(root(&leaves[..size]));
-            assert!(hex.starts_with(start) && hex.ends_with(end), "size {size}: {hex}");
+            assert!(
+                hex.starts_with(start) && hex.ends_with(end),
+                "size {size}: {hex}"
+            );
         }
         let size_8 = "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328";
         assert_eq!(hex::encode(root(&leaves)), size_8);

@@ -21,7 +21,9 @@ pub struct VerifierKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VkeyError {
     /// A name that a note cannot carry.
-    #[error("`{0}` cannot name a key: it must not be empty nor contain spaces, `+` or control characters")]
+    #[error(
+        "`{0}` cannot name a key: it must not be empty nor contain spaces, `+` or control characters"
+    )]
     Name(String),
     /// Not of the form of the specification.
     #[error("`{0}` is no verifier key: expected <name>+<8 hex digits>+<base64>")]
@@ -43,7 +45,11 @@ impl VerifierKey {
         if key.is_weak() {
             return Err(VkeyError::Weak(name.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), id: key_id(name, &typed(&key)), key })
+        Ok(Self {
+            name: name.to_owned(),
+            id: key_id(name, &typed(&key)),
+            key,
+        })
     }
 
     /// The name; of a log, its origin.
@@ -94,7 +100,11 @@ impl FromStr for VerifierKey {
         let key = VerifyingKey::from_bytes(key).map_err(|_| VkeyError::Weak(text.to_owned()))?;
         let vkey = Self::new(name, key)?;
         // The key id must be the key's, in lower case, as every implementation writes it.
-        if vkey.to_string() == text { Ok(vkey) } else { Err(form()) }
+        if vkey.to_string() == text {
+            Ok(vkey)
+        } else {
+            Err(form())
+        }
     }
 }
 
@@ -132,17 +142,23 @@ mod tests {
     fn other_forms_and_weak_keys_are_refused() {
         let zeros = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for wrong in [
-            "", "a+b", "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+            "",
+            "a+b",
+            "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "example.com/foo+530D903A+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "example.com/fo o+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "example.com/foo+530d903a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2",
-            "example.com/foo+530d903a+", &format!("x+00000000+{zeros}"),
+            "example.com/foo+530d903a+",
+            &format!("x+00000000+{zeros}"),
         ] {
             assert!(wrong.parse::<VerifierKey>().is_err(), "{wrong}");
         }
         let weak = VerifyingKey::from_bytes(&[0; 32]).expect("a point of small order");
-        assert_eq!(VerifierKey::new("x", weak), Err(VkeyError::Weak("x".to_owned())));
+        assert_eq!(
+            VerifierKey::new("x", weak),
+            Err(VkeyError::Weak("x".to_owned()))
+        );
     }
 }

@@ -23,7 +23,10 @@ fn state(said: &[(usize, Result<Said, Malformed>)]) -> State {
         match said.clone().expect("well formed") {
             Said::Founded { owner, confirmed } => {
                 assert!(confirmed);
-                state = State { owner: Some(owner), ..State::default() };
+                state = State {
+                    owner: Some(owner),
+                    ..State::default()
+                };
             }
             Said::OwnerMoved { from, to } => {
                 assert_eq!(state.owner, Some(from));
@@ -48,7 +51,9 @@ fn reference() -> Value {
 fn reference_logs(reference: &Value) -> Vec<(String, Log)> {
     let mut logs = Vec::new();
     for step in reference["out"].as_array().expect("out") {
-        let Some(block) = step["block"].as_u64() else { continue };
+        let Some(block) = step["block"].as_u64() else {
+            continue;
+        };
         for raw in step["logs"].as_array().expect("logs") {
             let log = Log {
                 chain: 1,
@@ -70,7 +75,10 @@ fn reference_logs(reference: &Value) -> Vec<(String, Log)> {
 
 fn registries(reference: &Value) -> Registries {
     let id = serde_json::from_value(reference["addr"]["ID"].clone()).expect("address");
-    Registries { identity: vec![id], status: vec![] }
+    Registries {
+        identity: vec![id],
+        status: vec![],
+    }
 }
 
 fn by_token<'a>(
@@ -93,7 +101,12 @@ fn owner_uri_and_wallet_equal_the_state_also_where_events_lie() {
     let logs = reference_logs(&reference);
     let tokens = by_token(logs.iter().map(|(_, log)| log), &registries);
     assert_eq!(tokens.len(), 5);
-    let read = |name: &str| reference["reads"][name].as_str().expect("a read").to_owned();
+    let read = |name: &str| {
+        reference["reads"][name]
+            .as_str()
+            .expect("a read")
+            .to_owned()
+    };
     let address = |name: &str| {
         let address: Address = read(name).parse().expect("an address");
         (!address.is_zero()).then_some(address)
@@ -133,35 +146,85 @@ fn each_step_of_the_reference_run_says_what_it_did() {
         for (index, said) in decode_token(logs_of_token, SeenTopics::ALL) {
             let log = &logs_of_token[index];
             let (label, _) = logs.iter().find(|(_, known)| known == log).expect("a step");
-            steps.entry(label.clone()).or_default().push(said.expect("well formed"));
+            steps
+                .entry(label.clone())
+                .or_default()
+                .push(said.expect("well formed"));
         }
     }
     let accounts: Vec<Address> =
         serde_json::from_value(reference["addr"]["accts"].clone()).expect("accounts");
     let (alice, bob) = (accounts[1], accounts[2]);
-    let set = |uri: &'static str| Said::UriSet { uri: uri.as_bytes().into(), confirmed: true };
-    let wallet = |wallet| Said::WalletSet { wallet, confirmed: true };
-    let minted = [Said::Founded { owner: alice, confirmed: true }, wallet(Some(alice))];
-    assert_eq!(steps["register()"], [&minted[..], &[Said::Noted, Said::Noted]].concat());
+    let set = |uri: &'static str| Said::UriSet {
+        uri: uri.as_bytes().into(),
+        confirmed: true,
+    };
+    let wallet = |wallet| Said::WalletSet {
+        wallet,
+        confirmed: true,
+    };
+    let minted = [
+        Said::Founded {
+            owner: alice,
+            confirmed: true,
+        },
+        wallet(Some(alice)),
+    ];
+    assert_eq!(
+        steps["register()"],
+        [&minted[..], &[Said::Noted, Said::Noted]].concat()
+    );
     assert_eq!(steps["register(uri)"][..2], minted);
-    assert!(matches!(steps["register(uri)"][3], Said::UriSet { confirmed: true, .. }));
+    assert!(matches!(
+        steps["register(uri)"][3],
+        Said::UriSet {
+            confirmed: true,
+            ..
+        }
+    ));
     assert_eq!(steps["register(uri,meta)"].len(), 7);
     assert_eq!(
         steps["register(uri,meta)"][5..],
         [
-            Said::MetadataSet { key: "agentName".into(), value: "bob".into() },
-            Said::MetadataSet { key: Bytes::new(), value: Bytes::new() },
+            Said::MetadataSet {
+                key: "agentName".into(),
+                value: "bob".into()
+            },
+            Said::MetadataSet {
+                key: Bytes::new(),
+                value: Bytes::new()
+            },
         ]
     );
     assert_eq!(steps["setAgentURI same"], [Said::Noted, set("")]);
-    assert_eq!(steps["setAgentURI"], [Said::Noted, set("https://example.com/a.json")]);
-    assert!(matches!(steps["setAgentWallet EOA"][..], [Said::WalletSet { wallet: Some(_), .. }]));
-    assert!(matches!(steps["setAgentWallet 1271"][..], [Said::WalletSet { wallet: Some(_), .. }]));
+    assert_eq!(
+        steps["setAgentURI"],
+        [Said::Noted, set("https://example.com/a.json")]
+    );
+    assert!(matches!(
+        steps["setAgentWallet EOA"][..],
+        [Said::WalletSet {
+            wallet: Some(_),
+            ..
+        }]
+    ));
+    assert!(matches!(
+        steps["setAgentWallet 1271"][..],
+        [Said::WalletSet {
+            wallet: Some(_),
+            ..
+        }]
+    ));
     assert_eq!(steps["unsetAgentWallet"], [wallet(None)]);
     let moved = |from, to| Said::OwnerMoved { from, to };
     assert_eq!(steps["self transfer"], [wallet(None), moved(alice, alice)]);
     assert_eq!(steps["transfer"], [wallet(None), moved(alice, bob)]);
-    assert_eq!(steps["approve"], [Said::Approved { approved: Some(accounts[3]) }]);
+    assert_eq!(
+        steps["approve"],
+        [Said::Approved {
+            approved: Some(accounts[3])
+        }]
+    );
 
     let sets: Vec<_> = logs.iter().filter_map(|(_, log)| operator(log)).collect();
     assert!(matches!(sets[..], [Ok(OperatorSet { approved: true, .. })]));
@@ -173,9 +236,15 @@ fn recorded_mainnet_logs_decode_entirely() {
     let recording = Recording::parse(json).expect("a recording");
     assert_eq!((recording.chain, recording.logs.len()), (1, 108));
     let seen = SeenTopics::of(&recording.logs);
-    assert_eq!((seen.transfer, seen.metadata_update, seen.metadata_set), (false, false, false));
+    assert_eq!(
+        (seen.transfer, seen.metadata_update, seen.metadata_set),
+        (false, false, false)
+    );
     let registry = crate::preset::by_id(1).expect("mainnet").registry;
-    let registries = Registries { identity: vec![registry], status: vec![] };
+    let registries = Registries {
+        identity: vec![registry],
+        status: vec![],
+    };
     let tokens = by_token(recording.logs.iter(), &registries);
     assert_eq!(tokens.len(), 92);
     let mut unowned = 0;
@@ -184,9 +253,14 @@ fn recorded_mainnet_logs_decode_entirely() {
         let said = decode_token(logs, seen);
         answered += logs.len();
         assert!(said.iter().all(|(_, said)| said.is_ok()));
-        let founded = said.iter().any(|(_, said)| matches!(said, Ok(Said::Founded { .. })));
+        let founded = said
+            .iter()
+            .any(|(_, said)| matches!(said, Ok(Said::Founded { .. })));
         unowned += usize::from(!founded);
-        assert!(said.iter().any(|(_, said)| matches!(said, Ok(Said::UriSet { .. }))));
+        assert!(
+            said.iter()
+                .any(|(_, said)| matches!(said, Ok(Said::UriSet { .. })))
+        );
     }
     assert_eq!((answered, unowned), (108, 19));
 }

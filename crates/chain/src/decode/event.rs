@@ -49,7 +49,10 @@ pub fn operator(log: &Log) -> Option<Result<OperatorSet, Malformed>> {
 pub fn upgraded(log: &Log) -> Option<Result<Upgraded, Malformed>> {
     let read = || -> Result<Upgraded, &'static str> {
         let [_, implementation] = exact_topics(log)?;
-        Ok(Upgraded { contract: log.address, implementation: abi::address(implementation)? })
+        Ok(Upgraded {
+            contract: log.address,
+            implementation: abi::address(implementation)?,
+        })
     };
     (log.topic0()? == topics::UPGRADED).then(|| read().map_err(Malformed::of("Upgraded")))
 }
@@ -57,13 +60,30 @@ pub fn upgraded(log: &Log) -> Option<Result<Upgraded, Malformed>> {
 /// An event that speaks of a token, its fields as they stand in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    Transfer { from: Address, to: Address },
-    Approval { approved: Address },
-    Registered { uri: Bytes, owner: Address },
-    UriUpdated { uri: Bytes },
-    Metadata { key: Bytes, value: Bytes },
+    Transfer {
+        from: Address,
+        to: Address,
+    },
+    Approval {
+        approved: Address,
+    },
+    Registered {
+        uri: Bytes,
+        owner: Address,
+    },
+    UriUpdated {
+        uri: Bytes,
+    },
+    Metadata {
+        key: Bytes,
+        value: Bytes,
+    },
     MetadataUpdate,
-    StatusSet { status: u8, reason: Bytes, speaker: Address },
+    StatusSet {
+        status: u8,
+        reason: Bytes,
+        speaker: Address,
+    },
     Heartbeat,
     Other,
 }
@@ -88,24 +108,34 @@ type Read = Result<Event, &'static str>;
 
 fn transfer(log: &Log) -> Read {
     let [_, from, to, _id] = exact_topics(log)?;
-    Ok(Event::Transfer { from: abi::address(from)?, to: abi::address(to)? })
+    Ok(Event::Transfer {
+        from: abi::address(from)?,
+        to: abi::address(to)?,
+    })
 }
 
 fn approval(log: &Log) -> Read {
     let [_, owner, approved, _id] = exact_topics(log)?;
     abi::address(owner)?;
-    Ok(Event::Approval { approved: abi::address(approved)? })
+    Ok(Event::Approval {
+        approved: abi::address(approved)?,
+    })
 }
 
 fn registered(log: &Log) -> Read {
     let [_, _id, owner] = exact_topics(log)?;
-    Ok(Event::Registered { uri: abi::dynamic(&log.data, 0)?, owner: abi::address(owner)? })
+    Ok(Event::Registered {
+        uri: abi::dynamic(&log.data, 0)?,
+        owner: abi::address(owner)?,
+    })
 }
 
 fn uri_updated(log: &Log) -> Read {
     let [_, _id, updated_by] = exact_topics(log)?;
     abi::address(updated_by)?;
-    Ok(Event::UriUpdated { uri: abi::dynamic(&log.data, 0)? })
+    Ok(Event::UriUpdated {
+        uri: abi::dynamic(&log.data, 0)?,
+    })
 }
 
 fn metadata(log: &Log) -> Read {
@@ -114,7 +144,10 @@ fn metadata(log: &Log) -> Read {
     if keccak256(&key) != key_hash {
         return Err("the key is not the one that is indexed");
     }
-    Ok(Event::Metadata { key, value: abi::dynamic(&log.data, 1)? })
+    Ok(Event::Metadata {
+        key,
+        value: abi::dynamic(&log.data, 1)?,
+    })
 }
 
 fn update(log: &Log) -> Read {
@@ -131,7 +164,11 @@ fn status(log: &Log) -> Read {
         return Err("the status is none of ACTIVE, SLEEP and TERMINATED");
     }
     let reason = abi::dynamic(&log.data, 1)?;
-    Ok(Event::StatusSet { status, reason, speaker: abi::address(abi::word(&log.data, 2)?)? })
+    Ok(Event::StatusSet {
+        status,
+        reason,
+        speaker: abi::address(abi::word(&log.data, 2)?)?,
+    })
 }
 
 fn heartbeat(log: &Log) -> Read {
@@ -142,5 +179,8 @@ fn heartbeat(log: &Log) -> Read {
 
 /// The log's topics, if there are exactly `N`.
 fn exact_topics<const N: usize>(log: &Log) -> Result<[B256; N], &'static str> {
-    log.topics.as_slice().try_into().map_err(|_| "the number of topics is wrong")
+    log.topics
+        .as_slice()
+        .try_into()
+        .map_err(|_| "the number of topics is wrong")
 }

@@ -22,13 +22,21 @@ pub fn subject(log: &Log, registries: &Registries) -> Option<Token> {
     let topic0 = log.topic0()?;
     if registries.identity.contains(&log.address) {
         let id = registry_id(topic0, log)?;
-        return Some(Token { chain: log.chain, registry: log.address, id });
+        return Some(Token {
+            chain: log.chain,
+            registry: log.address,
+            id,
+        });
     }
     if registries.status.contains(&log.address) && topics::OF_STATUS.contains(&topic0) {
         let registry = crate::abi::address(*log.topics.get(1)?).ok()?;
         let id = number(log.topics.get(2)?);
         let believed = registries.identity.contains(&registry);
-        return believed.then_some(Token { chain: log.chain, registry, id });
+        return believed.then_some(Token {
+            chain: log.chain,
+            registry,
+            id,
+        });
     }
     None
 }

@@ -33,12 +33,30 @@ pub struct SeenTopics {
 
 impl SeenTopics {
     /// A source that holds everything, as a node does.
-    pub const ALL: Self = Self { transfer: true, metadata_update: true, metadata_set: true };
+    pub const ALL: Self = Self {
+        transfer: true,
+        metadata_update: true,
+        metadata_set: true,
+    };
+
+    /// What a file says that it holds.
+    pub fn declared(held: &[kernel::B256]) -> Self {
+        use crate::contracts::topics;
+        Self {
+            transfer: held.contains(&topics::TRANSFER),
+            metadata_update: held.contains(&topics::METADATA_UPDATE),
+            metadata_set: held.contains(&topics::METADATA_SET),
+        }
+    }
 
     /// What a recorded file holds: a topic of which it has no log at all counts as left out.
     pub fn of<'a>(logs: impl IntoIterator<Item = &'a Log>) -> Self {
         use crate::contracts::topics;
-        let mut seen = Self { transfer: false, metadata_update: false, metadata_set: false };
+        let mut seen = Self {
+            transfer: false,
+            metadata_update: false,
+            metadata_set: false,
+        };
         for log in logs {
             match log.topic0() {
                 Some(topics::TRANSFER) => seen.transfer = true,
@@ -76,7 +94,9 @@ fn neighbour_before<'a>(
     index: usize,
 ) -> Option<&'a Event> {
     let before = index.checked_sub(1)?;
-    logs[before].directly_before(&logs[index]).then_some(events[before].as_ref().ok()?)
+    logs[before]
+        .directly_before(&logs[index])
+        .then_some(events[before].as_ref().ok()?)
 }
 
 type Say<'a> = &'a mut dyn FnMut(Result<Said, Malformed>);
@@ -89,16 +109,28 @@ fn say_event(event: &Event, before: Option<&Event>, topics: SeenTopics, say: Say
             wallet(value, before, topics, say);
         }
         Event::Metadata { key, value } => {
-            say(Ok(Said::MetadataSet { key: key.clone(), value: value.clone() }));
+            say(Ok(Said::MetadataSet {
+                key: key.clone(),
+                value: value.clone(),
+            }));
         }
-        Event::UriUpdated { uri } => say(Ok(Said::UriSet { uri: uri.clone(), confirmed: true })),
-        Event::StatusSet { status, reason, speaker } => say(Ok(Said::StatusSet {
+        Event::UriUpdated { uri } => say(Ok(Said::UriSet {
+            uri: uri.clone(),
+            confirmed: true,
+        })),
+        Event::StatusSet {
+            status,
+            reason,
+            speaker,
+        } => say(Ok(Said::StatusSet {
             status: *status,
             reason: reason.clone(),
             speaker: *speaker,
         })),
         Event::Heartbeat => say(Ok(Said::Heartbeat)),
-        Event::Approval { approved } => say(Ok(Said::Approved { approved: some(*approved) })),
+        Event::Approval { approved } => say(Ok(Said::Approved {
+            approved: some(*approved),
+        })),
         Event::MetadataUpdate | Event::Other => say(Ok(Said::Noted)),
     }
 }
@@ -108,17 +140,29 @@ fn say_event(event: &Event, before: Option<&Event>, topics: SeenTopics, say: Say
 fn transfer(from: Address, to: Address, topics: SeenTopics, say: Say<'_>) {
     match (some(from), some(to)) {
         (None, None) => {
-            say(Err(Malformed { what: "Transfer", why: "from nobody to nobody" }));
+            say(Err(Malformed {
+                what: "Transfer",
+                why: "from nobody to nobody",
+            }));
         }
         (None, Some(owner)) => {
-            say(Ok(Said::Founded { owner, confirmed: true }));
-            say(Ok(Said::WalletSet { wallet: Some(owner), confirmed: topics.metadata_set }));
+            say(Ok(Said::Founded {
+                owner,
+                confirmed: true,
+            }));
+            say(Ok(Said::WalletSet {
+                wallet: Some(owner),
+                confirmed: topics.metadata_set,
+            }));
         }
         (Some(from), None) => say(Ok(Said::Burned { from })),
         (Some(from), Some(to)) => {
             say(Ok(Said::OwnerMoved { from, to }));
             if !topics.metadata_set {
-                say(Ok(Said::WalletSet { wallet: None, confirmed: false }));
+                say(Ok(Said::WalletSet {
+                    wallet: None,
+                    confirmed: false,
+                }));
             }
         }
     }
@@ -132,11 +176,17 @@ fn registered(
     say: Say<'_>,
 ) {
     if !topics.transfer {
-        say(Ok(Said::Founded { owner, confirmed: false }));
+        say(Ok(Said::Founded {
+            owner,
+            confirmed: false,
+        }));
     }
     let written = matches!(before, Some(Event::MetadataUpdate));
     if written || !topics.metadata_update {
-        say(Ok(Said::UriSet { uri: uri.clone(), confirmed: written }));
+        say(Ok(Said::UriSet {
+            uri: uri.clone(),
+            confirmed: written,
+        }));
     } else if topics.transfer {
         say(Ok(Said::Noted));
     }
@@ -152,10 +202,16 @@ fn wallet(value: &Bytes, before: Option<&Event>, topics: SeenTopics, say: Say<'_
         20 => some(Address::from_slice(value)),
         _ => {
             let why = "a wallet is neither empty nor 20 bytes";
-            return say(Err(Malformed { what: "MetadataSet", why }));
+            return say(Err(Malformed {
+                what: "MetadataSet",
+                why,
+            }));
         }
     };
-    say(Ok(Said::WalletSet { wallet, confirmed: !of_registration }));
+    say(Ok(Said::WalletSet {
+        wallet,
+        confirmed: !of_registration,
+    }));
 }
 
 /// The zero address is Solidity's word for none.

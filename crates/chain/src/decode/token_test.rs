@@ -44,7 +44,16 @@ fn encoded(values: &[&[u8]]) -> Vec<u8> {
 }
 
 fn transfer_log(index: u32, from: Address, to: Address) -> Log {
-    log(index, &[topics::TRANSFER, from.into_word(), to.into_word(), B256::ZERO], vec![])
+    log(
+        index,
+        &[
+            topics::TRANSFER,
+            from.into_word(),
+            to.into_word(),
+            B256::ZERO,
+        ],
+        vec![],
+    )
 }
 
 fn registered_log(index: u32, owner: Address, uri: &[u8]) -> Log {
@@ -53,7 +62,11 @@ fn registered_log(index: u32, owner: Address, uri: &[u8]) -> Log {
 }
 
 fn metadata_log(index: u32, key: &[u8], value: &[u8]) -> Log {
-    log(index, &[topics::METADATA_SET, B256::ZERO, keccak256(key)], encoded(&[key, value]))
+    log(
+        index,
+        &[topics::METADATA_SET, B256::ZERO, keccak256(key)],
+        encoded(&[key, value]),
+    )
 }
 
 fn update_log(index: u32) -> Log {
@@ -61,16 +74,33 @@ fn update_log(index: u32) -> Log {
 }
 
 fn says(logs: &[Log], topics: SeenTopics) -> Vec<Said> {
-    decode_token(logs, topics).into_iter().map(|(_, said)| said.expect("well formed")).collect()
+    decode_token(logs, topics)
+        .into_iter()
+        .map(|(_, said)| said.expect("well formed"))
+        .collect()
 }
 
 #[test]
 fn adjacency_is_one_log_index_also_where_a_filter_left_logs_out() {
-    let with_gap = [transfer_log(4, Address::ZERO, ALICE), update_log(5), registered_log(7, ALICE, b"a")];
+    let with_gap = [
+        transfer_log(4, Address::ZERO, ALICE),
+        update_log(5),
+        registered_log(7, ALICE, b"a"),
+    ];
     assert_eq!(says(&with_gap, SeenTopics::ALL).last(), Some(&Said::Noted));
-    let without = [transfer_log(4, Address::ZERO, ALICE), update_log(6), registered_log(7, ALICE, b"a")];
+    let without = [
+        transfer_log(4, Address::ZERO, ALICE),
+        update_log(6),
+        registered_log(7, ALICE, b"a"),
+    ];
     let uri = Bytes::from_static(b"a");
-    assert_eq!(says(&without, SeenTopics::ALL).last(), Some(&Said::UriSet { uri, confirmed: true }));
+    assert_eq!(
+        says(&without, SeenTopics::ALL).last(),
+        Some(&Said::UriSet {
+            uri,
+            confirmed: true
+        })
+    );
 
     let mut other_tx = [update_log(6), registered_log(7, ALICE, b"a")];
     other_tx[0].tx_hash = B256::repeat_byte(9);
@@ -90,36 +120,82 @@ fn a_wallet_set_later_counts_although_registered_once_stood_before() {
     assert_eq!(
         says(&logs, SeenTopics::ALL),
         [
-            Said::Founded { owner: ALICE, confirmed: true },
-            Said::WalletSet { wallet: Some(ALICE), confirmed: true },
+            Said::Founded {
+                owner: ALICE,
+                confirmed: true
+            },
+            Said::WalletSet {
+                wallet: Some(ALICE),
+                confirmed: true
+            },
             Said::Noted,
             Said::Noted,
-            Said::WalletSet { wallet: Some(BOB), confirmed: true },
-            Said::WalletSet { wallet: None, confirmed: true },
-            Said::OwnerMoved { from: ALICE, to: BOB },
+            Said::WalletSet {
+                wallet: Some(BOB),
+                confirmed: true
+            },
+            Said::WalletSet {
+                wallet: None,
+                confirmed: true
+            },
+            Said::OwnerMoved {
+                from: ALICE,
+                to: BOB
+            },
         ]
     );
 }
 
 #[test]
 fn without_the_better_topics_the_next_best_counts_unconfirmed() {
-    let logs =
-        [registered_log(1, ALICE, b"uri"), metadata_log(2, b"agentWallet", ALICE.as_slice())];
-    let nothing = SeenTopics { transfer: false, metadata_update: false, metadata_set: true };
+    let logs = [
+        registered_log(1, ALICE, b"uri"),
+        metadata_log(2, b"agentWallet", ALICE.as_slice()),
+    ];
+    let nothing = SeenTopics {
+        transfer: false,
+        metadata_update: false,
+        metadata_set: true,
+    };
     let uri = Bytes::from_static(b"uri");
     assert_eq!(
         says(&logs, nothing),
         [
-            Said::Founded { owner: ALICE, confirmed: false },
-            Said::UriSet { uri, confirmed: false },
-            Said::WalletSet { wallet: Some(ALICE), confirmed: false },
+            Said::Founded {
+                owner: ALICE,
+                confirmed: false
+            },
+            Said::UriSet {
+                uri,
+                confirmed: false
+            },
+            Said::WalletSet {
+                wallet: Some(ALICE),
+                confirmed: false
+            },
         ]
     );
-    let no_metadata = SeenTopics { metadata_set: false, ..SeenTopics::ALL };
-    let logs = [transfer_log(0, Address::ZERO, ALICE), transfer_log(5, ALICE, BOB)];
+    let no_metadata = SeenTopics {
+        metadata_set: false,
+        ..SeenTopics::ALL
+    };
+    let logs = [
+        transfer_log(0, Address::ZERO, ALICE),
+        transfer_log(5, ALICE, BOB),
+    ];
     let said = says(&logs, no_metadata);
-    assert_eq!(said.last(), Some(&Said::WalletSet { wallet: None, confirmed: false }));
-    assert!(said.iter().filter(|said| matches!(said, Said::WalletSet { .. })).all(|said| !said.confirmed()));
+    assert_eq!(
+        said.last(),
+        Some(&Said::WalletSet {
+            wallet: None,
+            confirmed: false
+        })
+    );
+    assert!(
+        said.iter()
+            .filter(|said| matches!(said, Said::WalletSet { .. }))
+            .all(|said| !said.confirmed())
+    );
 }
 
 #[test]
@@ -130,15 +206,24 @@ fn raw_bytes_stay_raw() {
     assert_eq!(
         says(&logs, SeenTopics::ALL),
         [
-            Said::MetadataSet { key: odd.clone(), value: odd },
-            Said::MetadataSet { key: Bytes::new(), value: Bytes::new() },
+            Said::MetadataSet {
+                key: odd.clone(),
+                value: odd
+            },
+            Said::MetadataSet {
+                key: Bytes::new(),
+                value: Bytes::new()
+            },
         ]
     );
 }
 
 #[test]
 fn status_logs_belong_to_the_token_that_they_name() {
-    let registries = Registries { identity: vec![REGISTRY], status: vec![STATUS] };
+    let registries = Registries {
+        identity: vec![REGISTRY],
+        status: vec![STATUS],
+    };
     let id = B256::with_last_byte(7);
     let mut data = U256::from(2).to_be_bytes::<32>().to_vec();
     data.extend(U256::from(96).to_be_bytes::<32>());
@@ -152,11 +237,18 @@ fn status_logs_belong_to_the_token_that_they_name() {
     let reason = Bytes::from_static(b"done");
     assert_eq!(
         says(&[status.clone()], SeenTopics::ALL),
-        [Said::StatusSet { status: 2, reason, speaker: BOB }]
+        [Said::StatusSet {
+            status: 2,
+            reason,
+            speaker: BOB
+        }]
     );
 
     // A registry that nobody configured, and a contract that nobody configured.
-    let elsewhere = Registries { identity: vec![ALICE], status: vec![STATUS] };
+    let elsewhere = Registries {
+        identity: vec![ALICE],
+        status: vec![STATUS],
+    };
     assert_eq!(subject(&status, &elsewhere), None);
     status.address = BOB;
     assert_eq!(subject(&status, &registries), None);
@@ -179,7 +271,10 @@ fn what_is_not_the_encoding_is_malformed() {
 }
 
 fn any_topic() -> impl Strategy<Value = B256> {
-    let known = topics::OF_REGISTRY.into_iter().chain(topics::OF_STATUS).collect::<Vec<_>>();
+    let known = topics::OF_REGISTRY
+        .into_iter()
+        .chain(topics::OF_STATUS)
+        .collect::<Vec<_>>();
     prop_oneof![
         proptest::sample::select(known),
         any::<[u8; 32]>().prop_map(B256::from),

@@ -52,7 +52,13 @@ struct WireHeader {
 impl Header {
     pub(super) fn parse(mut raw: Value) -> Result<Self, RpcError> {
         if let Some(members) = raw.as_object_mut() {
-            for heavy in ["transactions", "uncles", "withdrawals", "size", "totalDifficulty"] {
+            for heavy in [
+                "transactions",
+                "uncles",
+                "withdrawals",
+                "size",
+                "totalDifficulty",
+            ] {
                 members.remove(heavy);
             }
         }
@@ -127,12 +133,15 @@ struct WireReceipt {
 }
 
 impl Receipt {
-    /// A receipt without a block is one of a transaction that still waits: geth says null there,
-    /// others fill in what they know.
-    pub(super) fn parse(raw: Value, chain: u64) -> Result<Self, RpcError> {
+    /// `None`: the transaction still waits. Most nodes answer null then, some a receipt without a
+    /// block.
+    pub(super) fn parse(raw: Value, chain: u64) -> Result<Option<Self>, RpcError> {
+        if raw["blockHash"].is_null() {
+            return Ok(None);
+        }
         let wire: WireReceipt = serde_json::from_value(raw)
             .map_err(|error| RpcError::unexpected(format!("this is no receipt: {error}")))?;
-        Ok(Self {
+        Ok(Some(Self {
             tx: wire.transaction_hash,
             block_number: wire.block_number,
             block_hash: wire.block_hash,
@@ -140,8 +149,12 @@ impl Receipt {
             gas_used: wire.gas_used,
             gas_price: wire.effective_gas_price.map(|price| price.0),
             created: wire.contract_address,
-            logs: wire.logs.into_iter().map(|log| log.into_log(chain)).collect(),
-        })
+            logs: wire
+                .logs
+                .into_iter()
+                .map(|log| log.into_log(chain))
+                .collect(),
+        }))
     }
 }
 
@@ -161,7 +174,10 @@ impl Fees {
     /// Enough for six full blocks in a row, each of which raises the base fee by an eighth.
     pub(super) fn over(base: u128, tip: u128) -> Self {
         let max_fee = base.saturating_mul(2).saturating_add(tip);
-        Self { max_fee, max_priority_fee: tip }
+        Self {
+            max_fee,
+            max_priority_fee: tip,
+        }
     }
 
     /// The least that replaces a waiting transaction: nodes ask for an eighth (geth for a tenth)
@@ -187,12 +203,21 @@ mod tests {
 
     #[test]
     fn a_bump_is_at_least_an_eighth_and_never_below_the_market() {
-        let market = Fees { max_fee: 1, max_priority_fee: 900 };
-        let fees = Fees { max_fee: 1001, max_priority_fee: 0 };
+        let market = Fees {
+            max_fee: 1,
+            max_priority_fee: 900,
+        };
+        let fees = Fees {
+            max_fee: 1001,
+            max_priority_fee: 0,
+        };
         let bumped = fees.bumped(market);
         assert!(bumped.max_fee * 8 >= 1001 * 9);
         assert_eq!(bumped.max_priority_fee, 900);
-        let most = Fees { max_fee: u128::MAX, max_priority_fee: u128::MAX };
+        let most = Fees {
+            max_fee: u128::MAX,
+            max_priority_fee: u128::MAX,
+        };
         assert_eq!(most.bumped(market), most);
     }
 

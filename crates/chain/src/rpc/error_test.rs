@@ -4,7 +4,11 @@ use super::*;
 
 fn said(method: &'static str, body: &str) -> RpcError {
     let url = Url::parse("https://user:pass@node.example:8443/v3/secret?key=secret").expect("url");
-    from_body(method, &format!(r#"{{"jsonrpc":"2.0","error":{body}}}"#), &url)
+    from_body(
+        method,
+        &format!(r#"{{"jsonrpc":"2.0","error":{body}}}"#),
+        &url,
+    )
 }
 
 fn logs(body: &str) -> RpcError {
@@ -22,7 +26,13 @@ fn one_code_means_many_things() {
     let only_data = logs(
         r#"{"code":-32005,"data":{"from":"0x1","to":"0x2"},"message":"query returned more than 10000 results"}"#,
     );
-    assert!(matches!(only_data, RpcError::RangeTooLarge { hint: Some((1, 2)), .. }));
+    assert!(matches!(
+        only_data,
+        RpcError::RangeTooLarge {
+            hint: Some((1, 2)),
+            ..
+        }
+    ));
     let limited = logs(
         r#"{"code":-32005,"message":"daily request count exceeded, request rate limited","data":{"rate":{"backoff_seconds":30}}}"#,
     );
@@ -41,7 +51,10 @@ fn ranges_are_refused_in_many_words() {
         r#"{"code":-32000,"message":"Query timeout exceeded. Consider reducing your block range. Based on your parameters and the response size limit, this block range should work: [0x5223c98, 0x5223e80]"}"#,
     ] {
         let error = logs(body);
-        assert!(matches!(error, RpcError::RangeTooLarge { hint: Some(_), .. }), "{error:?}");
+        assert!(
+            matches!(error, RpcError::RangeTooLarge { hint: Some(_), .. }),
+            "{error:?}"
+        );
     }
     for body in [
         r#"{"code":-32602,"message":"exceed maximum block range: 5000"}"#,
@@ -49,7 +62,10 @@ fn ranges_are_refused_in_many_words() {
         r#"{"code":-32614,"message":"eth_getLogs is limited to a 10,000 range"}"#,
     ] {
         let error = logs(body);
-        assert!(matches!(error, RpcError::RangeTooLarge { hint: None, .. }), "{error:?}");
+        assert!(
+            matches!(error, RpcError::RangeTooLarge { hint: None, .. }),
+            "{error:?}"
+        );
         assert_eq!(error.kind(), Kind::Invalid);
     }
 }
@@ -78,7 +94,13 @@ fn limits_heads_methods_and_history_are_told_apart() {
         "eth_getBlockReceipts",
         r#"{"code":-32601,"message":"the method eth_getBlockReceipts does not exist/is not available"}"#,
     );
-    assert!(matches!(none, RpcError::NoMethod { method: "eth_getBlockReceipts", .. }));
+    assert!(matches!(
+        none,
+        RpcError::NoMethod {
+            method: "eth_getBlockReceipts",
+            ..
+        }
+    ));
     let internal = logs(r#"{"code":-32603,"message":"something"}"#);
     assert_eq!(internal.kind(), Kind::Unavailable);
     let denied = logs(r#"{"code":-32000,"message":"Unauthorized: invalid api key"}"#);
@@ -91,11 +113,19 @@ fn a_revert_keeps_its_data() {
         "eth_call",
         r#"{"code":3,"message":"execution reverted","data":"0x7e2732890000000000000000000000000000000000000000000000000000000000000007"}"#,
     );
-    let RpcError::Revert { reason } = &error else { panic!("{error:?}") };
+    let RpcError::Revert { reason } = &error else {
+        panic!("{error:?}")
+    };
     assert!(reason.is_unknown_token());
-    assert_eq!(error.to_string(), "the contract refused: there is no agent 7");
+    assert_eq!(
+        error.to_string(),
+        "the contract refused: there is no agent 7"
+    );
     // Named by the message alone, and data that is no hex.
-    let bare = said("eth_call", r#"{"code":-32000,"message":"execution reverted","data":"no"}"#);
+    let bare = said(
+        "eth_call",
+        r#"{"code":-32000,"message":"execution reverted","data":"no"}"#,
+    );
     assert!(matches!(bare, RpcError::Revert { .. }));
 }
 
@@ -107,7 +137,11 @@ fn other_servers_are_no_rpc_and_secrets_stay_out() {
         assert!(matches!(error, RpcError::NotAnRpc { .. }), "{text}");
         assert!(!error.to_string().contains("secret"));
     }
-    let cut = from_body("eth_getLogs", r#"{"jsonrpc":"2.0","id":1,"result":[{"addr"#, &url);
+    let cut = from_body(
+        "eth_getLogs",
+        r#"{"jsonrpc":"2.0","id":1,"result":[{"addr"#,
+        &url,
+    );
     assert_eq!(cut.kind(), Kind::Unavailable);
     let custom = TransportErrorKind::custom_str(&format!("error sending request for url ({url})"));
     let error = RpcError::classify("eth_chainId", &custom, &url);
@@ -119,13 +153,25 @@ fn other_servers_are_no_rpc_and_secrets_stay_out() {
 fn statuses_without_json_rpc() {
     let url = Url::parse("http://node.example/").expect("url");
     let http = |status: u16, body: &str| {
-        let error = HttpError { status, body: body.to_owned() };
+        let error = HttpError {
+            status,
+            body: body.to_owned(),
+        };
         from_http("eth_chainId", &error, Some(Duration::from_secs(1)), &url)
     };
-    assert!(matches!(http(429, ""), RpcError::Limited { retry_after: Some(_), .. }));
+    assert!(matches!(
+        http(429, ""),
+        RpcError::Limited {
+            retry_after: Some(_),
+            ..
+        }
+    ));
     assert_eq!(http(503, "<html>").kind(), Kind::Unavailable);
     assert_eq!(http(401, "no").kind(), Kind::Denied);
     assert!(matches!(http(404, "<html>"), RpcError::NotAnRpc { .. }));
-    assert!(matches!(http(405, r#"{"detail":"no"}"#), RpcError::NotAnRpc { .. }));
+    assert!(matches!(
+        http(405, r#"{"detail":"no"}"#),
+        RpcError::NotAnRpc { .. }
+    ));
     assert!(matches!(http(301, ""), RpcError::NotAnRpc { .. }));
 }

@@ -3,40 +3,40 @@
 /// Parts of refusals of a range, in lower case. Codes say nothing: -32005, -32602, -32000, -32614
 /// and 35 are all in use for it, and for other things.
 const REFUSALS: &[&str] = &[
-    "query returned more than",           // Infura, zkSync
-    "query exceeds max results",          // reth, Alchemy
-    "query exceeds max block range",      // reth
-    "this block range should work",       // Alchemy
-    "log response size exceeded",         // Alchemy
-    "exceed maximum block range",         // geth 1.17, BSC nodes
-    "exceeds maximum block range",        //
-    "block range limit exceeded",         // Thirdweb
-    "block range is too large",           //
-    "block range too large",              // Chainstack
-    "block range is too wide",            // Ankr
-    "range is too large",                 // 1RPC
-    "range too large",                    //
-    "range exceeds limit",                //
-    "exceeds the range",                  // BlockPI
-    "max block range",                    //
-    "maximum block range",                //
-    "max range",                          // Cloudflare
-    "exceeds limit of",                   // "logs matched by query exceeds limit of 10000"
-    "requested too many blocks",          // Avalanche
-    "is limited to a",                    // QuickNode: "eth_getLogs is limited to a 10,000 range"
-    "are limited to a",                   // QuickNode
-    "blocks are not supported",           // dRPC: "ranges over 10000 blocks are not supported"
-    "response size should not",           // Polygon nodes
-    "response is too big",                //
-    "response too large",                 // geth batch limit
-    "response size is larger",            //
-    "too many results",                   //
-    "too many logs",                      //
-    "query timeout",                      // geth, Alchemy: "query timeout exceeded"
-    "blocks distance",                    // Ankr: "maximum [from, to] blocks distance: 10000"
-    "limit the query to",                 //
-    "block range is limited",             //
-    "block range extends the limit",      //
+    "query returned more than",      // Infura, zkSync
+    "query exceeds max results",     // reth, Alchemy
+    "query exceeds max block range", // reth
+    "this block range should work",  // Alchemy
+    "log response size exceeded",    // Alchemy
+    "exceed maximum block range",    // geth 1.17, BSC nodes
+    "exceeds maximum block range",   //
+    "block range limit exceeded",    // Thirdweb
+    "block range is too large",      //
+    "block range too large",         // Chainstack
+    "block range is too wide",       // Ankr
+    "range is too large",            // 1RPC
+    "range too large",               //
+    "range exceeds limit",           //
+    "exceeds the range",             // BlockPI
+    "max block range",               //
+    "maximum block range",           //
+    "max range",                     // Cloudflare
+    "exceeds limit of",              // "logs matched by query exceeds limit of 10000"
+    "requested too many blocks",     // Avalanche
+    "is limited to a",               // QuickNode: "eth_getLogs is limited to a 10,000 range"
+    "are limited to a",              // QuickNode
+    "blocks are not supported",      // dRPC: "ranges over 10000 blocks are not supported"
+    "response size should not",      // Polygon nodes
+    "response is too big",           //
+    "response too large",            // geth batch limit
+    "response size is larger",       //
+    "too many results",              //
+    "too many logs",                 //
+    "query timeout",                 // geth, Alchemy: "query timeout exceeded"
+    "blocks distance",               // Ankr: "maximum [from, to] blocks distance: 10000"
+    "limit the query to",            //
+    "block range is limited",        //
+    "block range extends the limit", //
 ];
 
 /// Whether `message` (in lower case) refuses a range for its size. "range N exceeds limit" has its
@@ -50,7 +50,9 @@ pub(super) fn is_refusal(message: &str) -> bool {
 /// or `the range 1-255`, the last that the message names.
 pub(super) fn hint(message: &str) -> Option<(u64, u64)> {
     let bracket = message.rfind('[').map(|start| &message[start + 1..]);
-    let named = message.rfind("with the range ").map(|start| &message[start + 15..]);
+    let named = message
+        .rfind("with the range ")
+        .map(|start| &message[start + 15..]);
     [bracket, named].into_iter().flatten().find_map(pair)
 }
 
@@ -64,8 +66,12 @@ fn pair(text: &str) -> Option<(u64, u64)> {
 
 fn number(text: &str) -> Option<(u64, &str)> {
     let text = text.trim_start();
-    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
-    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    let (digits, radix) = text
+        .strip_prefix("0x")
+        .map_or((text, 10), |digits| (digits, 16));
+    let end = digits
+        .find(|c: char| !c.is_digit(radix))
+        .unwrap_or(digits.len());
     let value = u64::from_str_radix(&digits[..end], radix).ok()?;
     Some((value, &digits[end..]))
 }
@@ -95,9 +101,15 @@ mod tests {
             ("exceed maximum block range: 5000", None),
             ("maximum [from, to] blocks distance: 10000", None),
             ("range 200000 exceeds limit of 100000", None),
-            ("requested too many blocks from 1 to 5000, maximum is set to 2048", None),
+            (
+                "requested too many blocks from 1 to 5000, maximum is set to 2048",
+                None,
+            ),
             ("eth_getLogs is limited to a 10,000 range", None),
-            ("query returned more than 10000 results. Try with this block range [0x2, 0x1]", None),
+            (
+                "query returned more than 10000 results. Try with this block range [0x2, 0x1]",
+                None,
+            ),
             ("query returned more than 10000 results [garbage", None),
         ];
         for (message, expected) in cases {

@@ -107,11 +107,24 @@ impl SendError {
     pub(super) fn of_pool(error: RpcError, nonce: u64) -> Self {
         let text = error.to_string().to_lowercase();
         let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-        if says(&["already known", "already imported", "known transaction", "already in pool"]) {
+        if says(&[
+            "already known",
+            "already imported",
+            "known transaction",
+            "already in pool",
+        ]) {
             Self::AlreadyKnown
-        } else if says(&["nonce too low", "nonce is too low", "oldnonce", "nonce already used"]) {
+        } else if says(&[
+            "nonce too low",
+            "nonce is too low",
+            "oldnonce",
+            "nonce already used",
+        ]) {
             Self::NonceTooLow { nonce }
-        } else if says(&["replacement transaction underpriced", "underpriced to replace"]) {
+        } else if says(&[
+            "replacement transaction underpriced",
+            "underpriced to replace",
+        ]) {
             Self::Underpriced
         } else if says(&["insufficient funds", "insufficient balance"]) {
             Self::Funds(error.to_string())
@@ -128,15 +141,24 @@ mod tests {
     #[test]
     fn pools_are_understood_by_their_words() {
         let of = |message: &str| {
-            let error =
-                RpcError::Other { kind: Kind::Invalid, code: None, message: message.to_owned() };
+            let error = RpcError::Other {
+                kind: Kind::Invalid,
+                code: None,
+                message: message.to_owned(),
+            };
             SendError::of_pool(error, 7)
         };
         assert!(matches!(of("already known"), SendError::AlreadyKnown));
-        assert!(matches!(of("transaction already imported"), SendError::AlreadyKnown));
+        assert!(matches!(
+            of("transaction already imported"),
+            SendError::AlreadyKnown
+        ));
         let low = of("nonce too low: next nonce 8, tx nonce 7");
         assert!(matches!(low, SendError::NonceTooLow { nonce: 7 }));
-        assert!(matches!(of("replacement transaction underpriced"), SendError::Underpriced));
+        assert!(matches!(
+            of("replacement transaction underpriced"),
+            SendError::Underpriced
+        ));
         let funds = of("insufficient funds for gas * price + value: balance 0");
         assert!(matches!(funds, SendError::Funds(_)));
         assert!(matches!(of("intrinsic gas too low"), SendError::Rpc(_)));

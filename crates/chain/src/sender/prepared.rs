@@ -1,7 +1,9 @@
 //! Transactions for keys that somebody else holds: prepared here, signed there, relayed here.
 
 use alloy::{
-    consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope, transaction::SignerRecoverable},
+    consensus::{
+        SignableTransaction, Transaction, TxEip1559, TxEnvelope, transaction::SignerRecoverable,
+    },
     eips::{Decodable2718, Encodable2718, eip2930::AccessList},
     primitives::TxKind,
     signers::{SignerSync, local::PrivateKeySigner},
@@ -72,8 +74,14 @@ pub async fn prepare(
     call: &Call,
     gas_margin: u32,
 ) -> Result<Prepared, SendError> {
-    let call = Call { from: Some(from), ..call.clone() };
-    let estimate = rpc.estimate_gas(&call).await.map_err(|error| SendError::of_pool(error, 0))?;
+    let call = Call {
+        from: Some(from),
+        ..call.clone()
+    };
+    let estimate = rpc
+        .estimate_gas(&call)
+        .await
+        .map_err(|error| SendError::of_pool(error, 0))?;
     let fees = rpc.fees().await?;
     let nonce = rpc.nonce(from, At::Pending).await?;
     Ok(Prepared {
@@ -95,11 +103,16 @@ pub async fn relay(rpc: &Rpc, raw: &[u8]) -> Result<Relayed, SendError> {
     let transaction = TxEnvelope::decode_2718_exact(raw)?;
     if transaction.chain_id() != Some(rpc.chain()) {
         let transaction = transaction.chain_id();
-        return Err(SendError::WrongChain { transaction, node: rpc.chain() });
+        return Err(SendError::WrongChain {
+            transaction,
+            node: rpc.chain(),
+        });
     }
     let relayed = Relayed {
         hash: *transaction.tx_hash(),
-        from: transaction.recover_signer().map_err(|_| SendError::Signature)?,
+        from: transaction
+            .recover_signer()
+            .map_err(|_| SendError::Signature)?,
         to: transaction.to(),
         nonce: transaction.nonce(),
     };
@@ -116,7 +129,10 @@ impl Prepared {
     /// Signs with `signer`, who must be [`Prepared::from`]: its hash, and the bytes for [`relay`].
     pub fn sign(&self, signer: &PrivateKeySigner) -> Result<(B256, Bytes), SendError> {
         if signer.address() != self.from {
-            return Err(SendError::WrongSigner { signer: signer.address(), from: self.from });
+            return Err(SendError::WrongSigner {
+                signer: signer.address(),
+                from: self.from,
+            });
         }
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
@@ -132,13 +148,16 @@ impl Prepared {
         let signature = signer
             .sign_hash_sync(&transaction.signature_hash())
             .map_err(|_| SendError::Signature)?;
-        let signed = TxEnvelope::from(transaction.into_signed(signature));
-        Ok((*signed.tx_hash(), signed.encoded_2718().into()))
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
     }
 
     /// What it pays per gas.
     pub fn fees(&self) -> Fees {
-        Fees { max_fee: self.max_fee_per_gas, max_priority_fee: self.max_priority_fee_per_gas }
+        Fees {
+            max_fee: self.max_fee_per_gas,
+            max_priority_fee: self.max_priority_fee_per_gas,
+        }
     }
 
     pub(super) fn set_fees(&mut self, fees: Fees) {
@@ -148,7 +167,12 @@ impl Prepared {
 
     /// The call alone.
     pub(super) fn call(&self) -> Call {
-        Call { from: Some(self.from), to: self.to, data: self.data.clone(), value: self.value }
+        Call {
+            from: Some(self.from),
+            to: self.to,
+            data: self.data.clone(),
+            value: self.value,
+        }
     }
 }
 
@@ -159,7 +183,9 @@ mod tests {
     fn prepared() -> Prepared {
         Prepared {
             chain_id: 31_337,
-            from: PrivateKeySigner::from_slice(&[7; 32]).expect("a key").address(),
+            from: PrivateKeySigner::from_slice(&[7; 32])
+                .expect("a key")
+                .address(),
             nonce: 3,
             to: Some(Address::repeat_byte(1)),
             data: Bytes::from_static(&[1, 2]),
@@ -176,11 +202,17 @@ mod tests {
         assert_eq!(json["chainId"], "0x7a69");
         assert_eq!(json["maxFeePerGas"], "0xa");
         assert_eq!(json["value"], "0x0");
-        assert_eq!(serde_json::from_value::<Prepared>(json).expect("read"), prepared());
+        assert_eq!(
+            serde_json::from_value::<Prepared>(json).expect("read"),
+            prepared()
+        );
         let mut decimal = serde_json::to_value(prepared()).expect("json");
         decimal["chainId"] = 31_337.into();
         decimal["nonce"] = "3".into();
-        assert_eq!(serde_json::from_value::<Prepared>(decimal).expect("read"), prepared());
+        assert_eq!(
+            serde_json::from_value::<Prepared>(decimal).expect("read"),
+            prepared()
+        );
     }
 
     #[test]

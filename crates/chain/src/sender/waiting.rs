@@ -27,9 +27,12 @@ impl Sender {
                 tokio::time::sleep(self.config.poll).await;
             }
             if replacements == self.config.most_replacements {
+                self.forget_nonces().await;
                 return Err(match silence {
                     Some(error) => error.into(),
-                    None => SendError::Stuck { hashes: sent.hashes },
+                    None => SendError::Stuck {
+                        hashes: sent.hashes,
+                    },
                 });
             }
             replacements += 1;
@@ -45,11 +48,15 @@ impl Sender {
     /// The same transaction once more, paying an eighth more. What a node found too cheap is the
     /// start of the next bump; what the operator finds too dear is not sent.
     async fn replace(&self, sent: &mut Sent) -> Result<(), SendError> {
-        let market = self.rpc.fees().await?;
+        let market = self.in_time(self.rpc.fees()).await?;
         let fees = sent.prepared.fees().bumped(market);
         self.check_fees(fees)?;
         sent.prepared.set_fees(fees);
-        tracing::info!(nonce = sent.prepared.nonce, ?fees, "replacing a stuck transaction");
+        tracing::info!(
+            nonce = sent.prepared.nonce,
+            ?fees,
+            "replacing a stuck transaction"
+        );
         let hash = self.hand_over(&sent.prepared).await?;
         if !sent.hashes.contains(&hash) {
             sent.hashes.push(hash);
@@ -65,22 +72,37 @@ impl Sender {
             }
             tokio::time::sleep(self.config.poll).await;
         }
+        self.forget_nonces().await;
         let nonce = sent.prepared.nonce;
-        let used = self.rpc.nonce(self.address(), At::Latest).await? > nonce;
+        let used = self
+            .in_time(self.rpc.nonce(self.address(), At::Latest))
+            .await?
+            > nonce;
         Err(if used {
-            SendError::Superseded { nonce, hashes: sent.hashes.clone() }
+            SendError::Superseded {
+                nonce,
+                hashes: sent.hashes.clone(),
+            }
         } else {
-            SendError::Stuck { hashes: sent.hashes.clone() }
+            SendError::Stuck {
+                hashes: sent.hashes.clone(),
+            }
         })
     }
 
     async fn mined(&self, hashes: &[B256]) -> Result<Option<Receipt>, RpcError> {
         for hash in hashes.iter().rev() {
-            if let Some(receipt) = self.rpc.receipt(*hash).await? {
+            if let Some(receipt) = self.in_time(self.rpc.receipt(*hash)).await? {
                 return Ok(Some(receipt));
             }
         }
         Ok(None)
+    }
+
+    /// What we counted does not fit what the chain did: the node's count is the truth again, so
+    /// that a lost transaction leaves no gap for ever.
+    async fn forget_nonces(&self) {
+        *self.next.lock().await = 0;
     }
 
     async fn judged(&self, sent: &Sent, receipt: Receipt) -> Result<Receipt, SendError> {

@@ -70,15 +70,27 @@ impl Capability {
 }
 
 impl State {
-    /// The file's list. A standing version lists everything; a later one says the whole list where
-    /// the list changed at all.
+    /// The file's list. A standing version lists everything; a later one says which names changed,
+    /// removed ones null.
     pub(super) fn apply_document_capabilities(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
         match version.fields.get("capabilities") {
+            Some(Value::Object(changed)) if !version.standing => self.change_list(changed, run),
             Some(Value::Object(listed)) => self.list_capabilities(listed, run),
             Some(_) => self.list_capabilities(&Map::new(), run),
             None if version.standing => self.list_capabilities(&Map::new(), run),
             None => {}
         }
+    }
+
+    fn change_list(&mut self, changed: &Map<String, Value>, run: &mut Run<'_>) {
+        let at = run.fact.place;
+        run.delta.capabilities = true;
+        for (name, value) in changed {
+            let capability = self.capabilities.entry(name.clone()).or_default();
+            capability.file = (!value.is_null()).then(|| (value.clone(), at));
+            capability.settle(at);
+        }
+        self.capabilities.retain(|_, capability| capability.file.is_some() || capability.act.is_some());
     }
 
     /// Puts a new list in place of the file's old one: a name that only older files listed is gone.

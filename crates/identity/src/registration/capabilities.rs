@@ -39,9 +39,11 @@ pub fn capabilities(file: &RegistrationFile) -> Vec<Capability> {
     for service in &file.services {
         all.add_service(service);
     }
-    for (prefix, names) in
-        [("skill", &file.skills), ("domain", &file.domains), ("tool", &file.tools)]
-    {
+    for (prefix, names) in [
+        ("skill", &file.skills),
+        ("domain", &file.domains),
+        ("tool", &file.tools),
+    ] {
         for name in names {
             all.add(&format!("{prefix}:{name}"), json!({"source": "file"}));
         }
@@ -49,12 +51,17 @@ pub fn capabilities(file: &RegistrationFile) -> Vec<Capability> {
     for (name, value) in &file.capabilities {
         all.add(name, value.clone());
     }
-    all.0.into_iter().map(|(name, value)| Capability { name, value }).collect()
+    all.0
+        .into_iter()
+        .map(|(name, value)| Capability { name, value })
+        .collect()
 }
 
 /// `capabilities` of the file itself: a list of names, a list of `{name, value}`, or an object.
 pub(super) fn read(file: &mut Reader<'_>) -> Vec<(String, Value)> {
-    let Some((key, value)) = file.take("capabilities", &[]) else { return Vec::new() };
+    let Some((key, value)) = file.take("capabilities", &[]) else {
+        return Vec::new();
+    };
     let place = member("", &key);
     let named: Vec<(String, Value, Value)> = match value {
         Value::Object(map) => map
@@ -63,14 +70,22 @@ pub(super) fn read(file: &mut Reader<'_>) -> Vec<(String, Value)> {
             .collect(),
         other => {
             let items = file.items(&key, other).into_iter();
-            items.filter_map(|(place, item)| named_item(item).map(|(n, v)| (place, n, v))).collect()
+            items
+                .filter_map(|(place, item)| named_item(item).map(|(n, v)| (place, n, v)))
+                .collect()
         }
     };
     let mut capabilities = Vec::new();
     for (place, name, value) in named {
-        let Some(name) = text_of(name, &place, NAME, file.warnings()) else { continue };
+        let Some(name) = text_of(name, &place, NAME, file.warnings()) else {
+            continue;
+        };
         if capabilities.len() == MOST {
-            file.warn(WarningCode::TooMany, &key, format!("the first {MOST} are read"));
+            file.warn(
+                WarningCode::TooMany,
+                &key,
+                format!("the first {MOST} are read"),
+            );
             break;
         }
         capabilities.push((name, super::fields::without_floats(value)));
@@ -128,7 +143,10 @@ impl Collected {
             ("capability", &service.capabilities),
         ] {
             for name in names {
-                self.add(&format!("{prefix}:{name}"), described(&service.name, service));
+                self.add(
+                    &format!("{prefix}:{name}"),
+                    described(&service.name, service),
+                );
             }
         }
     }
@@ -137,7 +155,10 @@ impl Collected {
 fn described(source: &str, service: &Service) -> Value {
     let mut value = Map::new();
     value.insert("source".to_owned(), json!(source));
-    for (key, text) in [("endpoint", &service.endpoint), ("version", &service.version)] {
+    for (key, text) in [
+        ("endpoint", &service.endpoint),
+        ("version", &service.version),
+    ] {
         if let Some(text) = text {
             value.insert(key.to_owned(), json!(text));
         }

@@ -14,8 +14,10 @@ use super::{RegistrationFile, Service, capabilities};
 /// `services`, `supported_trust`, `x402_support`, `registrations`, `active`, `capabilities` (an
 /// object by name), `metadata` (the tags, and all keys that mean nothing to us).
 pub fn fields(file: &RegistrationFile) -> BTreeMap<String, Value> {
-    let capabilities: Map<String, Value> =
-        capabilities(file).into_iter().map(|row| (row.name, row.value)).collect();
+    let capabilities: Map<String, Value> = capabilities(file)
+        .into_iter()
+        .map(|row| (row.name, row.value))
+        .collect();
     let mut metadata = file.other.clone();
     if !file.tags.is_empty() {
         metadata.insert("tags".to_owned(), json!(file.tags));
@@ -50,20 +52,39 @@ pub fn diff(
     before: &BTreeMap<String, Value>,
     after: &BTreeMap<String, Value>,
 ) -> BTreeMap<String, Value> {
-    let changed = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
-    let removed = before.keys().filter(|name| !after.contains_key(*name) && *name != "active");
-    let mut says: BTreeMap<String, Value> =
-        changed.map(|(name, value)| (name.clone(), value.clone())).collect();
-    says.extend(removed.map(|name| (name.clone(), Value::Null)));
+    let mut says = changes(before, after);
+    if says.get("active").is_some_and(Value::is_null) {
+        says.remove("active");
+    }
     if says.contains_key(CAPABILITIES) {
-        let of = |fields: &BTreeMap<String, Value>| match fields.get(CAPABILITIES) {
-            Some(Value::Object(map)) => map.clone().into_iter().collect(),
-            _ => BTreeMap::new(),
-        };
-        let by_name = diff(&of(before), &of(after));
-        says.insert(CAPABILITIES.to_owned(), Value::Object(by_name.into_iter().collect()));
+        let by_name = changes(&capabilities_of(before), &capabilities_of(after));
+        says.insert(
+            CAPABILITIES.to_owned(),
+            Value::Object(by_name.into_iter().collect()),
+        );
     }
     says
+}
+
+/// What is new or different, and null for what is gone.
+fn changes(
+    before: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+) -> BTreeMap<String, Value> {
+    let set = after
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(*value));
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    let set = set.map(|(name, value)| (name.clone(), value.clone()));
+    set.chain(gone.map(|name| (name.clone(), Value::Null)))
+        .collect()
+}
+
+fn capabilities_of(fields: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    match fields.get(CAPABILITIES) {
+        Some(Value::Object(map)) => map.clone().into_iter().collect(),
+        _ => BTreeMap::new(),
+    }
 }
 
 const CAPABILITIES: &str = "capabilities";
@@ -71,9 +92,14 @@ const CAPABILITIES: &str = "capabilities";
 /// The first endpoint that can be called.
 fn endpoint_url(services: &[Service]) -> Option<&str> {
     let is_callable = |service: &&Service| {
-        ["web", "a2a", "mcp"].iter().any(|name| service.name.eq_ignore_ascii_case(name))
+        ["web", "a2a", "mcp"]
+            .iter()
+            .any(|name| service.name.eq_ignore_ascii_case(name))
     };
-    services.iter().filter(is_callable).find_map(Service::web_url)
+    services
+        .iter()
+        .filter(is_callable)
+        .find_map(Service::web_url)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -90,9 +116,10 @@ pub(super) fn without_floats(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => Value::String(number.to_string()),
         Value::Array(items) => items.into_iter().map(without_floats).collect(),
-        Value::Object(map) => {
-            map.into_iter().map(|(key, item)| (key, without_floats(item))).collect()
-        }
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, item)| (key, without_floats(item)))
+            .collect(),
         other => other,
     }
 }

@@ -40,7 +40,11 @@ fn read_strictly(bytes: &[u8], warnings: &mut Warnings) -> Result<Value, Malform
     let text = match text.strip_prefix('\u{feff}') {
         None => text,
         Some(rest) => {
-            warnings.push(WarningCode::ByteOrderMark, "", "the text starts with a byte order mark");
+            warnings.push(
+                WarningCode::ByteOrderMark,
+                "",
+                "the text starts with a byte order mark",
+            );
             rest
         }
     };
@@ -49,7 +53,11 @@ fn read_strictly(bytes: &[u8], warnings: &mut Warnings) -> Result<Value, Malform
         return Err(malformed(WarningCode::Empty, "", "the document is empty"));
     }
     if text.starts_with('<') {
-        return Err(malformed(WarningCode::HtmlPage, "", "the document is a web page"));
+        return Err(malformed(
+            WarningCode::HtmlPage,
+            "",
+            "the document is a web page",
+        ));
     }
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| invalid("", &error))?;
     value(raw.get(), "", 0, warnings)
@@ -72,9 +80,20 @@ fn value(
             let items: Vec<&RawValue> =
                 serde_json::from_str(raw).map_err(|error| invalid(pointer, &error))?;
             let item = |(index, item): (usize, &RawValue)| {
-                value(item.get(), &format!("{pointer}/{index}"), depth + 1, warnings)
+                value(
+                    item.get(),
+                    &format!("{pointer}/{index}"),
+                    depth + 1,
+                    warnings,
+                )
             };
-            Ok(Value::Array(items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?))
+            Ok(Value::Array(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(item)
+                    .collect::<Result<_, _>>()?,
+            ))
         }
         Some(b'"') => {
             let text: String =
@@ -98,7 +117,11 @@ fn object(
         let key = without_nul(key, pointer, warnings);
         let place = member(pointer, &key);
         if map.contains_key(&key) {
-            return Err(malformed(WarningCode::DuplicateKey, place, "the key is there twice"));
+            return Err(malformed(
+                WarningCode::DuplicateKey,
+                place,
+                "the key is there twice",
+            ));
         }
         let value = value(raw.get(), &place, depth, warnings)?;
         map.insert(key, value);
@@ -111,7 +134,10 @@ fn object(
 fn number(raw: &str, pointer: &str, warnings: &mut Warnings) -> Value {
     let is_whole = !raw.contains(['.', 'e', 'E']);
     let number = if is_whole {
-        raw.parse::<i64>().map(Number::from).or_else(|_| raw.parse::<u64>().map(Number::from)).ok()
+        raw.parse::<i64>()
+            .map(Number::from)
+            .or_else(|_| raw.parse::<u64>().map(Number::from))
+            .ok()
     } else {
         raw.parse().ok().and_then(Number::from_f64)
     };
@@ -129,12 +155,20 @@ fn without_nul(text: String, pointer: &str, warnings: &mut Warnings) -> String {
     if !text.contains('\0') {
         return text;
     }
-    warnings.push(WarningCode::NulReplaced, pointer, "U+0000 was replaced by U+FFFD");
+    warnings.push(
+        WarningCode::NulReplaced,
+        pointer,
+        "U+0000 was replaced by U+FFFD",
+    );
     clean_text(text.as_bytes()).value
 }
 
 fn invalid(pointer: &str, error: &serde_json::Error) -> Malformed {
-    malformed(WarningCode::InvalidJson, pointer, format!("the document is no JSON: {error}"))
+    malformed(
+        WarningCode::InvalidJson,
+        pointer,
+        format!("the document is no JSON: {error}"),
+    )
 }
 
 fn malformed(
@@ -142,7 +176,11 @@ fn malformed(
     pointer: impl Into<String>,
     message: impl Into<String>,
 ) -> Malformed {
-    Malformed { code, pointer: pointer.into(), message: message.into() }
+    Malformed {
+        code,
+        pointer: pointer.into(),
+        message: message.into(),
+    }
 }
 
 /// The members of one object, equal keys and all.

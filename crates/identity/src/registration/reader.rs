@@ -14,13 +14,25 @@ pub(super) struct TextLimit {
 }
 
 /// A name: VARCHAR(255) in the seeds' tables.
-pub(super) const NAME: TextLimit = TextLimit { characters: 255, cut: true };
+pub(super) const NAME: TextLimit = TextLimit {
+    characters: 255,
+    cut: true,
+};
 /// A version, a category.
-pub(super) const SHORT: TextLimit = TextLimit { characters: 255, cut: true };
+pub(super) const SHORT: TextLimit = TextLimit {
+    characters: 255,
+    cut: true,
+};
 /// A description.
-pub(super) const PROSE: TextLimit = TextLimit { characters: 65_536, cut: true };
+pub(super) const PROSE: TextLimit = TextLimit {
+    characters: 65_536,
+    cut: true,
+};
 /// A URL: half of one leads elsewhere.
-pub(super) const URL: TextLimit = TextLimit { characters: 8_192, cut: false };
+pub(super) const URL: TextLimit = TextLimit {
+    characters: 8_192,
+    cut: false,
+};
 
 /// The most entries that are read of a list.
 const MOST_ITEMS: usize = 256;
@@ -38,7 +50,11 @@ impl<'a> Reader<'a> {
         pointer: impl Into<String>,
         warnings: &'a mut Warnings,
     ) -> Self {
-        Self { map, pointer: pointer.into(), warnings }
+        Self {
+            map,
+            pointer: pointer.into(),
+            warnings,
+        }
     }
 
     /// What nobody has read.
@@ -47,7 +63,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn warn(&mut self, code: WarningCode, key: &str, message: impl Into<String>) {
-        self.warnings.push(code, member(&self.pointer, key), message);
+        self.warnings
+            .push(code, member(&self.pointer, key), message);
     }
 
     pub(super) fn warn_if_missing<T>(&mut self, value: Option<&T>, code: WarningCode, key: &str) {
@@ -60,11 +77,22 @@ impl<'a> Reader<'a> {
     /// key that it was found under. `null` is as good as nothing.
     pub(super) fn take(&mut self, key: &str, misspellings: &[&str]) -> Option<(String, Value)> {
         let other = || {
-            let known = misspellings.iter().find(|known| self.map.contains_key(**known));
-            let folded = || self.map.keys().find(|found| found.eq_ignore_ascii_case(key)).cloned();
+            let known = misspellings
+                .iter()
+                .find(|known| self.map.contains_key(**known));
+            let folded = || {
+                self.map
+                    .keys()
+                    .find(|found| found.eq_ignore_ascii_case(key))
+                    .cloned()
+            };
             known.map(|known| (*known).to_owned()).or_else(folded)
         };
-        let found = if self.map.contains_key(key) { key.to_owned() } else { other()? };
+        let found = if self.map.contains_key(key) {
+            key.to_owned()
+        } else {
+            other()?
+        };
         let value = self.map.remove(&found)?;
         if found != key {
             self.warn(WarningCode::MisspeltKey, &found, format!("read as `{key}`"));
@@ -97,7 +125,11 @@ impl<'a> Reader<'a> {
         };
         match understood {
             Some(_) => self.warn(WarningCode::Converted, &key, "this is no boolean"),
-            None => self.warn(WarningCode::WrongShape, &key, "this is neither true nor false"),
+            None => self.warn(
+                WarningCode::WrongShape,
+                &key,
+                "this is neither true nor false",
+            ),
         }
         understood
     }
@@ -105,13 +137,15 @@ impl<'a> Reader<'a> {
     /// A list of names: texts, or objects with a `name` or an `id`; a text alone is a list of one.
     /// Each name is there once.
     pub(super) fn names(&mut self, key: &str, misspellings: &[&str]) -> Vec<String> {
-        let Some((key, value)) = self.take(key, misspellings) else { return Vec::new() };
+        let Some((key, value)) = self.take(key, misspellings) else {
+            return Vec::new();
+        };
         let mut names = Vec::new();
         for (place, item) in self.items(&key, value) {
             let item = match item {
-                Value::Object(mut map) => {
-                    ["name", "id", "skill"].into_iter().find_map(|key| map.remove(key))
-                }
+                Value::Object(mut map) => ["name", "id", "skill"]
+                    .into_iter()
+                    .find_map(|key| map.remove(key)),
                 other => Some(other),
             };
             match item.and_then(|item| text_of(item, &place, NAME, self.warnings)) {
@@ -129,13 +163,16 @@ impl<'a> Reader<'a> {
         misspellings: &[&str],
         read: impl Fn(&mut Reader<'_>) -> Option<T>,
     ) -> Vec<T> {
-        let Some((key, value)) = self.take(key, misspellings) else { return Vec::new() };
+        let Some((key, value)) = self.take(key, misspellings) else {
+            return Vec::new();
+        };
         let mut objects = Vec::new();
         for (place, item) in self.items(&key, value) {
             if let Value::Object(map) = item {
                 objects.extend(read(&mut Reader::new(map, place, self.warnings)));
             } else {
-                self.warnings.push(WarningCode::WrongShape, place, "this is no object");
+                self.warnings
+                    .push(WarningCode::WrongShape, place, "this is no object");
             }
         }
         objects
@@ -145,7 +182,11 @@ impl<'a> Reader<'a> {
     pub(super) fn items(&mut self, key: &str, value: Value) -> Vec<(String, Value)> {
         let place = member(&self.pointer, key);
         let Value::Array(mut items) = value else {
-            self.warn(WarningCode::Converted, key, "this is no list; read as a list of one");
+            self.warn(
+                WarningCode::Converted,
+                key,
+                "this is no list; read as a list of one",
+            );
             return vec![(place, value)];
         };
         if items.len() > MOST_ITEMS {
@@ -161,13 +202,21 @@ impl<'a> Reader<'a> {
     pub(super) fn agent_id(&mut self) -> Option<U256> {
         const KEY: &str = "agentId";
         let Some((key, value)) = self.take(KEY, &["tokenId"]) else {
-            self.warn(WarningCode::AgentIdMissing, KEY, "the registration names no agentId");
+            self.warn(
+                WarningCode::AgentIdMissing,
+                KEY,
+                "the registration names no agentId",
+            );
             return None;
         };
         match &value {
             Value::Number(number) if number.is_u64() => number.as_u64().map(U256::from),
             Value::String(text) if is_decimal(text.trim()) => {
-                self.warn(WarningCode::Converted, &key, "the agentId is a text, not a number");
+                self.warn(
+                    WarningCode::Converted,
+                    &key,
+                    "the agentId is a text, not a number",
+                );
                 U256::from_str_radix(text.trim(), 10).ok()
             }
             _ => {

@@ -54,7 +54,9 @@ impl Service {
 /// Takes the services out of a file: `services`, or `endpoints` where there are no services.
 pub(super) fn read(file: &mut Reader<'_>) -> Vec<Service> {
     let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-    let current = file.take("services", &[]).filter(|(_, value)| !is_empty(value));
+    let current = file
+        .take("services", &[])
+        .filter(|(_, value)| !is_empty(value));
     let (key, value) = match current {
         Some(current) => current,
         None => match file.take("endpoints", &[]) {
@@ -70,7 +72,10 @@ pub(super) fn read(file: &mut Reader<'_>) -> Vec<Service> {
         Value::Object(map) => by_name(map, &key, file),
         other => file.items(&key, other),
     };
-    items.into_iter().filter_map(|(place, item)| read_one(item, place, file)).collect()
+    items
+        .into_iter()
+        .filter_map(|(place, item)| read_one(item, place, file))
+        .collect()
 }
 
 /// Services as an object: the keys are names, unless the object is one service itself.
@@ -112,7 +117,11 @@ fn read_one(item: Value, place: String, file: &mut Reader<'_>) -> Option<Service
     let endpoint = service.text("endpoint", &["url", "serviceEndpoint", "uri"], URL);
     for (key, missing) in [("name", name.is_none()), ("endpoint", endpoint.is_none())] {
         if missing {
-            service.warn(WarningCode::ServiceIncomplete, key, format!("a service has no `{key}`"));
+            service.warn(
+                WarningCode::ServiceIncomplete,
+                key,
+                format!("a service has no `{key}`"),
+            );
         }
     }
     if name.is_none() && endpoint.is_none() {
@@ -123,11 +132,23 @@ fn read_one(item: Value, place: String, file: &mut Reader<'_>) -> Option<Service
         endpoint,
         version: service.text("version", &[], SHORT),
         description: service.text("description", &[], PROSE),
-        skills: both(service.names("skills", &[]), service.names("a2aSkills", &[])),
+        skills: both(
+            service.names("skills", &[]),
+            service.names("a2aSkills", &[]),
+        ),
         domains: service.names("domains", &[]),
-        tools: both(service.names("tools", &[]), service.names("mcpTools", &["x_mcpTools"])),
-        prompts: both(service.names("prompts", &[]), service.names("mcpPrompts", &[])),
-        resources: both(service.names("resources", &[]), service.names("mcpResources", &[])),
+        tools: both(
+            service.names("tools", &[]),
+            service.names("mcpTools", &["x_mcpTools"]),
+        ),
+        prompts: both(
+            service.names("prompts", &[]),
+            service.names("mcpPrompts", &[]),
+        ),
+        resources: both(
+            service.names("resources", &[]),
+            service.names("mcpResources", &[]),
+        ),
         capabilities: service.names("capabilities", &[]),
     })
 }
@@ -135,14 +156,24 @@ fn read_one(item: Value, place: String, file: &mut Reader<'_>) -> Option<Service
 /// A text alone is an endpoint if it looks like one, else a name.
 fn bare(text: String) -> Service {
     if text.contains("://") {
-        Service { name: "web".to_owned(), endpoint: Some(text), ..Service::default() }
+        Service {
+            name: "web".to_owned(),
+            endpoint: Some(text),
+            ..Service::default()
+        }
     } else {
-        Service { name: text.chars().take(255).collect(), ..Service::default() }
+        Service {
+            name: text.chars().take(255).collect(),
+            ..Service::default()
+        }
     }
 }
 
 fn both(mut first: Vec<String>, second: Vec<String>) -> Vec<String> {
-    let news: Vec<String> = second.into_iter().filter(|name| !first.contains(name)).collect();
+    let news: Vec<String> = second
+        .into_iter()
+        .filter(|name| !first.contains(name))
+        .collect();
     first.extend(news);
     first
 }

@@ -152,10 +152,18 @@ impl Warnings {
     ) {
         let (code, pointer, message) = match self.0.len() {
             ..MOST => (code, pointer.into(), message.into()),
-            MOST => (WarningCode::MoreWarnings, String::new(), "more is wrong than is told".into()),
+            MOST => (
+                WarningCode::MoreWarnings,
+                String::new(),
+                "more is wrong than is told".into(),
+            ),
             _ => return,
         };
-        self.0.push(Warning { code, pointer, message });
+        self.0.push(Warning {
+            code,
+            pointer,
+            message,
+        });
     }
 
     pub(super) fn into_vec(self) -> Vec<Warning> {

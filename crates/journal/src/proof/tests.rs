@@ -34,37 +34,55 @@ fn tesseras_golden_log() {
     .iter()
     .map(|word| leaf_hash(word.as_bytes()))
     .collect();
-    assert_eq!(base64(&[leaves[0]]), ["0Nc2CrefWKseHj/mStd+LqC8B+NrX0btIiPt2SmN+ek="]);
+    assert_eq!(
+        base64(&[leaves[0]]),
+        ["0Nc2CrefWKseHj/mStd+LqC8B+NrX0btIiPt2SmN+ek="]
+    );
     let root_15 = root(&leaves);
-    assert_eq!(base64(&[root_15]), ["rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs="]);
+    assert_eq!(
+        base64(&[root_15]),
+        ["rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs="]
+    );
     let inclusion = prove_inclusion(&leaves, 4, 15);
-    assert_eq!(base64(&inclusion), [
-        "yiM+eia4w1wsk/Ukx7kF56IQVkDW3MWUaUz/VtJu+yU=",
-        "nk9gCR+floFqznAPtqjjcnnV64dge2jQB95D5t164Hg=",
-        "zY1lN35vrXYAPixXSd59LsU29xUJtuW4o2dNNg5Y2Co=",
-        "5jLpqTgjsBDSEX6SgZiRnbTMdTuRd8bQ5tSsAOxe0Ks=",
-    ]);
-    assert_eq!(verify_inclusion(&leaves[4], 4, 15, &inclusion, &root_15), Ok(()));
+    assert_eq!(
+        base64(&inclusion),
+        [
+            "yiM+eia4w1wsk/Ukx7kF56IQVkDW3MWUaUz/VtJu+yU=",
+            "nk9gCR+floFqznAPtqjjcnnV64dge2jQB95D5t164Hg=",
+            "zY1lN35vrXYAPixXSd59LsU29xUJtuW4o2dNNg5Y2Co=",
+            "5jLpqTgjsBDSEX6SgZiRnbTMdTuRd8bQ5tSsAOxe0Ks=",
+        ]
+    );
+    assert_eq!(
+        verify_inclusion(&leaves[4], 4, 15, &inclusion, &root_15),
+        Ok(())
+    );
     let consistency = prove_consistency(&leaves, 7, 15);
-    assert_eq!(base64(&consistency), [
-        "2Q0P5jSR+TdkwdXWyx+GbBWX0KZbNZkWzCjyTPSozsw=",
-        "ThcgoV2DYcK+VCxBUDWAlNxmLy2r7dq7dK7+OlgQKWs=",
-        "ycRkkNklus5eMVRUvkD1pK321vMrA+jjOiZKU8aOcY4=",
-        "zY1lN35vrXYAPixXSd59LsU29xUJtuW4o2dNNg5Y2Co=",
-        "5jLpqTgjsBDSEX6SgZiRnbTMdTuRd8bQ5tSsAOxe0Ks=",
-    ]);
-    assert_eq!(verify_consistency(7, 15, &consistency, &root(&leaves[..7]), &root_15), Ok(()));
+    assert_eq!(
+        base64(&consistency),
+        [
+            "2Q0P5jSR+TdkwdXWyx+GbBWX0KZbNZkWzCjyTPSozsw=",
+            "ThcgoV2DYcK+VCxBUDWAlNxmLy2r7dq7dK7+OlgQKWs=",
+            "ycRkkNklus5eMVRUvkD1pK321vMrA+jjOiZKU8aOcY4=",
+            "zY1lN35vrXYAPixXSd59LsU29xUJtuW4o2dNNg5Y2Co=",
+            "5jLpqTgjsBDSEX6SgZiRnbTMdTuRd8bQ5tSsAOxe0Ks=",
+        ]
+    );
+    assert_eq!(
+        verify_consistency(7, 15, &consistency, &root(&leaves[..7]), &root_15),
+        Ok(())
+    );
 }
 
 /// The tree as `tlog_tiles` stores it.
 struct Theirs(Vec<tlog_tiles::Hash>);
 
 impl HashReader for Theirs {
-    fn read_hashes(
-        &self,
-        indexes: &[u64],
-    ) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::TlogError> {
-        Ok(indexes.iter().map(|at| self.0[usize::try_from(*at).expect("small")]).collect())
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
+        Ok(indexes
+            .iter()
+            .map(|at| self.0[usize::try_from(*at).expect("small")])
+            .collect())
     }
 }
 
@@ -78,15 +96,26 @@ fn proofs_are_those_of_tlog_tiles() {
     }
     for size in 1..=70_u64 {
         let whole = &leaves[..usize::try_from(size).expect("small")];
-        assert_eq!(tlog_tiles::tree_hash(size, &theirs).expect("hashes").0, root(whole));
+        assert_eq!(
+            tlog_tiles::tree_hash(size, &theirs).expect("hashes").0,
+            root(whole)
+        );
         for n in 0..size {
             let their = tlog_tiles::prove_record(size, n, &theirs).expect("proof");
             let mine = prove_inclusion(&leaves, n, size);
-            assert_eq!(mine, their.iter().map(|hash| hash.0).collect::<Vec<_>>(), "{n} in {size}");
+            assert_eq!(
+                mine,
+                their.iter().map(|hash| hash.0).collect::<Vec<_>>(),
+                "{n} in {size}"
+            );
             if n > 0 {
                 let their = tlog_tiles::prove_tree(size, n, &theirs).expect("proof");
                 let mine = prove_consistency(&leaves, n, size);
-                assert_eq!(mine, their.iter().map(|hash| hash.0).collect::<Vec<_>>(), "{n} to {size}");
+                assert_eq!(
+                    mine,
+                    their.iter().map(|hash| hash.0).collect::<Vec<_>>(),
+                    "{n} to {size}"
+                );
             }
         }
     }
@@ -101,13 +130,22 @@ fn the_ends_of_the_numbers_do_not_overflow() {
     assert!(consistency_ranges(max - 1, max).is_some());
     assert_eq!(consistency_ranges(2, 1), None);
     let (hash, proof) = ([0; 32], [[0; 32]; 70]);
-    assert_eq!(verify_inclusion(&hash, 0, 0, &[], &hash), Err(ProofError::Shape));
+    assert_eq!(
+        verify_inclusion(&hash, 0, 0, &[], &hash),
+        Err(ProofError::Shape)
+    );
     assert!(verify_inclusion(&hash, max - 1, max, &proof, &hash).is_err());
     assert!(verify_consistency(max - 1, max, &proof, &hash, &hash).is_err());
     assert!(verify_consistency(1 << 63, max, &proof, &hash, &hash).is_err());
     assert_eq!(verify_consistency(0, 9, &[], &empty_root(), &hash), Ok(()));
-    assert_eq!(verify_consistency(0, 9, &[], &hash, &hash), Err(ProofError::Root));
-    assert_eq!(verify_consistency(9, 0, &[], &hash, &empty_root()), Err(ProofError::Shape));
+    assert_eq!(
+        verify_consistency(0, 9, &[], &hash, &hash),
+        Err(ProofError::Root)
+    );
+    assert_eq!(
+        verify_consistency(9, 0, &[], &hash, &empty_root()),
+        Err(ProofError::Shape)
+    );
 }
 
 proptest! {

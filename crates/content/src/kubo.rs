@@ -1,0 +1,287 @@
+//! A second blockstore: Kubo over its RPC (`/api/v0`, POST only).
+//!
+//! Kubo waits for ever for what it cannot find unless told otherwise, so every call carries
+//! Kubo's own `timeout` and a longer one of ours. Nothing that it answers is believed: blocks are
+//! hashed, pins are asked for after they were made.
+
+use std::time::Duration;
+
+use kernel::{Bytes, Cid};
+use net::{Call, Reply, Service};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    Error, Layout, Result,
+    block::{self, DAG_CBOR, DAG_JSON, DAG_PB, MAX_BLOCK},
+};
+
+/// What the answers to commands may take, in bytes.
+const MAX_ANSWER: usize = 1024 * 1024;
+/// What Kubo is given beyond its own timeout before we hang up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A client of one Kubo. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Kubo {
+    service: Service,
+    timeout: Duration,
+}
+
+/// What Kubo says of a root of an imported CAR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The root.
+    pub root: Cid,
+    /// Why it was not pinned; Kubo says so inside a 200 answer.
+    pub pin_error: Option<String>,
+}
+
+impl Kubo {
+    /// A client of the RPC at `url`; `token` is sent as a bearer token. `timeout` is what Kubo may
+    /// take for a command.
+    pub fn new(url: &str, token: Option<String>, timeout: Duration) -> Result<Self> {
+        let service = Service::new(url, token, timeout + GRACE, MAX_ANSWER)?;
+        Ok(Self { service, timeout })
+    }
+
+    /// Its address, for messages.
+    pub fn name(&self) -> String {
+        format!("Kubo at {}", self.service.name())
+    }
+
+    /// Its version, such as `0.42.0`.
+    pub async fn version(&self) -> Result<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Version {
+            version: String,
+        }
+        Ok(json::<Version>(&self.send(self.command("version")).await?)?.version)
+    }
+
+    /// The block, verified. Kubo looks for it in its network, where it has one.
+    pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
+        let call = self
+            .command("block/get")
+            .query("arg", &cid.to_string())
+            .max_bytes(MAX_BLOCK);
+        let bytes = self.send(call).await?;
+        block::verify(cid, &bytes, &self.name())?;
+        Ok(bytes.into())
+    }
+
+    /// Stores one block, unpinned. Errors with [`Error::Mismatch`] where Kubo names it otherwise.
+    pub async fn put_block(&self, cid: &Cid, bytes: &[u8]) -> Result<()> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Stored {
+            key: String,
+        }
+        block::verify(cid, bytes, "the caller")?;
+        let codec = match cid.codec() {
+            DAG_PB => "dag-pb",
+            DAG_CBOR => "dag-cbor",
+            DAG_JSON => "dag-json",
+            _ => "raw",
+        };
+        let hash = match cid.hash().code() {
+            0x13 => "sha2-512",
+            0x1e => "blake3",
+            0xb220 => "blake2b-256",
+            0x00 => "identity",
+            _ => "sha2-256",
+        };
+        let call = self
+            .command("block/put")
+            .query("cid-codec", codec)
+            .query("mhtype", hash);
+        let stored: Stored = json(&self.send(call.file(bytes.to_vec())).await?)?;
+        self.same(cid, &stored.key)
+    }
+
+    /// Adds and pins a file in `layout`; the CID is what [`crate::build`] gives.
+    pub async fn add(&self, bytes: Vec<u8>, layout: Layout) -> Result<Cid> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Added {
+            hash: String,
+        }
+        let expected = crate::build(&bytes, layout).root;
+        let call = self
+            .command("add")
+            .query("cid-version", "1")
+            .query("raw-leaves", "true")
+            .query("chunker", &format!("size-{}", layout.chunk))
+            .query("max-file-links", &layout.width.to_string())
+            .query("pin", "true")
+            .query("progress", "false");
+        let added: Added = json(&self.send(call.file(bytes)).await?)?;
+        self.same(&expected, &added.hash)?;
+        Ok(expected)
+    }
+
+    /// Stores the blocks of a CAR and pins its roots. A root whose DAG is not complete comes back
+    /// with its `pin_error`; its blocks are stored all the same.
+    pub async fn import(&self, car: Vec<u8>) -> Result<Vec<Imported>> {
+        let call = self
+            .command("dag/import")
+            .query("pin-roots", "true")
+            .file(car);
+        let answer = self.send(call).await?;
+        let mut imported = Vec::new();
+        for line in answer
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let line: ImportLine = json(line)?;
+            if let Some(message) = line.message {
+                return Err(Error::Kubo {
+                    message,
+                    code: line.code,
+                    status: 200,
+                });
+            }
+            if let Some(root) = line.root {
+                let error = Some(root.pin_error_msg).filter(|error| !error.is_empty());
+                let root = block::parse_cid(&root.cid.text)?;
+                imported.push(Imported {
+                    root,
+                    pin_error: error,
+                });
+            }
+        }
+        Ok(imported)
+    }
+
+    /// Pins a DAG, fetching what is missing of it.
+    pub async fn pin(&self, cid: &Cid) -> Result<()> {
+        let call = self.command("pin/add").query("arg", &cid.to_string());
+        self.send(call.query("recursive", "true")).await.map(drop)
+    }
+
+    /// Takes a pin away; one that is not there is no error.
+    pub async fn unpin(&self, cid: &Cid) -> Result<()> {
+        match self
+            .send(self.command("pin/rm").query("arg", &cid.to_string()))
+            .await
+        {
+            Err(error) if is_not_pinned(&error) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether the DAG is pinned as a whole.
+    pub async fn is_pinned(&self, cid: &Cid) -> Result<bool> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Pins {
+            #[serde(default)]
+            keys: std::collections::HashMap<String, serde_json::Value>,
+        }
+        let call = self.command("pin/ls").query("arg", &cid.to_string());
+        match self.send(call.query("type", "recursive")).await {
+            Ok(answer) => {
+                let pins: Pins = json(&answer)?;
+                Ok(pins
+                    .keys
+                    .keys()
+                    .any(|key| key.parse::<Cid>().is_ok_and(|key| key.hash() == cid.hash())))
+            }
+            Err(error) if is_not_pinned(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn command(&self, name: &str) -> Call {
+        let seconds = format!("{}s", self.timeout.as_secs().max(1));
+        self.service
+            .post(&format!("api/v0/{name}"))
+            .query("timeout", &seconds)
+    }
+
+    async fn send(&self, call: Call) -> Result<Vec<u8>> {
+        let reply = call.send().await?;
+        if reply.status == 200 {
+            Ok(reply.bytes)
+        } else {
+            Err(refusal(&reply))
+        }
+    }
+
+    fn same(&self, expected: &Cid, named: &str) -> Result<()> {
+        // The same hash under another version of CID is the same block.
+        match named.parse::<Cid>() {
+            Ok(cid) if cid.hash() == expected.hash() => Ok(()),
+            _ => Err(Error::Mismatch {
+                cid: *expected,
+                from: self.name(),
+            }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportLine {
+    root: Option<ImportRoot>,
+    message: Option<String>,
+    #[serde(default)]
+    code: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportRoot {
+    cid: Link,
+    #[serde(default)]
+    pin_error_msg: String,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "/")]
+    text: String,
+}
+
+/// Kubo's `{Message, Code, Type}`, or what stands in its place.
+fn refusal(reply: &Reply) -> Error {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Refusal {
+        message: String,
+        #[serde(default)]
+        code: i64,
+    }
+    let status = reply.status;
+    match serde_json::from_slice::<Refusal>(&reply.bytes) {
+        Ok(Refusal { message, code }) => Error::Kubo {
+            message,
+            code,
+            status,
+        },
+        Err(_) => {
+            let text: String = String::from_utf8_lossy(&reply.bytes)
+                .chars()
+                .take(200)
+                .collect();
+            Error::Kubo {
+                message: format!("{status} {}", text.trim()),
+                code: 0,
+                status,
+            }
+        }
+    }
+}
+
+/// Kubo tells this one only by its text.
+fn is_not_pinned(error: &Error) -> bool {
+    matches!(error, Error::Kubo { message, .. } if message.contains("not pinned"))
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Kubo {
+        message: format!("an answer that is not its own: {error}"),
+        code: 0,
+        status: 200,
+    })
+}

@@ -1,0 +1,38 @@
+//! Agents by who they are: one row per agent ever named, never deleted.
+
+use kernel::{AgentId, Token};
+use store::Tx;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// Makes sure that each token's agent has its subject.
+pub async fn put(tx: &mut Tx, tokens: &[(AgentId, Token)]) -> Result<()> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let mut tokens = tokens.to_vec();
+    tokens.sort_unstable_by_key(|(agent, _)| *agent);
+    tokens.dedup_by_key(|(agent, _)| *agent);
+    let ids: Vec<Uuid> = tokens.iter().map(|(agent, _)| agent.0).collect();
+    let chains: Vec<i64> = tokens.iter().map(|(_, token)| token.chain.cast_signed()).collect();
+    let registries: Vec<Vec<u8>> =
+        tokens.iter().map(|(_, token)| token.registry.to_vec()).collect();
+    let numbers: Vec<String> = tokens.iter().map(|(_, token)| token.id.to_string()).collect();
+    let dids: Vec<String> = tokens.iter().map(|(_, token)| token.did()).collect();
+    sqlx::query!(
+        "INSERT INTO identity.subjects (id, kind, chain_id, registry, token_id, did)
+         SELECT id, 'token', chain, registry, number::numeric, did
+           FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::text[])
+                AS t(id, chain, registry, number, did)
+         ON CONFLICT (id) DO NOTHING",
+        &ids,
+        &chains,
+        &registries,
+        &numbers,
+        &dids,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

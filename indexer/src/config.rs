@@ -1,0 +1,52 @@
+//! Configuration of the chains.
+
+use serde::{Deserialize, Serialize};
+
+/// Section `indexer`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How often the head is looked at, in milliseconds.
+    pub poll_ms: u64,
+    /// Most logs of one step from a recorded file; a step is one transaction.
+    pub step_logs: usize,
+    /// Blocks of the first request for logs; halved where a provider refuses, doubled where it does not.
+    pub range_blocks: u64,
+    /// Blocks behind the head that count as settled where the provider has no `finalized` tag.
+    pub settled_depth: u64,
+    /// Whether headers and receipts of live blocks with logs are kept for later proofs.
+    pub keep_receipts: bool,
+    /// The chains, besides those that flags name.
+    pub chains: Vec<ChainConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            poll_ms: 500,
+            step_logs: 10_000,
+            range_blocks: 2_000,
+            settled_depth: 64,
+            keep_receipts: true,
+            chains: Vec::new(),
+        }
+    }
+}
+
+/// One chain to follow.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChainConfig {
+    /// A preset's name or an EIP-155 id; where absent, the node tells it.
+    pub chain: Option<String>,
+    /// URLs of nodes; the first one is used, the others are for failover.
+    pub rpc: Vec<String>,
+    /// Identity registries; the preset's where absent. Short names belong to the first.
+    pub registries: Vec<String>,
+    /// `AgentStatus` contracts.
+    pub status: Vec<String>,
+    /// First block to index; the preset's where absent, else found by looking for the registry's code.
+    pub from_block: Option<u64>,
+    /// Depth that counts as settled, instead of the provider's `finalized`.
+    pub settled_depth: Option<u64>,
+}

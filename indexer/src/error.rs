@@ -1,0 +1,104 @@
+//! What goes wrong between a chain and our ground.
+
+use kernel::Kind;
+
+/// Result of this door.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, told apart by what can be done about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Agents.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The node.
+    #[error("chain {chain} at {place}: {error}")]
+    Rpc {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// The node's address without secrets.
+        place: String,
+        /// What it said.
+        error: chain::RpcError,
+    },
+    /// Another chain is stored under the same id.
+    #[error(
+        "chain {chain} in this data directory is another one: block {number} is stored as {stored}, \
+         but {place} has {found}. Use another data directory (--data-dir), or the chain that was \
+         indexed before"
+    )]
+    OtherChain {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// The block that tells them apart.
+        number: u64,
+        /// Its hash here.
+        stored: String,
+        /// Its hash there.
+        found: String,
+        /// The source.
+        place: String,
+    },
+    /// A reorg reached below what was told as settled, on a chain that we did not start.
+    #[error(
+        "chain {chain} was reorganised below settled block {settled} (common block {common}): what \
+         was told as settled would change. It stops here; other chains go on. Check the provider; \
+         if the reorg is real, start with a new data directory"
+    )]
+    DeepReorg {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Deepest settled block.
+        settled: u64,
+        /// Newest block that both have.
+        common: u64,
+    },
+    /// The configuration or a file is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The chain's blocks do not hold together: a reorg happened while they were read.
+    #[error("chain {chain} moved while blocks {from}..={to} were read: they are read again")]
+    Moved {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// First block.
+        from: u64,
+        /// Last block.
+        to: u64,
+    },
+    /// Another process leads this chain.
+    #[error("chain {0} is followed by another process")]
+    Led(u64),
+}
+
+impl Error {
+    /// The class of this failure.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Identity(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::Rpc { error, .. } => error.kind(),
+            Self::OtherChain { .. } | Self::DeepReorg { .. } => Kind::Conflict,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Moved { .. } | Self::Led(_) => Kind::Unavailable,
+        }
+    }
+
+    /// Whether a chain stops for good, until a person does something.
+    pub fn halts(&self) -> bool {
+        matches!(self, Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::Invalid(_))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

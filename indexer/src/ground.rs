@@ -1,0 +1,186 @@
+//! Ground: blocks, logs, tips, ranges and receipts, written set-based and deleted above a fork.
+
+use chain::{Block, Log};
+use chrono::{DateTime, Utc};
+use kernel::B256;
+use store::Tx;
+use uuid::Uuid;
+
+use crate::{Result, source::BlockReceipts};
+
+/// Ends of steps that are remembered to look for a fork.
+const TIPS: i64 = 512;
+
+/// Stores blocks; one without a time gets that of this transaction.
+pub async fn put_blocks(tx: &mut Tx, chain: u64, blocks: &[Block]) -> Result<()> {
+    let now = tx.now();
+    let numbers: Vec<i64> = blocks.iter().map(|block| block.number.cast_signed()).collect();
+    let hashes: Vec<Vec<u8>> = blocks.iter().map(|block| block.hash.to_vec()).collect();
+    let parents: Vec<Option<Vec<u8>>> =
+        blocks.iter().map(|block| block.parent.map(|hash| hash.to_vec())).collect();
+    let times: Vec<DateTime<Utc>> =
+        blocks.iter().map(|block| time(block).unwrap_or(now)).collect();
+    sqlx::query!(
+        "INSERT INTO chain.blocks (chain_id, number, hash, parent_hash, time)
+         SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::timestamptz[])",
+        chain.cast_signed(),
+        &numbers,
+        &hashes,
+        &parents as &[Option<Vec<u8>>],
+        &times,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The block's time, where its source tells it.
+pub fn time(block: &Block) -> Option<DateTime<Utc>> {
+    block.time.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+}
+
+/// Stores logs, each with the agent that it speaks of.
+pub async fn put_logs(tx: &mut Tx, chain: u64, logs: &[(Log, Option<Uuid>)]) -> Result<()> {
+    let blocks: Vec<i64> = logs.iter().map(|(log, _)| log.block_number.cast_signed()).collect();
+    let indexes: Vec<i32> = logs.iter().map(|(log, _)| log.log_index.cast_signed()).collect();
+    let tx_indexes: Vec<i32> = logs.iter().map(|(log, _)| log.tx_index.cast_signed()).collect();
+    let tx_hashes: Vec<&[u8]> = logs.iter().map(|(log, _)| log.tx_hash.as_slice()).collect();
+    let addresses: Vec<&[u8]> = logs.iter().map(|(log, _)| log.address.as_slice()).collect();
+    let topic = |index: usize| -> Vec<Option<&[u8]>> {
+        logs.iter().map(|(log, _)| log.topics.get(index).map(|topic| topic.as_slice())).collect()
+    };
+    let data: Vec<&[u8]> = logs.iter().map(|(log, _)| log.data.as_ref()).collect();
+    let subjects: Vec<Option<Uuid>> = logs.iter().map(|(_, subject)| *subject).collect();
+    sqlx::query!(
+        "INSERT INTO chain.logs (chain_id, block_number, log_index, tx_index, tx_hash, address,
+                                 topic0, topic1, topic2, topic3, data, subject)
+         SELECT $1, * FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[], $6::bytea[],
+                                  $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[],
+                                  $12::uuid[])",
+        chain.cast_signed(),
+        &blocks,
+        &indexes,
+        &tx_indexes,
+        &tx_hashes as &[&[u8]],
+        &addresses as &[&[u8]],
+        &topic(0) as &[Option<&[u8]>],
+        &topic(1) as &[Option<&[u8]>],
+        &topic(2) as &[Option<&[u8]>],
+        &topic(3) as &[Option<&[u8]>],
+        &data as &[&[u8]],
+        &subjects as &[Option<Uuid>],
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Remembers the end of a step.
+pub async fn put_tip(tx: &mut Tx, chain: u64, number: i64, hash: B256) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO chain.tips (chain_id, number, hash) VALUES ($1, $2, $3)
+         ON CONFLICT (chain_id, number) DO UPDATE SET hash = $3",
+        chain.cast_signed(),
+        number,
+        hash.as_slice(),
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "DELETE FROM chain.tips WHERE chain_id = $1 AND number <=
+            (SELECT number FROM chain.tips WHERE chain_id = $1 ORDER BY number DESC OFFSET $2 LIMIT 1)",
+        chain.cast_signed(),
+        TIPS,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Adds blocks to what one provider reported; neighbouring ranges are one.
+pub async fn put_range(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<()> {
+    sqlx::query!(
+        "WITH grown AS (
+            UPDATE chain.ranges SET to_block = $3
+             WHERE chain_id = $1 AND to_block = $2::bigint - 1 AND level = 'reported' RETURNING 1)
+         INSERT INTO chain.ranges (chain_id, from_block, to_block, level)
+         SELECT $1, $2, $3, 'reported' WHERE NOT EXISTS (SELECT FROM grown)",
+        chain.cast_signed(),
+        from,
+        to,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Keeps what the provider says of blocks, for proofs.
+pub async fn put_receipts(tx: &mut Tx, chain: u64, blocks: &[BlockReceipts]) -> Result<()> {
+    for block in blocks {
+        sqlx::query!(
+            "INSERT INTO chain.receipts (chain_id, block_number, block_hash, header, receipts)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            chain.cast_signed(),
+            block.number.cast_signed(),
+            block.hash.as_slice(),
+            block.header,
+            block.receipts,
+        )
+        .execute(tx.conn())
+        .await?;
+    }
+    Ok(())
+}
+
+/// Agents that logs of a range speak of.
+pub async fn subjects(tx: &mut Tx, chain: u64, above: i64, up_to: i64) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT DISTINCT subject AS "subject!" FROM chain.logs
+            WHERE chain_id = $1 AND block_number > $2 AND block_number <= $3 AND subject IS NOT NULL"#,
+        chain.cast_signed(),
+        above,
+        up_to,
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Hashes of the blocks above a fork.
+pub async fn hashes_above(tx: &mut Tx, chain: u64, to: i64) -> Result<Vec<B256>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT hash FROM chain.blocks WHERE chain_id = $1 AND number > $2",
+        chain.cast_signed(),
+        to,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.iter().filter_map(|hash| B256::try_from(hash.as_slice()).ok()).collect())
+}
+
+/// Deletes everything above a fork.
+pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
+    let id = chain.cast_signed();
+    sqlx::query!("DELETE FROM chain.logs WHERE chain_id = $1 AND block_number > $2", id, to)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query!("DELETE FROM chain.blocks WHERE chain_id = $1 AND number > $2", id, to)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query!("DELETE FROM chain.tips WHERE chain_id = $1 AND number > $2", id, to)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query!("DELETE FROM chain.receipts WHERE chain_id = $1 AND block_number > $2", id, to)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query!("DELETE FROM chain.ranges WHERE chain_id = $1 AND from_block > $2", id, to)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query!(
+        "UPDATE chain.ranges SET to_block = $2 WHERE chain_id = $1 AND to_block > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

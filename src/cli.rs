@@ -1,0 +1,135 @@
+//! The command line: noun, then verb; data on stdout, talk on stderr.
+//!
+//! A new command is one file `cli/x.rs` with its arguments and `run`, one variant and one arm here.
+
+mod completions;
+mod config;
+mod doctor;
+mod exit;
+mod migrate;
+mod output;
+mod psql;
+mod serve;
+mod up;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{
+    config::{Environment, Flag, Gathered, gather},
+    logging,
+};
+use output::{Format, Output};
+
+/// The record office for on-chain agents.
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, about, propagate_version = true, after_long_help = exit::HELP)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Where this instance keeps its files [default: $XDG_DATA_HOME/chancery]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file [default: chancery.toml here, then in the data directory]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    config: Option<PathBuf>,
+    /// How data is printed
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Everywhere"
+    )]
+    output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything here: private Postgres, dev chain, API, workers
+    Up(up::Args),
+    /// Run some roles on a configured database
+    Serve(serve::Args),
+    /// Bring the database's schema up or down
+    #[command(subcommand)]
+    Migrate(migrate::Command),
+    /// Open psql on the database, as its owner
+    Psql(psql::Args),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Check what this machine has and lacks
+    Doctor,
+    /// Print a shell's completions
+    Completions(completions::Args),
+}
+
+/// What a command is given: where it runs, how it prints.
+struct Context {
+    environment: Environment,
+    global: Global,
+    output: Output,
+}
+
+impl Context {
+    /// The configuration under these flags, with the logger installed.
+    fn gather(&self, mut flags: Vec<Flag>) -> Result<Gathered, crate::Error> {
+        if let Some(dir) = &self.global.data_dir {
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            flags.push(Flag::new("data_dir", dir.to_string_lossy()));
+        }
+        let gathered = gather(&self.environment, self.global.config.as_deref(), &flags)?;
+        logging::install(&gathered.config.log);
+        Ok(gathered)
+    }
+}
+
+/// Reads the command line, runs it, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context {
+        environment: Environment::read(),
+        output: Output::new(cli.global.output),
+        global: cli.global,
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::new(error)),
+    };
+    match runtime.block_on(run(cli.command, &context)) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(args, context).await?,
+        Command::Serve(args) => serve::run(args, context).await?,
+        Command::Migrate(command) => migrate::run(command, context).await?,
+        Command::Psql(args) => return psql::run(args, context).await,
+        Command::Config(command) => config::run(command, context)?,
+        Command::Doctor => return doctor::run(context).await,
+        Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
