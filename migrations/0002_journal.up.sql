@@ -22,12 +22,13 @@ $$;
 -- One row per entry. `body` is canonical DAG-CBOR, `cid` its CIDv1 (dag-cbor, sha2-256).
 CREATE TABLE journal.entries (
     seq         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    cid         text        NOT NULL,
+    -- Compared byte by byte, whatever the database's collation.
+    cid         text        COLLATE "C" NOT NULL,
     kind        text        NOT NULL,
     -- NULL in entries that speak of no agent (act, incident); those form one chain of their own.
     agent_id    uuid,
     -- The CID of the previous entry of the same chain; NULL in its first.
-    prev        text,
+    prev        text        COLLATE "C",
     appended_at timestamptz NOT NULL,
     -- Who wrote it, so that the sealer finds what was committed late (pg_snapshot_xmin).
     xid         xid8        NOT NULL DEFAULT pg_current_xact_id(),

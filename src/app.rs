@@ -6,7 +6,13 @@ use store::{Clock, Db};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{Error, config::Config, data_dir::DataDir, http::Heads, http::Metrics};
+use crate::{
+    Error,
+    config::Config,
+    data_dir::DataDir,
+    http::{Heads, Metrics},
+    indexing::Board,
+};
 
 /// The context of one process. Domain crates get parts of it, never the whole.
 pub struct App {
@@ -22,6 +28,8 @@ pub struct App {
     pub token: String,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What each chain of this process is doing.
+    pub chains: Board,
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
     /// them as `Chancery-Head`.
     pub heads: watch::Sender<Heads>,
@@ -46,6 +54,7 @@ impl App {
             process: process_id(),
             token,
             metrics: Metrics::install(),
+            chains: Board::default(),
             heads: watch::Sender::default(),
         }))
     }

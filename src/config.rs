@@ -35,6 +35,12 @@ pub struct Config {
     pub http: http::Config,
     /// The database, where it is not the private one.
     pub database: Database,
+    /// What leaves this machine for strangers' addresses.
+    pub net: net::Config,
+    /// Blockstore, Kubo, gateways.
+    pub content: content::Config,
+    /// The chains.
+    pub indexer: indexer::Config,
     /// The private Postgres of `up`.
     pub postgres: postgres::Config,
     /// The dev chain of `up`.

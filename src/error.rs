@@ -25,6 +25,9 @@ pub enum Error {
     /// The database failed or refused.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A chain cannot be opened.
+    #[error(transparent)]
+    Index(#[from] indexer::Error),
     /// The operating system refused something that has no better name.
     #[error("{doing}: {source}")]
     Io {
@@ -53,6 +56,7 @@ impl Error {
             Self::DevChain(error) => error.kind(),
             Self::Http(error) => error.kind(),
             Self::Store(error) => error.kind(),
+            Self::Index(error) => error.kind(),
             Self::Io { .. } => Kind::Internal,
         }
     }

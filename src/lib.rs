@@ -14,6 +14,7 @@ pub mod devchain;
 pub mod doctor;
 mod error;
 pub mod http;
+pub mod indexing;
 pub mod logging;
 pub mod postgres;
 pub mod serve;

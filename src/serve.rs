@@ -11,6 +11,7 @@ use crate::{
     config::{self, Config, Environment},
     data_dir::DataDir,
     http,
+    indexing::{self, Feed},
     signals::Signals,
 };
 
@@ -58,17 +59,19 @@ pub struct Running {
     stop_http: CancellationToken,
 }
 
-/// Starts the roles. `listener` is there if [`Role::Api`] is among them.
-pub fn start(app: &Arc<App>, roles: &[Role], listener: Option<TcpListener>) -> Running {
+/// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`.
+pub async fn start(
+    app: &Arc<App>,
+    roles: &[Role],
+    listener: Option<TcpListener>,
+    feeds: Vec<Feed>,
+) -> Result<Running, Error> {
     let mut running = Running {
         workers: JoinSet::new(),
         stop_workers: CancellationToken::new(),
         http: JoinSet::new(),
         stop_http: CancellationToken::new(),
     };
-    for role in roles {
-        spawn_workers(*role, app, &mut running);
-    }
     if let Some(listener) = listener {
         running.http.spawn(http::serve(
             app.clone(),
@@ -76,12 +79,24 @@ pub fn start(app: &Arc<App>, roles: &[Role], listener: Option<TcpListener>) -> R
             running.stop_http.clone(),
         ));
     }
-    running
+    for role in roles {
+        match role {
+            Role::Api => {}
+            Role::Index => {
+                indexing::start(
+                    app,
+                    feeds.clone(),
+                    &mut running.workers,
+                    &running.stop_workers,
+                )
+                .await?;
+            }
+            // One line per worker: `running.workers.spawn(x::run(app, stop))`.
+            Role::Work => {}
+        }
+    }
+    Ok(running)
 }
-
-/// The workers of a role: one line each,
-/// `running.workers.spawn(x::run(app.clone(), running.stop_workers.clone()))`.
-fn spawn_workers(_role: Role, _app: &Arc<App>, _running: &mut Running) {}
 
 impl Running {
     /// Waits until something ends by itself, which nothing should.
@@ -92,8 +107,7 @@ impl Running {
                 Ok(Ok(())) => Error::io("the HTTP server", std::io::Error::other("ended")),
                 Err(panic) => Error::io("the HTTP server", panic.into()),
             },
-            Some(Err(panic)) = self.workers.join_next() => Error::io("a worker", panic.into()),
-            else => std::future::pending().await,
+            error = panic_of(&mut self.workers) => error,
         }
     }
 
@@ -103,6 +117,17 @@ impl Running {
         while self.workers.join_next().await.is_some() {}
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
+    }
+}
+
+/// Waits for a worker that panicked; one that has nothing more to do is no failure.
+async fn panic_of(workers: &mut JoinSet<()>) -> Error {
+    loop {
+        match workers.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(panic)) => return Error::io("a worker", panic.into()),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -131,7 +156,18 @@ pub async fn run(
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
     let app = App::open(config, data_dir, &url).await?;
-    let mut running = start(&app, roles, listener);
+    let feeds: Vec<_> = app
+        .config
+        .indexer
+        .chains
+        .iter()
+        .cloned()
+        .map(Feed::Node)
+        .collect();
+    if feeds.is_empty() && roles.contains(&Role::Index) {
+        tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
+    }
+    let mut running = start(&app, roles, listener, feeds).await?;
     if let Some(address) = address {
         listening(&format!("http://{address}"));
     }

@@ -14,10 +14,18 @@ use crate::{
     data_dir::DataDir,
     devchain::DevChain,
     http,
+    indexing::Feed,
     postgres::{self, Cluster},
     serve::{self, Role, Running},
     signals::Signals,
 };
+
+/// What flags say beyond the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Chains besides the configured ones.
+    pub feeds: Vec<Feed>,
+}
 
 /// What is told once everything runs.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -66,6 +74,7 @@ impl Children {
 pub async fn run(
     config: Config,
     environment: &Environment,
+    options: Options,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
@@ -74,7 +83,7 @@ pub async fn run(
     let listener = http::bind(&config.http).await?;
     let mut children = Children::default();
     let started = tokio::select! {
-        started = start(config, environment, data_dir.clone(), listener, &mut children) => started.map(Some),
+        started = start(config, environment, options, data_dir.clone(), listener, &mut children) => started.map(Some),
         signal = signals.next() => { tracing::info!("{signal} during the start: stopping"); Ok(None) }
     };
     let (outcome, running) = match started {
@@ -104,12 +113,22 @@ struct Up {
 async fn start(
     config: Config,
     environment: &Environment,
+    options: Options,
     data_dir: DataDir,
     listener: TcpListener,
     children: &mut Children,
 ) -> Result<Up, Error> {
     let url = database(&config, environment, &data_dir, children).await?;
-    let rpc = devchain(&config, environment, &data_dir, children).await?;
+    let mut feeds = options.feeds;
+    feeds.extend(config.indexer.chains.iter().cloned().map(Feed::Node));
+    let rpc = if feeds.is_empty() {
+        let chain = DevChain::start(&data_dir, &config.devchain, environment).await?;
+        let url = children.devchain.insert(chain).url();
+        feeds.push(Feed::Started(url.clone()));
+        Some(url)
+    } else {
+        None
+    };
     let app = App::open(config, data_dir.clone(), &url).await?;
     let address = listener
         .local_addr()
@@ -119,7 +138,7 @@ async fn start(
         data_dir: data_dir.path().to_path_buf(),
         rpc,
     };
-    let running = serve::start(&app, &Role::ALL, Some(listener));
+    let running = serve::start(&app, &Role::ALL, Some(listener), feeds).await?;
     data_dir.set_address(&ready.url)?;
     Ok(Up {
         app,
@@ -144,17 +163,6 @@ async fn database(
         .insert(Cluster::start(data_dir, &config.postgres, environment).await?);
     migrate::up(&cluster.url(postgres::OWNER), postgres::APP).await?;
     Ok(cluster.url(postgres::APP))
-}
-
-/// The dev chain's JSON-RPC.
-async fn devchain(
-    config: &Config,
-    environment: &Environment,
-    data_dir: &DataDir,
-    children: &mut Children,
-) -> Result<Option<String>, Error> {
-    let chain = DevChain::start(data_dir, &config.devchain, environment).await?;
-    Ok(Some(children.devchain.insert(chain).url()))
 }
 
 /// An address that listens everywhere is reached on loopback.

@@ -1,22 +1,75 @@
 //! `chancery up`.
 
+use std::path::PathBuf;
+
+use indexer::ChainConfig;
+
 use super::Context;
-use crate::{config::Flag, up};
+use crate::{config::Flag, indexing::Feed, up};
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Index recorded logs instead of a chain
+    #[arg(long, value_name = "FILE", conflicts_with = "rpc")]
+    replay: Option<PathBuf>,
+    /// Index a chain through its nodes; the first is used, the others step in. Without --rpc,
+    /// --replay and configured chains, a dev chain is started
+    #[arg(long, value_name = "URL[,URL]", value_delimiter = ',')]
+    rpc: Vec<String>,
+    /// The chain that the nodes must serve [default: what they say]
+    #[arg(long, value_name = "NAME|ID", requires = "rpc")]
+    chain: Option<String>,
+    /// The first block to index [default: the preset's, else where the registry begins]
+    #[arg(long, value_name = "N", requires = "rpc")]
+    from_block: Option<u64>,
+    /// The identity registry to index [default: the preset's, else a known address]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    registry: Vec<String>,
     /// Where the API listens [default: 127.0.0.1:8004]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
 }
 
+impl Args {
+    /// The chains that these flags name.
+    fn feeds(self) -> anyhow::Result<Vec<Feed>> {
+        if let Some(file) = self.replay {
+            return Ok(vec![Feed::Replay {
+                file,
+                registries: self.registry,
+            }]);
+        }
+        if self.rpc.is_empty() {
+            if !self.registry.is_empty() {
+                let why =
+                    "--registry needs --rpc or --replay: the dev chain has its own".to_owned();
+                return Err(crate::Error::from(indexer::Error::Invalid(why)).into());
+            }
+            return Ok(Vec::new());
+        }
+        Ok(vec![Feed::Node(ChainConfig {
+            chain: self.chain,
+            rpc: self.rpc,
+            registries: self.registry,
+            from_block: self.from_block,
+            ..ChainConfig::default()
+        })])
+    }
+}
+
 /// Runs until a signal.
-pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    let flags = args.listen.map(|listen| Flag::new("http.listen", listen));
+pub async fn run(mut args: Args, context: &Context) -> anyhow::Result<()> {
+    let flags = args
+        .listen
+        .take()
+        .map(|listen| Flag::new("http.listen", listen));
     let gathered = context.gather(flags.into_iter().collect())?;
+    let options = up::Options {
+        feeds: args.feeds()?,
+    };
     let output = context.output;
-    up::run(gathered.config, &context.environment, |ready| {
+    up::run(gathered.config, &context.environment, options, |ready| {
         // Whoever started us may have closed stdout; we serve all the same.
         let _ = output.one(ready, || human(ready));
     })
@@ -25,18 +78,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 }
 
 fn human(ready: &up::Ready) -> String {
-    let mut text = format!(
-        "Chancery answers at {}\n  data   {}\n",
-        ready.url,
-        ready.data_dir.display()
-    );
-    if let Some(rpc) = &ready.rpc {
-        text.push_str("  chain  ");
-        text.push_str(rpc);
-        text.push('\n');
-    }
-    text.push_str("  docs   ");
-    text.push_str(&ready.url);
-    text.push_str("/docs");
-    text
+    let mut lines = vec![
+        format!("Chancery answers at {}", ready.url),
+        format!("  docs   {}/docs", ready.url),
+        format!("  data   {}", ready.data_dir.display()),
+    ];
+    lines.extend(ready.rpc.as_ref().map(|rpc| format!("  chain  {rpc}")));
+    lines.join("\n")
 }

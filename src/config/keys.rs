@@ -106,6 +106,75 @@ pub const KEYS: &[Key] = &[
         "database.sslmode",
         "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; one in the URL wins.",
     ),
+    key(
+        "net.connect_timeout_seconds",
+        "How long a connection to a stranger may take to open.",
+    ),
+    key(
+        "net.timeout_seconds",
+        "How long a fetch may take in all, redirects and body included.",
+    ),
+    key(
+        "net.max_bytes",
+        "The most that is read of an answer, decoded; at most 5 MiB.",
+    ),
+    key(
+        "net.allow",
+        "host:port pairs that may be reached although they are private, on another port than 443 or \
+         by plain http.",
+    ),
+    key(
+        "content.blocks",
+        "The blockstore's directory, below the data directory unless absolute.",
+    ),
+    optional(
+        "content.kubo_url",
+        r#""http://127.0.0.1:5001""#,
+        "Kubo's RPC. Absent: the blockstore alone keeps content.",
+    ),
+    secret(
+        "content.kubo_token",
+        r#""secret""#,
+        "Bearer token for it (Kubo's API.Authorizations).",
+    ),
+    key(
+        "content.kubo_timeout_seconds",
+        "How long Kubo may take to find a file or to pin one.",
+    ),
+    key(
+        "content.gateways",
+        "Trustless gateways, asked in this order after Kubo.",
+    ),
+    key(
+        "content.gateway_timeout_seconds",
+        "How long one gateway may take for one file.",
+    ),
+    key(
+        "content.max_bytes",
+        "The longest file that is read from IPFS.",
+    ),
+    key("indexer.poll_ms", "How often a chain's head is looked at."),
+    key(
+        "indexer.step_logs",
+        "Most logs of one step from a recorded file; a step is one transaction.",
+    ),
+    key(
+        "indexer.range_blocks",
+        "Blocks of the first request for logs; halved where a provider refuses.",
+    ),
+    key(
+        "indexer.settled_depth",
+        "Blocks behind the head that count as settled where the provider has no `finalized` tag.",
+    ),
+    key(
+        "indexer.keep_receipts",
+        "Whether headers and receipts of live blocks with logs are kept for later proofs.",
+    ),
+    key(
+        "indexer.chains",
+        "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]; also registries, \
+         status, from_block, settled_depth. Only `up` does without: it starts a dev chain.",
+    ),
     optional(
         "postgres.bin_dir",
         r#""/usr/lib/postgresql/17/bin""#,

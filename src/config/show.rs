@@ -16,6 +16,17 @@ pub fn masked(config: &Config) -> Value {
             *text = mask(text);
         }
     }
+    // URLs of nodes often hold keys.
+    let chains = tree
+        .pointer_mut("/indexer/chains")
+        .and_then(Value::as_array_mut);
+    let nodes = chains
+        .into_iter()
+        .flatten()
+        .filter_map(|chain| chain["rpc"].as_array_mut());
+    for url in nodes.flatten() {
+        *url = mask(url.as_str().unwrap_or_default()).into();
+    }
     tree
 }
 

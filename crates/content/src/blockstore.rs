@@ -6,6 +6,7 @@
 
 mod pack;
 mod record;
+mod window;
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -253,23 +253,21 @@ fn refusal(reply: &Reply) -> Error {
         code: i64,
     }
     let status = reply.status;
-    match serde_json::from_slice::<Refusal>(&reply.bytes) {
-        Ok(Refusal { message, code }) => Error::Kubo {
+    if let Ok(Refusal { message, code }) = serde_json::from_slice(&reply.bytes) {
+        return Error::Kubo {
             message,
             code,
             status,
-        },
-        Err(_) => {
-            let text: String = String::from_utf8_lossy(&reply.bytes)
-                .chars()
-                .take(200)
-                .collect();
-            Error::Kubo {
-                message: format!("{status} {}", text.trim()),
-                code: 0,
-                status,
-            }
-        }
+        };
+    }
+    let text: String = String::from_utf8_lossy(&reply.bytes)
+        .chars()
+        .take(200)
+        .collect();
+    Error::Kubo {
+        message: format!("{status} {}", text.trim()),
+        code: 0,
+        status,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// Wrong answers in a row after which a source is left alone.
 const STRIKES: u32 = 3;
 /// For how long.
-const SHUT_FOR: Duration = Duration::from_secs(3600);
+const SHUT_FOR: Duration = Duration::from_hours(1);
 
 /// Media type of a raw block.
 const RAW_BLOCK: &str = "application/vnd.ipld.raw";

@@ -1,7 +1,10 @@
 //! UnixFS: files and directories as DAGs of blocks. The reader does no I/O: it is given the blocks
 //! that are at hand and says which ones it misses.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::BuildHasher,
+};
 
 use kernel::{Bytes, Cid};
 
@@ -46,7 +49,7 @@ pub enum Step {
 #[derive(Debug, Default)]
 struct Data<'a> {
     kind: u64,
-    data: &'a [u8],
+    inline: &'a [u8],
     size: Option<u64>,
     block_sizes: Vec<u64>,
 }
@@ -59,10 +62,10 @@ const KIND_FILE: u64 = 2;
 ///
 /// Raw, dag-cbor and dag-json blocks are files that consist of themselves. HAMT directories and
 /// symbolic links are [`Error::Unsupported`].
-pub fn read(
+pub fn read<S: BuildHasher>(
     root: &Cid,
     path: &[String],
-    blocks: &HashMap<Cid, Bytes>,
+    blocks: &HashMap<Cid, Bytes, S>,
     limits: Limits,
 ) -> Result<Step> {
     let mut walk = Walk {
@@ -89,15 +92,15 @@ pub fn read(
     }
 }
 
-struct Walk<'a> {
-    blocks: &'a HashMap<Cid, Bytes>,
+struct Walk<'a, S> {
+    blocks: &'a HashMap<Cid, Bytes, S>,
     limits: Limits,
     visited: Vec<Cid>,
     missing: Vec<Cid>,
     bytes: Vec<u8>,
 }
 
-impl Walk<'_> {
+impl<S: BuildHasher> Walk<'_, S> {
     /// The block, or a note that it is missing.
     fn block(&mut self, cid: &Cid) -> Result<Option<Bytes>> {
         if self.visited.len() + self.missing.len() >= self.limits.max_blocks {
@@ -174,8 +177,8 @@ impl Walk<'_> {
         }
         // What a verified block says of itself spares us the fetching of a file that is too large.
         self.fits(data.size.unwrap_or(0))?;
-        self.append(data.data)?;
-        let mut length = data.data.len() as u64;
+        self.append(data.inline)?;
+        let mut length = data.inline.len() as u64;
         for (link, expected) in node.links.iter().zip(&data.block_sizes) {
             let found = self.file(&link.cid, depth + 1)?;
             if self.missing.is_empty() && found != *expected {
@@ -220,7 +223,7 @@ fn data<'a>(node: &Node<'a>) -> Result<Data<'a>> {
                 data.kind = kind;
                 has_kind = true;
             }
-            (2, Value::Bytes(bytes)) => data.data = bytes,
+            (2, Value::Bytes(bytes)) => data.inline = bytes,
             (3, Value::Int(size)) => data.size = Some(size),
             (4, Value::Int(size)) => data.block_sizes.push(size),
             (4, Value::Bytes(mut packed)) => {

@@ -85,15 +85,15 @@ pub async fn append(tx: &mut Tx, entries: Vec<NewEntry>) -> Result<Vec<Appended>
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let t=std::time::Instant::now();let mut ends = chain_ends(tx, &entries).await?;
-    eprintln!("T ends {:?}",t.elapsed());let mut rows = Rows {
+    let mut ends = chain_ends(tx, &entries).await?;
+    let mut rows = Rows {
         time: tx.now(),
         ..Rows::default()
     };
     for entry in entries {
         rows.add(entry, &mut ends)?;
     }
-    eprintln!("T encode {:?}",t.elapsed());let r=rows.insert(tx).await;eprintln!("T all {:?}",t.elapsed());r
+    rows.insert(tx).await
 }
 
 /// The last CID of each chain that `entries` go on with.
@@ -208,7 +208,6 @@ impl Rows {
             Some("entries_chain_unique" | "entries_cid_unique") => Error::Clash,
             _ => error.into(),
         })?;
-eprintln!("T entries");let t=std::time::Instant::now();
         let seqs: HashMap<&str, i64> = inserted
             .iter()
             .map(|row| (row.cid.as_str(), row.seq))
@@ -241,7 +240,7 @@ eprintln!("T entries");let t=std::time::Instant::now();
         )
         .execute(tx.conn())
         .await?;
-eprintln!("T said {:?}",t.elapsed());        Ok(appended)
+        Ok(appended)
     }
 }
 

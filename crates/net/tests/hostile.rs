@@ -262,18 +262,7 @@ async fn statuses_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_speaks_no_tls_or_does_not_answer_is_told() {
-    let (address, _) = serve(|_| ok("", b"")).await;
-    let fetcher = fetcher(address);
-    // The server waits for the end of a request and the client for a TLS answer, unless it parses.
-    let error = fetcher
-        .get(&format!("https://{address}/"), Get::default())
-        .await;
-    assert!(
-        matches!(error, Err(Error::Timeout | Error::Tls(_))),
-        "{error:?}"
-    );
-    drop(fetcher);
+async fn a_closed_port_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let closed = listener.local_addr().expect("bound");
     drop(listener);

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -15,7 +14,8 @@ use kernel::Cid;
 
 use super::{
     Place,
-    record::{self, Damage, HEAD, HEADER, MAX_RECORD, OpenReport, Shape},
+    record::{self, Damage, HEADER, OpenReport, Shape},
+    window::Window,
 };
 use crate::{Error, Result, block::Block};
 
@@ -124,12 +124,7 @@ impl Pack {
             .open(&path)
             .map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
-        let mut window = Window {
-            file: &file,
-            len,
-            start: 0,
-            bytes: Vec::new(),
-        };
+        let mut window = Window::new(&file, len);
         let header = window.at(0, HEADER.len()).map_err(io)?;
         if is_last && HEADER.starts_with(header) && header.len() < HEADER.len() {
             return Self::create(dir, number);
@@ -250,61 +245,5 @@ fn place(pack: u32, record: u64, shape: Shape) -> Place {
         pack,
         offset,
         len: u32::try_from(shape.bytes).unwrap_or(u32::MAX),
-    }
-}
-
-/// A stretch of a file in memory, moved as needed.
-struct Window<'a> {
-    file: &'a File,
-    len: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-/// How much is read at once: some records of usual size, at least one of the largest.
-const WINDOW: usize = 2 * MAX_RECORD;
-
-impl Window<'_> {
-    /// Up to `want` bytes at `offset`; fewer at the end of the file.
-    fn at(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
-        let want = want.min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(want));
-        let end = self.start + self.bytes.len() as u64;
-        if offset < self.start || offset + want as u64 > end {
-            let size = WINDOW.min(usize::try_from(self.len - offset).unwrap_or(WINDOW));
-            self.bytes.resize(size, 0);
-            self.file.read_exact_at(&mut self.bytes, offset)?;
-            self.start = offset;
-        }
-        let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
-        Ok(&self.bytes[from..from + want])
-    }
-
-    /// The record at `offset`, where one stands there whole; `summed` where its checksum must
-    /// hold too.
-    fn record(&mut self, offset: u64, summed: bool) -> io::Result<Option<(Cid, Shape)>> {
-        let Some(shape) = Shape::read(self.at(offset, HEAD)?) else {
-            return Ok(None);
-        };
-        if shape.total() as u64 > self.len - offset {
-            return Ok(None);
-        }
-        let Some(cid) = record::cid(self.at(offset, shape.body())?, shape) else {
-            return Ok(None);
-        };
-        if summed && !record::is_intact(self.at(offset, shape.total())?) {
-            return Ok(None);
-        }
-        Ok(Some((cid, shape)))
-    }
-
-    /// Where the next intact record begins, at `offset` or later.
-    fn next_record(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
-        while offset < self.len {
-            if self.record(offset, true)?.is_some() {
-                return Ok(Some(offset));
-            }
-            offset += 1;
-        }
-        Ok(None)
     }
 }

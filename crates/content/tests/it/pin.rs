@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fmt::Write,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -62,9 +63,11 @@ impl Fake {
                     if error.is_empty() {
                         pins.insert(root);
                     }
-                    lines += &format!(
-                        "{{\"Root\":{{\"Cid\":{{\"/\":\"{root}\"}},\"PinErrorMsg\":\"{error}\"}}}}\n"
-                    );
+                    writeln!(
+                        lines,
+                        "{{\"Root\":{{\"Cid\":{{\"/\":\"{root}\"}},\"PinErrorMsg\":\"{error}\"}}}}"
+                    )
+                    .expect("to memory");
                 }
                 answer(200, "", lines.as_bytes())
             }
@@ -271,6 +274,38 @@ async fn without_kubo_the_blockstore_is_all(pool: PgPool) {
     assert_eq!(test.pin_due().await, Outcome::Idle);
     let jobs = sqlx::query_scalar!("SELECT count(*) FROM store.jobs").fetch_one(test.db.pool());
     assert_eq!(jobs.await.expect("counted"), Some(0));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_kept_before_there_was_a_kubo_is_pinned_when_one_comes(pool: PgPool) {
+    let mut test = test(pool).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let with_kubo = std::mem::replace(&mut test.content, open(&Config::default(), &dir));
+    let cid = with_kubo.add(b"x").await.expect("stored");
+    test.content.add(b"x").await.expect("stored");
+    test.want(&[cid]).await;
+    let outcome = pin::catch_up(&test.db, &test.content, 1)
+        .await
+        .expect("a round");
+    assert_eq!(
+        (outcome, test.state(&cid).await),
+        (Outcome::Idle, vec![at("local", "stored")])
+    );
+    test.content = with_kubo;
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        outcomes.push(
+            pin::catch_up(&test.db, &test.content, 1)
+                .await
+                .expect("a round"),
+        );
+    }
+    assert_eq!(outcomes, [Outcome::Busy, Outcome::Idle]);
+    test.pin_due().await;
+    assert_eq!(
+        test.state(&cid).await,
+        [at("kubo", "pinned"), at("local", "stored")]
+    );
 }
 
 #[sqlx::test(migrations = "../../migrations")]

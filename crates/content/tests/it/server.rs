@@ -105,6 +105,7 @@ async fn read(socket: &mut TcpStream) -> Option<Request> {
 }
 
 /// A whole answer.
+#[expect(clippy::unnecessary_wraps, reason = "what a server's closure returns")]
 pub fn answer(status: u16, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
     let length = body.len();
     let head = format!(

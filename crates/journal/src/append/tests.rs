@@ -198,7 +198,7 @@ async fn select_and_insert_are_enough(pool: PgPool) -> anyhow::Result<()> {
 #[sqlx::test(migrations = "../../migrations")]
 async fn five_thousand_entries_in_one_call(pool: PgPool) -> anyhow::Result<()> {
     let db = db(pool);
-    for cause in ["a", "b", "c", "d"] {
+    for cause in ["a", "b"] {
         let entries = (0..5_000)
             .map(|n| {
                 let changes = (0..3).map(|c| change(n, &format!("{cause}{c}"))).collect();
@@ -206,13 +206,7 @@ async fn five_thousand_entries_in_one_call(pool: PgPool) -> anyhow::Result<()> {
             })
             .collect();
         let mut tx = begin(&db).await;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "printed for whoever looks, never asserted"
-        )]
-        let start = std::time::SystemTime::now();
         let appended = append(&mut tx, entries).await?;
-        println!("5,000 entries of 3 changes: {:?}", start.elapsed());
         tx.commit().await?;
         assert_eq!(appended.len(), 5_000);
     }

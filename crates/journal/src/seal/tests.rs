@@ -303,13 +303,7 @@ async fn batches_are_bounded(pool: PgPool) -> anyhow::Result<()> {
     let (sealer, lease) = (sealer(), lease(&db).await);
     assert_eq!(sealer.seal_once(&db, &lease).await?, Sealed::Nothing);
     say(&db, 0..5_000, "a").await;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "printed for whoever looks, never asserted"
-    )]
-    let start = std::time::SystemTime::now();
     let first = sealer.seal_once(&db, &lease).await?;
-    println!("a full batch: {:?}", start.elapsed());
     assert_eq!(
         first,
         Sealed::Batch {

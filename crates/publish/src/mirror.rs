@@ -1,0 +1,139 @@
+//! One checkpoint after the other into the blockstores.
+
+use std::collections::BTreeMap;
+
+use content::{Content, pin};
+use journal::{
+    follow, log,
+    log::Head,
+    publication::{self, Publication, State},
+    tile::{TILE_WIDTH, TilePath},
+};
+use kernel::{Cid, cid_of_dag_cbor, cid_of_raw, to_dag_cbor};
+use store::{Cause, Db, Outcome};
+
+use crate::{Error, Manifest, Result};
+
+/// The name of our cursor.
+const FOLLOWER: &str = "publish";
+
+/// Most checkpoints that are looked at to find the next one that is worth a manifest.
+const LOOK_AHEAD: i64 = 64;
+
+/// Most entries of one manifest; more only where one seal brought more.
+const ENTRIES: u64 = 4_096;
+
+/// Publishes up to the next checkpoint; Idle where everything is published.
+pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
+    let from = follow::position(db, FOLLOWER).await?;
+    let heads = log::checkpoints_after(db, from, LOOK_AHEAD).await?;
+    // Several small checkpoints may share a manifest: the last of them implies the others' tiles.
+    let within = heads.iter().rposition(|head| head.size - from <= ENTRIES).unwrap_or(0);
+    let Some(head) = heads.get(within) else { return Ok(Outcome::Idle) };
+    let count = i64::try_from(head.size - from).unwrap_or(i64::MAX);
+    let entries = follow::next(db, FOLLOWER, count).await?;
+    let mut blocks: Vec<(Cid, Vec<u8>)> = Vec::with_capacity(entries.len() + 16);
+    let mut links = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let cid: Cid = entry
+            .cid
+            .parse()
+            .map_err(|_| Error::Internal(format!("`{}` in the journal is no CID", entry.cid)))?;
+        links.push(cid);
+        blocks.push((cid, entry.body.clone()));
+    }
+    let note = head.note.clone().into_bytes();
+    let checkpoint = cid_of_raw(&note);
+    blocks.push((checkpoint, note));
+    let tiles = tiles(db, from, head, &mut blocks).await?;
+    let prev = publication::latest(db, State::Stored).await?.map(|before| before.reference);
+    let manifest =
+        Manifest { v: 1, size: head.size, from, checkpoint, entries: links, tiles, prev };
+    let bytes = to_dag_cbor(&manifest).map_err(|error| Error::Internal(error.to_string()))?;
+    let root = cid_of_dag_cbor(&bytes);
+    blocks.push((root, bytes));
+    content.blocks().put_many(&blocks).await?;
+
+    let mut tx = db.begin(Cause::Job("publish")).await?;
+    let stored =
+        Publication { size: head.size, state: State::Stored, reference: root.to_string() };
+    publication::record(&mut tx, &stored).await?;
+    pin::want(&mut tx, content, &[root]).await?;
+    follow::advance(&mut tx, FOLLOWER, &entries).await?;
+    tx.commit().await?;
+    Ok(Outcome::Busy)
+}
+
+/// Every tile and bundle that a tree of this size has and one of size `from` had not, or not as wide.
+async fn tiles(
+    db: &Db,
+    from: u64,
+    head: &Head,
+    blocks: &mut Vec<(Cid, Vec<u8>)>,
+) -> Result<BTreeMap<String, Cid>> {
+    let mut out = BTreeMap::new();
+    let mut put = |path: TilePath, bytes: Vec<u8>| {
+        let cid = cid_of_raw(&bytes);
+        out.insert(path.to_string(), cid);
+        blocks.push((cid, bytes));
+    };
+    let (mut level, mut before, mut after) = (0_u8, from, head.size);
+    while after > 0 {
+        for (index, width) in grown(before, after) {
+            let bytes = log::tile(db, level, index, width).await?;
+            put(TilePath::Hashes { level, index, width }, bytes);
+            if level == 0 {
+                let bytes = log::entry_bundle(db, index, width).await?;
+                put(TilePath::Entries { index, width }, bytes);
+            }
+        }
+        before /= TILE_WIDTH;
+        after /= TILE_WIDTH;
+        level += 1;
+    }
+    Ok(out)
+}
+
+/// The tiles of one level that grew from `before` to `after` hashes, with their widths.
+fn grown(before: u64, after: u64) -> impl Iterator<Item = (u64, u16)> {
+    (before / TILE_WIDTH..after.div_ceil(TILE_WIDTH)).filter_map(move |index| {
+        let width = (after - index * TILE_WIDTH).min(TILE_WIDTH);
+        let grew = index * TILE_WIDTH + width > before;
+        grew.then(|| (index, u16::try_from(width).unwrap_or(u16::MAX)))
+    })
+}
+
+/// Says `pinned` of what Kubo confirmed.
+pub async fn confirm(db: &Db) -> Result<Outcome> {
+    let Some(stored) = publication::latest(db, State::Stored).await? else {
+        return Ok(Outcome::Idle);
+    };
+    let pinned = publication::latest(db, State::Pinned).await?;
+    if pinned.is_some_and(|pinned| pinned.size >= stored.size) {
+        return Ok(Outcome::Idle);
+    }
+    let Ok(root) = stored.reference.parse::<Cid>() else { return Ok(Outcome::Idle) };
+    let confirmed =
+        pin::find(db, &root).await?.iter().any(|pin| pin.store == "kubo" && pin.state == "pinned");
+    if confirmed {
+        let mut tx = db.begin(Cause::Job("publish")).await?;
+        publication::record(&mut tx, &Publication { state: State::Pinned, ..stored }).await?;
+        tx.commit().await?;
+    }
+    Ok(Outcome::Idle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tiles_that_grew_are_published_again() {
+        let tiles = |before, after| grown(before, after).collect::<Vec<_>>();
+        assert_eq!(tiles(0, 3), [(0, 3)]);
+        assert_eq!(tiles(3, 3), []);
+        assert_eq!(tiles(255, 257), [(0, 256), (1, 1)]);
+        assert_eq!(tiles(256, 257), [(1, 1)]);
+        assert_eq!(tiles(0, 512), [(0, 256), (1, 256)]);
+    }
+}

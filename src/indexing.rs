@@ -1,0 +1,185 @@
+//! The role `index`: opens the chains that flags and configuration name, and follows each until we
+//! stop. A chain whose node does not answer is tried again, with its next URL; the others go on.
+
+mod board;
+mod dev;
+mod open;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use indexer::{ChainConfig, Error, Follower, Source};
+use store::Outcome;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use board::{Board, ChainState};
+
+use crate::{app::App, http::Head};
+use board::Slot;
+use open::{Opened, open};
+
+/// Pause after a failed round.
+const AFTER_ERROR: Duration = Duration::from_secs(2);
+
+/// After so many failed rounds on end the next URL is tried.
+const PATIENCE: u32 = 5;
+
+/// Where one chain comes from.
+#[derive(Debug, Clone)]
+pub enum Feed {
+    /// Somebody's node.
+    Node(ChainConfig),
+    /// The dev chain that we started, by its URL; our contracts are deployed there.
+    Started(String),
+    /// A recorded file, and the registries to believe where it holds several.
+    Replay {
+        /// The file.
+        file: PathBuf,
+        /// Identity registries; those that the file has events of where empty.
+        registries: Vec<String>,
+    },
+}
+
+impl Feed {
+    /// For people, without secrets.
+    fn place(&self) -> String {
+        match self {
+            Self::Node(config) => config.chain.clone().unwrap_or_else(|| "a node".to_owned()),
+            Self::Started(url) => url.clone(),
+            Self::Replay { file, .. } => file.display().to_string(),
+        }
+    }
+}
+
+/// Opens every chain and follows it in `workers`. What is wrong for good (another chain's node, no
+/// registry, a broken file) is told at once; what may heal is tried again later.
+pub async fn start(
+    app: &Arc<App>,
+    feeds: Vec<Feed>,
+    workers: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    for feed in feeds {
+        let slot = app.chains.add(feed.place());
+        let opened = match open(app, &feed, 0).await {
+            Ok(opened) => Some(opened),
+            Err(error) if error.kind().is_transient() => {
+                tracing::warn!(%error, "{error}: it is tried again");
+                slot.fail(&error);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        workers.spawn(run(Arc::clone(app), feed, opened, slot, stop.clone()));
+    }
+    Ok(())
+}
+
+/// Why following a chain ended.
+enum End {
+    /// We stop, or a recorded file has ended.
+    Done,
+    /// A person has to do something; the status says what.
+    Halted,
+    /// The node does not answer any more.
+    Unreachable,
+}
+
+async fn run(
+    app: Arc<App>,
+    feed: Feed,
+    mut opened: Option<Opened>,
+    slot: Slot,
+    stop: CancellationToken,
+) {
+    let mut attempt = 0;
+    loop {
+        let chain = match opened.take() {
+            Some(chain) => Ok(chain),
+            None => open(&app, &feed, attempt).await,
+        };
+        let end = match chain {
+            Ok(Opened::Node(follower)) => follow(&app, *follower, &slot, &stop, false).await,
+            Ok(Opened::Replay(follower)) => follow(&app, *follower, &slot, &stop, true).await,
+            Err(error) => {
+                slot.fail(&error);
+                tracing::warn!(%error, "{error}");
+                if error.kind().is_transient() {
+                    End::Unreachable
+                } else {
+                    End::Halted
+                }
+            }
+        };
+        match end {
+            End::Done | End::Halted => return,
+            End::Unreachable => attempt += 1,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AFTER_ERROR) => {}
+        }
+    }
+}
+
+/// Rounds until something ends it. A recorded file ends by itself.
+async fn follow<S: Source>(
+    app: &App,
+    mut follower: Follower<S>,
+    slot: &Slot,
+    stop: &CancellationToken,
+    ends: bool,
+) -> End {
+    slot.follow(follower.status());
+    let poll = Duration::from_millis(app.config.indexer.poll_ms);
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let pause = match follower.round().await {
+            Ok(Outcome::Busy) => {
+                failures = 0;
+                show_head(app, slot).await;
+                continue;
+            }
+            Ok(Outcome::Idle) => {
+                failures = 0;
+                show_head(app, slot).await;
+                if ends {
+                    return End::Done;
+                }
+                poll
+            }
+            Err(error) if error.halts() => return End::Halted,
+            Err(error) => {
+                tracing::warn!(%error, "{error}");
+                failures += 1;
+                if failures >= PATIENCE {
+                    return End::Unreachable;
+                }
+                AFTER_ERROR
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    End::Done
+}
+
+/// Tells the HTTP door how far the chain is read.
+async fn show_head(app: &App, slot: &Slot) {
+    let Some(chain) = slot.chain() else { return };
+    let row: Result<(i64, i64), _> =
+        sqlx::query_as("SELECT head_number, settled_number FROM chain.chains WHERE chain_id = $1")
+            .bind(chain.cast_signed())
+            .fetch_one(app.db.pool())
+            .await;
+    // A failure here is the next round's, which tells it.
+    let Ok((number, settled)) = row else { return };
+    let head = Head {
+        number: number.max(0).unsigned_abs(),
+        settled: settled.max(0).unsigned_abs(),
+    };
+    app.heads
+        .send_if_modified(|heads| heads.insert(chain, head) != Some(head));
+}

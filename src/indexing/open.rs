@@ -1,0 +1,136 @@
+//! Opening a chain: connecting, finding its contracts, making its row.
+
+use chain::{At, Registries, Rpc, RpcError, SeenTopics};
+use indexer::{
+    Anchor, Chain, ChainConfig, Error, Follower, Origin, Replay, RpcSource, Settling, discover,
+};
+use url::Url;
+
+use super::{Feed, dev};
+use crate::app::App;
+
+/// A chain that can be followed.
+pub enum Opened {
+    /// From a node.
+    Node(Box<Follower<RpcSource>>),
+    /// From a file.
+    Replay(Box<Follower<Replay>>),
+}
+
+/// Opens it; `attempt` says which of its URLs.
+pub async fn open(app: &App, feed: &Feed, attempt: usize) -> Result<Opened, Error> {
+    match feed {
+        Feed::Node(config) => node(app, config, attempt).await,
+        Feed::Started(url) => started(app, url).await,
+        Feed::Replay { file, registries } => {
+            let replay = Replay::open(file, app.config.indexer.step_logs)?;
+            let identity = registries
+                .iter()
+                .map(|text| address(text))
+                .collect::<Result<_, _>>()?;
+            let chain = replay.chain(Registries {
+                identity,
+                status: Vec::new(),
+            })?;
+            indexer::open(&app.db, &chain).await?;
+            let follower = Follower::new(
+                app.db.clone(),
+                chain.id,
+                chain.contracts,
+                replay,
+                app.process,
+            );
+            Ok(Opened::Replay(Box::new(follower)))
+        }
+    }
+}
+
+async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened, Error> {
+    let Some(url) = config.rpc.get(attempt % config.rpc.len().max(1)) else {
+        let which = config.chain.as_deref().unwrap_or("without a name");
+        return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
+    };
+    let rpc = connect(url).await?;
+    let found = discover(&rpc, config).await?;
+    let settings = &app.config.indexer;
+    let settling = match config.settled_depth {
+        Some(depth) => Settling::Depth(depth),
+        None => Settling::Finalized(settings.settled_depth),
+    };
+    let chain = Chain {
+        id: rpc.chain(),
+        name: found.name,
+        origin: Origin::Rpc,
+        anchor: anchor(&rpc, found.start).await?,
+        start: found.start,
+        topics: SeenTopics::ALL,
+        contracts: found.contracts,
+    };
+    follower(app, rpc, chain, settling).await
+}
+
+/// The dev chain: everything on it is ours, so it is settled as soon as it is there.
+async fn started(app: &App, url: &str) -> Result<Opened, Error> {
+    let rpc = connect(url).await?;
+    let chain = Chain {
+        id: rpc.chain(),
+        name: "dev chain".to_owned(),
+        origin: Origin::Started,
+        anchor: anchor(&rpc, 0).await?,
+        start: 0,
+        topics: SeenTopics::ALL,
+        contracts: dev::contracts(app, &rpc).await?,
+    };
+    follower(app, rpc, chain, Settling::Depth(0)).await
+}
+
+async fn follower(app: &App, rpc: Rpc, chain: Chain, settling: Settling) -> Result<Opened, Error> {
+    indexer::open(&app.db, &chain).await?;
+    let source = RpcSource::new(rpc, &chain.contracts, settling, &app.config.indexer);
+    let follower = Follower::new(
+        app.db.clone(),
+        chain.id,
+        chain.contracts,
+        source,
+        app.process,
+    );
+    Ok(Opened::Node(Box::new(follower)))
+}
+
+async fn connect(url: &str) -> Result<Rpc, Error> {
+    let url: Url = url
+        .parse()
+        .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
+    let place = url.origin().ascii_serialization();
+    Rpc::connect(url).await.map_err(|error| Error::Rpc {
+        chain: 0,
+        place,
+        error,
+    })
+}
+
+/// The block that tells this chain from another one under the same id.
+async fn anchor(rpc: &Rpc, number: u64) -> Result<Anchor, Error> {
+    let failed = |error| Error::Rpc {
+        chain: rpc.chain(),
+        place: rpc.place(),
+        error,
+    };
+    let header = rpc.block(At::Number(number)).await.map_err(failed)?;
+    let missing = || {
+        let message = format!("the node has no block {number}, where indexing is to begin");
+        failed(RpcError::BeyondHead { message })
+    };
+    Ok(Anchor {
+        number,
+        hash: header.ok_or_else(missing)?.hash,
+    })
+}
+
+fn address(text: &str) -> Result<kernel::Address, Error> {
+    text.parse().map_err(|_| {
+        Error::Invalid(format!(
+            "`{text}` is no address: expected 0x and 40 hex digits"
+        ))
+    })
+}
