@@ -153,8 +153,12 @@ CREATE TABLE identity.folds (
 
 -- Who ever named a URI: whom a judged document touches.
 CREATE TABLE identity.uri_agents (
-    uri_hash bytea NOT NULL,
-    agent_id uuid  NOT NULL,
+    uri_hash bytea   NOT NULL,
+    agent_id uuid    NOT NULL,
+    -- The log that named it first, and whether another one did again.
+    block    bigint  NOT NULL,
+    log      integer NOT NULL,
+    again    boolean NOT NULL,
     PRIMARY KEY (uri_hash, agent_id)
 );
 CREATE INDEX uri_agents_agent ON identity.uri_agents (agent_id);
@@ -169,6 +173,7 @@ CREATE TABLE identity.head_changes (
     cause    text        NOT NULL,
     undone   boolean     NOT NULL
 );
+CREATE INDEX head_changes_agent ON identity.head_changes (agent_id, cause);
 
 ---------------------------------------------------------------------------------------------------
 -- Projected rows.

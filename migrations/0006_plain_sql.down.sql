@@ -7,7 +7,7 @@ BEGIN
         EXECUTE format('DROP TRIGGER %I ON identity.%I', t.tgname, t.relname);
     END LOOP;
 END $$;
-DROP FUNCTION identity.refuse_write, identity.record_capability, identity.touch_capability,
+DROP FUNCTION identity.refuse_write, identity.record_capability, identity.record_capability_update, identity.touch_capability,
     identity.fill_capability, identity.restore_agent, identity.record_delete, identity.record_update,
     identity.record_insert, identity.check_agent_delete, identity.update_updated_at,
     identity.update_last_active, identity.check_agent_update, identity.check_agent_insert,

@@ -64,6 +64,12 @@ BEGIN
     IF NEW.did <> OLD.did AND NEW.did ~* '^did:(nft|key):' THEN
         PERFORM identity.refuse(format('%s comes from its token or key, not from SQL: use `chancery agent register`', NEW.did));
     END IF;
+    -- Two times follow from what else is changed; by themselves they change nothing.
+    NEW.updated_at     := OLD.updated_at;
+    NEW.last_active_at := OLD.last_active_at;
+    IF NEW.name IS DISTINCT FROM OLD.name THEN
+        NEW.name_source := 'act';
+    END IF;
     IF OLD.status_final AND NEW.runtime_status <> OLD.runtime_status THEN
         PERFORM identity.refuse('TERMINATED is final for a burned token: only a new mint lifts it');
     END IF;
@@ -89,12 +95,8 @@ CREATE TRIGGER update_agent_last_active BEFORE UPDATE ON identity.agents
 CREATE FUNCTION identity.update_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     -- A change to ACTIVE has one time, taken by the trigger above.
-    IF NEW.last_active_at IS DISTINCT FROM OLD.last_active_at AND NEW.runtime_status IS DISTINCT FROM OLD.runtime_status THEN
-        NEW.updated_at := NEW.last_active_at;
-    ELSE
-        NEW.last_active_at := OLD.last_active_at;
-        NEW.updated_at := identity.act_time(NEW.id);
-    END IF;
+    NEW.updated_at := CASE WHEN NEW.last_active_at IS DISTINCT FROM OLD.last_active_at
+                           THEN NEW.last_active_at ELSE identity.act_time(NEW.id) END;
     RETURN NEW;
 END $$;
 
@@ -151,7 +153,7 @@ BEGIN
         SELECT n.id, n.updated_at, o.runtime_status AS before, n.runtime_status AS after,
                (SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(to_jsonb(n)) e
                  WHERE e.value IS DISTINCT FROM to_jsonb(o) -> e.key
-                   AND e.key NOT IN ('updated_at', 'last_active_at')) AS changes
+                   AND e.key NOT IN ('updated_at', 'last_active_at', 'name_source')) AS changes
           FROM old_rows o JOIN new_rows n ON n.id = o.id
     ), acted AS (
         INSERT INTO identity.acts (agent_id, kind, at, who, changes, founding)
@@ -235,7 +237,12 @@ BEGIN
         IF NEW.capability_value IS DISTINCT FROM OLD.capability_value AND NEW.version IS NOT DISTINCT FROM OLD.version THEN
             NEW.version := OLD.version + 1;
         END IF;
+        NEW.id         := OLD.id;
+        NEW.version    := coalesce(NEW.version, OLD.version);
         NEW.created_at := OLD.created_at;
+        IF (NEW.capability_value, NEW.version) IS NOT DISTINCT FROM (OLD.capability_value, OLD.version) THEN
+            RETURN OLD;
+        END IF;
         NEW.updated_at := identity.act_time(NEW.agent_id);
     END IF;
     RETURN NEW;
@@ -257,15 +264,38 @@ BEGIN
                jsonb_object_agg(r.capability_name, NULL::text), max(t.founding)
           FROM changed_rows r LEFT JOIN identity.tokens t ON t.agent_id = r.agent_id
          GROUP BY r.agent_id ORDER BY r.agent_id;
-    ELSE
-        INSERT INTO identity.acts (agent_id, kind, at, who, changes, founding)
-        SELECT r.agent_id, 'capability', max(r.updated_at), session_user,
-               jsonb_object_agg(r.capability_name,
-                   jsonb_build_object('value', r.capability_value, 'version', r.version)), max(t.founding)
-          FROM changed_rows r LEFT JOIN identity.tokens t ON t.agent_id = r.agent_id
-         GROUP BY r.agent_id ORDER BY r.agent_id;
+        INSERT INTO identity.dirty (agent_id) SELECT DISTINCT agent_id FROM changed_rows;
+        RETURN NULL;
     END IF;
-    INSERT INTO identity.dirty (agent_id) SELECT DISTINCT agent_id FROM changed_rows;
+    -- One act for each row, with the row's time.
+    WITH acted AS (
+        INSERT INTO identity.acts (agent_id, kind, at, who, changes, founding)
+        SELECT r.agent_id, 'capability', r.updated_at, session_user,
+               jsonb_build_object(r.capability_name,
+                   jsonb_build_object('value', r.capability_value, 'version', r.version)), t.founding
+          FROM changed_rows r LEFT JOIN identity.tokens t ON t.agent_id = r.agent_id
+         ORDER BY r.agent_id, r.capability_name
+        RETURNING agent_id
+    )
+    INSERT INTO identity.dirty (agent_id) SELECT DISTINCT agent_id FROM acted;
+    RETURN NULL;
+END $$;
+
+-- An UPDATE that left a row as it was is no act.
+CREATE FUNCTION identity.record_capability_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WITH acted AS (
+        INSERT INTO identity.acts (agent_id, kind, at, who, changes, founding)
+        SELECT r.agent_id, 'capability', r.updated_at, session_user,
+               jsonb_build_object(r.capability_name,
+                   jsonb_build_object('value', r.capability_value, 'version', r.version)), t.founding
+          FROM changed_rows r JOIN old_rows o ON o.id = r.id
+          LEFT JOIN identity.tokens t ON t.agent_id = r.agent_id
+         WHERE (r.capability_value, r.version) IS DISTINCT FROM (o.capability_value, o.version)
+         ORDER BY r.agent_id, r.capability_name
+        RETURNING agent_id
+    )
+    INSERT INTO identity.dirty (agent_id) SELECT DISTINCT agent_id FROM acted;
     RETURN NULL;
 END $$;
 
@@ -274,9 +304,9 @@ CREATE TRIGGER record_capability_insert AFTER INSERT ON identity.capability_vect
     WHEN (nullif(current_setting('chancery.cause', true), '') IS NULL)
     EXECUTE FUNCTION identity.record_capability();
 CREATE TRIGGER record_capability_update AFTER UPDATE ON identity.capability_vectors
-    REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS changed_rows FOR EACH STATEMENT
     WHEN (nullif(current_setting('chancery.cause', true), '') IS NULL)
-    EXECUTE FUNCTION identity.record_capability();
+    EXECUTE FUNCTION identity.record_capability_update();
 -- Not for the cascade of a deleted agent, which comes from a trigger of Postgres itself.
 CREATE TRIGGER record_capability_delete AFTER DELETE ON identity.capability_vectors
     REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT

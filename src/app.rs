@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use content::Content;
+use journal::{LogKey, Sealer};
 use store::{Clock, Db};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -28,6 +30,10 @@ pub struct App {
     pub token: String,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// Bytes that are named by their hash.
+    pub content: Content,
+    /// Seals the journal where this process leads it.
+    pub sealer: Sealer,
     /// What each chain of this process is doing.
     pub chains: Board,
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
@@ -47,6 +53,21 @@ impl App {
             Some(token) => token.clone(),
             None => data_dir.token()?,
         };
+        let fetcher = net::Fetcher::new(&config.net).map_err(content::Error::from)?;
+        let (content, opened) = Content::open(&config.content, data_dir.path(), fetcher)?;
+        if let Some(torn) = &opened.torn {
+            tracing::warn!(?torn, "the blockstore's last write was torn and is cut off");
+        }
+        for damage in &opened.corrupt {
+            tracing::error!(
+                ?damage,
+                "the blockstore is damaged: some blocks must be put again"
+            );
+        }
+        let key = LogKey::load_or_create(&data_dir.path().join(&config.journal.key_file))
+            .map_err(journal::Error::from)?;
+        let sealer = Sealer::new(key, config.journal.origin.as_deref())?;
+        journal::identity::check(&db, sealer.vkey()).await?;
         Ok(Arc::new(Self {
             config,
             data_dir,
@@ -54,6 +75,8 @@ impl App {
             process: process_id(),
             token,
             metrics: Metrics::install(),
+            content,
+            sealer,
             chains: Board::default(),
             heads: watch::Sender::default(),
         }))

@@ -2,14 +2,21 @@
 //!
 //! A new command is one file `cli/x.rs` with its arguments and `run`, one variant and one arm here.
 
+mod agent;
+mod audit;
+mod client;
 mod completions;
 mod config;
+mod did;
 mod doctor;
 mod exit;
+mod ipfs;
 mod migrate;
 mod output;
 mod psql;
 mod serve;
+mod show;
+mod sync;
 mod up;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -51,6 +58,17 @@ struct Global {
         help_heading = "Everywhere"
     )]
     output: Format,
+    /// The instance to ask [default: $CHANCERY_URL, then the one that runs on the data directory]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    url: Option<String>,
+    /// Holds the token that writes need [default: $CHANCERY_TOKEN, then the data directory's]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Everywhere"
+    )]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +87,21 @@ enum Command {
     Config(config::Command),
     /// Check what this machine has and lacks
     Doctor,
+    /// Register, look up and change agents
+    #[command(subcommand)]
+    Agent(agent::Command),
+    /// Resolve DIDs
+    #[command(subcommand)]
+    Did(did::Command),
+    /// Store, get and verify content
+    #[command(subcommand)]
+    Ipfs(ipfs::Command),
+    /// Look into the journal, prove and verify its entries
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// See how far the chains are read
+    #[command(subcommand)]
+    Sync(sync::Command),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -119,6 +152,11 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Psql(args) => return psql::run(args, context).await,
         Command::Config(command) => config::run(command, context)?,
         Command::Doctor => return doctor::run(context).await,
+        Command::Agent(command) => agent::run(command, context).await?,
+        Command::Did(command) => did::run(command, context).await?,
+        Command::Ipfs(command) => ipfs::run(command, context).await?,
+        Command::Audit(command) => audit::run(command, context).await?,
+        Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -39,6 +39,8 @@ pub struct Config {
     pub net: net::Config,
     /// Blockstore, Kubo, gateways.
     pub content: content::Config,
+    /// The journal's key and name.
+    pub journal: journal::Config,
     /// The chains.
     pub indexer: indexer::Config,
     /// The private Postgres of `up`.

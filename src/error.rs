@@ -27,7 +27,13 @@ pub enum Error {
     Store(#[from] store::Error),
     /// A chain cannot be opened.
     #[error(transparent)]
-    Index(#[from] indexer::Error),
+    Index(Box<indexer::Error>),
+    /// The blockstore or what is fetched into it.
+    #[error(transparent)]
+    Content(Box<content::Error>),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
     /// The operating system refused something that has no better name.
     #[error("{doing}: {source}")]
     Io {
@@ -57,7 +63,22 @@ impl Error {
             Self::Http(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Index(error) => error.kind(),
+            Self::Content(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
             Self::Io { .. } => Kind::Internal,
         }
+    }
+}
+
+// By hand, because the error is boxed: it is large, and every result here would be.
+impl From<indexer::Error> for Error {
+    fn from(error: indexer::Error) -> Self {
+        Self::Index(Box::new(error))
+    }
+}
+
+impl From<content::Error> for Error {
+    fn from(error: content::Error) -> Self {
+        Self::Content(Box::new(error))
     }
 }

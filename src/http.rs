@@ -3,6 +3,7 @@
 //! A new resource is one file `http/x.rs` with `routes()` and one line in [`api`]. Handlers return
 //! `Result<_, Problem>`; statuses are chosen in `problem.rs` alone.
 
+mod demo;
 mod docs;
 mod etag;
 mod extract;
@@ -139,7 +140,7 @@ pub async fn serve(
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
     let (router, openapi) = api().split_for_parts();
-    let router = router.merge(docs::routes(&openapi));
+    let router = router.merge(docs::routes(&openapi)).merge(demo::routes());
     layers::apply(router, &app).with_state(app)
 }
 

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, ChainState};
+pub use dev::sender as dev_sender;
+pub use open::connect;
 
 use crate::{app::App, http::Head};
 use board::Slot;
@@ -20,6 +22,9 @@ use open::{Opened, open};
 
 /// Pause after a failed round.
 const AFTER_ERROR: Duration = Duration::from_secs(2);
+
+/// Pause where a person has to do something first.
+const AFTER_WRONG: Duration = Duration::from_secs(30);
 
 /// After so many failed rounds on end the next URL is tried.
 const PATIENCE: u32 = 5;
@@ -51,28 +56,34 @@ impl Feed {
     }
 }
 
-/// Opens every chain and follows it in `workers`. What is wrong for good (another chain's node, no
-/// registry, a broken file) is told at once; what may heal is tried again later.
+/// Opens every chain and follows it in `workers`; one that cannot be opened is tried again. Gives the
+/// first error that will not heal by itself (another chain's node, no registry, a broken file), so
+/// that whoever typed it is told; a server goes on with its other chains.
 pub async fn start(
     app: &Arc<App>,
     feeds: Vec<Feed>,
     workers: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
+    let mut wrong = None;
     for feed in feeds {
         let slot = app.chains.add(feed.place());
-        let opened = match open(app, &feed, 0).await {
-            Ok(opened) => Some(opened),
-            Err(error) if error.kind().is_transient() => {
-                tracing::warn!(%error, "{error}: it is tried again");
-                slot.fail(&error);
-                None
+        let opened = open(app, &feed, 0).await.map_err(|error| {
+            tell(&slot, &error);
+            if !error.kind().is_transient() {
+                wrong.get_or_insert(error);
             }
-            Err(error) => return Err(error),
-        };
-        workers.spawn(run(Arc::clone(app), feed, opened, slot, stop.clone()));
+        });
+        workers.spawn(run(Arc::clone(app), feed, opened.ok(), slot, stop.clone()));
     }
-    Ok(())
+    wrong.map_or(Ok(()), Err)
+}
+
+/// Logs an error and shows it; the same one again is not logged.
+fn tell(slot: &Slot, error: &Error) {
+    if slot.fail(error) {
+        tracing::warn!("{error}: it is tried again");
+    }
 }
 
 /// Why following a chain ended.
@@ -94,31 +105,28 @@ async fn run(
 ) {
     let mut attempt = 0;
     loop {
-        let chain = match opened.take() {
-            Some(chain) => Ok(chain),
-            None => open(&app, &feed, attempt).await,
-        };
-        let end = match chain {
-            Ok(Opened::Node(follower)) => follow(&app, *follower, &slot, &stop, false).await,
-            Ok(Opened::Replay(follower)) => follow(&app, *follower, &slot, &stop, true).await,
-            Err(error) => {
-                slot.fail(&error);
-                tracing::warn!(%error, "{error}");
-                if error.kind().is_transient() {
-                    End::Unreachable
-                } else {
-                    End::Halted
+        let pause = match opened.take() {
+            Some(chain) => {
+                let end = match chain {
+                    Opened::Node(follower) => follow(&app, *follower, &slot, &stop, false).await,
+                    Opened::Replay(follower) => follow(&app, *follower, &slot, &stop, true).await,
+                };
+                match end {
+                    End::Done | End::Halted => return,
+                    End::Unreachable => AFTER_ERROR,
                 }
             }
+            None => slot.pause(),
         };
-        match end {
-            End::Done | End::Halted => return,
-            End::Unreachable => attempt += 1,
-        }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(AFTER_ERROR) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        attempt += 1;
+        opened = open(&app, &feed, attempt)
+            .await
+            .map_err(|error| tell(&slot, &error))
+            .ok();
     }
 }
 
@@ -150,8 +158,10 @@ async fn follow<S: Source>(
             }
             Err(error) if error.halts() => return End::Halted,
             Err(error) => {
-                tracing::warn!(%error, "{error}");
                 failures += 1;
+                if failures == 1 {
+                    tracing::warn!("{error}: it is tried again");
+                }
                 if failures >= PATIENCE {
                     return End::Unreachable;
                 }

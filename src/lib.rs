@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod database;
+pub mod demo;
 pub mod devchain;
 pub mod doctor;
 mod error;
@@ -20,5 +21,6 @@ pub mod postgres;
 pub mod serve;
 mod signals;
 pub mod up;
+mod working;
 
 pub use error::Error;

@@ -13,6 +13,7 @@ use crate::{
     http,
     indexing::{self, Feed},
     signals::Signals,
+    working,
 };
 
 /// What a process does. `up` does all of it.
@@ -57,6 +58,8 @@ pub struct Running {
     stop_workers: CancellationToken,
     http: JoinSet<Result<(), http::Error>>,
     stop_http: CancellationToken,
+    /// What a person has to put right before a chain is followed.
+    pub wrong: Option<indexer::Error>,
 }
 
 /// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`.
@@ -65,12 +68,13 @@ pub async fn start(
     roles: &[Role],
     listener: Option<TcpListener>,
     feeds: Vec<Feed>,
-) -> Result<Running, Error> {
+) -> Running {
     let mut running = Running {
         workers: JoinSet::new(),
         stop_workers: CancellationToken::new(),
         http: JoinSet::new(),
         stop_http: CancellationToken::new(),
+        wrong: None,
     };
     if let Some(listener) = listener {
         running.http.spawn(http::serve(
@@ -81,21 +85,18 @@ pub async fn start(
     }
     for role in roles {
         match role {
-            Role::Api => {}
             Role::Index => {
-                indexing::start(
-                    app,
-                    feeds.clone(),
-                    &mut running.workers,
-                    &running.stop_workers,
-                )
-                .await?;
+                let (workers, stop) = (&mut running.workers, &running.stop_workers);
+                running.wrong = indexing::start(app, feeds.clone(), workers, stop)
+                    .await
+                    .err();
             }
-            // One line per worker: `running.workers.spawn(x::run(app, stop))`.
-            Role::Work => {}
+            Role::Work => working::start(app, &mut running.workers, &running.stop_workers),
+            // It has its listener.
+            Role::Api => {}
         }
     }
-    Ok(running)
+    running
 }
 
 impl Running {
@@ -167,7 +168,7 @@ pub async fn run(
     if feeds.is_empty() && roles.contains(&Role::Index) {
         tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
     }
-    let mut running = start(&app, roles, listener, feeds).await?;
+    let mut running = start(&app, roles, listener, feeds).await;
     if let Some(address) = address {
         listening(&format!("http://{address}"));
     }

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     config::{Config, Environment},
     data_dir::DataDir,
+    demo,
     devchain::DevChain,
     http,
     indexing::Feed,
@@ -25,6 +26,8 @@ use crate::{
 pub struct Options {
     /// Chains besides the configured ones.
     pub feeds: Vec<Feed>,
+    /// Whether the demo's agents are registered on the dev chain.
+    pub demo: bool,
 }
 
 /// What is told once everything runs.
@@ -36,6 +39,8 @@ pub struct Ready {
     pub data_dir: std::path::PathBuf,
     /// The dev chain's JSON-RPC, where there is one.
     pub rpc: Option<String>,
+    /// Whether the demo's agents are there.
+    pub demo: bool,
 }
 
 /// The children, in the order of their start. They are kept outside the start itself, so that a
@@ -111,7 +116,7 @@ struct Up {
 }
 
 async fn start(
-    config: Config,
+    mut config: Config,
     environment: &Environment,
     options: Options,
     data_dir: DataDir,
@@ -129,16 +134,29 @@ async fn start(
     } else {
         None
     };
-    let app = App::open(config, data_dir.clone(), &url).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Error::io("the HTTP address", error))?;
+    let demo = options.demo && rpc.is_some();
+    if demo {
+        // Some of the demo's registration files are served by this instance itself.
+        config.net.allow.push(address_text(address));
+    }
+    let app = App::open(config, data_dir.clone(), &url).await?;
     let ready = Ready {
         url: reachable(address),
         data_dir: data_dir.path().to_path_buf(),
         rpc,
+        demo,
     };
-    let running = serve::start(&app, &Role::ALL, Some(listener), feeds).await?;
+    let mut running = serve::start(&app, &Role::ALL, Some(listener), feeds).await;
+    if let Some(error) = running.wrong.take() {
+        running.stop().await;
+        return Err(error.into());
+    }
+    if let (true, Some(rpc)) = (demo, &ready.rpc) {
+        demo::play(&app, rpc, &ready.url).await?;
+    }
     data_dir.set_address(&ready.url)?;
     Ok(Up {
         app,
@@ -167,11 +185,15 @@ async fn database(
 
 /// An address that listens everywhere is reached on loopback.
 fn reachable(address: std::net::SocketAddr) -> String {
+    format!("http://{}", address_text(address))
+}
+
+fn address_text(address: std::net::SocketAddr) -> String {
     let port = address.port();
     match address.ip() {
-        ip if !ip.is_unspecified() => format!("http://{address}"),
-        std::net::IpAddr::V4(_) => format!("http://127.0.0.1:{port}"),
-        std::net::IpAddr::V6(_) => format!("http://[::1]:{port}"),
+        ip if !ip.is_unspecified() => address.to_string(),
+        std::net::IpAddr::V4(_) => format!("127.0.0.1:{port}"),
+        std::net::IpAddr::V6(_) => format!("[::1]:{port}"),
     }
 }
 

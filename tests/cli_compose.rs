@@ -68,6 +68,38 @@ fn every_variable_is_a_key_of_the_configuration() {
 }
 
 #[test]
+fn the_default_values_are_a_right_configuration() {
+    let compose = compose();
+    for (name, service) in ours(&compose) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
+        command
+            .env_remove("DATABASE_URL")
+            .current_dir(std::env::temp_dir());
+        for (variable, value) in service["environment"].as_object().unwrap() {
+            command.env(variable, interpolate(value.as_str().unwrap()));
+        }
+        let output = command.args(["config", "check"]).output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+/// What compose makes of `${NAME:-default}` without that variable.
+fn interpolate(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("${") else {
+        return text.to_owned();
+    };
+    let (variable, after) = rest.split_once('}').unwrap();
+    // A default may hold braces of its own.
+    let (variable, after) = if variable.contains('{') {
+        rest.rsplit_once('}').unwrap()
+    } else {
+        (variable, after)
+    };
+    let default = variable.split_once(":-").unwrap().1;
+    format!("{before}{default}{}", interpolate(after))
+}
+
+#[test]
 fn every_command_and_flag_exists() {
     let compose = compose();
     for (name, service) in ours(&compose) {

@@ -203,7 +203,8 @@ pub struct Settled {
     pub may_rewind: bool,
 }
 
-/// Moves the cursor.
+/// Moves the cursor. The head's time does not go back with a rewind: an act made meanwhile stands after
+/// everything that was seen before.
 pub async fn advance(
     tx: &mut Tx,
     chain: u64,
@@ -214,7 +215,8 @@ pub async fn advance(
     let hash = to.hash.map(|hash| hash.to_vec());
     sqlx::query!(
         "UPDATE chain.chains
-            SET head_number = $2, head_hash = $3, head_time = $4, settled_number = $5
+            SET head_number = $2, head_hash = $3, head_time = greatest(head_time, $4),
+                settled_number = $5
           WHERE chain_id = $1",
         chain.cast_signed(),
         to.number,

@@ -145,18 +145,6 @@ pub async fn subjects(tx: &mut Tx, chain: u64, above: i64, up_to: i64) -> Result
     .await?)
 }
 
-/// Hashes of the blocks above a fork.
-pub async fn hashes_above(tx: &mut Tx, chain: u64, to: i64) -> Result<Vec<B256>> {
-    let rows = sqlx::query_scalar!(
-        "SELECT hash FROM chain.blocks WHERE chain_id = $1 AND number > $2",
-        chain.cast_signed(),
-        to,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows.iter().filter_map(|hash| B256::try_from(hash.as_slice()).ok()).collect())
-}
-
 /// Deletes everything above a fork.
 pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
     let id = chain.cast_signed();

@@ -13,6 +13,7 @@ mod ground;
 mod replay;
 mod rpc;
 mod source;
+pub mod view;
 
 pub use apply::{Applied, apply};
 pub use chain_row::{Anchor, Chain, Origin, cursor, open, stored_contracts};

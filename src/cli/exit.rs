@@ -8,6 +8,42 @@ use kernel::Kind;
 pub const HELP: &str = "Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 denied, \
                         5 conflict, 6 verification failed.";
 
+/// Why a command that asks an instance, or checks something, failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Something of this class, in words.
+    #[error("{1}")]
+    Of(Kind, String),
+    /// What was to be verified is not so.
+    #[error("{0}")]
+    Unverified(String),
+}
+
+impl Failure {
+    /// What was typed, or given in a file, is wrong.
+    pub fn invalid(why: impl Into<String>) -> Self {
+        Self::Of(Kind::Invalid, why.into())
+    }
+
+    /// There is no such thing.
+    pub fn not_found(why: impl Into<String>) -> Self {
+        Self::Of(Kind::NotFound, why.into())
+    }
+
+    /// It did not work now.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::Of(Kind::Unavailable, why.into())
+    }
+
+    /// What the shell is told.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Of(kind, _) => code(*kind),
+            Self::Unverified(_) => 6,
+        }
+    }
+}
+
 /// The code of a kind of failure.
 fn code(kind: Kind) -> u8 {
     match kind {
@@ -29,11 +65,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("chancery: {error}");
-    ExitCode::from(
-        error
-            .downcast_ref::<crate::Error>()
-            .map_or(1, |error| code(error.kind())),
-    )
+    let failure = error.downcast_ref::<Failure>().map(Failure::code);
+    let broken = error
+        .downcast_ref::<crate::Error>()
+        .map(|error| code(error.kind()));
+    ExitCode::from(failure.or(broken).unwrap_or(1))
 }
 
 #[cfg(test)]
@@ -54,5 +90,6 @@ mod tests {
         for (kind, expected) in kinds {
             assert_eq!(code(kind), expected, "{kind:?}");
         }
+        assert_eq!(Failure::Unverified(String::new()).code(), 6);
     }
 }

@@ -26,6 +26,9 @@ pub struct Args {
     /// The identity registry to index [default: the preset's, else a known address]
     #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     registry: Vec<String>,
+    /// Register real agents on the dev chain, once, to look around
+    #[arg(long, conflicts_with_all = ["rpc", "replay"])]
+    demo: bool,
     /// Where the API listens [default: 127.0.0.1:8004]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -66,23 +69,36 @@ pub async fn run(mut args: Args, context: &Context) -> anyhow::Result<()> {
         .map(|listen| Flag::new("http.listen", listen));
     let gathered = context.gather(flags.into_iter().collect())?;
     let options = up::Options {
+        demo: args.demo,
         feeds: args.feeds()?,
     };
     let output = context.output;
     up::run(gathered.config, &context.environment, options, |ready| {
         // Whoever started us may have closed stdout; we serve all the same.
-        let _ = output.one(ready, || human(ready));
+        let _ = output.one(ready, || human(ready, &context.environment.program()));
     })
     .await?;
     Ok(())
 }
 
-fn human(ready: &up::Ready) -> String {
+fn human(ready: &up::Ready, program: &str) -> String {
+    let url = &ready.url;
     let mut lines = vec![
-        format!("Chancery answers at {}", ready.url),
-        format!("  docs   {}/docs", ready.url),
+        format!("Chancery answers at {url}"),
+        format!("  docs   {url}/docs"),
         format!("  data   {}", ready.data_dir.display()),
     ];
     lines.extend(ready.rpc.as_ref().map(|rpc| format!("  chain  {rpc}")));
+    if ready.demo {
+        lines.push(format!(
+            "\nTry, in another terminal:\n  \
+             curl {url}/v1/agents/31337:2\n  \
+             curl '{url}/v1/agents?status=SLEEP'\n  \
+             curl {url}/audit/checkpoint\n  \
+             {program} --url {url} agent show 31337:2\n  \
+             {program} --url {url} agent history 31337:2\n  \
+             {program} --url {url} audit prove 31337:2 > agent.proof && {program} audit verify agent.proof"
+        ));
+    }
     lines.join("\n")
 }

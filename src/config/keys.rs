@@ -203,4 +203,14 @@ pub const KEYS: &[Key] = &[
         "devchain.port",
         "Its port on 127.0.0.1; 0 takes a free one and keeps it.",
     ),
+    key(
+        "journal.key_file",
+        "The key that signs checkpoints, below the data directory unless absolute; made at the \
+         first start. All nodes of one journal share it.",
+    ),
+    optional(
+        "journal.origin",
+        r#""registry.example/journal""#,
+        "The checkpoint's origin line, fixed at the first seal. Absent: chancery.local/<key hash>.",
+    ),
 ];

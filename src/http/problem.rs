@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problems. The one place that knows HTTP statuses of failures.
 
-use std::fmt::Display;
+use std::{error::Error, fmt::Display};
 
 use axum::{
     Json,
@@ -154,13 +154,43 @@ macro_rules! problems {
     ($($error:ty),+ $(,)?) => { $(
         impl From<$error> for Problem {
             fn from(error: $error) -> Self {
+                if does_not_fit(&error) {
+                    return Self::new(Code::Invalid, "a number or time is out of range");
+                }
                 Self::of(error.kind(), error)
             }
         }
     )+ };
 }
 
-problems!(crate::Error, store::Error);
+problems!(
+    crate::Error,
+    store::Error,
+    identity::Error,
+    journal::Error,
+    content::Error,
+    indexer::Error,
+    chain::RpcError,
+    chain::SendError,
+);
+
+/// Whether Postgres refused a value itself, and not what was to be done with it: then it is the
+/// request's. SQLSTATE 22003, 22008, 22021, 22P05: number or time out of range, text it cannot hold.
+fn does_not_fit(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Encode(_)) => return true,
+            Some(sqlx::Error::Database(database)) => {
+                return database
+                    .code()
+                    .is_some_and(|code| ["22003", "22008", "22021", "22P05"].contains(&&*code));
+            }
+            _ => next = error.source(),
+        }
+    }
+    false
+}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -1,6 +1,9 @@
 //! What each chain is doing, for `/v1/sync` and `sync status`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use indexer::Status;
 use serde::Serialize;
@@ -33,6 +36,8 @@ pub struct Slot {
 struct Inner {
     status: Option<Arc<Mutex<Status>>>,
     error: Option<String>,
+    /// Whether the error will not heal by itself.
+    wrong: bool,
 }
 
 impl Board {
@@ -57,12 +62,24 @@ impl Board {
 }
 
 impl Slot {
-    /// It could not be opened.
-    pub fn fail(&self, error: &indexer::Error) {
-        self.inner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .error = Some(error.to_string());
+    /// It could not be opened. Says whether that is news.
+    pub fn fail(&self, error: &indexer::Error) -> bool {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.wrong = !error.kind().is_transient();
+        let text = error.to_string();
+        let news = inner.error.as_ref() != Some(&text);
+        inner.error = Some(text);
+        news
+    }
+
+    /// How long to wait until it is tried again.
+    pub fn pause(&self) -> Duration {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.wrong {
+            super::AFTER_WRONG
+        } else {
+            super::AFTER_ERROR
+        }
     }
 
     /// It is followed from now on.
@@ -70,7 +87,7 @@ impl Slot {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         *inner = Inner {
             status: Some(status),
-            error: None,
+            ..Inner::default()
         };
     }
 

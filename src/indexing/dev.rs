@@ -16,10 +16,7 @@ pub async fn contracts(app: &App, rpc: &Rpc) -> Result<Registries, Error> {
     if are_there(rpc, &stored).await? {
         return Ok(stored);
     }
-    let key: PrivateKeySigner = KEY
-        .parse()
-        .map_err(|error| Error::Invalid(format!("the dev account's key: {error}")))?;
-    let sender = Sender::new(rpc.clone(), key, patience());
+    let sender = sender(rpc)?;
     let failed = |error: SendError| {
         Error::Invalid(format!("deploying our contracts on the dev chain: {error}"))
     };
@@ -33,6 +30,14 @@ pub async fn contracts(app: &App, rpc: &Rpc) -> Result<Registries, Error> {
         identity: vec![registry],
         status: vec![status],
     })
+}
+
+/// A sender of transactions on the dev chain.
+pub fn sender(rpc: &Rpc) -> Result<Sender, Error> {
+    let key: PrivateKeySigner = KEY
+        .parse()
+        .map_err(|error| Error::Invalid(format!("the dev account's key: {error}")))?;
+    Ok(Sender::new(rpc.clone(), key, patience()))
 }
 
 /// The dev chain mines at once.

@@ -24,10 +24,14 @@ pub async fn open(app: &App, feed: &Feed, attempt: usize) -> Result<Opened, Erro
         Feed::Started(url) => started(app, url).await,
         Feed::Replay { file, registries } => {
             let replay = Replay::open(file, app.config.indexer.step_logs)?;
-            let identity = registries
-                .iter()
-                .map(|text| address(text))
-                .collect::<Result<_, _>>()?;
+            let mut identity = Vec::new();
+            for text in registries {
+                let Ok(address) = text.parse() else {
+                    let why = format!("`{text}` is no address: expected 0x and 40 hex digits");
+                    return Err(Error::Invalid(why));
+                };
+                identity.push(address);
+            }
             let chain = replay.chain(Registries {
                 identity,
                 status: Vec::new(),
@@ -97,7 +101,8 @@ async fn follower(app: &App, rpc: Rpc, chain: Chain, settling: Settling) -> Resu
     Ok(Opened::Node(Box::new(follower)))
 }
 
-async fn connect(url: &str) -> Result<Rpc, Error> {
+/// A node that answers.
+pub async fn connect(url: &str) -> Result<Rpc, Error> {
     let url: Url = url
         .parse()
         .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
@@ -124,13 +129,5 @@ async fn anchor(rpc: &Rpc, number: u64) -> Result<Anchor, Error> {
     Ok(Anchor {
         number,
         hash: header.ok_or_else(missing)?.hash,
-    })
-}
-
-fn address(text: &str) -> Result<kernel::Address, Error> {
-    text.parse().map_err(|_| {
-        Error::Invalid(format!(
-            "`{text}` is no address: expected 0x and 40 hex digits"
-        ))
     })
 }

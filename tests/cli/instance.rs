@@ -122,6 +122,11 @@ impl Place {
 
     /// Starts `up` and waits until it says that it is ready.
     pub fn up(&self) -> Instance {
+        self.up_with(&[])
+    }
+
+    /// The same with further flags.
+    pub fn up_with(&self, flags: &[&str]) -> Instance {
         let log = self.temp.path().join("stderr");
         let stderr = fs::OpenOptions::new()
             .create(true)
@@ -130,6 +135,7 @@ impl Place {
             .unwrap();
         let mut child = self
             .command(&["up", "--listen", "127.0.0.1:0", "-o", "jsonl"])
+            .args(flags)
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()

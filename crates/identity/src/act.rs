@@ -9,7 +9,7 @@ use store::{Cause, Tx};
 use crate::{
     Error, Result,
     fact::RuntimeStatus,
-    project::{Mode, Report, project},
+    project::{Feed, Mode, Report, lock, project},
 };
 
 /// Sets `runtime_status`. Errors with a conflict where the status is final, or somebody holds the
@@ -34,6 +34,23 @@ pub async fn set_status(
     update(tx, agent, &changes, reason).await
 }
 
+/// Columns that an act may set; of a token's agent its chain sets the others.
+const COLUMNS: [&str; 13] = [
+    "name",
+    "description",
+    "runtime_status",
+    "admin_status",
+    "load",
+    "endpoint_url",
+    "avatar_url",
+    "category",
+    "summary",
+    "version",
+    "metadata",
+    "codebase_hash",
+    "trust_score",
+];
+
 /// Records an act that sets columns, and projects it at once.
 pub async fn update(
     tx: &mut Tx,
@@ -41,18 +58,21 @@ pub async fn update(
     changes: &BTreeMap<String, Value>,
     reason: Option<&str>,
 ) -> Result<Report> {
+    changes.iter().try_for_each(|(column, value)| check(column, value))?;
     let who = match tx.cause() {
         Cause::Request(principal) => principal.to_string(),
         other => other.to_string(),
     };
     let now = tx.now();
+    // First the lock, then the serial: acts of one agent are committed in the order of their serials.
+    lock(tx, &[agent.0]).await?;
     // The newest block of the agent's chain may be ahead of our clock: an act made now comes after it.
-    sqlx::query!(
+    let recorded = sqlx::query!(
         "INSERT INTO identity.acts (agent_id, kind, at, who, changes, reason, founding)
-         SELECT $1, 'update', greatest($2, (SELECT c.head_time FROM identity.subjects s
-                                              JOIN chain.v_chains c ON c.chain_id = s.chain_id
-                                             WHERE s.id = $1)),
-                $3, $4, $5, (SELECT founding FROM identity.tokens WHERE agent_id = $1)",
+         SELECT s.id, 'update', greatest($2, (SELECT c.head_time FROM chain.v_chains c
+                                               WHERE c.chain_id = s.chain_id)),
+                $3, $4, $5, (SELECT founding FROM identity.tokens WHERE agent_id = $1)
+           FROM identity.subjects s WHERE s.id = $1",
         agent.0,
         now,
         who,
@@ -61,12 +81,37 @@ pub async fn update(
     )
     .execute(tx.conn())
     .await?;
-    let report = project(tx, &[agent], Mode::Forward).await?;
+    if recorded.rows_affected() == 0 {
+        return Err(Error::NotFound(agent.to_string()));
+    }
+    let report = project(tx, &[agent], Mode::Forward, Feed::Told).await?;
     if !report.busy.is_empty() {
         return Err(Error::Conflict(
             "somebody is changing this agent at the moment: try again".to_owned(),
         ));
     }
-    crate::head::record(tx, &report.head, false).await?;
     Ok(report)
+}
+
+/// What the row would refuse is refused before it becomes a fact.
+fn check(column: &str, value: &Value) -> Result<()> {
+    let one_of = |words: &[&str]| value.as_str().is_some_and(|word| words.contains(&word));
+    let fits = match column {
+        "runtime_status" => value.as_str().is_some_and(|word| RuntimeStatus::parse(word).is_some()),
+        "admin_status" => one_of(&["ACTIVE", "INACTIVE", "SUSPENDED"]),
+        "load" => one_of(&["AVAILABLE", "BUSY"]),
+        "metadata" => value.is_object(),
+        "trust_score" => {
+            value.is_null() || value.as_f64().is_some_and(|score| (0.0..=1.0).contains(&score))
+        }
+        "name" => value.as_str().is_some_and(|name| name.chars().count() <= 255),
+        _ => value.is_string() || value.is_null(),
+    };
+    if !COLUMNS.contains(&column) {
+        return Err(Error::Invalid(format!("{column} is not set by an act")));
+    }
+    if !fits || value.to_string().contains("\\u0000") {
+        return Err(Error::Invalid(format!("{value} is no value of {column}")));
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Agents to project again: what plain SQL changed, whom a judged document touches, of whom
 //! somebody held a row. One worker sweeps; it never waits for anybody.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use kernel::AgentId;
 use store::{Cause, Db, Outcome, Tx};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Result,
-    project::{Mode, Report, project},
+    project::{Feed, Mode, lock, project},
 };
 
 /// How many agents one sweep takes.
@@ -29,14 +29,17 @@ pub(crate) async fn mark(tx: &mut Tx, agents: &HashSet<Uuid>, refold: bool) -> R
 }
 
 /// Marks everybody who ever named a URI, in the judge's transaction.
-pub(crate) async fn mark_by_uri(tx: &mut Tx, uri: &[u8]) -> Result<u64> {
+///
+/// The first version stands at the logs that named the URI: whoever named it twice, or has another
+/// one now, is folded from the start. Later ones stand at their own time, after all that is known.
+pub(crate) async fn mark_by_uri(tx: &mut Tx, uri: &[u8], version: i32) -> Result<u64> {
     let marked = sqlx::query!(
-        // Whose current URI it is goes on from where it stands; for others it may change the past.
         "INSERT INTO identity.dirty (agent_id, refold)
-         SELECT u.agent_id, t.uri_hash IS DISTINCT FROM u.uri_hash
+         SELECT u.agent_id, $2 AND (u.again OR t.uri_hash IS DISTINCT FROM u.uri_hash)
            FROM identity.uri_agents u LEFT JOIN identity.tokens t ON t.agent_id = u.agent_id
           WHERE u.uri_hash = $1",
         uri,
+        version == 1,
     )
     .execute(tx.conn())
     .await?
@@ -58,26 +61,20 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
     if rows.is_empty() {
         return Ok(Outcome::Idle);
     }
-    let refold: HashSet<Uuid> =
-        rows.iter().filter(|row| row.refold).map(|row| row.agent_id).collect();
-    let forward: HashSet<Uuid> = rows
-        .iter()
-        .map(|row| row.agent_id)
-        .filter(|agent| !refold.contains(agent))
-        .collect();
-    let ids = |set: &HashSet<Uuid>| set.iter().copied().map(AgentId).collect::<Vec<_>>();
-    let mut busy = 0;
-    let mut all = Report::default();
-    for (agents, mode) in [(ids(&forward), Mode::Forward), (ids(&refold), Mode::Refold)] {
-        if agents.is_empty() {
-            continue;
-        }
-        let report = project(&mut tx, &agents, mode).await?;
-        busy += report.busy.len();
-        all.head.extend(report.head);
+    let mut agents: BTreeMap<Uuid, bool> = BTreeMap::new();
+    for row in rows {
+        *agents.entry(row.agent_id).or_default() |= row.refold;
     }
-    let progressed = forward.len() + refold.len() > busy;
-    crate::head::record(&mut tx, &all.head, false).await?;
+    // All of them at once and in order, before the two parts take theirs.
+    lock(&mut tx, &agents.keys().copied().collect::<Vec<_>>()).await?;
+    let mut busy = 0;
+    for (refold, mode) in [(false, Mode::Forward), (true, Mode::Refold)] {
+        let part: Vec<AgentId> =
+            agents.iter().filter(|(_, of)| **of == refold).map(|(id, _)| AgentId(*id)).collect();
+        if !part.is_empty() {
+            busy += project(&mut tx, &part, mode, Feed::Told).await?.busy.len();
+        }
+    }
     tx.commit().await?;
-    Ok(if progressed { Outcome::Busy } else { Outcome::Idle })
+    Ok(if agents.len() > busy { Outcome::Busy } else { Outcome::Idle })
 }

@@ -59,7 +59,7 @@ impl Judged {
             };
             judged.warnings = json!(parsed.warnings);
             if parsed.state != registration::State::Malformed {
-                judged.whole = registration::fields(&parsed.file);
+                judged.whole = fields_of(clean_json(json!(registration::fields(&parsed.file))).value);
                 judged.raw = Some(clean_json(parsed.file.raw).value);
             }
         } else if let Some(error) = &fetched.error {
@@ -96,7 +96,7 @@ pub async fn fetch_due(db: &Db, content: &Content) -> Result<Outcome> {
 }
 
 async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
-    let Ok(hash) = hex::decode(&job.key) else { return drop_job(db, job).await };
+    let Ok(hash) = hex::decode(&job.key) else { return drop_job(db, &[], job).await };
     let row = sqlx::query!(
         r#"SELECT uri, EXISTS (SELECT FROM identity.tokens WHERE uri_hash = $1) AS "current!"
              FROM identity.uris WHERE hash = $1"#,
@@ -104,19 +104,20 @@ async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
     )
     .fetch_optional(db.pool())
     .await?;
-    let Some(row) = row.filter(|row| row.current) else { return drop_job(db, job).await };
+    let Some(row) = row.filter(|row| row.current) else { return drop_job(db, &hash, job).await };
     let fetched = match &row.uri {
         Some(uri) => content.fetch(uri.as_bytes()).await,
         None => too_large(),
     };
     let mut tx = db.begin(Cause::Job(FETCH)).await?;
+    lock(&mut tx, &hash).await?;
     if fetched.retry || fetched.state == State::Unavailable {
         postpone(&mut tx, &hash, job, &fetched).await?;
     } else {
         if !job::finish(&mut tx, job).await? {
             return Ok(()); // Another worker has it by now.
         }
-        judge(&mut tx, &hash, &Judged::of(&fetched)).await?;
+        judge(&mut tx, &hash, &fetched).await?;
         if let Some(root) = fetched.root() {
             content::pin::want(&mut tx, content, &[root]).await?;
         }
@@ -142,10 +143,31 @@ fn too_large() -> Fetched {
     }
 }
 
-/// Nobody's current URI: what it holds matters to nobody any more.
-async fn drop_job(db: &Db, job: &Job) -> Result<()> {
+/// Locks a URI before its job: steps that name it wait here for a moment, and then see the verdict;
+/// those that came before are seen by what follows.
+async fn lock(tx: &mut Tx, hash: &[u8]) -> Result<()> {
+    sqlx::query!("SELECT FROM identity.uris WHERE hash = $1 FOR UPDATE", hash)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Nobody's current URI: what it holds matters to nobody any more, unless a step named it just now.
+async fn drop_job(db: &Db, hash: &[u8], job: &Job) -> Result<()> {
     let mut tx = db.begin(Cause::Job(FETCH)).await?;
-    job::finish(&mut tx, job).await?;
+    lock(&mut tx, hash).await?;
+    let current = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM identity.tokens WHERE uri_hash = $1) AS "current!""#,
+        hash
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    if current {
+        let now = tx.now();
+        job::retry(&mut tx, job, now, "named again").await?;
+    } else {
+        job::finish(&mut tx, job).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -177,13 +199,12 @@ async fn postpone(tx: &mut Tx, hash: &[u8], job: &Job, fetched: &Fetched) -> Res
     Ok(())
 }
 
-/// Keeps a verdict as a version, unless it is the one that stands, and marks whom it touches.
-async fn judge(tx: &mut Tx, hash: &[u8], judged: &Judged) -> Result<()> {
+/// Keeps what a URI (by the hash of its raw bytes) was found to hold as a version, unless it is the one
+/// that stands, and marks whom it touches.
+pub async fn judge(tx: &mut Tx, hash: &[u8], fetched: &Fetched) -> Result<()> {
     let now = tx.now();
-    // Steps that name this URI wait here for a moment, and then see the verdict.
-    sqlx::query!("SELECT hash FROM identity.uris WHERE hash = $1 FOR UPDATE", hash)
-        .fetch_one(tx.conn())
-        .await?;
+    let judged = Judged::of(fetched);
+    lock(tx, hash).await?;
     sqlx::query!(
         "UPDATE identity.uris
             SET state = $2, verification = $3, last_error = NULL, attempts = 0, checked_at = $4,
@@ -197,14 +218,15 @@ async fn judge(tx: &mut Tx, hash: &[u8], judged: &Judged) -> Result<()> {
     .execute(tx.conn())
     .await?;
     let last = sqlx::query!(
-        "SELECT version, state, verification, sha256, whole FROM identity.documents
+        "SELECT version, state, verification, sha256, whole, judged_at, chain_times
+           FROM identity.documents
           WHERE uri_hash = $1 ORDER BY version DESC LIMIT 1",
         hash
     )
     .fetch_optional(tx.conn())
     .await?;
     let sha256 = judged.sha256.map(|digest| digest.to_vec());
-    let (version, before) = match last {
+    let (version, before, since, times) = match last {
         Some(last)
             if last.state == judged.state
                 && last.sha256 == sha256
@@ -212,11 +234,17 @@ async fn judge(tx: &mut Tx, hash: &[u8], judged: &Judged) -> Result<()> {
         {
             return Ok(());
         }
-        Some(last) => (last.version + 1, fields_of(last.whole)),
-        None => (1, BTreeMap::new()),
+        // Versions stand in their order, also where the clock was put back between them.
+        Some(last) => (
+            last.version + 1,
+            fields_of(last.whole),
+            now.max(last.judged_at),
+            serde_json::from_value(last.chain_times).unwrap_or_default(),
+        ),
+        None => (1, BTreeMap::new(), now, BTreeMap::new()),
     };
     let says = registration::diff(&before, &judged.whole);
-    let ahead = chains_ahead(tx, now).await?;
+    let ahead = chains_ahead(tx, since, times).await?;
     sqlx::query!(
         "INSERT INTO identity.documents
                 (uri_hash, version, judged_at, chain_times, state, verification, sha256, cid, size,
@@ -224,7 +252,7 @@ async fn judge(tx: &mut Tx, hash: &[u8], judged: &Judged) -> Result<()> {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         hash,
         version,
-        now,
+        since,
         json!(ahead),
         judged.state,
         judged.verification,
@@ -238,7 +266,7 @@ async fn judge(tx: &mut Tx, hash: &[u8], judged: &Judged) -> Result<()> {
     )
     .execute(tx.conn())
     .await?;
-    dirty::mark_by_uri(tx, hash).await?;
+    dirty::mark_by_uri(tx, hash, version).await?;
     Ok(())
 }
 
@@ -249,15 +277,25 @@ fn fields_of(value: Value) -> BTreeMap<String, Value> {
     }
 }
 
-/// Chains whose newest block is later than the clock, and its time in microseconds.
-async fn chains_ahead(tx: &mut Tx, now: DateTime<Utc>) -> Result<BTreeMap<String, i64>> {
+/// Chains whose newest block is later than `now`, and its time in microseconds; never before the
+/// `times` of the version before.
+async fn chains_ahead(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    mut times: BTreeMap<String, i64>,
+) -> Result<BTreeMap<String, i64>> {
     let rows = sqlx::query!(
         r#"SELECT chain_id AS "chain!", head_time AS "time!" FROM chain.v_chains WHERE head_time > $1"#,
         now
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (row.chain.to_string(), row.time.timestamp_micros())).collect())
+    times.retain(|_, time| *time > now.timestamp_micros());
+    for row in rows {
+        let time = times.entry(row.chain.to_string()).or_default();
+        *time = row.time.timestamp_micros().max(*time);
+    }
+    Ok(times)
 }
 
 /// What is known of an agent's current URI and of the document found there.

@@ -4,11 +4,12 @@
 //! changed is collected in a [`Delta`]. Folding the same facts in one run or in many gives the same
 //! state and the same changes.
 
+mod act;
 mod capability;
 mod columns;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use journal::Change;
@@ -21,7 +22,9 @@ pub use self::{
     columns::{Columns, Source},
     status::{DimensionRow, HistoryRow},
 };
-use crate::fact::{Act, ActKind, ChainFact, ChainWord, DocumentVersion, Fact, Place, UriRef, What};
+use crate::fact::{
+    ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
+};
 
 /// Where a value of the chain was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +120,8 @@ pub struct State {
     pub off_chain: bool,
     /// The token's side; unused for agents without a token.
     pub token: TokenState,
+    /// DIDs that an agent without a token had before.
+    pub former: BTreeSet<String>,
     /// Columns of `agents` that documents and acts set.
     pub columns: Columns,
     /// The document in force.
@@ -148,6 +153,8 @@ pub struct Delta {
     pub capabilities: bool,
     /// Whether the document in force may differ from before the run.
     pub document: bool,
+    /// Whether names may have to be written.
+    pub names: bool,
 }
 
 impl State {
@@ -176,9 +183,8 @@ impl State {
     fn apply_chain(&mut self, chain: &ChainFact, run: &mut Run<'_>) {
         let at = run.at();
         self.chain_time = run.fact.place.time;
-        if !self.exists && !matches!(chain.said, ChainWord::Founded { .. }) {
-            // Known only from a later word: it has a row, a status, and is not complete.
-            self.begin(run, "First seen");
+        if !self.exists {
+            self.first_seen(&chain.said, run);
         }
         self.token.first.get_or_insert(at);
         self.token.last = Some((at, chain.tx_hash));
@@ -253,11 +259,26 @@ impl State {
         self.begin(run, "Agent registered");
     }
 
+    /// Known only from a later word than its mint: it has a row and a status, and is not complete.
+    /// A word that says the status itself is the first one of its history.
+    fn first_seen(&mut self, said: &ChainWord, run: &mut Run<'_>) {
+        match said {
+            ChainWord::Founded { .. } => {}
+            ChainWord::StatusSet { .. } | ChainWord::Burned => {
+                self.exists = true;
+                self.created_at = Some(run.time());
+                run.delta.names = true;
+            }
+            _ => self.begin(run, "First seen"),
+        }
+    }
+
     /// The first word of a life: times and the first status.
     fn begin(&mut self, run: &mut Run<'_>, reason: &str) {
         self.exists = true;
         self.created_at = Some(run.time());
-        self.reset_status(crate::fact::RuntimeStatus::Active, reason, run);
+        run.delta.names = true;
+        self.reset_status(RuntimeStatus::Active, reason, run);
     }
 
     fn apply_document(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
@@ -300,75 +321,6 @@ impl State {
             self.list_capabilities(&serde_json::Map::new(), run);
             self.document = None;
             run.delta.document = true;
-        }
-    }
-
-    fn apply_act(&mut self, act: &Act, run: &mut Run<'_>) {
-        let speaks = match (&act.founding, &self.token.founding) {
-            (Some(named), Some(in_force)) => named == in_force,
-            (Some(_), None) => false,
-            (None, _) => self.token.foundings <= 1,
-        };
-        if !speaks || (!self.exists && act.kind != ActKind::Insert) {
-            return;
-        }
-        match act.kind {
-            ActKind::Insert => self.insert(act, run),
-            ActKind::Update => self.update(act, run),
-            ActKind::Delete => {
-                self.deleted = true;
-                run.change(self, "deleted", json!(true));
-            }
-            ActKind::Restore => {
-                self.deleted = false;
-                run.delta.capabilities = true;
-                run.delta.document = true;
-                run.change(self, "deleted", json!(false));
-            }
-            ActKind::Capability => self.apply_act_capabilities(act, run),
-        }
-    }
-
-    /// An INSERT says the whole row, its times included.
-    fn insert(&mut self, act: &Act, run: &mut Run<'_>) {
-        let before = std::mem::take(self);
-        self.end = before.end;
-        self.off_chain = true;
-        self.status = before.status.reset();
-        self.exists = true;
-        self.columns.apply_act(&act.changes);
-        for (column, value) in &act.changes {
-            if column == "runtime_status" || value.is_null() || columns::is_time(column) {
-                continue;
-            }
-            run.change(self, column, columns::journal_value(value));
-        }
-        let status = act
-            .changes
-            .get("runtime_status")
-            .and_then(Value::as_str)
-            .and_then(crate::fact::RuntimeStatus::parse)
-            .unwrap_or(crate::fact::RuntimeStatus::Active);
-        self.reset_status(status, "Agent registered", run);
-        self.created_at = columns::time_of(&act.changes, "created_at").or(Some(run.time()));
-        self.updated_at = columns::time_of(&act.changes, "updated_at").or(Some(run.time()));
-        self.last_active_at = columns::time_of(&act.changes, "last_active_at").or(Some(run.time()));
-    }
-
-    fn update(&mut self, act: &Act, run: &mut Run<'_>) {
-        self.columns.apply_act(&act.changes);
-        for (column, value) in &act.changes {
-            match column.as_str() {
-                "runtime_status" => {
-                    if let Some(status) = value.as_str().and_then(crate::fact::RuntimeStatus::parse) {
-                        self.set_status(status, status::Class::Strong, act.reason.clone(), run);
-                    }
-                }
-                "admin_status" | "load" | "liveness" => {
-                    self.set_dimension(column, value.as_str().unwrap_or_default(), act.reason.clone(), run);
-                }
-                _ => run.change(self, column, columns::journal_value(value)),
-            }
         }
     }
 }

@@ -29,30 +29,83 @@ pub struct HeadChange {
     pub undone: bool,
 }
 
-/// Records changes, or that they were undone.
-pub async fn record(tx: &mut Tx, changes: &[(AgentId, Vec<Change>)], undone: bool) -> Result<()> {
-    let flat: Vec<(Uuid, &Change)> = changes
+/// What a projection has to tell the feed of one agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub agent: AgentId,
+    /// Changes that may be new; what the feed says already is not told again.
+    pub new: Vec<Change>,
+    /// After a fold from the first fact, all changes there are: what the feed says beyond is undone.
+    pub everything: Option<Vec<Change>>,
+}
+
+/// Tells the feed what is new, and what is undone.
+pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
+    undo(tx, shown).await?;
+    let flat: Vec<(Uuid, &Change)> = shown
         .iter()
-        .flat_map(|(agent, changes)| changes.iter().map(|change| (agent.0, change)))
+        .flat_map(|one| one.new.iter().map(|change| (one.agent.0, change)))
         .collect();
     if flat.is_empty() {
         return Ok(());
     }
     let agents: Vec<Uuid> = flat.iter().map(|(agent, _)| *agent).collect();
-    let whats: Vec<String> = flat.iter().map(|(_, change)| change.column.clone()).collect();
-    let values: Vec<Value> = flat.iter().map(|(_, change)| change.value.clone()).collect();
-    let causes: Vec<String> = flat.iter().map(|(_, change)| change.cause.clone()).collect();
+    let whats: Vec<&str> = flat.iter().map(|(_, change)| change.column.as_str()).collect();
+    let values: Vec<&Value> = flat.iter().map(|(_, change)| &change.value).collect();
+    let causes: Vec<&str> = flat.iter().map(|(_, change)| change.cause.as_str()).collect();
     let now = tx.now();
     sqlx::query!(
         "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-         SELECT $1, agent, what, value, cause, $6
-           FROM unnest($2::uuid[], $3::text[], $4::jsonb[], $5::text[]) AS c(agent, what, value, cause)",
+         SELECT $1, c.agent, c.what, c.value, c.cause, false
+           FROM unnest($2::uuid[], $3::text[], $4::jsonb[], $5::text[])
+                WITH ORDINALITY AS c(agent, what, value, cause, place)
+          WHERE coalesce((SELECT h.undone FROM identity.head_changes h
+                           WHERE h.agent_id = c.agent AND h.cause = c.cause AND h.what = c.what
+                           ORDER BY h.seq DESC LIMIT 1), true)
+          ORDER BY c.place",
         now,
         &agents,
-        &whats,
-        &values,
-        &causes,
-        undone,
+        &whats as &[&str],
+        &values as &[&Value],
+        &causes as &[&str],
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// What the feed said last and the facts do not say any more.
+async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
+    let mut agents = Vec::new();
+    let (mut of, mut whats, mut causes) = (Vec::new(), Vec::new(), Vec::new());
+    for one in shown {
+        let Some(everything) = &one.everything else { continue };
+        agents.push(one.agent.0);
+        for change in everything {
+            of.push(one.agent.0);
+            whats.push(change.column.as_str());
+            causes.push(change.cause.as_str());
+        }
+    }
+    if agents.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
+         SELECT $1, h.agent_id, h.what, h.value, h.cause, true
+           FROM (SELECT DISTINCT ON (agent_id, cause, what) seq, agent_id, what, value, cause, undone
+                   FROM identity.head_changes WHERE agent_id = ANY($2)
+                  ORDER BY agent_id, cause, what, seq DESC) h
+           LEFT JOIN unnest($3::uuid[], $4::text[], $5::text[]) AS k(agent, what, cause)
+                  ON k.agent = h.agent_id AND k.what = h.what AND k.cause = h.cause
+          WHERE NOT h.undone AND k.agent IS NULL
+          ORDER BY h.seq",
+        now,
+        &agents,
+        &of,
+        &whats as &[&str],
+        &causes as &[&str],
     )
     .execute(tx.conn())
     .await?;
@@ -78,23 +131,4 @@ pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
         .execute(tx.conn())
         .await?
         .rows_affected())
-}
-
-/// Tells the feed that what it said because of some blocks' logs is undone.
-pub async fn undo(tx: &mut Tx, agents: &[Uuid], causes: &[String]) -> Result<()> {
-    let now = tx.now();
-    sqlx::query!(
-        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-         SELECT $1, h.agent_id, h.what, h.value, h.cause, true
-           FROM identity.head_changes h
-          WHERE h.agent_id = ANY($2) AND NOT h.undone
-            AND EXISTS (SELECT FROM unnest($3::text[]) AS c(start) WHERE starts_with(h.cause, c.start))
-          ORDER BY h.seq",
-        now,
-        agents,
-        causes,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }

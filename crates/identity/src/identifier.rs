@@ -1,6 +1,6 @@
 //! All names of an agent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::Address;
 use serde::Serialize;
@@ -20,50 +20,73 @@ pub struct Identifier {
     pub standing: String,
 }
 
-/// The verified names that follow from who an agent is.
+/// The names that follow from who an agent is, with their standing.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     agent: Uuid,
-    names: BTreeSet<(&'static str, String)>,
+    names: BTreeMap<(&'static str, String), &'static str>,
 }
 
 impl Names {
     /// `first_registry` is the one that the chain's short names belong to.
-    pub(crate) fn of(subject: &Subject, first_registry: Option<Address>) -> Self {
-        let mut names = BTreeSet::from([("did", subject.did.clone())]);
+    pub(crate) fn of(
+        subject: &Subject,
+        did: &str,
+        former: &BTreeSet<String>,
+        first_registry: Option<Address>,
+    ) -> Self {
+        let mut names: BTreeMap<_, _> =
+            former.iter().map(|did| (("did", did.clone()), "former")).collect();
+        names.insert(("did", did.to_owned()), "verified");
         if let Some(token) = &subject.token {
-            names.insert(("caip", token.to_string()));
+            names.insert(("caip", token.to_string()), "verified");
             if first_registry == Some(token.registry) {
-                names.insert(("short", token.short()));
+                names.insert(("short", token.short()), "verified");
             }
         }
         Self { agent: subject.id.0, names }
     }
 }
 
-/// Writes the verified names of agents.
+/// Writes the names of agents; those that they have no more go.
 pub(crate) async fn write(tx: &mut Tx, agents: &[Names]) -> Result<()> {
-    let mut ids = Vec::new();
-    let mut kinds = Vec::new();
-    let mut values = Vec::new();
-    for agent in agents {
-        for (kind, value) in &agent.names {
-            ids.push(agent.agent);
-            kinds.push((*kind).to_owned());
-            values.push(value.clone());
-        }
-    }
-    if ids.is_empty() {
+    if agents.is_empty() {
         return Ok(());
     }
+    let ids: Vec<Uuid> = agents.iter().map(|agent| agent.agent).collect();
+    let (mut of, mut kinds, mut values, mut standings) = (vec![], vec![], vec![], vec![]);
+    for agent in agents {
+        for ((kind, value), standing) in &agent.names {
+            of.push(agent.agent);
+            kinds.push(*kind);
+            values.push(value.as_str());
+            standings.push(*standing);
+        }
+    }
+    // Demoted before others are promoted: a verified name has one agent.
     sqlx::query!(
-        "INSERT INTO identity.agent_identifiers AS i (agent_id, kind, value, standing)
-         SELECT id, kind, value, 'verified' FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n(id, kind, value)
-         ON CONFLICT (agent_id, kind, value) DO UPDATE SET standing = 'verified'
-          WHERE i.standing <> 'verified'",
+        "DELETE FROM identity.agent_identifiers i
+          WHERE i.agent_id = ANY($1)
+            AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[])
+                                     AS n(id, kind, value, standing)
+                             WHERE n.id = i.agent_id AND n.kind = i.kind AND n.value = i.value
+                               AND n.standing = i.standing)",
         &ids,
-        &kinds,
-        &values,
+        &of,
+        &kinds as &[&str],
+        &values as &[&str],
+        &standings as &[&str],
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+         ON CONFLICT (agent_id, kind, value) DO NOTHING",
+        &of,
+        &kinds as &[&str],
+        &values as &[&str],
+        &standings as &[&str],
     )
     .execute(tx.conn())
     .await?;

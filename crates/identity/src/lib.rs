@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod by_tx;
 pub mod dirty;
 pub mod document;
 mod error;
@@ -20,4 +21,4 @@ pub mod registration;
 pub mod subject;
 
 pub use error::{Error, Result};
-pub use project::{Mode, Report, project};
+pub use project::{Feed, Mode, Report, project};

@@ -8,9 +8,11 @@
 //! Formats: RFC 6962 / RFC 9162 tree, and C2SP's tlog-tiles, tlog-checkpoint, signed-note and tlog-proof.
 
 mod append;
+pub mod backlog;
 pub mod bundle;
 mod change;
 pub mod checkpoint;
+mod config;
 mod edge;
 pub mod entry;
 mod error;
@@ -33,6 +35,7 @@ pub mod vkey;
 
 pub use append::{Appended, NewEntry, append};
 pub use change::Change;
+pub use config::Config;
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use key::LogKey;

@@ -35,7 +35,15 @@ pub struct Call {
     accept: Option<&'static str>,
     timeout: Duration,
     max_bytes: usize,
-    file: Option<Vec<u8>>,
+    body: Option<Body>,
+}
+
+/// What a call sends.
+enum Body {
+    /// The file of a `multipart/form-data` body.
+    File(Vec<u8>),
+    /// Bytes of this media type.
+    Bytes(&'static str, Vec<u8>),
 }
 
 /// An answer with whatever status; its body is complete.
@@ -99,6 +107,11 @@ impl Service {
         self.call(Method::POST, path)
     }
 
+    /// PUT `path`, which is appended to the base.
+    pub fn put(&self, path: &str) -> Call {
+        self.call(Method::PUT, path)
+    }
+
     fn call(&self, method: Method, path: &str) -> Call {
         let mut url = self.base.clone();
         url.set_path(&format!(
@@ -114,7 +127,7 @@ impl Service {
             accept: None,
             timeout: self.timeout,
             max_bytes: self.max_bytes,
-            file: None,
+            body: None,
         }
     }
 }
@@ -154,7 +167,13 @@ impl Call {
 
     /// Sends `bytes` as the file of a `multipart/form-data` body.
     pub fn file(mut self, bytes: Vec<u8>) -> Self {
-        self.file = Some(bytes);
+        self.body = Some(Body::File(bytes));
+        self
+    }
+
+    /// Sends `bytes` as the body, named `media_type`.
+    pub fn body(mut self, media_type: &'static str, bytes: Vec<u8>) -> Self {
+        self.body = Some(Body::Bytes(media_type, bytes));
         self
     }
 
@@ -170,10 +189,16 @@ impl Call {
         if let Some(accept) = self.accept {
             request = request.header(ACCEPT, accept);
         }
-        if let Some(bytes) = self.file {
-            let part = Part::bytes(bytes).file_name("file");
-            request = request.multipart(Form::new().part("file", part));
-        }
+        request = match self.body {
+            Some(Body::File(bytes)) => {
+                let part = Part::bytes(bytes).file_name("file");
+                request.multipart(Form::new().part("file", part))
+            }
+            Some(Body::Bytes(media_type, bytes)) => {
+                request.header(CONTENT_TYPE, media_type).body(bytes)
+            }
+            None => request,
+        };
         let response = request.send().await?;
         Ok(Reply {
             status: response.status().as_u16(),

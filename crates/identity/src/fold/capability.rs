@@ -16,8 +16,6 @@ pub struct Capability {
     act: Option<(Option<(Value, Option<i32>)>, Place)>,
     /// What holds, `None` where the name is gone.
     pub held: Option<Held>,
-    /// How often the value changed while the name was held.
-    changes: i32,
 }
 
 /// A capability in force: a row of `capability_vectors`.
@@ -25,11 +23,11 @@ pub struct Capability {
 pub struct Held {
     /// The value.
     pub value: Value,
-    /// What SQL set, else 1 + changes of the value before.
+    /// What SQL set, else one more with each change of the value.
     pub version: i32,
     /// Since when the name is held.
     pub created_at: DateTime<Utc>,
-    /// When the value last changed.
+    /// When value or version last changed.
     pub updated_at: DateTime<Utc>,
     /// Whether an act, not the file, says it.
     pub by_act: bool,
@@ -48,22 +46,19 @@ impl Capability {
         };
         let Some((_, Some((value, version)), by_act)) = later else {
             self.held = None;
-            self.changes = 0;
             return;
         };
         let before = self.held.take();
-        let same = before.as_ref().is_some_and(|held| held.value == *value);
-        if before.is_some() && !same {
-            self.changes += 1;
-        }
+        let version = version.unwrap_or_else(|| match &before {
+            None => 1,
+            Some(held) => held.version + i32::from(held.value != *value),
+        });
+        let same = before.as_ref().filter(|held| held.value == *value && held.version == version);
         self.held = Some(Held {
             value: value.clone(),
-            version: version.unwrap_or(1 + self.changes),
+            version,
             created_at: before.as_ref().map_or(at.time(), |held| held.created_at),
-            updated_at: match before {
-                Some(held) if same => held.updated_at,
-                _ => at.time(),
-            },
+            updated_at: same.map_or(at.time(), |held| held.updated_at),
             by_act,
         });
     }

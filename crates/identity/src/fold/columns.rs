@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-
 /// What a registration file says of its agent. A file says all of them: an absent one is empty.
 const DOCUMENT: [&str; 8] = [
     "name",
@@ -103,7 +102,7 @@ pub(super) fn is_time(column: &str) -> bool {
 }
 
 /// Whether a column is one of the status dimensions, which have a history of their own.
-fn is_status(column: &str) -> bool {
+pub(super) fn is_status(column: &str) -> bool {
     matches!(column, "runtime_status" | "admin_status" | "load" | "liveness")
 }
 

@@ -86,15 +86,15 @@ impl State {
     /// A reset says a status whatever was before.
     pub(super) fn reset_status(&mut self, status: RuntimeStatus, reason: &str, run: &mut Run<'_>) {
         self.status.fixed = false;
-        self.write_status(status, Some(reason.to_owned()), &run.fact.cause.clone(), run);
+        self.write_status(status, Some(reason.to_owned()), &run.fact.cause, run);
         self.last_active_at = Some(run.time());
     }
 
     /// A burn: TERMINATED, and nothing but a reset lifts it.
     pub(super) fn end_for_good(&mut self, run: &mut Run<'_>) {
         self.status.fixed = true;
-        let cause = run.fact.cause.clone();
-        self.write_status(RuntimeStatus::Terminated, Some("Token burned".to_owned()), &cause, run);
+        let reason = Some("Token burned".to_owned());
+        self.write_status(RuntimeStatus::Terminated, reason, &run.fact.cause, run);
     }
 
     pub(super) fn set_status(
@@ -104,8 +104,7 @@ impl State {
         reason: Option<String>,
         run: &mut Run<'_>,
     ) {
-        let cause = run.fact.cause.clone();
-        self.set_status_for(status, class, reason, &cause, run);
+        self.set_status_for(status, class, reason, &run.fact.cause, run);
     }
 
     fn set_status_for(

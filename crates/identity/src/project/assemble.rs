@@ -1,9 +1,9 @@
 //! From what is stored to facts in their order.
 
-use chain::{Malformed, Said, decode_token};
+use chain::{Said, decode_token};
 use kernel::{clean_text, sha256};
 
-use super::load::{ActRow, ChainInfo, Version, Versions};
+use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
     fact::{
         ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
@@ -14,50 +14,26 @@ use crate::{
 /// A text is shown in the journal up to this many bytes, else its digest.
 const SHOWN: usize = 512;
 
-/// A log that was not what it seemed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MalformedLog {
-    /// Block number.
-    pub block: u64,
-    /// Log index.
-    pub log_index: u32,
-    /// What is wrong.
-    pub why: Malformed,
-}
-
-/// The facts of the logs, and those that could not be read.
+/// The facts of the logs, in order; one that could not be read says nothing.
 ///
 /// `after` is the time of the last log before them: a block's time never goes back.
-pub fn chain_facts(
-    logs: &[(chain::Log, i64)],
-    info: &ChainInfo,
-    after: i64,
-) -> (Vec<Fact>, Vec<MalformedLog>) {
-    let mut malformed = Vec::new();
-    let mut facts = Vec::with_capacity(logs.len() + 2);
-    let mut times = Vec::with_capacity(logs.len());
+pub fn chain_facts(logs: &Logs, info: &ChainInfo, after: i64) -> Vec<Fact> {
+    let mut facts = Vec::with_capacity(logs.logs.len() + 2);
     let mut latest = after;
-    for (_, time) in logs {
-        latest = latest.max(*time);
-        times.push(latest);
-    }
-    let bare: Vec<chain::Log> = logs.iter().map(|(log, _)| log.clone()).collect();
-    for (index, said) in decode_token(&bare, info.topics) {
-        let log = &bare[index];
-        match said {
-            Ok(said) => {
-                if let Some((said, who)) = word(&said).map(|word| (word, speaker(&said, log))) {
-                    facts.push(chain_fact(log, times[index], said, who));
-                }
-            }
-            Err(why) => malformed.push(MalformedLog {
-                block: log.block_number,
-                log_index: log.log_index,
-                why,
-            }),
+    let mut read = 0;
+    for (index, said) in decode_token(&logs.logs, info.topics) {
+        for time in &logs.times[read..=index] {
+            latest = latest.max(*time);
+        }
+        read = index + 1;
+        let log = &logs.logs[index];
+        if let Ok(said) = said
+            && let Some(word) = word(&said)
+        {
+            facts.push(chain_fact(log, latest, word, speaker(&said, log)));
         }
     }
-    (facts, malformed)
+    facts
 }
 
 fn chain_fact(log: &chain::Log, time: i64, (said, confirmed): (ChainWord, bool), who: String) -> Fact {

@@ -91,6 +91,15 @@ pub struct ActRow {
     pub act: Act,
 }
 
+/// Logs of one agent in chain order, and the times of their blocks in microseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Logs {
+    /// The logs.
+    pub logs: Vec<Log>,
+    /// One time for each.
+    pub times: Vec<i64>,
+}
+
 /// Versions of the documents of some URIs, by URI, ascending.
 pub type Versions = HashMap<[u8; 32], Vec<Version>>;
 
@@ -166,7 +175,7 @@ pub async fn saved(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Saved>> {
 }
 
 /// Logs of each agent above its block, ascending, with the block's time in microseconds.
-pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec<(Log, i64)>>> {
+pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Logs>> {
     let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
     let rows = sqlx::query!(
         r#"SELECT l.subject AS "subject!", l.chain_id AS "chain!", l.block_number AS "block!",
@@ -181,7 +190,7 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut out: HashMap<Uuid, Vec<(Log, i64)>> = HashMap::with_capacity(ids.len());
+    let mut out: HashMap<Uuid, Logs> = HashMap::with_capacity(ids.len());
     for row in rows {
         let topics = [row.topic0, row.topic1, row.topic2, row.topic3];
         let log = Log {
@@ -200,7 +209,9 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec
                 .collect(),
             data: Bytes::from(row.data),
         };
-        out.entry(row.subject).or_default().push((log, row.time.timestamp_micros()));
+        let logs = out.entry(row.subject).or_default();
+        logs.logs.push(log);
+        logs.times.push(row.time.timestamp_micros());
     }
     Ok(out)
 }
@@ -232,20 +243,23 @@ pub async fn acts(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec
 }
 
 /// Locks the URIs against a judge and reads what was found at them.
-pub async fn versions(tx: &mut Tx, uris: &[[u8; 32]]) -> Result<Versions> {
-    let mut hashes: Vec<Vec<u8>> = uris.iter().map(|uri| uri.to_vec()).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
+pub async fn versions(tx: &mut Tx, mut uris: Vec<[u8; 32]>) -> Result<Versions> {
+    uris.sort_unstable();
+    uris.dedup();
+    if uris.is_empty() {
+        return Ok(Versions::new());
+    }
+    let hashes: Vec<&[u8]> = uris.iter().map(<[u8; 32]>::as_slice).collect();
     sqlx::query!(
-        "SELECT hash FROM identity.uris WHERE hash = ANY($1) ORDER BY hash FOR SHARE",
-        &hashes
+        "SELECT FROM identity.uris WHERE hash = ANY($1) ORDER BY hash FOR SHARE",
+        &hashes as &[&[u8]]
     )
-    .fetch_all(tx.conn())
+    .execute(tx.conn())
     .await?;
     let rows = sqlx::query!(
         "SELECT uri_hash, version, serial, judged_at, chain_times, sha256, cid, raw, whole, says
            FROM identity.documents WHERE uri_hash = ANY($1) ORDER BY uri_hash, version",
-        &hashes,
+        &hashes as &[&[u8]],
     )
     .fetch_all(tx.conn())
     .await?;

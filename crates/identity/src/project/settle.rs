@@ -1,41 +1,87 @@
 //! What the journal is owed: the changes folded from facts on settled ground (`model.md` §5).
 
-use journal::{NewEntry, Owed};
+use std::collections::{HashMap, HashSet};
+
+use journal::{Change, EntryKind, NewEntry, Owed};
+use kernel::AgentId;
 use store::Tx;
 use uuid::Uuid;
 
-use super::Folded;
-use crate::Result;
+use super::{Feed, Folded};
+use crate::{Result, head::Shown};
 
-/// Appends owed − said and retracts said − owed; gives the number of entries.
+/// What settling did.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// Entries appended.
+    pub entries: usize,
+    /// What the head feed has to be told.
+    pub shown: Vec<Shown>,
+}
+
+/// Appends owed − said and retracts said − owed.
 ///
 /// An agent that was folded on from its saved state owes just what the new facts changed. One that
 /// was folded from its first fact is compared with everything that its entries say.
-pub(super) async fn settle(tx: &mut Tx, folded: &[Folded]) -> Result<usize> {
-    let mut entries = Vec::new();
-    let (compared, forward): (Vec<&Folded>, Vec<&Folded>) =
-        folded.iter().partition(|one| one.scratch);
-    for one in forward {
-        if !one.owed.is_empty() {
-            entries.push(NewEntry::agent(one.subject.id, one.owed.clone()));
+pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Result<Settled> {
+    let compared: Vec<Owed<'_>> = folded
+        .iter()
+        .filter(|one| one.scratch)
+        .map(|one| Owed { agent: one.subject.id, changes: &one.owed })
+        .collect();
+    let mut entries =
+        if compared.is_empty() { Vec::new() } else { journal::settle(tx, &compared).await? };
+    let shown = match feed {
+        Feed::Told => shown(folded, &entries),
+        Feed::Skipped => Vec::new(),
+    };
+    for one in folded.iter_mut().filter(|one| !one.scratch && !one.owed.is_empty()) {
+        entries.push(NewEntry::agent(one.subject.id, std::mem::take(&mut one.owed)));
+    }
+    Ok(Settled { entries: journal::append(tx, entries).await?.len(), shown })
+}
+
+/// What is new at the head: what is said now for the first time, and what is not settled yet.
+fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
+    let mut said: HashMap<AgentId, &[Change]> = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Agent) {
+        if let Some(agent) = entry.agent {
+            said.insert(agent, &entry.changes);
         }
     }
-    let owed: Vec<_> =
-        compared.iter().map(|one| Owed { agent: one.subject.id, changes: &one.owed }).collect();
-    entries.extend(journal::settle(tx, &owed).await?);
-    Ok(journal::append(tx, entries).await?.len())
+    folded
+        .iter()
+        .map(|one| {
+            let agent = one.subject.id;
+            let everything = one.at_head.as_ref().unwrap_or(&one.owed);
+            let new = if one.scratch {
+                let name = |change: &Change| (change.column.clone(), change.cause.clone());
+                let owed: HashSet<_> = one.owed.iter().map(name).collect();
+                let said = said.get(&agent).copied().unwrap_or_default();
+                let said: HashSet<_> = said.iter().map(name).collect();
+                let is_new = |change: &&Change| {
+                    let name = name(change);
+                    said.contains(&name) || !owed.contains(&name)
+                };
+                everything.iter().filter(is_new).cloned().collect()
+            } else {
+                everything.clone()
+            };
+            Shown { agent, new, everything: one.scratch.then(|| everything.clone()) }
+        })
+        .collect()
 }
 
 /// Saves the state over settled ground, from which the next fold goes on.
 pub(super) async fn save(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     let (kept, gone): (Vec<&Folded>, Vec<&Folded>) =
-        folded.iter().partition(|one| one.settled.end.is_some());
+        folded.iter().partition(|one| one.settled().end.is_some());
     let ids: Vec<Uuid> = kept.iter().map(|one| one.subject.id.0).collect();
     let blocks: Vec<i64> = kept.iter().map(|one| one.through_block).collect();
     let serials: Vec<i64> = kept.iter().map(|one| one.through_serial).collect();
     let states = kept
         .iter()
-        .map(|one| serde_json::to_vec(&one.settled))
+        .map(|one| serde_json::to_vec(one.settled()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(crate::Error::State)?;
     sqlx::query!(
@@ -52,8 +98,13 @@ pub(super) async fn save(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     .execute(tx.conn())
     .await?;
     let gone: Vec<Uuid> = gone.iter().map(|one| one.subject.id.0).collect();
-    if !gone.is_empty() {
-        sqlx::query!("DELETE FROM identity.folds WHERE agent_id = ANY($1)", &gone)
+    forget(tx, &gone).await
+}
+
+/// Forgets the saved states of agents.
+pub(super) async fn forget(tx: &mut Tx, agents: &[Uuid]) -> Result<()> {
+    if !agents.is_empty() {
+        sqlx::query!("DELETE FROM identity.folds WHERE agent_id = ANY($1)", agents)
             .execute(tx.conn())
             .await?;
     }

@@ -1,13 +1,16 @@
 //! URIs that agents name: kept once, and asked to be fetched while somebody's current one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use kernel::{Bytes, clean_text};
 use store::{Tx, job};
 use uuid::Uuid;
 
 use super::Folded;
-use crate::{Result, fact::UriRef};
+use crate::{
+    Result,
+    fact::{Place, UriRef},
+};
 
 /// Kind of the jobs that fetch a URI; their key is its hash in hex.
 pub const FETCH: &str = "fetch";
@@ -15,20 +18,49 @@ pub const FETCH: &str = "fetch";
 /// A URI's text is kept up to this many bytes; a longer one is judged too large without a fetch.
 pub const KEPT: usize = 128 * 1024;
 
+/// Who names which URI, collected before it is written.
+#[derive(Default)]
+pub(super) struct Naming<'a> {
+    uris: HashMap<[u8; 32], &'a Bytes>,
+    /// Where an agent named a URI first, and whether it did again elsewhere.
+    agents: HashMap<([u8; 32], Uuid), (i64, i32, bool)>,
+    /// Agents of which everything that they ever named is here.
+    whole: Vec<Uuid>,
+}
+
+impl<'a> Naming<'a> {
+    /// Begins an agent; `whole` says that all its namings follow.
+    pub fn begin(&mut self, agent: Uuid, whole: bool) {
+        if whole {
+            self.whole.push(agent);
+        }
+    }
+
+    /// Adds a naming; those of one agent come in their order.
+    pub fn add(&mut self, agent: Uuid, uri: &UriRef, raw: &'a Bytes, at: Place) {
+        self.uris.insert(uri.hash, raw);
+        self.agents
+            .entry((uri.hash, agent))
+            .and_modify(|(block, log, again)| *again |= (*block, *log) != (at.major, at.minor))
+            .or_insert((at.major, at.minor, false));
+    }
+}
+
 /// Keeps every URI once, and who named it.
-pub async fn put(tx: &mut Tx, named: &[(Uuid, UriRef, Bytes)]) -> Result<()> {
-    if named.is_empty() {
+pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
+    if !named.whole.is_empty() {
+        // What they named on ground that is gone goes too.
+        sqlx::query!("DELETE FROM identity.uri_agents WHERE agent_id = ANY($1)", &named.whole)
+            .execute(tx.conn())
+            .await?;
+    }
+    if named.uris.is_empty() {
         return Ok(());
     }
-    let mut distinct: HashMap<[u8; 32], &Bytes> = HashMap::new();
-    let mut by_agent: HashSet<([u8; 32], Uuid)> = HashSet::new();
-    for (agent, uri, raw) in named {
-        distinct.insert(uri.hash, raw);
-        by_agent.insert((uri.hash, *agent));
-    }
-    let mut rows: Vec<(&[u8; 32], &&Bytes)> = distinct.iter().collect();
+    let mut rows: Vec<(&[u8; 32], &Bytes)> =
+        named.uris.iter().map(|(hash, raw)| (hash, *raw)).collect();
     rows.sort_unstable_by_key(|(hash, _)| **hash);
-    let hashes: Vec<Vec<u8>> = rows.iter().map(|(hash, _)| hash.to_vec()).collect();
+    let hashes: Vec<&[u8]> = rows.iter().map(|(hash, _)| hash.as_slice()).collect();
     let texts: Vec<Option<String>> = rows
         .iter()
         .map(|(_, raw)| (raw.len() <= KEPT).then(|| clean_text(raw).value))
@@ -40,19 +72,33 @@ pub async fn put(tx: &mut Tx, named: &[(Uuid, UriRef, Bytes)]) -> Result<()> {
          SELECT hash, uri, size, CASE WHEN size = 0 THEN 'none' ELSE 'pending' END
            FROM unnest($1::bytea[], $2::text[], $3::bigint[]) AS u(hash, uri, size)
          ON CONFLICT (hash) DO NOTHING",
-        &hashes,
+        &hashes as &[&[u8]],
         &texts as &[Option<String>],
         &sizes,
     )
     .execute(tx.conn())
     .await?;
-    let (hashes, agents): (Vec<Vec<u8>>, Vec<Uuid>) =
-        by_agent.into_iter().map(|(hash, agent)| (hash.to_vec(), agent)).unzip();
+    agents(tx, named).await
+}
+
+async fn agents(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
+    let mut rows: Vec<_> = named.agents.iter().collect();
+    rows.sort_unstable_by_key(|(key, _)| **key);
+    let hashes: Vec<&[u8]> = rows.iter().map(|((hash, _), _)| hash.as_slice()).collect();
+    let agents: Vec<Uuid> = rows.iter().map(|((_, agent), _)| *agent).collect();
+    let blocks: Vec<i64> = rows.iter().map(|(_, (block, _, _))| *block).collect();
+    let logs: Vec<i32> = rows.iter().map(|(_, (_, log, _))| *log).collect();
+    let again: Vec<bool> = rows.iter().map(|(_, (_, _, again))| *again).collect();
     sqlx::query!(
-        "INSERT INTO identity.uri_agents (uri_hash, agent_id)
-         SELECT * FROM unnest($1::bytea[], $2::uuid[]) ON CONFLICT DO NOTHING",
-        &hashes,
+        "INSERT INTO identity.uri_agents AS u (uri_hash, agent_id, block, log, again)
+         SELECT * FROM unnest($1::bytea[], $2::uuid[], $3::bigint[], $4::int[], $5::bool[])
+         ON CONFLICT (uri_hash, agent_id) DO UPDATE SET again = true
+          WHERE NOT u.again AND (EXCLUDED.again OR (u.block, u.log) <> (EXCLUDED.block, EXCLUDED.log))",
+        &hashes as &[&[u8]],
         &agents,
+        &blocks,
+        &logs,
+        &again,
     )
     .execute(tx.conn())
     .await?;
@@ -60,7 +106,7 @@ pub async fn put(tx: &mut Tx, named: &[(Uuid, UriRef, Bytes)]) -> Result<()> {
 }
 
 /// Asks for every current URI that has no judged document.
-pub async fn want(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
+pub(super) async fn want(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     let mut keys: Vec<String> = folded
         .iter()
         .filter(|one| !one.head.token.burned)

@@ -1,0 +1,160 @@
+//! One agent: from what was loaded to what is to be written.
+
+use super::{
+    assemble,
+    load::{ActRow, ChainInfo, Logs, Saved, Subject, Versions},
+};
+use crate::{
+    fact::{ActKind, ChainWord, Fact, What},
+    fold::{Delta, State},
+};
+
+/// One agent between loading and folding.
+pub(super) struct Work {
+    pub subject: Subject,
+    pub chain: Option<ChainInfo>,
+    pub saved: Option<Saved>,
+    /// What its logs say.
+    pub facts: Vec<Fact>,
+    /// The last settled block that holds one of them.
+    last_settled: Option<i64>,
+    acts: Vec<ActRow>,
+}
+
+impl Work {
+    pub fn new(
+        subject: Subject,
+        chain: Option<ChainInfo>,
+        saved: Option<Saved>,
+        logs: &Logs,
+        acts: Vec<ActRow>,
+    ) -> Self {
+        let after = saved.as_ref().map_or(0, |saved| saved.state.chain_time);
+        let facts = chain.map_or_else(Vec::new, |info| assemble::chain_facts(logs, &info, after));
+        let settled = chain.map_or(i64::MAX, |info| info.settled);
+        let last_settled = logs
+            .logs
+            .iter()
+            .rev()
+            .map(|log| log.block_number.cast_signed())
+            .find(|block| *block <= settled);
+        Self { subject, chain, saved, facts, last_settled, acts }
+    }
+}
+
+/// One agent, folded.
+pub(super) struct Folded {
+    pub subject: Subject,
+    pub chain: Option<ChainInfo>,
+    /// Whether the fold began at the first fact.
+    pub scratch: bool,
+    /// Over settled ground, where that is less than everything.
+    settled: Option<State>,
+    /// What settled ground owes the journal beyond the saved state, or in all when from scratch.
+    pub owed: Vec<journal::Change>,
+    /// What everything changed, where that is not the same.
+    pub at_head: Option<Vec<journal::Change>>,
+    pub through_block: i64,
+    pub through_serial: i64,
+    /// Over everything: what rows show.
+    pub head: State,
+    /// Rows of histories with an ordinal from here on are written anew.
+    pub base: Base,
+    /// What changed at the head; its changes are in `owed` or `at_head`.
+    pub delta: Delta,
+}
+
+impl Folded {
+    /// State over settled ground.
+    pub fn settled(&self) -> &State {
+        self.settled.as_ref().unwrap_or(&self.head)
+    }
+}
+
+/// Ordinals at which the incremental part of the histories begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Base {
+    pub history: i32,
+    pub liveness: i32,
+    pub admin: i32,
+    pub load: i32,
+}
+
+impl Base {
+    fn of(state: &State) -> Self {
+        let status = &state.status;
+        Self {
+            history: status.history,
+            liveness: status.liveness.0,
+            admin: status.admin.0,
+            load: status.load.0,
+        }
+    }
+}
+
+/// Folds one agent; `Err` gives the subject back where the saved state cannot be continued.
+pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<Subject>> {
+    let Work { subject, chain, saved, facts: ground, last_settled, acts } = work;
+    let scratch = saved.is_none();
+    let (state, through_block, through_serial) = saved
+        .map_or((State::default(), -1, 0), |s| (s.state, s.through_block, s.through_serial));
+    let token_chain = subject.token.map(|token| token.chain);
+    let ordered = |state: &State, ground: Vec<Fact>| {
+        let documents = assemble::document_facts(state, &ground, versions, token_chain);
+        let acts = assemble::act_facts(&acts, state, &ground);
+        let mut all = ground;
+        if !(documents.is_empty() && acts.is_empty()) {
+            all.extend(documents);
+            all.extend(acts);
+            all.sort_by_key(|fact| fact.place);
+        }
+        all
+    };
+    let settled_block = chain.map_or(i64::MAX, |info| info.settled);
+    let settled_ground = ground.iter().any(|fact| fact.place.major > settled_block).then(|| {
+        ground.iter().filter(|fact| fact.place.major <= settled_block).cloned().collect()
+    });
+    let facts = ordered(&state, ground);
+    if !scratch && !continues(&state, &facts) {
+        return Err(Box::new(subject));
+    }
+    let base = Base::of(&state);
+    let settled = settled_ground.map(|ground| {
+        let mut settled = state.clone();
+        let owed = settled.fold(&ordered(&state, ground)).changes;
+        (settled, owed)
+    });
+    let mut head = state;
+    let mut delta = head.fold(&facts);
+    let changes = std::mem::take(&mut delta.changes);
+    let (settled, owed, at_head) = match settled {
+        Some((settled, owed)) => (Some(settled), owed, Some(changes)),
+        None => (None, changes, None),
+    };
+    Ok(Box::new(Folded {
+        scratch,
+        settled,
+        owed,
+        at_head,
+        through_block: last_settled.unwrap_or(through_block),
+        through_serial: acts.last().map_or(through_serial, |act| act.serial),
+        base,
+        head,
+        delta,
+        subject,
+        chain,
+    }))
+}
+
+/// Whether `facts` go on from `state`: all stand after its end, no mint wakes or ends what was said
+/// off chain before, and no rows come back that a deletion took.
+fn continues(state: &State, facts: &[Fact]) -> bool {
+    facts.first().is_none_or(|fact| Some(fact.place) > state.end)
+        && !facts.iter().any(|fact| match &fact.what {
+            What::Chain(chain) => {
+                state.off_chain && matches!(chain.said, ChainWord::Founded { .. })
+            }
+            What::Act(act) => matches!(act.kind, ActKind::Insert | ActKind::Restore),
+            What::Document(_) => false,
+        })
+}

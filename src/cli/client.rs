@@ -1,0 +1,308 @@
+//! Asking a running instance: where it is, who we are to it, and what its answers mean.
+
+use std::{path::Path, time::Duration};
+
+use kernel::Kind;
+use net::{Call, Reply, Service};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use url::{Host, Url};
+
+use super::{Context, exit::Failure};
+use crate::data_dir::DataDir;
+
+/// One answer has so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// No answer is longer.
+const MOST_BYTES: usize = 64 << 20;
+/// The longest page that the API gives.
+const PAGE: usize = 200;
+
+/// What may stand in a path's segment as it is (RFC 3986, unreserved), and `:`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
+/// A running instance.
+pub struct Client<'a> {
+    context: &'a Context,
+    url: String,
+    /// Whether the URL is what `up` wrote into the data directory.
+    ours: bool,
+    reader: Service,
+}
+
+/// Items of a list.
+pub struct Listed {
+    /// As the API gave them.
+    pub items: Vec<Value>,
+    /// Whether there are more than were asked for.
+    pub more: bool,
+}
+
+impl<'a> Client<'a> {
+    /// The instance of `--url`, `CHANCERY_URL` or the data directory; nothing is asked yet.
+    pub fn of(context: &'a Context) -> anyhow::Result<Self> {
+        let given = context.global.url.as_deref();
+        let given = given.or_else(|| context.environment.get("CHANCERY_URL"));
+        let (url, ours) = match given {
+            Some(url) => (url.trim_end_matches('/').to_owned(), false),
+            None => (address(context)?, true),
+        };
+        let reader = service(&url, None)?;
+        Ok(Self {
+            context,
+            url,
+            ours,
+            reader,
+        })
+    }
+
+    /// GET of JSON.
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.query(path, &[]).await
+    }
+
+    /// GET of JSON, with a query.
+    pub async fn query(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+        let call = with(self.reader.get(path).accept("application/json"), query);
+        self.json(self.send(call).await?)
+    }
+
+    /// GET of whatever there is: a success or a problem.
+    pub async fn raw(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, Failure> {
+        let reply = self.send(with(self.reader.get(path), query)).await?;
+        self.success(reply)
+    }
+
+    /// GET of an answer whose status says no more than its body.
+    pub async fn any(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
+        self.send(self.reader.get(path).accept(accept)).await
+    }
+
+    /// POST of JSON that changes nothing, and so needs no token.
+    pub async fn ask(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let call = self.reader.post(path);
+        self.json(self.send(json_body(call, body)).await?)
+    }
+
+    /// POST of JSON that changes something.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let call = self.writer()?.post(path);
+        Ok(self.json(self.send(json_body(call, body)).await?)?)
+    }
+
+    /// PUT of JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let call = self.writer()?.put(path);
+        Ok(self.json(self.send(json_body(call, body)).await?)?)
+    }
+
+    /// POST of bytes.
+    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> anyhow::Result<Value> {
+        let call = self.writer()?.post(path);
+        let call = call.body("application/octet-stream", bytes);
+        Ok(self.json(self.send(call).await?)?)
+    }
+
+    /// A list, page by page, up to `limit` items or to its end.
+    pub async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: Option<usize>,
+    ) -> Result<Listed, Failure> {
+        let mut items: Vec<Value> = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let wanted = limit.map_or(PAGE, |limit| (limit - items.len()).min(PAGE));
+            let mut page = query.to_vec();
+            page.push(("limit", wanted.to_string()));
+            page.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let mut answer = self.query(path, &page).await?;
+            let Some(Value::Array(found)) = answer.get_mut("items").map(Value::take) else {
+                return Err(self.stranger());
+            };
+            let got = found.len();
+            items.extend(found);
+            cursor = answer["next_cursor"].as_str().map(str::to_owned);
+            let full = limit.is_some_and(|limit| items.len() >= limit);
+            if cursor.is_none() || full || got == 0 {
+                let more = cursor.is_some();
+                return Ok(Listed { items, more });
+            }
+        }
+    }
+
+    /// An instance that may write.
+    fn writer(&self) -> anyhow::Result<Service> {
+        Ok(service(&self.url, Some(self.token()?))?)
+    }
+
+    /// The token: of `--token-file`, of `CHANCERY_TOKEN`, else this machine's own, which is told to
+    /// nobody but this machine.
+    fn token(&self) -> anyhow::Result<String> {
+        if let Some(file) = &self.context.global.token_file {
+            return Ok(read_token(file)?);
+        }
+        if let Some(token) = self.context.environment.get("CHANCERY_TOKEN") {
+            return Ok(token.to_owned());
+        }
+        if !self.ours && !is_loopback(&self.url) {
+            let why = format!(
+                "{} needs a token for this: give it with --token-file FILE or CHANCERY_TOKEN",
+                self.url
+            );
+            return Err(Failure::Of(Kind::Denied, why).into());
+        }
+        let config = self.context.gather(Vec::new())?.config;
+        if let Some(token) = config.http.token {
+            return Ok(token);
+        }
+        let dir = DataDir::locate(&config, &self.context.environment).map_err(crate::Error::from)?;
+        Ok(read_token(&dir.join("token"))?)
+    }
+
+    async fn send(&self, call: Call) -> Result<Reply, Failure> {
+        call.send().await.map_err(|error| match error {
+            net::Error::Unavailable(_) => Failure::unavailable(format!(
+                "no instance answers at {} ({error}): start one with `chancery up`",
+                self.url
+            )),
+            other => Failure::Of(other.kind(), format!("{}: {other}", self.url)),
+        })
+    }
+
+    fn json(&self, reply: Reply) -> Result<Value, Failure> {
+        let reply = self.success(reply)?;
+        serde_json::from_slice(&reply.bytes).map_err(|_| self.stranger())
+    }
+
+    fn success(&self, reply: Reply) -> Result<Reply, Failure> {
+        if (200..300).contains(&reply.status) {
+            return Ok(reply);
+        }
+        Err(self.problem(&reply))
+    }
+
+    /// What an answer that is no success says.
+    pub fn problem(&self, reply: &Reply) -> Failure {
+        let problem: Value = serde_json::from_slice(&reply.bytes).unwrap_or_default();
+        let said = problem["detail"].as_str().or(problem["title"].as_str());
+        let Some(said) = said else {
+            let why = format!("{} answered {}", self.url, reply.status);
+            return Failure::Of(kind_of(reply.status), why);
+        };
+        Failure::Of(kind_of(reply.status), super::show::clean(said))
+    }
+
+    /// What answers there is something else.
+    pub fn stranger(&self) -> Failure {
+        Failure::Of(
+            Kind::Internal,
+            format!("what answers at {} is not this version of Chancery", self.url),
+        )
+    }
+}
+
+/// A name as one segment of a path.
+pub fn segment(name: &str) -> String {
+    // A URL takes a segment of dots for a step up or down, however it is written.
+    let name = if name.trim_matches('.').is_empty() { "%" } else { name };
+    utf8_percent_encode(name, SEGMENT).to_string()
+}
+
+fn with(call: Call, query: &[(&str, String)]) -> Call {
+    query
+        .iter()
+        .fold(call, |call, (name, value)| call.query(name, value))
+}
+
+fn json_body(call: Call, body: &Value) -> Call {
+    call.accept("application/json")
+        .body("application/json", body.to_string().into_bytes())
+}
+
+fn service(url: &str, token: Option<String>) -> Result<Service, Failure> {
+    Service::new(url, token, PATIENCE, MOST_BYTES)
+        .map_err(|error| Failure::invalid(format!("--url: {error}")))
+}
+
+/// Where the instance of the data directory answers.
+fn address(context: &Context) -> anyhow::Result<String> {
+    let config = context.gather(Vec::new())?.config;
+    let dir = DataDir::locate(&config, &context.environment).map_err(crate::Error::from)?;
+    match std::fs::read_to_string(dir.join("address")) {
+        Ok(address) if !address.trim().is_empty() => Ok(address.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let why = format!("{} belongs to another user: name the instance with --url", dir.display());
+            Err(Failure::Of(Kind::Denied, why).into())
+        }
+        _ => {
+            let why = format!(
+                "no instance runs on {}: start one with `chancery up`, or name one with --url",
+                dir.display()
+            );
+            Err(Failure::unavailable(why).into())
+        }
+    }
+}
+
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let why = format!("the token in {}: {error}", file.display());
+        Failure::Of(Kind::Denied, why)
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else {
+        return false;
+    };
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The class that `http::problem` made this status of.
+fn kind_of(status: u16) -> Kind {
+    match status {
+        404 | 410 => Kind::NotFound,
+        401 | 403 => Kind::Denied,
+        409 | 412 => Kind::Conflict,
+        429 => Kind::Limited,
+        502..=504 => Kind::Unavailable,
+        400..=499 => Kind::Invalid,
+        _ => Kind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_segment() {
+        let name = "eip155:1:0xAb/7?#%";
+        assert_eq!(segment(name), "eip155:1:0xAb%2F7%3F%23%25");
+        assert_eq!(segment(".."), "%25");
+        assert_eq!(segment("did:web:a.b"), "did:web:a.b");
+    }
+
+    #[test]
+    fn the_own_token_stays_on_this_machine() {
+        for url in ["http://127.0.0.1:8004", "http://[::1]:1", "http://localhost"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["https://example.com", "http://127.0.0.1.example.com", "x"] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Text for people: what strangers wrote made harmless, tables and lists that fit 80 columns.
+
+use chrono::{DateTime, Utc};
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+/// Between two columns of a table.
+const GAP: usize = 2;
+/// A column that gives way keeps so much.
+const LEAST: usize = 8;
+
+/// One line without characters that move the cursor, colour the screen or turn the text around.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\r' | '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}'
+            | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// The beginning of a text, harmless, in at most `width` characters.
+pub fn cut(text: &str, width: usize) -> String {
+    let text = clean(text);
+    if text.chars().count() <= width {
+        return text;
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// An address as people compare it: `0xf39F…2266`.
+pub fn short_address(address: &str) -> String {
+    match (address.get(..6), address.len().checked_sub(4)) {
+        (Some(head), Some(at)) if address.len() == 42 && address.is_ascii() => {
+            format!("{head}…{}", &address[at..])
+        }
+        _ => cut(address, 11),
+    }
+}
+
+/// A time in UTC, to the second.
+pub fn time(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Labels and values below each other; those without a value are left out. Values are printed
+/// whole: they are what people copy.
+pub fn fields(pairs: &[(&str, Option<String>)]) -> String {
+    let present = |pair: &(&str, Option<String>)| pair.1.as_ref().is_some_and(|v| !v.is_empty());
+    let width = pairs
+        .iter()
+        .map(|(label, _)| label.len())
+        .max()
+        .unwrap_or_default();
+    let mut lines = Vec::new();
+    for (label, value) in pairs.iter().filter(|pair| present(pair)) {
+        let value = value.as_deref().unwrap_or_default();
+        lines.push(format!("{label:<width$}  {value}"));
+    }
+    lines.join("\n")
+}
+
+/// A table whose widest rows fit: the column `gives` is cut where they would not.
+pub fn table(heads: &[&str], rows: &[Vec<String>], gives: usize) -> String {
+    let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    if let Some(width) = widths.get_mut(gives) {
+        let others = all - *width;
+        *width = (*width).min(WIDTH.saturating_sub(others).max(LEAST));
+    }
+    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
+    let lines = std::iter::once(&heads).chain(rows).map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            let cell = cut(cell, *width);
+            format!("{cell:<width$}", width = width + GAP)
+        });
+        cells.collect::<String>().trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_does_nothing_to_a_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d"), "a\u{fffd}[2Jb c\u{fffd}d");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcd", 4), "abcd");
+    }
+
+    #[test]
+    fn a_wide_table_fits() {
+        let rows = vec![vec!["1:0".to_owned(), "x".repeat(200), "ACTIVE".to_owned()]];
+        let text = table(&["AGENT", "NAME", "STATUS"], &rows, 1);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.ends_with("ACTIVE"));
+    }
+
+    #[test]
+    fn an_address_keeps_its_ends() {
+        let address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        assert_eq!(short_address(address), "0xf39F…2266");
+        assert_eq!(short_address(""), "");
+    }
+}

@@ -1,0 +1,73 @@
+//! `chancery sync`.
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Context, client::Client, show};
+
+/// The verbs of `sync`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Show each chain's head, how far it is read and settled, and what is wrong
+    Status,
+}
+
+/// A chain as `/v1/sync` shows it.
+#[derive(Debug, Deserialize)]
+struct Chain {
+    chain: u64,
+    name: Option<String>,
+    state: String,
+    head: Option<i64>,
+    settled: Option<i64>,
+    source_head: Option<i64>,
+    lag: Option<i64>,
+    error: Option<String>,
+}
+
+/// Runs the verb.
+pub async fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    let Command::Status = command;
+    let client = Client::of(context)?;
+    let answer = client.get("v1/sync").await?;
+    let chains: Vec<Chain> =
+        serde_json::from_value(answer["chains"].clone()).map_err(|_| client.stranger())?;
+    Ok(context.output.one(&answer, || human(&answer, &chains))?)
+}
+
+fn human(answer: &Value, chains: &[Chain]) -> String {
+    let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let rows: Vec<Vec<String>> = chains
+        .iter()
+        .map(|chain| {
+            vec![
+                chain.chain.to_string(),
+                chain.name.clone().unwrap_or_default(),
+                chain.state.clone(),
+                number(chain.source_head),
+                number(chain.head),
+                number(chain.lag),
+                number(chain.settled),
+            ]
+        })
+        .collect();
+    let mut lines = Vec::new();
+    if rows.is_empty() {
+        lines.push("no chain is indexed".to_owned());
+    } else {
+        let heads = ["CHAIN", "NAME", "STATE", "HEAD", "READ", "LAG", "SETTLED"];
+        lines.push(show::table(&heads, &rows, 1));
+    }
+    for chain in chains {
+        if let Some(error) = &chain.error {
+            lines.push(format!("chain {}: {}", chain.chain, show::clean(error)));
+        }
+    }
+    let journal = &answer["journal"];
+    lines.push(format!(
+        "{} agents; journal: {} sealed, {} queued",
+        answer["agents"], journal["size"], journal["queued"]
+    ));
+    lines.join("\n")
+}

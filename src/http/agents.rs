@@ -1,0 +1,217 @@
+//! Agents: the list, one of them, and its status.
+
+use axum::{
+    Extension,
+    extract::{OriginalUri, State},
+    http::HeaderMap,
+    response::Response,
+};
+use identity::{
+    act,
+    agent::{self, Agent, Filter},
+    fact::RuntimeStatus,
+    identifier::{self, Identifier},
+};
+use kernel::{Address, AgentId, Limit};
+use serde::{Deserialize, Serialize};
+use store::Cause;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Caller, Code, Json, Path, Problem, Query, Shared, paging,
+    schema::{self, ListOf},
+};
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(of_owner))
+        .routes(routes!(show))
+        .routes(routes!(set_status))
+}
+
+/// Which agents.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// Owner's address, any hex case.
+    #[param(value_type = Option<String>)]
+    owner: Option<Address>,
+    /// EIP-155 chain id.
+    chain: Option<u64>,
+    /// ACTIVE, SLEEP or TERMINATED.
+    status: Option<String>,
+    /// A part of the name or description, any case.
+    q: Option<String>,
+    /// Name of a capability, such as `service:A2A`.
+    capability: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Most items, 1 to 200; 50 unless told.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// Agents, newest first.
+#[utoipa::path(
+    get, path = "/v1/agents", tag = "agents", params(Wanted),
+    responses((status = OK, body = ListOf<schema::Agent>), (status = BAD_REQUEST, body = Problem)),
+)]
+async fn list(
+    State(app): State<Shared>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let cursor = paging::cursor(wanted.cursor.as_deref())?;
+    let limit = paging::limit(wanted.limit)?;
+    let status = wanted.status.as_deref().map(status_of).transpose()?;
+    let filter = Filter {
+        owner: wanted.owner,
+        chain: wanted.chain,
+        status,
+        query: wanted.q.clone().filter(|text| !text.is_empty()),
+        capability: wanted.capability.clone(),
+    };
+    let page = agent::list(&app.db, &filter, cursor, limit).await?;
+    Ok(paging::listed(&headers, &uri, &page))
+}
+
+/// The agents of one owner, newest first.
+#[utoipa::path(
+    get, path = "/v1/owners/{address}/agents", tag = "agents",
+    params(("address" = String, Path, description = "Ethereum address, any hex case"), paging::Paging),
+    responses((status = OK, body = ListOf<schema::Agent>), (status = BAD_REQUEST, body = Problem)),
+)]
+async fn of_owner(
+    State(app): State<Shared>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Path(owner): Path<Address>,
+    Query(paging): Query<paging::Paging>,
+) -> Result<Response, Problem> {
+    let filter = Filter { owner: Some(owner), ..Filter::default() };
+    let page = agent::list(&app.db, &filter, paging.cursor()?, paging.limit()?).await?;
+    Ok(paging::listed(&headers, &uri, &page))
+}
+
+/// An agent and all its names.
+#[derive(Serialize)]
+struct Named {
+    #[serde(flatten)]
+    agent: Agent,
+    identifiers: Vec<Identifier>,
+}
+
+/// One agent, by any of its identifiers.
+#[utoipa::path(
+    get, path = "/v1/agents/{agent}", tag = "agents",
+    params(schema::AgentName),
+    responses(
+        (status = OK, body = schema::NamedAgent, headers(("etag" = String, description = "The record's revision"))),
+        (status = NOT_MODIFIED, description = "The client has this revision already"),
+        (status = BAD_REQUEST, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+    ),
+)]
+async fn show(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let agent = agent::get(&app.db, &name).await?;
+    let identifiers = identifier::list(&app.db, agent.id).await?;
+    Ok(paging::json(&headers, &Named { agent, identifiers }))
+}
+
+/// What the status is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStatus {
+    /// ACTIVE, SLEEP or TERMINATED.
+    status: String,
+    /// Why; it stands in the history and the journal.
+    #[schema(max_length = 1000)]
+    reason: Option<String>,
+}
+
+/// The agent as it is then, and the entry that says so.
+#[derive(Serialize)]
+struct Changed {
+    #[serde(flatten)]
+    named: Named,
+    entry: Option<EntryState>,
+}
+
+/// A journal entry and how far it is published.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EntryState {
+    /// Its CID.
+    pub cid: String,
+    /// `queued`, `sealed`, `stored`, `pinned` or `anchored`.
+    pub state: &'static str,
+}
+
+const LONGEST_REASON: usize = 1000;
+
+/// Sets an agent's runtime status, as an act of the operator. The status that it has already
+/// changes nothing.
+#[utoipa::path(
+    put, path = "/v1/agents/{agent}/status", tag = "agents",
+    params(schema::AgentName), request_body = NewStatus, security(("token" = [])),
+    responses(
+        (status = OK, body = schema::ChangedAgent),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "The status is final, or somebody holds the row"),
+    ),
+)]
+async fn set_status(
+    State(app): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Json(wanted): Json<NewStatus>,
+) -> Result<Response, Problem> {
+    let status = status_of(&wanted.status)?;
+    let reason = wanted.reason.as_deref().filter(|text| !text.is_empty());
+    if reason.is_some_and(|text| text.chars().count() > LONGEST_REASON) {
+        let detail = format!("a reason has at most {LONGEST_REASON} characters");
+        return Err(Problem::new(Code::Invalid, detail));
+    }
+    let before = agent::get(&app.db, &name).await?;
+    let id = before.id;
+    let mut entry = None;
+    if before.runtime_status != status {
+        let mut tx = app.db.begin(Cause::Request(principal)).await?;
+        act::set_status(&mut tx, AgentId(id), status, reason).await?;
+        tx.commit().await?;
+        entry = newest_entry(&app, id).await?;
+    }
+    let agent = agent::get(&app.db, &id.to_string()).await?;
+    let identifiers = identifier::list(&app.db, id).await?;
+    let named = Named { agent, identifiers };
+    Ok(paging::json(&headers, &Changed { named, entry }))
+}
+
+/// The entry that an act led to: the newest one, if an act is among its causes.
+async fn newest_entry(app: &Shared, agent: uuid::Uuid) -> Result<Option<EntryState>, Problem> {
+    let one = Limit::new(1).unwrap_or_default();
+    let page = journal::read::by_agent(&app.db, AgentId(agent), None, one).await?;
+    Ok(page
+        .items
+        .into_iter()
+        .find(|record| record.entry.changes.iter().any(|change| change.cause.starts_with("act:")))
+        .map(|record| EntryState { cid: record.cid, state: record.state.as_str() }))
+}
+
+fn status_of(word: &str) -> Result<RuntimeStatus, Problem> {
+    RuntimeStatus::parse(word).ok_or_else(|| {
+        let detail = "a status is ACTIVE, SLEEP or TERMINATED";
+        Problem::new(Code::Invalid, detail)
+    })
+}

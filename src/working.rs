@@ -1,0 +1,75 @@
+//! The role `work`: what goes on behind the answers. One line per worker.
+
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use store::{Cause, Outcome, Pace, Worker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// How many pins one round takes; its lease lasts minutes.
+const PINS: i64 = 32;
+
+/// How long the head feed is kept.
+const FEED_KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Starts every worker.
+pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken) {
+    let mut run = Starter { app, workers, stop };
+    run.every("sweep", 250, |app| async move {
+        identity::dirty::sweep(&app.db).await
+    });
+    run.every("fetch", 500, |app| async move {
+        identity::document::fetch_due(&app.db, &app.content).await
+    });
+    run.every("pin", 2_000, |app| async move {
+        content::pin::pin_due(&app.db, &app.content, PINS).await
+    });
+    run.every("pin later", 60_000, |app| async move {
+        content::pin::catch_up(&app.db, &app.content, i64::from(i16::MAX)).await
+    });
+    run.every("seal", 500, |app| async move {
+        app.sealer.round(&app.db, app.process).await
+    });
+    run.every("publish", 1_000, |app| async move {
+        publish::mirror(&app.db, &app.content).await
+    });
+    run.every("confirm", 2_000, |app| async move {
+        publish::confirm(&app.db).await
+    });
+    run.every("expire", 3_600_000, |app| async move {
+        let mut tx = app.db.begin(Cause::Job("expire")).await?;
+        identity::head::expire(&mut tx, FEED_KEPT).await?;
+        tx.commit().await?;
+        Ok::<_, identity::Error>(Outcome::Idle)
+    });
+}
+
+struct Starter<'a> {
+    app: &'a Arc<App>,
+    workers: &'a mut JoinSet<()>,
+    stop: &'a CancellationToken,
+}
+
+impl Starter<'_> {
+    /// A worker that looks at least every `millis`, and again at once while there is more.
+    fn every<F, R, E>(&mut self, name: &'static str, millis: u64, round: F)
+    where
+        F: Fn(Arc<App>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Outcome, E>> + Send,
+        E: Display,
+    {
+        let pace = Pace {
+            period: Duration::from_millis(millis),
+            after_error: Duration::from_secs(2),
+        };
+        let (app, stop) = (Arc::clone(self.app), self.stop.clone());
+        self.workers.spawn(async move {
+            Worker::new(name, pace)
+                .run(stop, || round(Arc::clone(&app)))
+                .await;
+        });
+    }
+}

@@ -1,0 +1,83 @@
+//! The chain that `up` is given by flags: recorded, reachable or not, right or wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+
+use instance::Place;
+use nix::sys::signal::Signal;
+
+const RECORDED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/corpus/erc8004/mainnet-logs.json"
+);
+
+#[test]
+fn a_recorded_chain_is_indexed_once_however_often_it_is_played() {
+    let place = Place::new("data");
+    let count = "SELECT (SELECT count(*) FROM agents) || ' ' || (SELECT count(*) FROM chain.logs) \
+                 || ' ' || (SELECT count(*) FROM journal.entries)";
+    let first = place.up_with(&["--replay", RECORDED]);
+    assert!(
+        (0..1_000).any(|_| place.sql(count).unwrap().starts_with("92 108 ")),
+        "{}",
+        first.log()
+    );
+    assert!(first.stop(Signal::SIGTERM).success());
+    let once = place.sql(count).unwrap();
+    let second = place.up_with(&["--replay", RECORDED]);
+    let (_, head, _) = second.request("GET /livez HTTP/1.0\r\n\r\n");
+    assert!(
+        head.starts_with("http/1.0 200") || head.starts_with("http/1.1 200"),
+        "{head}"
+    );
+    assert!(second.stop(Signal::SIGTERM).success());
+    assert_eq!(place.sql(count).unwrap(), once);
+}
+
+#[test]
+fn a_node_that_is_down_is_told_and_the_rest_goes_on() {
+    let place = Place::new("data");
+    let instance = place.up_with(&["--rpc", "http://127.0.0.1:1"]);
+    assert_eq!(instance.get("/readyz").0, 200);
+    assert!(
+        instance.log().contains("the node does not answer"),
+        "{}",
+        instance.log()
+    );
+    assert!(instance.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn what_is_wrong_for_good_is_told_at_once() {
+    let place = Place::new("data");
+    let chain = place.up();
+    let rpc = chain.ready["rpc"].as_str().unwrap();
+    let api = chain.ready["url"].as_str().unwrap();
+    let other = Place::new("data");
+    let missing = other.dir().join("missing.json");
+    for (flags, expected) in [
+        (vec!["--rpc", rpc, "--chain", "base"], "--chain says base"),
+        (vec!["--rpc", rpc], "--registry"),
+        (vec!["--rpc", "nonsense"], "no URL"),
+        (vec!["--rpc", rpc, "--registry", "0x12"], "no address"),
+        (
+            vec!["--replay", missing.to_str().unwrap()],
+            "cannot be read",
+        ),
+        (vec!["--registry", "0x12"], "--rpc or --replay"),
+    ] {
+        let output = other.run(&[&["up", "--listen", "127.0.0.1:0"], &flags[..]].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {text}");
+        assert!(text.contains(expected), "{flags:?}: {text}");
+    }
+    let output = other.run(&["up", "--listen", "127.0.0.1:0", "--rpc", api]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && text.contains(api),
+        "no node there: {text}"
+    );
+    assert_eq!(other.processes(), Vec::<String>::new());
+}

@@ -1,0 +1,269 @@
+//! L6: rooms speak no HTTP. L8: clock, chance, environment and network have owners.
+
+use toml::Table;
+
+use crate::{
+    catches, hold, production,
+    source::{Source, read, root},
+};
+
+/// Words of the doors. `net` is the one client of HTTP; `chain` and `indexer` speak to Ethereum nodes.
+const DOOR_WORDS: &[(&str, &[&str])] = &[
+    ("axum", &["chancery"]),
+    ("hyper", &["chancery", "net"]),
+    ("tower_http", &["chancery"]),
+    ("http::", &["chancery", "net"]),
+    ("StatusCode", &["chancery", "net"]),
+    ("HeaderMap", &["chancery", "net"]),
+    ("JsonRpc", &["chain", "indexer"]),
+    ("json_rpc", &["chain", "indexer"]),
+    ("jsonrpc", &["chain", "indexer"]),
+    ("libp2p", &["mesh"]),
+];
+
+fn rooms_speak_no_http(sources: &[Source]) -> Vec<String> {
+    let mut broken = Vec::new();
+    for source in sources {
+        for (word, speakers) in DOOR_WORDS {
+            if speakers.contains(&source.krate()) {
+                continue;
+            }
+            for at in source.words(word) {
+                broken.push(format!("{}: `{word}` is a door's word", source.place(at)));
+            }
+        }
+    }
+    broken
+}
+
+/// A library crate tells a failure's class, and leaves to the doors what it means to them.
+fn errors_have_a_kind(sources: &[Source]) -> Vec<String> {
+    sources
+        .iter()
+        .filter(|source| source.krate() != "chancery" && source.path.ends_with("/src/error.rs"))
+        .filter(|source| !source.code.contains("fn kind(&self) -> Kind"))
+        .map(|source| format!("{}: the error has no `fn kind(&self) -> Kind`", source.path))
+        .collect()
+}
+
+/// Who turns kinds into a door's words.
+const TRANSLATORS: &[&str] = &["src/http/problem.rs", "src/cli/exit.rs"];
+
+const KINDS: &[&str] = &[
+    "NotFound",
+    "Invalid",
+    "Conflict",
+    "Denied",
+    "Limited",
+    "Unavailable",
+    "Internal",
+];
+
+/// Matches on a kind, as `Kind::Denied =>`; making one, as `=> Kind::Denied`, is everybody's.
+fn kinds_are_translated_once(sources: &[Source]) -> Vec<String> {
+    let mut broken = Vec::new();
+    for source in sources
+        .iter()
+        .filter(|s| s.krate() == "chancery" && !TRANSLATORS.contains(&s.path.as_str()))
+    {
+        for kind in KINDS {
+            let word = format!("Kind::{kind}");
+            for at in source.words(&word) {
+                let rest = source.code[at + word.len()..].trim_start();
+                if rest.starts_with("=>") || (rest.starts_with('|') && !rest.starts_with("||")) {
+                    broken.push(format!(
+                        "{}: kinds are translated in {}",
+                        source.place(at),
+                        TRANSLATORS.join(" and ")
+                    ));
+                }
+            }
+        }
+    }
+    broken
+}
+
+#[test]
+fn l6_rooms_speak_no_http() {
+    hold("L6", rooms_speak_no_http(&production()));
+    let source = Source::new(
+        "crates/identity/src/a.rs",
+        "fn f() -> StatusCode { todo() }",
+    );
+    catches(&rooms_speak_no_http(&[source]), "StatusCode");
+    let source = Source::new("crates/journal/src/a.rs", "use hyper::Request; // axum");
+    catches(&rooms_speak_no_http(&[source]), "hyper");
+}
+
+#[test]
+fn l6_errors_tell_their_kind_and_the_doors_translate_it() {
+    hold("L6", errors_have_a_kind(&production()));
+    hold("L6", kinds_are_translated_once(&production()));
+    let source = Source::new("crates/trust/src/error.rs", "pub enum Error { A }");
+    catches(&errors_have_a_kind(&[source]), "crates/trust/src/error.rs");
+    let source = Source::new(
+        "src/http/agents.rs",
+        "fn f(k: Kind) -> u16 { match k { Kind::NotFound => 404 } }",
+    );
+    catches(
+        &kinds_are_translated_once(&[source]),
+        "src/http/agents.rs:1",
+    );
+    let source = Source::new(
+        "src/up.rs",
+        "fn f() { match e { E::A => Kind::Invalid, E::B => Kind::NotFound } }",
+    );
+    hold("L6", kinds_are_translated_once(&[source]));
+}
+
+/// Every ban that the law names.
+const BANS: &[&str] = &[
+    "chrono::Utc::now",
+    "std::time::SystemTime::now",
+    "std::env::var",
+    "std::env::var_os",
+    "uuid::Uuid::new_v4",
+    "reqwest::Client::new",
+    "reqwest::Client::builder",
+];
+
+/// Owners, who say `expect(clippy::disallowed_methods)`.
+const OWNERS: &[(&str, &str)] = &[
+    ("crates/store/src/clock.rs", "the clock"),
+    ("crates/net/src/fetcher.rs", "outbound HTTP"),
+    ("src/app.rs", "the id of this process"),
+    ("src/config/environment.rs", "the environment"),
+];
+
+fn missing_bans(clippy: &str) -> Vec<String> {
+    let table: Table = clippy.parse().expect("clippy.toml is TOML");
+    let methods = table
+        .get("disallowed-methods")
+        .and_then(|list| list.as_array())
+        .cloned()
+        .unwrap_or_default();
+    let has_reason = |path: &str| {
+        methods.iter().any(|ban| {
+            ban.get("path").and_then(|p| p.as_str()) == Some(path)
+                && ban
+                    .get("reason")
+                    .and_then(|r| r.as_str())
+                    .is_some_and(|reason| reason.len() > 10)
+        })
+    };
+    BANS.iter()
+        .filter(|path| !has_reason(path))
+        .map(|path| format!("clippy.toml: no ban of {path} with a reason"))
+        .collect()
+}
+
+fn exceptions_are_the_owners(sources: &[Source]) -> Vec<String> {
+    sources
+        .iter()
+        .filter(|source| !OWNERS.iter().any(|(path, _)| *path == source.path))
+        .flat_map(|source| {
+            source.words("disallowed_methods").into_iter().map(|at| {
+                format!(
+                    "{}: only an owner may except itself: {OWNERS:?}",
+                    source.place(at)
+                )
+            })
+        })
+        .collect()
+}
+
+/// Sources of chance that clippy's list cannot name, because each library has its own.
+fn chance_has_owners(sources: &[Source]) -> Vec<String> {
+    let owners = [
+        "crates/journal/src/key.rs",
+        "crates/chain/src/key.rs",
+        "src/data_dir.rs",
+    ];
+    let mut broken = Vec::new();
+    for source in sources
+        .iter()
+        .filter(|source| !owners.contains(&source.path.as_str()))
+    {
+        for word in [
+            "getrandom::",
+            "rand::",
+            "OsRng",
+            "thread_rng",
+            "Instant::now",
+        ] {
+            let is_clock = word == "Instant::now";
+            for at in source.words(word) {
+                // A monotonic clock measures; nothing that is stored comes from it.
+                if !is_clock {
+                    broken.push(format!(
+                        "{}: `{word}` belongs to {}",
+                        source.place(at),
+                        owners.join(", ")
+                    ));
+                }
+            }
+        }
+    }
+    broken
+}
+
+#[test]
+fn l8_clock_chance_environment_and_network_have_owners() {
+    hold("L8", missing_bans(&read("clippy.toml")));
+    hold("L8", exceptions_are_the_owners(&production()));
+    hold("L8", chance_has_owners(&production()));
+    assert_eq!(missing_bans("disallowed-methods = []").len(), BANS.len());
+    assert_eq!(
+        missing_bans("disallowed-methods = [{ path = 'chrono::Utc::now' }]").len(),
+        BANS.len()
+    );
+    let source = Source::new(
+        "src/up.rs",
+        "#[allow(clippy::disallowed_methods)] fn f() {}",
+    );
+    catches(&exceptions_are_the_owners(&[source]), "src/up.rs:1");
+    let source = Source::new("crates/did/src/a.rs", "fn f() { getrandom::fill(&mut b); }");
+    catches(&chance_has_owners(&[source]), "getrandom");
+}
+
+fn without_lints(manifests: &[(String, String)]) -> Vec<String> {
+    let inherits = |text: &str| {
+        let table: Table = text.parse().expect("a manifest is TOML");
+        table
+            .get("lints")
+            .and_then(|lints| lints.get("workspace"))
+            .and_then(toml::Value::as_bool)
+            == Some(true)
+    };
+    manifests
+        .iter()
+        .filter(|(_, text)| !inherits(text))
+        .map(|(path, _)| format!("{path}: no `[lints] workspace = true`"))
+        .collect()
+}
+
+#[test]
+fn l8_every_crate_takes_the_workspaces_lints() {
+    let mut paths = vec!["Cargo.toml".to_owned(), "indexer/Cargo.toml".to_owned()];
+    for entry in std::fs::read_dir(root().join("crates"))
+        .expect("crates/")
+        .flatten()
+    {
+        paths.push(format!(
+            "crates/{}/Cargo.toml",
+            entry.file_name().to_string_lossy()
+        ));
+    }
+    let manifests: Vec<(String, String)> = paths
+        .into_iter()
+        .map(|path| (path.clone(), read(&path)))
+        .collect();
+    hold("L8", without_lints(&manifests));
+    catches(
+        &without_lints(&[(
+            "crates/x/Cargo.toml".to_owned(),
+            "[package]\nname = 'x'".to_owned(),
+        )]),
+        "crates/x",
+    );
+}
