@@ -89,7 +89,10 @@ fn check(note: &str, vkey: &str) -> Result<Checkpoint, String> {
         .map_err(|error| error.to_string())?;
     let head = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
     if head.origin != key.name() {
-        return Err(format!("it is that of the log {}", show::clean(&head.origin)));
+        return Err(format!(
+            "it is that of the log {}",
+            show::clean(&head.origin)
+        ));
     }
     Ok(head)
 }
@@ -108,7 +111,10 @@ fn human(record: &Value) -> String {
         ("entry", text(&record["cid"])),
         ("kind", text(&record["kind"]).or(text(&entry["kind"]))),
         ("agent", text(&entry["agent"])),
-        ("time", text(&entry["time"]).or(text(&record["appended_at"]))),
+        (
+            "time",
+            text(&entry["time"]).or(text(&record["appended_at"])),
+        ),
         ("state", text(&record["state"])),
         ("leaf", leaf),
         ("after", text(&entry["prev"])),
@@ -127,7 +133,9 @@ fn human(record: &Value) -> String {
 
 /// A change in one line.
 fn change_line(column: &str, value: &Value) -> String {
-    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let value = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
     format!("  {} = {}", show::clean(column), show::cut(&value, 60))
 }
 
@@ -139,8 +147,8 @@ async fn prove(what: &str, context: &Context) -> anyhow::Result<()> {
         newest_sealed(&client, what).await?
     };
     let path = format!("v1/entries/{}/proof", segment(&cid));
-    let proof = String::from_utf8(client.raw(&path, &[]).await?.bytes)
-        .map_err(|_| client.stranger())?;
+    let proof =
+        String::from_utf8(client.raw(&path, &[]).await?.bytes).map_err(|_| client.stranger())?;
     let wrong = |why: String| Failure::Unverified(format!("the instance's proof is wrong: {why}"));
     let verified = bundle::verify(&proof, None).map_err(|error| wrong(error.to_string()))?;
     if verified.cid != cid {
@@ -165,7 +173,8 @@ async fn newest_sealed(client: &Client<'_>, agent: &str) -> anyhow::Result<Strin
     Err(if entries.is_empty() {
         Failure::not_found(format!("the journal says nothing of {agent} yet"))
     } else {
-        let why = format!("what the journal says of {agent} is not sealed yet: try again in a moment");
+        let why =
+            format!("what the journal says of {agent} is not sealed yet: try again in a moment");
         Failure::Of(Kind::Conflict, why)
     }
     .into())

@@ -18,13 +18,12 @@ const MOST_BYTES: usize = 64 << 20;
 /// The longest page that the API gives.
 const PAGE: usize = 200;
 
-/// What may stand in a path's segment as it is (RFC 3986, unreserved), and `:`.
+/// What may stand in a path's segment as it is (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~')
-    .remove(b':');
+    .remove(b'~');
 
 /// A running instance.
 pub struct Client<'a> {
@@ -162,7 +161,8 @@ impl<'a> Client<'a> {
         if let Some(token) = config.http.token {
             return Ok(token);
         }
-        let dir = DataDir::locate(&config, &self.context.environment).map_err(crate::Error::from)?;
+        let dir =
+            DataDir::locate(&config, &self.context.environment).map_err(crate::Error::from)?;
         Ok(read_token(&dir.join("token"))?)
     }
 
@@ -203,7 +203,10 @@ impl<'a> Client<'a> {
     pub fn stranger(&self) -> Failure {
         Failure::Of(
             Kind::Internal,
-            format!("what answers at {} is not this version of Chancery", self.url),
+            format!(
+                "what answers at {} is not this version of Chancery",
+                self.url
+            ),
         )
     }
 }
@@ -211,7 +214,11 @@ impl<'a> Client<'a> {
 /// A name as one segment of a path.
 pub fn segment(name: &str) -> String {
     // A URL takes a segment of dots for a step up or down, however it is written.
-    let name = if name.trim_matches('.').is_empty() { "%" } else { name };
+    let name = if name.trim_matches('.').is_empty() {
+        "%"
+    } else {
+        name
+    };
     utf8_percent_encode(name, SEGMENT).to_string()
 }
 
@@ -238,7 +245,10 @@ fn address(context: &Context) -> anyhow::Result<String> {
     match std::fs::read_to_string(dir.join("address")) {
         Ok(address) if !address.trim().is_empty() => Ok(address.trim().to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            let why = format!("{} belongs to another user: name the instance with --url", dir.display());
+            let why = format!(
+                "{} belongs to another user: name the instance with --url",
+                dir.display()
+            );
             Err(Failure::Of(Kind::Denied, why).into())
         }
         _ => {
@@ -291,14 +301,18 @@ mod tests {
     #[test]
     fn any_name_is_one_segment() {
         let name = "eip155:1:0xAb/7?#%";
-        assert_eq!(segment(name), "eip155:1:0xAb%2F7%3F%23%25");
+        assert_eq!(segment(name), "eip155%3A1%3A0xAb%2F7%3F%23%25");
         assert_eq!(segment(".."), "%25");
-        assert_eq!(segment("did:web:a.b"), "did:web:a.b");
+        assert_eq!(segment("did:web:a.b%3A1"), "did%3Aweb%3Aa.b%253A1");
     }
 
     #[test]
     fn the_own_token_stays_on_this_machine() {
-        for url in ["http://127.0.0.1:8004", "http://[::1]:1", "http://localhost"] {
+        for url in [
+            "http://127.0.0.1:8004",
+            "http://[::1]:1",
+            "http://localhost",
+        ] {
             assert!(is_loopback(url), "{url}");
         }
         for url in ["https://example.com", "http://127.0.0.1.example.com", "x"] {

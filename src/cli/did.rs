@@ -49,7 +49,10 @@ fn judge<'r>(did: &str, result: &'r Value) -> Result<&'r Value, Failure> {
     let error = &result["didResolutionMetadata"]["error"];
     if !error.is_null() {
         // An object since DID Resolution v1, a word before it.
-        let code = error["type"].as_str().or(error.as_str()).unwrap_or_default();
+        let code = error["type"]
+            .as_str()
+            .or(error.as_str())
+            .unwrap_or_default();
         let code = code.rsplit('#').next().unwrap_or_default();
         let kind = match code {
             "NOT_FOUND" | "notFound" => Kind::NotFound,
@@ -85,10 +88,14 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        let not_found = json!({"type": "https://www.w3.org/ns/did#NOT_FOUND", "detail": "no agent"});
+        let not_found =
+            json!({"type": "https://www.w3.org/ns/did#NOT_FOUND", "detail": "no agent"});
         assert_eq!(of(not_found), Kind::NotFound);
         assert_eq!(of(json!("notFound")), Kind::NotFound);
-        assert_eq!(of(json!({"type": "https://www.w3.org/ns/did#INVALID_DID"})), Kind::Invalid);
+        assert_eq!(
+            of(json!({"type": "https://www.w3.org/ns/did#INVALID_DID"})),
+            Kind::Invalid
+        );
         let gone = json!({
             "didDocument": null,
             "didResolutionMetadata": {},

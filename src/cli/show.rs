@@ -1,6 +1,14 @@
 //! Text for people: what strangers wrote made harmless, tables and lists that fit 80 columns.
 
+use std::io;
+
 use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{
+    Context,
+    output::{Format, text},
+};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -15,7 +23,11 @@ pub fn clean(text: &str) -> String {
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
             c if c.is_control() => '\u{fffd}',
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}'
+            '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2028}'
+            | '\u{2029}'
             | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             c => c,
         })
@@ -65,6 +77,22 @@ pub fn fields(pairs: &[(&str, Option<String>)]) -> String {
     lines.join("\n")
 }
 
+/// Items for programs, or one text for people; of nothing there is no text.
+pub fn listed_as(
+    context: &Context,
+    items: &[Value],
+    human: impl FnOnce() -> String,
+) -> io::Result<()> {
+    if context.global.output != Format::Human {
+        return context.output.many(items, |_| String::new());
+    }
+    if items.is_empty() {
+        Ok(())
+    } else {
+        text(&human())
+    }
+}
+
 /// A table whose widest rows fit: the column `gives` is cut where they would not.
 pub fn table(heads: &[&str], rows: &[Vec<String>], gives: usize) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
@@ -104,7 +132,10 @@ mod tests {
     fn a_wide_table_fits() {
         let rows = vec![vec!["1:0".to_owned(), "x".repeat(200), "ACTIVE".to_owned()]];
         let text = table(&["AGENT", "NAME", "STATUS"], &rows, 1);
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
         assert!(text.ends_with("ACTIVE"));
     }
 

@@ -16,14 +16,23 @@ pub enum Command {
 /// A chain as `/v1/sync` shows it.
 #[derive(Debug, Deserialize)]
 struct Chain {
-    chain: u64,
-    name: Option<String>,
-    state: String,
+    /// Unknown while the chain could not be opened.
+    chain: Option<u64>,
+    name: String,
+    /// Unknown where this instance does not follow it.
+    state: Option<String>,
     head: Option<i64>,
     settled: Option<i64>,
     source_head: Option<i64>,
     lag: Option<i64>,
     error: Option<String>,
+}
+
+impl Chain {
+    fn id(&self) -> String {
+        self.chain
+            .map_or_else(|| "-".to_owned(), |chain| chain.to_string())
+    }
 }
 
 /// Runs the verb.
@@ -42,9 +51,9 @@ fn human(answer: &Value, chains: &[Chain]) -> String {
         .iter()
         .map(|chain| {
             vec![
-                chain.chain.to_string(),
-                chain.name.clone().unwrap_or_default(),
-                chain.state.clone(),
+                chain.id(),
+                chain.name.clone(),
+                chain.state.clone().unwrap_or_else(|| "-".to_owned()),
                 number(chain.source_head),
                 number(chain.head),
                 number(chain.lag),
@@ -61,7 +70,12 @@ fn human(answer: &Value, chains: &[Chain]) -> String {
     }
     for chain in chains {
         if let Some(error) = &chain.error {
-            lines.push(format!("chain {}: {}", chain.chain, show::clean(error)));
+            lines.push(format!(
+                "{} {}: {}",
+                chain.id(),
+                show::clean(&chain.name),
+                show::clean(error)
+            ));
         }
     }
     let journal = &answer["journal"];

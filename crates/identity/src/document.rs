@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use content::{Content, Fetched, State};
+use content::Content;
+/// What a fetch gives, which [`judge`] takes.
+pub use content::{Fetched, State, Verification};
 use kernel::{clean_json, sha256};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,9 +41,9 @@ impl Judged {
         let mut judged = Self {
             state: word(fetched.state),
             verification: match fetched.verification {
-                content::Verification::Verified => "verified",
-                content::Verification::Unverified => "unverified",
-                content::Verification::Mismatch => "mismatch",
+                Verification::Verified => "verified",
+                Verification::Unverified => "unverified",
+                Verification::Mismatch => "mismatch",
             },
             sha256: bytes.map(sha256),
             cid: fetched.cid.clone(),
@@ -132,7 +134,7 @@ async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
 fn too_large() -> Fetched {
     Fetched {
         state: State::TooLarge,
-        verification: content::Verification::Unverified,
+        verification: Verification::Unverified,
         bytes: None,
         cid: None,
         content_type: None,
@@ -177,7 +179,7 @@ async fn postpone(tx: &mut Tx, hash: &[u8], job: &Job, fetched: &Fetched) -> Res
     let next = now + job::back_off(job.attempts, &job.key);
     job::retry(tx, job, next, error).await?;
     let verification = match fetched.verification {
-        content::Verification::Mismatch => Some("mismatch"),
+        Verification::Mismatch => Some("mismatch"),
         _ => None,
     };
     sqlx::query!(

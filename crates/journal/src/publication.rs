@@ -101,6 +101,28 @@ pub async fn latest(db: &Db, state: State) -> Result<Option<Publication>> {
     .transpose()
 }
 
+/// The publications of this very state beyond `size`, oldest first.
+pub async fn after(db: &Db, state: State, size: u64, limit: i64) -> Result<Vec<Publication>> {
+    let rows = sqlx::query!(
+        "SELECT size, reference FROM journal.publications WHERE state = $1 AND size > $2
+          ORDER BY size LIMIT $3",
+        state.as_str(),
+        sql(size),
+        limit,
+    )
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Publication {
+                size: crate::log::number(row.size)?,
+                state,
+                reference: row.reference,
+            })
+        })
+        .collect()
+}
+
 /// Where an entry stands: the first publication of each state that covers it, lowest state first.
 pub async fn of_leaf(db: &Db, leaf_index: u64) -> Result<Vec<Publication>> {
     let rows = sqlx::query!(

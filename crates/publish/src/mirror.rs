@@ -23,6 +23,9 @@ const LOOK_AHEAD: i64 = 64;
 /// Most entries of one manifest; more only where one seal brought more.
 const ENTRIES: u64 = 4_096;
 
+/// How many manifests one round confirms.
+const CONFIRMED_AT_ONCE: i64 = 64;
+
 /// Publishes up to the next checkpoint; Idle where everything is published.
 pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     let from = follow::position(db, FOLLOWER).await?;
@@ -103,24 +106,30 @@ fn grown(before: u64, after: u64) -> impl Iterator<Item = (u64, u16)> {
     })
 }
 
-/// Says `pinned` of what Kubo confirmed.
+/// Says `pinned` of what Kubo confirmed, manifest after manifest: each links only its own entries, so
+/// a later pin says nothing of an earlier one.
 pub async fn confirm(db: &Db) -> Result<Outcome> {
-    let Some(stored) = publication::latest(db, State::Stored).await? else {
-        return Ok(Outcome::Idle);
-    };
-    let pinned = publication::latest(db, State::Pinned).await?;
-    if pinned.is_some_and(|pinned| pinned.size >= stored.size) {
+    let pinned = publication::latest(db, State::Pinned).await?.map_or(0, |pinned| pinned.size);
+    let mut confirmed = Vec::new();
+    for stored in publication::after(db, State::Stored, pinned, CONFIRMED_AT_ONCE).await? {
+        let root: Cid = stored.reference.parse().map_err(|_| {
+            Error::Internal(format!("`{}` of a publication is no CID", stored.reference))
+        })?;
+        let pins = pin::find(db, &root).await?;
+        if !pins.iter().any(|pin| pin.store == "kubo" && pin.state == "pinned") {
+            break;
+        }
+        confirmed.push(Publication { state: State::Pinned, ..stored });
+    }
+    if confirmed.is_empty() {
         return Ok(Outcome::Idle);
     }
-    let Ok(root) = stored.reference.parse::<Cid>() else { return Ok(Outcome::Idle) };
-    let confirmed =
-        pin::find(db, &root).await?.iter().any(|pin| pin.store == "kubo" && pin.state == "pinned");
-    if confirmed {
-        let mut tx = db.begin(Cause::Job("publish")).await?;
-        publication::record(&mut tx, &Publication { state: State::Pinned, ..stored }).await?;
-        tx.commit().await?;
+    let mut tx = db.begin(Cause::Job("publish")).await?;
+    for publication in &confirmed {
+        publication::record(&mut tx, publication).await?;
     }
-    Ok(Outcome::Idle)
+    tx.commit().await?;
+    Ok(Outcome::Busy)
 }
 
 #[cfg(test)]

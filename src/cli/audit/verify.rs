@@ -25,11 +25,10 @@ pub fn run(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result
         let key: Result<VerifierKey, _> = vkey.parse();
         key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
     }
-    let bytes = read(file).map_err(|error| {
-        Failure::invalid(format!("cannot read {}: {error}", file.display()))
-    })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| not_verified(&"not a proof file: it is not UTF-8"))?;
+    let bytes = read(file)
+        .map_err(|error| Failure::invalid(format!("cannot read {}: {error}", file.display())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| not_verified(&"not a proof file: it is not UTF-8"))?;
     let verified = bundle::verify(&text, vkey).map_err(|error| explain(&error, vkey))?;
     Ok(context.output.one(&json(&verified), || human(&verified))?)
 }
@@ -43,7 +42,9 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
         File::open(file)?.take(limit).read_to_end(&mut bytes)?;
     }
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other(format!("it is longer than {MOST_BYTES} bytes")));
+        return Err(io::Error::other(format!(
+            "it is longer than {MOST_BYTES} bytes"
+        )));
     }
     Ok(bytes)
 }
@@ -54,9 +55,9 @@ fn not_verified(why: &dyn std::fmt::Display) -> Failure {
 
 fn explain(error: &VerifyError, vkey: Option<&str>) -> Failure {
     match (error, vkey) {
-        (VerifyError::Note(journal::note::NoteError::Unsigned), Some(vkey)) => {
-            not_verified(&format!("{error}: the key that you trust, {vkey}, did not sign it"))
-        }
+        (VerifyError::Note(journal::note::NoteError::Unsigned), Some(vkey)) => not_verified(
+            &format!("{error}: the key that you trust, {vkey}, did not sign it"),
+        ),
         _ => not_verified(error),
     }
 }
@@ -102,7 +103,10 @@ fn human(verified: &Verified) -> String {
         ("time", Some(format!("{} UTC", show::time(entry.time)))),
         (
             "leaf",
-            Some(format!("{} of {} in {}", verified.index, verified.size, verified.origin)),
+            Some(format!(
+                "{} of {} in {}",
+                verified.index, verified.size, verified.origin
+            )),
         ),
         ("root", Some(hex::encode(verified.root))),
         ("key", Some(verified.vkey.clone())),

@@ -72,7 +72,10 @@ pub async fn fetch(client: &Client<'_>, place: &Place) -> Result<Fetched, Failur
     let layouts = [Layout::OURS, Layout::KUBO];
     let same = |layout| build(&bytes, layout).root == place.root;
     if place.path.is_empty() && layouts.into_iter().any(same) {
-        let checked = format!("the file, cut into blocks again, has the root {}", place.root);
+        let checked = format!(
+            "the file, cut into blocks again, has the root {}",
+            place.root
+        );
         return Ok(Fetched { bytes, checked });
     }
     Err(Failure::unavailable(format!(
@@ -106,7 +109,10 @@ async fn by_blocks(client: &Client<'_>, place: &Place) -> Result<Option<Fetched>
                     if file.blocks.len() == 1 { "" } else { "s" },
                     place.root
                 );
-                return Ok(Some(Fetched { bytes: file.bytes, checked }));
+                return Ok(Some(Fetched {
+                    bytes: file.bytes,
+                    checked,
+                }));
             }
             Step::Missing(missing) => missing,
         };
@@ -131,9 +137,16 @@ mod tests {
     #[test]
     fn places_are_read_in_every_form() {
         let cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
-        for text in [cid.to_owned(), format!("ipfs://{cid}/"), format!("/ipfs/{cid}")] {
+        for text in [
+            cid.to_owned(),
+            format!("ipfs://{cid}/"),
+            format!("/ipfs/{cid}"),
+        ] {
             let place = Place::parse(&text).expect("a place");
-            assert_eq!((place.root.to_string().as_str(), place.path.len()), (cid, 0));
+            assert_eq!(
+                (place.root.to_string().as_str(), place.path.len()),
+                (cid, 0)
+            );
         }
         let place = Place::parse(&format!("{cid}/a b/c")).expect("a place");
         assert_eq!(place.path, ["a b", "c"]);

@@ -47,7 +47,10 @@ pub async fn run(what: &str, context: &Context) -> anyhow::Result<()> {
             ("verified", Some(report.what.clone())),
             ("URI", report.uri.as_deref().map(|uri| show::cut(uri, 68))),
             ("checked", Some(report.fetched.checked.clone())),
-            ("size", Some(format!("{} bytes", report.fetched.bytes.len()))),
+            (
+                "size",
+                Some(format!("{} bytes", report.fetched.bytes.len())),
+            ),
             ("sha256", Some(digest.clone())),
         ])
     })?)
@@ -94,7 +97,8 @@ async fn agent(client: &Client<'_>, agent: &str) -> anyhow::Result<Report> {
 fn on_chain(bytes: Vec<u8>) -> Fetched {
     Fetched {
         bytes,
-        checked: "the file stands in the URI itself, and the instance read the same bytes".to_owned(),
+        checked: "the file stands in the URI itself, and the instance read the same bytes"
+            .to_owned(),
     }
 }
 

@@ -1,0 +1,151 @@
+//! "Equal to a fresh index" (`model.md` §5): a second database gets the facts that are not of the
+//! chain, then the canonical chain, and must say the same.
+
+use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
+
+use super::{
+    script::Script,
+    world::{World, list},
+};
+
+/// Tables that must be equal, without the columns that only tell of our own work.
+const TABLES: [(&str, &str); 14] = [
+    ("identity.agents", "'{}'"),
+    ("identity.tokens", "'{}'"),
+    ("identity.capability_vectors", "'{}'"),
+    ("identity.agent_status_history", "'{}'"),
+    ("identity.status_changes", "'{}'"),
+    ("identity.ipfs_metadata", "'{}'"),
+    ("identity.agent_identifiers", "'{}'"),
+    ("identity.uri_agents", "'{}'"),
+    ("identity.acts", "'{}'"),
+    ("identity.documents", "'{}'"),
+    ("identity.uris", "'{last_error,attempts,checked_at,next_attempt_at,state,verification}'"),
+    ("identity.operators", "'{}'"),
+    ("chain.blocks", "'{}'"),
+    ("chain.logs", "'{}'"),
+];
+
+/// A second database, used again for each comparison.
+pub struct Fresh {
+    name: String,
+    pool: PgPool,
+}
+
+impl Fresh {
+    pub async fn new(world: &World) -> Self {
+        let options = world.pool.connect_options();
+        let name = format!("{}_fresh", options.get_database().expect("a database"));
+        for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
+            let statement = AssertSqlSafe(format!("{statement} \"{name}\""));
+            world.pool.execute(statement).await.expect("a second database");
+        }
+        let options = options.as_ref().clone().database(&name);
+        let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await;
+        let pool = pool.expect("the second database");
+        sqlx::migrate!("../migrations").run(&pool).await.expect("migrated");
+        Self { name, pool }
+    }
+
+    pub async fn drop(self, world: &World) {
+        self.pool.close().await;
+        let statement = AssertSqlSafe(format!("DROP DATABASE \"{}\"", self.name));
+        world.pool.execute(statement).await.expect("dropped");
+    }
+
+    /// Indexes everything anew in steps of `blocks` blocks; gives the first difference.
+    pub async fn differs(&self, world: &World, scripts: &[&Script], blocks: i64) -> Option<String> {
+        self.empty().await;
+        for (table, filter) in [
+            ("subjects", "kind <> 'token'"),
+            ("uris", "true"),
+            ("documents", "true"),
+            ("acts", "true"),
+        ] {
+            let rows = list(&world.pool, &format!(
+                "SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}"
+            ))
+            .await;
+            let insert = AssertSqlSafe(format!(
+                "INSERT INTO identity.{table}
+                 SELECT * FROM json_populate_recordset(NULL::identity.{table}, $1::json)"
+            ));
+            sqlx::query(insert).bind(rows[0].as_str()).execute(&self.pool).await.expect(table);
+        }
+        let other = World { origin: world.origin, depth: world.depth, ..World::new(self.pool.clone()) };
+        for script in scripts {
+            other.open(script).await.expect("opened");
+            let mut to = 0;
+            while to < script.tip() {
+                to = (to + blocks).min(script.tip());
+                other.extend(script, to).await.expect("a fresh step");
+            }
+        }
+        let dirty = "INSERT INTO identity.dirty (agent_id) SELECT id FROM identity.subjects";
+        self.pool.execute(dirty).await.expect("dirty");
+        other.sweep().await;
+        self.difference(world, &other).await
+    }
+
+    async fn difference(&self, world: &World, other: &World) -> Option<String> {
+        for (table, without) in TABLES {
+            let query = format!("SELECT v FROM (SELECT (to_jsonb(t) - {without}::text[])::text
+                                   FROM {table} t) AS x(v) ORDER BY v COLLATE \"C\"");
+            let (ours, theirs) = (list(&world.pool, &query).await, list(&self.pool, &query).await);
+            if ours != theirs {
+                let only = |one: &[String], two: &[String]| {
+                    let rows: Vec<_> = one.iter().filter(|row| !two.contains(row)).cloned().collect();
+                    rows.join("\n    ")
+                };
+                return Some(format!(
+                    "{table}\n  grown:\n    {}\n  fresh:\n    {}",
+                    only(&ours, &theirs),
+                    only(&theirs, &ours)
+                ));
+            }
+        }
+        let ours = journal::said::digest_set(&world.db).await.expect("a digest");
+        let theirs = journal::said::digest_set(&other.db).await.expect("a digest");
+        if ours == theirs {
+            return None;
+        }
+        let mut out = String::from("journal");
+        for agent in list(&world.pool, "SELECT id FROM identity.subjects").await {
+            let agent = kernel::AgentId(agent.parse().expect("an id"));
+            let (ours, theirs) = (world.said(agent).await, other.said(agent).await);
+            if ours != theirs {
+                out.push_str(&format!("\n  {agent}\n  grown: {ours:?}\n  fresh: {theirs:?}"));
+            }
+        }
+        Some(out)
+    }
+
+    async fn empty(&self) {
+        let tables = list(
+            &self.pool,
+            "SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ')
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE c.relkind = 'r' AND n.nspname IN ('identity', 'chain', 'journal', 'store')",
+        )
+        .await;
+        // No trigger fires for a replica: not even those that refuse this.
+        let truncate = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE {} RESTART IDENTITY; COMMIT",
+            tables[0]
+        );
+        sqlx::raw_sql(AssertSqlSafe(truncate)).execute(&self.pool).await.expect("emptied");
+    }
+}
+
+impl World {
+    /// Panics where a fresh index of `scripts` differs, in one step or in small ones.
+    pub async fn assert_fresh(&self, scripts: &[&Script]) {
+        let fresh = Fresh::new(self).await;
+        for blocks in [1_000_000, 1] {
+            if let Some(difference) = fresh.differs(self, scripts, blocks).await {
+                panic!("not equal to a fresh index (steps of {blocks}): {difference}");
+            }
+        }
+        fresh.drop(self).await;
+    }
+}

@@ -1,0 +1,9 @@
+//! A scripted chain, a world that indexes it, and the comparison with a fresh index.
+
+mod fresh;
+mod script;
+mod world;
+
+pub use fresh::Fresh;
+pub use script::{ACTIVE, ALICE, BOB, CAROL, NOBODY, REGISTRY, SLEEP, STATUS, Script, TERMINATED, Writer};
+pub use world::{World, start};

@@ -1,0 +1,104 @@
+//! `chancery agent`: what the instance knows of agents, and what their owners say on chain.
+
+mod describe;
+mod history;
+mod key;
+mod list;
+mod register;
+mod send;
+mod status;
+mod view;
+
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use kernel::Kind;
+
+use super::{
+    Context,
+    client::{Client, segment},
+    exit::Failure,
+};
+
+/// The verbs of `agent`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register an agent: build its registration file, send the transaction, wait for the result
+    Register(Box<register::Args>),
+    /// Show an agent
+    Show(Which),
+    /// List agents, newest first
+    List(list::Args),
+    /// Show an agent's status history, newest first
+    History(history::Args),
+    /// Show an agent's status, or set it
+    Status(status::Args),
+}
+
+/// Which agent.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Which {
+    /// <chain>:<agentId>, UUID, DID or eip155:<chain>:<registry>/<agentId>
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+}
+
+impl Which {
+    /// Where the API has it.
+    fn path(&self) -> String {
+        format!("v1/agents/{}", segment(&self.id))
+    }
+}
+
+/// Runs the verb.
+pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Register(args) => register::run(*args, context).await,
+        Command::Show(which) => show(&which, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::History(args) => history::run(&args, context).await,
+        Command::Status(args) => status::run(args, context).await,
+    }
+}
+
+async fn show(which: &Which, context: &Context) -> anyhow::Result<()> {
+    let client = Client::of(context)?;
+    let (value, agent) = find(&client, which).await?;
+    Ok(context.output.one(&value, || agent.fields())?)
+}
+
+/// The agent, as it was given and as it is shown.
+async fn find(
+    client: &Client<'_>,
+    which: &Which,
+) -> Result<(serde_json::Value, view::Agent), Failure> {
+    let value = client
+        .get(&which.path())
+        .await
+        .map_err(|error| match error {
+            Failure::Of(Kind::NotFound, _) => {
+                Failure::not_found(format!("no agent {} is known here", which.id))
+            }
+            other => other,
+        })?;
+    let agent = view::Agent::read(client, &value)?;
+    Ok((value, agent))
+}
+
+/// A chain's id from `--chain`: a number, a well-known name, or the instance's own name for it.
+async fn chain_id(client: &Client<'_>, chain: &str) -> Result<u64, Failure> {
+    if let Ok(id) = chain.parse() {
+        return Ok(id);
+    }
+    if let Some(preset) = chain::preset::by_name(chain) {
+        return Ok(preset.id);
+    }
+    let sync = client.get("v1/sync").await?;
+    let chains = sync["chains"].as_array().map(Vec::as_slice);
+    let named = chains.unwrap_or_default().iter().find(|known| {
+        known["name"]
+            .as_str()
+            .is_some_and(|name| name.eq_ignore_ascii_case(chain))
+    });
+    named
+        .and_then(|known| known["chain"].as_u64())
+        .ok_or_else(|| Failure::invalid(format!("--chain {chain}: no chain of this name is known")))
+}

@@ -1,0 +1,165 @@
+//! How far everything is: chains, agents, journal.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::{DateTime, Utc};
+use indexer::view::{self, ChainView};
+use journal::log;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Problem, Shared, paging};
+use crate::indexing::ChainState;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// How far everything is.
+#[derive(Serialize, ToSchema)]
+struct Sync {
+    /// The chains, those first that are kept here.
+    chains: Vec<Chain>,
+    /// How many agents there are.
+    agents: i64,
+    /// The journal.
+    journal: Journal,
+}
+
+/// How far a chain is read.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Chain {
+    /// EIP-155 id; null for a chain that could not be opened yet.
+    #[schema(required)]
+    chain: Option<u64>,
+    /// Its name or place, for people.
+    name: String,
+    /// `started` (our dev chain), `rpc` or `replay`.
+    #[schema(required)]
+    origin: Option<String>,
+    /// `starting`, `backfilling`, `following`, `retrying` or `halted`; null where another process
+    /// follows it, or nobody.
+    #[schema(required)]
+    state: Option<&'static str>,
+    /// Everything up to this block is indexed.
+    #[schema(required)]
+    head: Option<i64>,
+    /// That block's time.
+    #[schema(required)]
+    head_time: Option<DateTime<Utc>>,
+    /// Up to this block the journal was told.
+    #[schema(required)]
+    settled: Option<i64>,
+    /// Newest block of the source.
+    #[schema(required)]
+    source_head: Option<i64>,
+    /// Blocks between the two.
+    #[schema(required)]
+    lag: Option<i64>,
+    /// First block to index.
+    #[schema(required)]
+    start_block: Option<i64>,
+    /// Why it is retrying or halted.
+    #[schema(required)]
+    error: Option<String>,
+    /// Logs stored by this process.
+    logs: u64,
+    /// Reorgs seen by this process.
+    reorgs: u64,
+    /// Contracts that are read, by kind: `identity`, `status`.
+    contracts: BTreeMap<String, Vec<String>>,
+}
+
+/// How far the journal is.
+#[derive(Serialize, ToSchema)]
+struct Journal {
+    /// Sealed entries.
+    size: u64,
+    /// Root of the tree over them, base64 as in the checkpoint; null before the first seal.
+    #[schema(required)]
+    root: Option<String>,
+    /// The log's name.
+    origin: String,
+    /// What verifies its checkpoints.
+    vkey: String,
+    /// When the newest checkpoint was signed.
+    #[schema(required)]
+    signed_at: Option<DateTime<Utc>>,
+    /// Entries that wait for the next seal.
+    queued: i64,
+}
+
+/// How far chains, agents and journal are.
+#[utoipa::path(get, path = "/v1/sync", tag = "health", responses((status = OK, body = Sync)))]
+async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut followed = app.chains.list();
+    let mut chains: Vec<Chain> =
+        view::chains(&app.db).await?.into_iter().map(|kept| known(kept, &mut followed)).collect();
+    chains.extend(followed.into_iter().map(unopened));
+    let head = log::head(&app.db).await?;
+    let vkey = app.sealer.vkey();
+    let journal = Journal {
+        size: head.as_ref().map_or(0, |head| head.size),
+        root: head.as_ref().map(|head| BASE64_STANDARD.encode(head.root)),
+        origin: vkey.name().to_owned(),
+        vkey: vkey.to_string(),
+        signed_at: head.map(|head| head.signed_at),
+        queued: journal::backlog::queued(&app.db).await?,
+    };
+    let agents = identity::agent::count(&app.db).await?;
+    Ok(paging::json(&headers, &Sync { chains, agents, journal }))
+}
+
+/// A chain that is kept, with what its follower says, if it is one of ours.
+fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
+    let id = u64::try_from(kept.chain).ok();
+    let at = followed
+        .iter()
+        .position(|chain| chain.status.as_ref().is_some_and(|status| Some(status.chain) == id));
+    let follower = at.map(|at| followed.remove(at));
+    let status = follower.as_ref().and_then(|follower| follower.status.clone());
+    let source_head = status.as_ref().and_then(|status| status.head);
+    Chain {
+        chain: id,
+        name: kept.name,
+        origin: Some(kept.origin),
+        state: status.as_ref().map(|status| word(status.state)),
+        head: Some(kept.head),
+        head_time: kept.head_time,
+        settled: Some(kept.settled),
+        source_head,
+        lag: source_head.map(|head| (head - kept.head).max(0)),
+        start_block: Some(kept.start_block),
+        logs: status.as_ref().map_or(0, |status| status.logs),
+        reorgs: status.as_ref().map_or(0, |status| status.reorgs),
+        error: status
+            .and_then(|status| status.error)
+            .or_else(|| follower.and_then(|follower| follower.error)),
+        contracts: kept.contracts,
+    }
+}
+
+fn unopened(chain: ChainState) -> Chain {
+    let state = if chain.error.is_some() { indexer::State::Retrying } else { indexer::State::Starting };
+    Chain {
+        chain: chain.status.map(|status| status.chain),
+        name: chain.place,
+        state: Some(word(state)),
+        error: chain.error,
+        contracts: ["identity", "status"].map(|kind| (kind.to_owned(), Vec::new())).into(),
+        ..Chain::default()
+    }
+}
+
+fn word(state: indexer::State) -> &'static str {
+    match state {
+        indexer::State::Starting => "starting",
+        indexer::State::Backfilling => "backfilling",
+        indexer::State::Following => "following",
+        indexer::State::Retrying => "retrying",
+        indexer::State::Halted => "halted",
+    }
+}
