@@ -14,6 +14,7 @@ use crate::{
     data_dir::DataDir,
     http::{Heads, Metrics},
     indexing::Board,
+    nodes::Nodes,
 };
 
 /// The context of one process. Domain crates get parts of it, never the whole.
@@ -36,17 +37,20 @@ pub struct App {
     pub sealer: Sealer,
     /// What each chain of this process is doing.
     pub chains: Board,
+    /// Nodes that can be asked.
+    pub nodes: Nodes,
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
     /// them as `Chancery-Head`.
     pub heads: watch::Sender<Heads>,
 }
 
 impl App {
-    /// Connects to the database and gathers the rest.
+    /// Connects to the database and gathers the rest; `process` will hold this process's leases.
     pub async fn open(
         config: Config,
         data_dir: DataDir,
         database_url: &str,
+        process: Uuid,
     ) -> Result<Arc<Self>, Error> {
         let db = Db::connect(database_url, &config.database.pool, Clock::System).await?;
         let token = match &config.http.token {
@@ -72,21 +76,30 @@ impl App {
             config,
             data_dir,
             db,
-            process: process_id(),
+            process,
             token,
             metrics: Metrics::install(),
             content,
             sealer,
             chains: Board::default(),
+            nodes: Nodes::default(),
             heads: watch::Sender::default(),
         }))
     }
 }
 
+/// An id for a process that may have others beside it.
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is where the process gets its id"
+    reason = "this is where a process gets its id"
 )]
-fn process_id() -> Uuid {
+pub fn new_process() -> Uuid {
     Uuid::new_v4()
+}
+
+/// The id of the one process that holds a data directory's lock: a start after a kill goes on with its
+/// predecessor's leases instead of waiting for them to end.
+pub fn sole_process(data_dir: &DataDir) -> Uuid {
+    let place = data_dir.path().to_string_lossy();
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())
 }

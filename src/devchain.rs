@@ -124,7 +124,8 @@ impl DevChain {
             source,
         })?;
         let port = choose_port(config, &folder).await?;
-        let spec = spec(program, config.chain_id, port, &state, &folder, data_dir);
+        let genesis = genesis_time(&folder)?;
+        let spec = spec(program, config.chain_id, (port, genesis), &state, &folder, data_dir);
         let log_before = std::fs::metadata(&spec.log).map_or(0, |meta| meta.len());
         let mut child = spec.spawn().map_err(|source| Error::Io {
             path: spec.program.clone(),
@@ -202,7 +203,7 @@ pub fn find(config: &Config, environment: &Environment) -> Option<PathBuf> {
 fn spec(
     program: PathBuf,
     chain_id: u64,
-    port: u16,
+    (port, genesis): (u16, u64),
     state: &State,
     folder: &std::path::Path,
     data_dir: &DataDir,
@@ -213,6 +214,7 @@ fn spec(
         ("--port", port.to_string()),
         ("--chain-id", chain_id.to_string()),
         ("--state-interval", "1".to_owned()),
+        ("--timestamp", genesis.to_string()),
     ] {
         args.extend([name.into(), value.into()]);
     }
@@ -232,6 +234,19 @@ fn spec(
         stop: (Signal::SIGINT, Duration::from_secs(30)),
         kill: Signal::SIGKILL,
     }
+}
+
+/// The time of the first block, in seconds: that of the first start, for ever. anvil makes its first
+/// block anew at each start, so another time would make another chain of it.
+fn genesis_time(folder: &std::path::Path) -> Result<u64, Error> {
+    let file = folder.join("genesis");
+    let stored = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(time) = stored {
+        return Ok(time);
+    }
+    let now = store::Clock::System.now().timestamp().unsigned_abs();
+    std::fs::write(&file, now.to_string()).map_err(|source| Error::Io { path: file, source })?;
+    Ok(now)
 }
 
 async fn stop_left_behind(folder: &std::path::Path, state: &State) -> Result<(), Error> {

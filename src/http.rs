@@ -4,15 +4,27 @@
 //! `Result<_, Problem>`; statuses are chosen in `problem.rs` alone.
 
 mod demo;
+mod agents;
+mod audit;
+mod changes;
 mod docs;
+mod entries;
 mod etag;
 mod extract;
 mod guard;
 mod head;
 mod health;
+mod history;
+mod identifiers;
+mod ipfs;
 mod layers;
 mod metrics;
+mod page;
+mod paging;
 mod problem;
+mod schema;
+mod sync;
+mod transactions;
 
 use std::{
     io,
@@ -140,13 +152,22 @@ pub async fn serve(
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
     let (router, openapi) = api().split_for_parts();
-    let router = router.merge(docs::routes(&openapi)).merge(demo::routes());
+    let router = router.merge(docs::routes(&openapi)).merge(demo::routes()).merge(page::routes());
     layers::apply(router, &app).with_state(app)
 }
 
 /// The routes that `/openapi.json` describes: one line per resource.
 fn api() -> OpenApiRouter<Shared> {
     docs::described()
+        .merge(agents::routes())
+        .merge(history::routes())
+        .merge(entries::routes())
+        .merge(changes::routes())
+        .merge(transactions::routes())
+        .merge(ipfs::routes())
+        .merge(identifiers::routes())
+        .merge(audit::routes())
+        .merge(sync::routes())
         .merge(health::routes())
         .merge(metrics::routes())
 }

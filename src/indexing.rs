@@ -5,7 +5,11 @@ mod board;
 mod dev;
 mod open;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use indexer::{ChainConfig, Error, Follower, Source};
 use store::Outcome;
@@ -68,13 +72,15 @@ pub async fn start(
     let mut wrong = None;
     for feed in feeds {
         let slot = app.chains.add(feed.place());
+        let began = Instant::now();
         let opened = open(app, &feed, 0).await.map_err(|error| {
             tell(&slot, &error);
             if !error.kind().is_transient() {
                 wrong.get_or_insert(error);
             }
         });
-        workers.spawn(run(Arc::clone(app), feed, opened.ok(), slot, stop.clone()));
+        let opened = opened.ok().map(|chain| (chain, began));
+        workers.spawn(run(Arc::clone(app), feed, opened, slot, stop.clone()));
     }
     wrong.map_or(Ok(()), Err)
 }
@@ -99,17 +105,19 @@ enum End {
 async fn run(
     app: Arc<App>,
     feed: Feed,
-    mut opened: Option<Opened>,
+    mut opened: Option<(Opened, Instant)>,
     slot: Slot,
     stop: CancellationToken,
 ) {
     let mut attempt = 0;
     loop {
         let pause = match opened.take() {
-            Some(chain) => {
+            Some((chain, began)) => {
                 let end = match chain {
-                    Opened::Node(follower) => follow(&app, *follower, &slot, &stop, false).await,
-                    Opened::Replay(follower) => follow(&app, *follower, &slot, &stop, true).await,
+                    Opened::Node(follower) => follow(&app, *follower, &slot, &stop, None).await,
+                    Opened::Replay(follower) => {
+                        follow(&app, *follower, &slot, &stop, Some(began)).await
+                    }
                 };
                 match end {
                     End::Done | End::Halted => return,
@@ -123,35 +131,40 @@ async fn run(
             () = tokio::time::sleep(pause) => {}
         }
         attempt += 1;
+        let began = Instant::now();
         opened = open(&app, &feed, attempt)
             .await
             .map_err(|error| tell(&slot, &error))
-            .ok();
+            .ok()
+            .map(|chain| (chain, began));
     }
 }
 
-/// Rounds until something ends it. A recorded file ends by itself.
+/// Rounds until something ends it. A recorded file ends by itself; `replay` is when it was opened.
 async fn follow<S: Source>(
     app: &App,
     mut follower: Follower<S>,
     slot: &Slot,
     stop: &CancellationToken,
-    ends: bool,
+    replay: Option<Instant>,
 ) -> End {
     slot.follow(follower.status());
     let poll = Duration::from_millis(app.config.indexer.poll_ms);
+    let mut last = replay;
     let mut failures = 0;
     while !stop.is_cancelled() {
         let pause = match follower.round().await {
             Ok(Outcome::Busy) => {
                 failures = 0;
+                last = last.map(|_| Instant::now());
                 show_head(app, slot).await;
                 continue;
             }
             Ok(Outcome::Idle) => {
                 failures = 0;
                 show_head(app, slot).await;
-                if ends {
+                if let (Some(began), Some(last)) = (replay, last) {
+                    tell_end(app, slot, last - began).await;
                     return End::Done;
                 }
                 poll
@@ -174,6 +187,23 @@ async fn follow<S: Source>(
         }
     }
     End::Done
+}
+
+/// Says what a recorded file came to, from its opening to the last commit.
+async fn tell_end(app: &App, slot: &Slot, took: Duration) {
+    let logs = slot.logs();
+    let seconds = took.as_secs_f64();
+    // Only a figure to show, so precision lost above 2^53 logs is none.
+    #[expect(clippy::cast_precision_loss)]
+    let per_second = (logs as f64 / seconds.max(1e-6)).round();
+    let agents = identity::agent::count(&app.db).await.unwrap_or_default();
+    tracing::info!(
+        logs,
+        agents,
+        seconds,
+        logs_per_s = per_second,
+        "the recorded file has ended: {logs} new logs in {seconds:.2} s ({per_second}/s), {agents} agents are known",
+    );
 }
 
 /// Tells the HTTP door how far the chain is read.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    app::App,
+    app::{App, new_process},
     config::{self, Config, Environment},
     data_dir::DataDir,
     http,
@@ -132,11 +132,13 @@ async fn panic_of(workers: &mut JoinSet<()>) -> Error {
     }
 }
 
-/// `chancery serve`: roles on a database that somebody else runs and migrates.
+/// `chancery serve`: roles on a database that somebody else runs and migrates. `replay` is what flags
+/// name besides the configured chains.
 pub async fn run(
     config: Config,
     environment: &Environment,
     roles: &[Role],
+    replay: Option<Feed>,
     listening: impl FnOnce(&str),
 ) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
@@ -156,19 +158,19 @@ pub async fn run(
     let address = listener
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
-    let app = App::open(config, data_dir, &url).await?;
-    let feeds: Vec<_> = app
-        .config
-        .indexer
-        .chains
-        .iter()
-        .cloned()
-        .map(Feed::Node)
-        .collect();
+    let app = App::open(config, data_dir, &url, new_process()).await?;
+    let typed = replay.is_some();
+    let configured = app.config.indexer.chains.iter().cloned().map(Feed::Node);
+    let feeds: Vec<_> = replay.into_iter().chain(configured).collect();
     if feeds.is_empty() && roles.contains(&Role::Index) {
         tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
     }
     let mut running = start(&app, roles, listener, feeds).await;
+    if let Some(error) = running.wrong.take().filter(|_| typed) {
+        running.stop().await;
+        app.db.close().await;
+        return Err(error.into());
+    }
     if let Some(address) = address {
         listening(&format!("http://{address}"));
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    app::App,
+    app::{App, sole_process},
     config::{Config, Environment},
     data_dir::DataDir,
     demo,
@@ -142,7 +142,7 @@ async fn start(
         // Some of the demo's registration files are served by this instance itself.
         config.net.allow.push(address_text(address));
     }
-    let app = App::open(config, data_dir.clone(), &url).await?;
+    let app = App::open(config, data_dir.clone(), &url, sole_process(&data_dir)).await?;
     let ready = Ready {
         url: reachable(address),
         data_dir: data_dir.path().to_path_buf(),

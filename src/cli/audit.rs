@@ -166,8 +166,13 @@ async fn prove(what: &str, context: &Context) -> anyhow::Result<()> {
 async fn newest_sealed(client: &Client<'_>, agent: &str) -> anyhow::Result<String> {
     let path = format!("v1/agents/{}/entries", segment(agent));
     let entries = client.list(&path, &[], None).await?.items;
-    let sealed = entries.iter().find(|entry| entry["leaf_index"].is_u64());
-    if let Some(cid) = sealed.and_then(|entry| entry["cid"].as_str()) {
+    let sealed = entries
+        .iter()
+        .position(|entry| entry["leaf_index"].is_u64());
+    if let Some((newer, cid)) = sealed.and_then(|at| Some((at, entries[at]["cid"].as_str()?))) {
+        if newer > 0 {
+            eprintln!("{newer} newer: not sealed yet");
+        }
         return Ok(cid.to_owned());
     }
     Err(if entries.is_empty() {

@@ -168,8 +168,8 @@ impl<'a> Client<'a> {
 
     async fn send(&self, call: Call) -> Result<Reply, Failure> {
         call.send().await.map_err(|error| match error {
-            net::Error::Unavailable(_) => Failure::unavailable(format!(
-                "no instance answers at {} ({error}): start one with `chancery up`",
+            net::Error::Unavailable(why) => Failure::unavailable(format!(
+                "no instance answers at {} ({why}): start one with `chancery up`",
                 self.url
             )),
             other => Failure::Of(other.kind(), format!("{}: {other}", self.url)),

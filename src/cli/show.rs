@@ -3,6 +3,7 @@
 use std::io;
 
 use chrono::{DateTime, Utc};
+use kernel::Address;
 use serde_json::Value;
 
 use super::{
@@ -45,13 +46,19 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// Who did something: an address as EIP-55 has it, any other name as it is.
+pub fn who(name: &str) -> String {
+    name.parse::<Address>()
+        .map_or_else(|_| clean(name), |address| address.to_string())
+}
+
 /// An address as people compare it: `0xf39F…2266`.
 pub fn short_address(address: &str) -> String {
     match (address.get(..6), address.len().checked_sub(4)) {
         (Some(head), Some(at)) if address.len() == 42 && address.is_ascii() => {
             format!("{head}…{}", &address[at..])
         }
-        _ => cut(address, 11),
+        _ => clean(address),
     }
 }
 
@@ -144,5 +151,7 @@ mod tests {
         let address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
         assert_eq!(short_address(address), "0xf39F…2266");
         assert_eq!(short_address(""), "");
+        assert_eq!(who(&address.to_lowercase()), address);
+        assert_eq!(who("operator"), "operator");
     }
 }

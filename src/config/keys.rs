@@ -123,6 +123,13 @@ pub const KEYS: &[Key] = &[
         "host:port pairs that may be reached although they are private, on another port than 443 or \
          by plain http.",
     ),
+    optional(
+        "net.egress",
+        r#""http://127.0.0.1:3128""#,
+        "A gateway on our own side through which all fetches for strangers' addresses leave, in the \
+         absolute form of a proxy (GET https://host/path) and with TLS spoken by it; it also keeps names \
+         that resolve to private addresses out. net.allow is reached without it. Absent: direct.",
+    ),
     key(
         "content.blocks",
         "The blockstore's directory, below the data directory unless absolute.",

@@ -96,6 +96,11 @@ impl Slot {
         self.state().status.map(|status| status.chain)
     }
 
+    /// Logs that this process has stored of it.
+    pub fn logs(&self) -> u64 {
+        self.state().status.map_or(0, |status| status.logs)
+    }
+
     fn state(&self) -> ChainState {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |status: &Arc<Mutex<Status>>| {

@@ -55,6 +55,7 @@ async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened,
         return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
     };
     let rpc = connect(url).await?;
+    app.nodes.put(&rpc);
     let found = discover(&rpc, config).await?;
     let settings = &app.config.indexer;
     let settling = match config.settled_depth {
@@ -76,6 +77,7 @@ async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened,
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.
 async fn started(app: &App, url: &str) -> Result<Opened, Error> {
     let rpc = connect(url).await?;
+    app.nodes.put(&rpc);
     let chain = Chain {
         id: rpc.chain(),
         name: "dev chain".to_owned(),

@@ -41,6 +41,21 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Names below which nothing is public: loopback (RFC 6761), the link (RFC 6762), private networks
+/// (ICANN's `internal`) and homes (RFC 8375).
+const SPECIAL_NAMES: [&str; 4] = ["localhost", "local", "internal", "home.arpa"];
+
+/// Whether `name`, in lower case, could be resolved on the public internet: it has two labels or more
+/// and does not end in a name that is kept for other networks.
+pub(crate) fn is_public_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let special = SPECIAL_NAMES.iter().any(|special| {
+        let before = name.strip_suffix(special);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    });
+    name.contains('.') && !special
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let bits = address.to_bits();
     !SPECIAL_V4.iter().any(|(network, prefix)| {
@@ -102,6 +117,32 @@ mod tests {
             "2001:4860:4860::8888",
         ] {
             assert!(is_public(public.parse().expect(public)), "{public}");
+        }
+    }
+
+    #[test]
+    fn names_of_private_networks_are_no_public_names() {
+        for name in [
+            "example.com",
+            "example.com.",
+            "local.example",
+            "mylocal.net",
+            "localhost.org",
+        ] {
+            assert!(is_public_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "localhost",
+            "localhost.",
+            "a.localhost",
+            "printer.local",
+            "metadata.google.internal",
+            "nas.home.arpa",
+            "home.arpa",
+            "intranet",
+        ] {
+            assert!(!is_public_name(name), "{name}");
         }
     }
 

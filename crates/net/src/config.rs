@@ -23,6 +23,11 @@ pub struct Config {
     /// or by plain http. For tests and for services of one's own network; hosts are compared as
     /// written, never resolved.
     pub allow: Vec<String>,
+    /// A gateway on our own side, `http://host:port`, through which all fetches for strangers'
+    /// addresses leave: `GET https://host/path HTTP/1.1`, with TLS spoken by it. It is trusted, and
+    /// resolving names is its business, with keeping private addresses out. What `allow` names is
+    /// reached without it.
+    pub egress: Option<String>,
 }
 
 impl Default for Config {
@@ -32,6 +37,7 @@ impl Default for Config {
             timeout_seconds: 10,
             max_bytes: 1024 * 1024,
             allow: Vec::new(),
+            egress: None,
         }
     }
 }

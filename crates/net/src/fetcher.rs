@@ -11,8 +11,12 @@ use url::Url;
 
 use crate::{
     Config, Error, HARD_MAX_BYTES, Result, Why, body,
+    egress::Egress,
     guard::{Guard, PublicOnly, Route},
 };
+
+/// What we call ourselves.
+pub(crate) const AGENT: &str = concat!("chancery/", env!("CARGO_PKG_VERSION"));
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -25,6 +29,8 @@ pub struct Fetcher {
     public: Client,
     /// Connects to what `net.allow` names.
     allowed: Client,
+    /// Takes the place of `public` where it is configured.
+    egress: Option<Egress>,
     guard: Arc<Guard>,
     timeout: Duration,
     max_bytes: usize,
@@ -59,13 +65,18 @@ impl Fetcher {
     pub fn new(config: &Config) -> Result<Self> {
         config.check()?;
         let guard = Arc::new(Guard::new(&config.allow)?);
+        let connect_timeout = config.connect_timeout();
+        let egress = config.egress.as_deref();
         let failed = |error: reqwest::Error| Error::Config(format!("no HTTP client: {error}"));
         Ok(Self {
-            public: builder(config.connect_timeout())
+            public: builder(connect_timeout)
                 .dns_resolver(PublicOnly)
                 .build()
                 .map_err(failed)?,
-            allowed: builder(config.connect_timeout()).build().map_err(failed)?,
+            allowed: builder(connect_timeout).build().map_err(failed)?,
+            egress: egress
+                .map(|url| Egress::new(url, connect_timeout))
+                .transpose()?,
             guard,
             timeout: config.timeout(),
             max_bytes: config.max_bytes,
@@ -83,15 +94,11 @@ impl Fetcher {
     async fn follow(&self, mut url: Url, get: Get<'_>) -> Result<Response> {
         let limit = get.max_bytes.unwrap_or(self.max_bytes).min(HARD_MAX_BYTES);
         for _ in 0..=MAX_REDIRECTS {
-            let client = match self.guard.route(&url)? {
-                Route::Public => &self.public,
-                Route::Allowed => &self.allowed,
+            let response = match (self.guard.route(&url)?, &self.egress) {
+                (Route::Public, Some(egress)) => egress.get(&url, get.accept).await?,
+                (Route::Public, None) => ask(&self.public, &url, get.accept).await?,
+                (Route::Allowed, _) => ask(&self.allowed, &url, get.accept).await?,
             };
-            let mut request = client.get(url.clone());
-            if let Some(accept) = get.accept {
-                request = request.header(ACCEPT, accept);
-            }
-            let response = request.send().await?;
             let status = response.status();
             if status.is_success() {
                 return Ok(Response {
@@ -113,6 +120,14 @@ impl Fetcher {
     }
 }
 
+async fn ask(client: &Client, url: &Url, accept: Option<&str>) -> Result<reqwest::Response> {
+    let mut request = client.get(url.clone());
+    if let Some(accept) = accept {
+        request = request.header(ACCEPT, accept);
+    }
+    Ok(request.send().await?)
+}
+
 /// Where a redirect leads; the guard judges it next.
 fn next_hop(from: &Url, location: &str) -> Result<Url> {
     let to = from
@@ -128,7 +143,7 @@ fn next_hop(from: &Url, location: &str) -> Result<Url> {
 #[expect(clippy::disallowed_methods, reason = "the owner of outbound HTTP")]
 pub(crate) fn builder(connect_timeout: Duration) -> reqwest::ClientBuilder {
     Client::builder()
-        .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .redirect(Policy::none())
         .no_proxy()
         .referer(false)

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::{Error, Result, is_public};
+use crate::{Error, Result, address::is_public_name, is_public};
 
 /// The rule that refused an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +91,8 @@ impl Guard {
             return Err(Why::Port);
         }
         let public = match host {
-            Host::Domain(_) => true, // judged by the resolver
+            // What it resolves to is judged by the resolver.
+            Host::Domain(name) => is_public_name(name),
             Host::Ipv4(v4) => is_public(IpAddr::V4(v4)),
             Host::Ipv6(v6) => is_public(IpAddr::V6(v6)),
         };
@@ -160,6 +161,8 @@ mod tests {
             ("https://2130706433/", Err(Why::Address)),
             ("https://017700000001/", Err(Why::Address)),
             ("https://127.0.0.1./", Err(Why::Address)),
+            ("https://localhost/", Err(Why::Address)),
+            ("https://intranet/", Err(Why::Address)),
             ("https://[::ffff:127.0.0.1]/", Err(Why::Address)),
             ("https://[64:ff9b::a9fe:a9fe]/", Err(Why::Address)),
             ("https://169.254.169.254/latest/", Err(Why::Address)),

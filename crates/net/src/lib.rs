@@ -5,11 +5,13 @@
 //!   answer is hostile.
 //! - [`Service`]: the operator did (Kubo, a gateway). The address is trusted, the answer is hostile.
 //!
-//! Neither uses a proxy from the environment, keeps cookies or reads more than its limit.
+//! Where the network lets nothing out but through a gateway, `net.egress` names it, and a [`Fetcher`]
+//! leaves through that. Neither uses a proxy from the environment, keeps cookies or reads more than its limit.
 
 mod address;
 mod body;
 mod config;
+mod egress;
 mod error;
 mod fetcher;
 mod guard;

@@ -35,7 +35,9 @@ pub struct Fresh {
 impl Fresh {
     pub async fn new(world: &World) -> Self {
         let options = world.pool.connect_options();
-        let name = format!("{}_fresh", options.get_database().expect("a database"));
+        // Postgres cuts names off after 63 bytes.
+        let name = options.get_database().expect("a database");
+        let name = format!("fresh_{}", hex::encode(&kernel::sha256(name.as_bytes())[..16]));
         for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
             let statement = AssertSqlSafe(format!("{statement} \"{name}\""));
             world.pool.execute(statement).await.expect("a second database");
@@ -55,7 +57,7 @@ impl Fresh {
 
     /// Indexes everything anew in steps of `blocks` blocks; gives the first difference.
     pub async fn differs(&self, world: &World, scripts: &[&Script], blocks: i64) -> Option<String> {
-        self.empty().await;
+        Self::empty(&self.pool).await;
         for (table, filter) in [
             ("subjects", "kind <> 'token'"),
             ("uris", "true"),
@@ -120,9 +122,10 @@ impl Fresh {
         Some(out)
     }
 
-    async fn empty(&self) {
+    /// Empties a database, the journal included.
+    pub async fn empty(pool: &PgPool) {
         let tables = list(
-            &self.pool,
+            pool,
             "SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ')
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE c.relkind = 'r' AND n.nspname IN ('identity', 'chain', 'journal', 'store')",
@@ -133,7 +136,7 @@ impl Fresh {
             "BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE {} RESTART IDENTITY; COMMIT",
             tables[0]
         );
-        sqlx::raw_sql(AssertSqlSafe(truncate)).execute(&self.pool).await.expect("emptied");
+        sqlx::raw_sql(AssertSqlSafe(truncate)).execute(pool).await.expect("emptied");
     }
 }
 

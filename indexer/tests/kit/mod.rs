@@ -5,5 +5,5 @@ mod script;
 mod world;
 
 pub use fresh::Fresh;
-pub use script::{ACTIVE, ALICE, BOB, CAROL, NOBODY, REGISTRY, SLEEP, STATUS, Script, TERMINATED, Writer};
+pub use script::{ACTIVE, ALICE, BOB, CAROL, NOBODY, REGISTRY, SLEEP, Script, TERMINATED, Writer};
 pub use world::{World, start};

@@ -51,7 +51,7 @@ impl Script {
     }
 
     /// Adds a block at `time` (seconds).
-    pub fn block(&mut self, time: i64, write: impl FnOnce(&mut Writer)) -> &mut Self {
+    pub fn block(&mut self, time: i64, write: impl FnOnce(&mut Writer) -> &mut Writer) -> &mut Self {
         let parent = self.blocks.last().expect("genesis").0.clone();
         let number = parent.number + 1;
         let mut writer =

@@ -10,9 +10,9 @@ async fn s03_an_act_outlives_the_status_that_a_reorg_drops(pool: PgPool) -> anyh
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(1);
     for number in 1..=4 {
-        script.block(start() + number, |b| drop((number == 1).then(|| b.register(1, ALICE, ""))));
+        script.block(start() + number, |b| if number == 1 { b.register(1, ALICE, "") } else { b });
     }
-    script.block(start() + 5, |b| drop(b.status(1, SLEEP, "night")));
+    script.block(start() + 5, |b| b.status(1, SLEEP, "night"));
     world.at(start() + 100);
     world.follow(&script).await?;
     world.act(agent, RuntimeStatus::Terminated).await?;
@@ -34,22 +34,22 @@ async fn s03_an_act_outlives_the_status_that_a_reorg_drops(pool: PgPool) -> anyh
 async fn s07_an_act_about_a_founding_sleeps_and_wakes_with_it(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(5);
-    script.block(start() + 1, |b| drop(b.mint(1, BOB)));
-    script.block(start() + 2, |b| drop(b.tx("alice mints").register(5, ALICE, "")));
+    script.block(start() + 1, |b| b.mint(1, BOB));
+    script.block(start() + 2, |b| b.tx("alice mints").register(5, ALICE, ""));
     world.at(start() + 10);
     world.follow(&script).await?;
     world.act(agent, RuntimeStatus::Sleep).await?;
-    world.sql(&format!("UPDATE agents SET description = 'of Alice' WHERE id = '{agent}'")).await?;
+    world.sql(&format!("UPDATE identity.agents SET description = 'of Alice' WHERE id = '{agent}'")).await?;
     world.sweep().await;
     let shown = format!(
-        "SELECT concat_ws(' ', owner_address, runtime_status, description) FROM agents WHERE id = '{agent}'"
+        "SELECT concat_ws(' ', owner_address, runtime_status, description) FROM identity.agents WHERE id = '{agent}'"
     );
     assert_eq!(world.one(&shown).await, format!("{ALICE:#x} SLEEP of Alice"));
 
     world.rewind(&script, 1).await?;
     script.fork(1);
     assert_eq!(world.one(&shown).await, "", "it never was");
-    script.block(start() + 20, |b| drop(b.tx("bob mints").register(5, BOB, "")));
+    script.block(start() + 20, |b| b.tx("bob mints").register(5, BOB, ""));
     world.follow(&script).await?;
     assert_eq!(world.one(&shown).await, format!("{BOB:#x} ACTIVE"), "Alice's acts are not his");
     world.assert_fresh(&[&script]).await;
@@ -57,7 +57,7 @@ async fn s07_an_act_about_a_founding_sleeps_and_wakes_with_it(pool: PgPool) -> a
     world.rewind(&script, 1).await?;
     script.fork(1);
     // Her mint returns later than her acts: they stand at the mint. (SQL's is later by the machine's clock.)
-    script.block(start() + 3_000, |b| drop(b.tx("alice mints").register(5, ALICE, "")));
+    script.block(start() + 3_000, |b| b.tx("alice mints").register(5, ALICE, ""));
     world.follow(&script).await?;
     assert_eq!(world.one(&shown).await, format!("{ALICE:#x} SLEEP of Alice"));
     world.assert_fresh(&[&script]).await;
@@ -68,30 +68,30 @@ async fn s07_an_act_about_a_founding_sleeps_and_wakes_with_it(pool: PgPool) -> a
 async fn s15_a_burn_is_final_until_a_reorg_or_a_new_mint(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(1);
-    script.block(start() + 1, |b| drop(b.register(1, ALICE, "").heartbeat(1)));
-    script.block(start() + 2, |b| drop(b.burn(1, ALICE)));
+    script.block(start() + 1, |b| b.register(1, ALICE, "").heartbeat(1));
+    script.block(start() + 2, |b| b.burn(1, ALICE));
     world.at(start() + 50);
     world.follow(&script).await?;
     let shown = format!(
-        "SELECT concat_ws(' ', owner_address, runtime_status, status_final, liveness) FROM agents WHERE id = '{agent}'"
+        "SELECT concat_ws(' ', owner_address, runtime_status, status_final, liveness) FROM identity.agents WHERE id = '{agent}'"
     );
     assert_eq!(world.one(&shown).await, "TERMINATED t active");
     let refused = world.act(agent, RuntimeStatus::Active).await.expect_err("final");
     assert_eq!(refused.kind(), kernel::Kind::Conflict, "{refused}");
-    let wake = format!("UPDATE agents SET runtime_status = 'ACTIVE' WHERE id = '{agent}'");
+    let wake = format!("UPDATE identity.agents SET runtime_status = 'ACTIVE' WHERE id = '{agent}'");
     world.sql(&wake).await.expect_err("final for psql too");
 
     world.rewind(&script, 1).await?;
     assert_eq!(world.one(&shown).await, format!("{ALICE:#x} ACTIVE f active"));
     script.fork(1);
-    script.block(start() + 3, |b| drop(b.burn(1, ALICE)));
-    script.block(start() + 4, |b| drop(b.status(1, ACTIVE, "nobody may")));
-    script.block(start() + 5, |b| drop(b.register(1, BOB, "").status(1, SLEEP, "he may")));
+    script.block(start() + 3, |b| b.burn(1, ALICE));
+    script.block(start() + 4, |b| b.status(1, ACTIVE, "nobody may"));
+    script.block(start() + 5, |b| b.register(1, BOB, "").status(1, SLEEP, "he may"));
     world.follow(&script).await?;
     assert_eq!(world.one(&shown).await, format!("{BOB:#x} SLEEP f unknown"));
     let history = world.history(agent).await;
     assert_eq!(history, [">ACTIVE", "ACTIVE>TERMINATED", "TERMINATED>ACTIVE", "ACTIVE>SLEEP"]);
-    let seqs = world.list("SELECT seq FROM agent_status_history ORDER BY changed_at, seq").await;
+    let seqs = world.list("SELECT seq FROM identity.agent_status_history ORDER BY changed_at, seq").await;
     assert_eq!(seqs, ["0", "1", "2", "3"]);
     world.assert_fresh(&[&script]).await;
     Ok(())
@@ -101,8 +101,8 @@ async fn s15_a_burn_is_final_until_a_reorg_or_a_new_mint(pool: PgPool) -> anyhow
 async fn s17_a_log_retracted_and_included_again_is_said_twice(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(1);
-    script.block(start() + 1, |b| drop(b.register(1, ALICE, "")));
-    script.block(start() + 2, |b| drop(b.tx("tag").metadata(1, "tag", b"x")));
+    script.block(start() + 1, |b| b.register(1, ALICE, ""));
+    script.block(start() + 2, |b| b.tx("tag").metadata(1, "tag", b"x"));
     world.follow(&script).await?;
     let before = world.said(agent).await;
     let entries = world.entries().await;
@@ -123,12 +123,12 @@ async fn s17_a_log_retracted_and_included_again_is_said_twice(pool: PgPool) -> a
 async fn s19_a_block_older_than_an_act_retracts_nothing(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(1);
-    script.block(start() + 1, |b| drop(b.register(1, ALICE, "")));
+    script.block(start() + 1, |b| b.register(1, ALICE, ""));
     world.at(start() + 30);
     world.follow(&script).await?;
     world.act(agent, RuntimeStatus::Terminated).await?;
     // Mined before the act, seen after it.
-    script.block(start() + 20, |b| drop(b.status(1, SLEEP, "early").metadata(1, "k", b"v")));
+    script.block(start() + 20, |b| b.status(1, SLEEP, "early").metadata(1, "k", b"v"));
     world.follow(&script).await?;
     assert_eq!(world.one("SELECT count(*) FROM journal.entries WHERE kind = 'retracted'").await, "0");
     let history = world.history(agent).await;
@@ -140,8 +140,8 @@ async fn s19_a_block_older_than_an_act_retracts_nothing(pool: PgPool) -> anyhow:
 #[sqlx::test(migrations = "../migrations")]
 async fn what_was_named_on_lost_ground_is_forgotten(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
-    script.block(start() + 1, |b| drop(b.register(1, ALICE, "ipfs://a").register(2, ALICE, "ipfs://a")));
-    script.block(start() + 2, |b| drop(b.uri(1, "ipfs://b").uri(1, "ipfs://a").transfer(2, ALICE, BOB)));
+    script.block(start() + 1, |b| b.register(1, ALICE, "ipfs://a").register(2, ALICE, "ipfs://a"));
+    script.block(start() + 2, |b| b.uri(1, "ipfs://b").uri(1, "ipfs://a").transfer(2, ALICE, BOB));
     world.follow(&script).await?;
     let named = "SELECT count(*) || ' ' || bool_or(again) FROM identity.uri_agents";
     assert_eq!(world.one(named).await, "3 true");
@@ -156,8 +156,8 @@ async fn what_was_named_on_lost_ground_is_forgotten(pool: PgPool) -> anyhow::Res
 async fn a_busy_agent_is_rewound_later_but_never_continued(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
     let agent = script.agent(1);
-    script.block(start() + 1, |b| drop(b.register(1, ALICE, "")));
-    script.block(start() + 2, |b| drop(b.status(1, TERMINATED, "lost").metadata(1, "lost", b"x")));
+    script.block(start() + 1, |b| b.register(1, ALICE, ""));
+    script.block(start() + 2, |b| b.status(1, TERMINATED, "lost").metadata(1, "lost", b"x"));
     world.follow(&script).await?;
     let mut psql = pool.begin().await?;
     sqlx::query("SELECT FROM identity.agents WHERE id = $1 FOR UPDATE")
@@ -168,7 +168,7 @@ async fn a_busy_agent_is_rewound_later_but_never_continued(pool: PgPool) -> anyh
     psql.rollback().await?;
     script.fork(1);
     // The next step comes before the sweep.
-    script.block(start() + 3, |b| drop(b.transfer(1, ALICE, BOB)));
+    script.block(start() + 3, |b| b.transfer(1, ALICE, BOB));
     world.follow(&script).await?;
     assert_eq!(world.history(agent).await, [">ACTIVE"]);
     world.assert_fresh(&[&script]).await;
@@ -182,7 +182,7 @@ async fn a_token_known_only_from_a_later_word_has_one_first_status(pool: PgPool)
     let (world, mut script) = (World::new(pool), Script::new(31337));
     script.block(start() + 1, |b| {
         b.status(1, SLEEP, "first").burn(2, ALICE).transfer(3, ALICE, BOB).heartbeat(4);
-        b.transfer(5, NOBODY, ALICE);
+        b.transfer(5, NOBODY, ALICE)
     });
     world.follow(&script).await?;
     assert_eq!(world.history(script.agent(1)).await, [">SLEEP"]);
@@ -193,7 +193,7 @@ async fn a_token_known_only_from_a_later_word_has_one_first_status(pool: PgPool)
     world.at(start() + 5);
     world.act(script.agent(3), RuntimeStatus::Sleep).await?;
     assert_eq!(world.history(script.agent(3)).await, [">ACTIVE", "ACTIVE>SLEEP"]);
-    script.block(start() + 9, |b| drop(b.mint(3, BOB)));
+    script.block(start() + 9, |b| b.mint(3, BOB));
     world.follow(&script).await?;
     assert_eq!(world.history(script.agent(3)).await, [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE"]);
     world.assert_fresh(&[&script]).await;

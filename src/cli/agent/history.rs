@@ -6,7 +6,7 @@ use super::{Which, find, view::Change};
 use crate::cli::{
     Context,
     client::Client,
-    show::{listed_as, table, time},
+    show::{listed_as, short_address, table, time, who},
 };
 
 /// Arguments of `agent history`.
@@ -51,7 +51,7 @@ fn human(changes: &[Change]) -> String {
                     .clone()
                     .unwrap_or_else(|| "-".to_owned()),
                 change.new_status.clone(),
-                change.who.clone(),
+                short_address(&who(&change.who)),
                 change.reason.clone().unwrap_or_default(),
             ]
         })

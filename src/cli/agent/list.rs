@@ -77,7 +77,7 @@ fn human(agents: &[Agent]) -> String {
                 agent.runtime_status.clone(),
                 short_address(agent.owner_address.as_deref().unwrap_or("-")),
                 agent.file(),
-                agent.level.clone().unwrap_or_default(),
+                proof(agent),
             ]
         })
         .collect();
@@ -86,4 +86,13 @@ fn human(agents: &[Agent]) -> String {
         &rows,
         1,
     )
+}
+
+/// What the row rests on; that a registration was not seen matters more.
+fn proof(agent: &Agent) -> String {
+    if agent.complete {
+        agent.level.clone().unwrap_or_default()
+    } else {
+        "incomplete".to_owned()
+    }
 }

@@ -1,6 +1,9 @@
 //! `chancery agent register`.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use chain::registry;
 use serde::Serialize;
@@ -11,14 +14,18 @@ use super::{
     describe::{Described, Draft, as_data, cid},
     key,
     send::{self, Action, Progress, Sent, Waiting},
-    view::{self, Entry},
+    view::{self, Agent, Entry},
 };
 use crate::cli::{
     Context,
-    client::Client,
+    client::{Client, segment},
+    exit::Failure,
     ipfs,
     show::{clean, fields},
 };
+
+/// A file that stands in its URI or lies here is read within this time.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Arguments of `agent register`.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,6 +73,10 @@ struct Registered {
     agent: Option<String>,
     id: Option<String>,
     did: Option<String>,
+    name: Option<String>,
+    /// What became of the registration file.
+    metadata_state: Option<String>,
+    metadata_verification: Option<String>,
     #[serde(flatten)]
     uri: Uri,
     chain: u64,
@@ -122,8 +133,29 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
     let sent = ready.send(&client, &signer).await?;
     let progress = sent.wait(&client, args.waiting).await?;
-    let registered = Registered::of(uri, sent, progress);
+    let agent = match progress
+        .agents
+        .first()
+        .and_then(|agent| agent["id"].as_str())
+    {
+        Some(id) if progress.indexed => Some(judged(&client, id).await?),
+        _ => None,
+    };
+    let registered = Registered::of(uri, sent, progress, agent);
     Ok(context.output.one(&registered, || registered.human())?)
+}
+
+/// The agent, with its file read if that happens soon: who registered wants to see the name.
+async fn judged(client: &Client<'_>, id: &str) -> Result<Agent, Failure> {
+    let path = format!("v1/agents/{}", segment(id));
+    let begun = Instant::now();
+    loop {
+        let agent = Agent::read(client, &client.get(&path).await?)?;
+        if agent.is_judged() || begun.elapsed() > SOON {
+            return Ok(agent);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// `data`, unless this machine's configuration names a Kubo.
@@ -163,39 +195,33 @@ fn named(draft: &Draft, way: Way) -> anyhow::Result<Uri> {
 
 /// Prints what would be registered.
 fn dry(draft: &Draft, uri: &Uri, context: &Context) -> anyhow::Result<()> {
-    let (file, warnings) = match draft {
-        Draft::File(bytes, warnings) => (
-            serde_json::from_slice::<Value>(bytes).unwrap_or_default(),
-            json!(warnings),
-        ),
-        Draft::Uri(_) => (Value::Null, json!([])),
+    let (bytes, warnings) = match draft {
+        Draft::File(bytes, warnings) => (bytes.as_slice(), json!(warnings)),
+        Draft::Uri(_) => (&[][..], json!([])),
     };
+    let file: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let value = json!({ "uri": uri.uri, "cid": uri.cid, "file": file, "warnings": warnings });
     context.output.one(&value, || {
-        let file =
-            (!file.is_null()).then(|| serde_json::to_string_pretty(&file).unwrap_or_default());
-        [file, Some(view::uri(&uri.uri))]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
+        let file = String::from_utf8_lossy(bytes);
+        [file.trim_end(), &view::uri(&uri.uri)]
             .join("\n")
+            .trim_start()
+            .to_owned()
     })?;
     eprintln!("nothing was sent");
     Ok(())
 }
 
 impl Registered {
-    fn of(uri: Uri, sent: Sent, progress: Progress) -> Self {
-        let agent = progress.agents.first().cloned().unwrap_or_default();
-        let text = |name: &str| agent[name].as_str().map(clean);
-        let short = match (agent["chain"].as_u64(), agent["agent_id"].as_str()) {
-            (Some(chain), Some(id)) => Some(format!("{chain}:{}", clean(id))),
-            _ => None,
-        };
+    fn of(uri: Uri, sent: Sent, progress: Progress, agent: Option<Agent>) -> Self {
+        let known = agent.as_ref();
         Self {
-            agent: short,
-            id: text("id"),
-            did: text("did"),
+            agent: known.map(Agent::short),
+            id: known.map(|agent| clean(&agent.id)),
+            did: known.map(|agent| clean(&agent.did)),
+            name: known.map(|agent| agent.name.clone()),
+            metadata_state: known.and_then(|agent| agent.metadata_state.clone()),
+            metadata_verification: known.and_then(|agent| agent.metadata_verification.clone()),
             uri,
             chain: sent.chain,
             tx: sent.tx,
@@ -210,11 +236,17 @@ impl Registered {
     }
 
     fn human(&self) -> String {
+        let file = view::document(
+            self.metadata_state.as_deref(),
+            self.metadata_verification.as_deref(),
+        );
         fields(&[
             ("agent", self.agent.clone()),
+            ("name", self.name.as_deref().map(clean)),
             ("DID", self.did.clone()),
             ("URI", Some(view::uri(&self.uri.uri))),
             ("CID", self.uri.cid.clone()),
+            ("file", file),
             ("tx", Some(self.tx.clone())),
             ("state", Some(clean(&self.state))),
             ("block", self.block.map(|block| block.to_string())),

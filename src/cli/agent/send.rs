@@ -9,7 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::view::Entry;
-use crate::cli::{client::Client, exit::Failure, show::clean};
+use crate::cli::{
+    client::Client,
+    exit::Failure,
+    show::{clean, fields},
+};
 
 /// How long people wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -110,16 +114,16 @@ pub async fn prepare(
 impl Ready {
     /// What it will do and cost, for people.
     pub fn preview(&self) -> String {
-        let fees = self.prepared.fees();
-        format!(
-            "chain {}: {} calls {}\ngas {} at up to {} gwei: {} ether at most",
-            self.chain,
-            self.prepared.from,
-            self.prepared.to.unwrap_or_default(),
-            self.prepared.gas,
-            decimal(U256::from(fees.max_fee), 9),
-            decimal(fees.most(self.prepared.gas), 18),
-        )
+        let (gas, fees) = (self.prepared.gas, self.prepared.fees());
+        let price = decimal(U256::from(fees.max_fee), 9);
+        let most = decimal(fees.most(gas), 18);
+        fields(&[
+            ("chain", Some(self.chain.to_string())),
+            ("from", Some(self.prepared.from.to_string())),
+            ("calls", self.prepared.to.map(|to| to.to_string())),
+            ("gas", Some(format!("{gas} at up to {price} gwei"))),
+            ("costs", Some(format!("{most} of the chain's coin at most"))),
+        ])
     }
 
     /// Signs it and hands it over.

@@ -17,7 +17,7 @@ use crate::cli::{
     Context,
     client::Client,
     exit::Failure,
-    show::{clean, fields, time},
+    show::{clean, fields, time, who},
 };
 
 /// Arguments of `agent status`.
@@ -90,7 +90,7 @@ async fn read(
             ("agent", Some(agent.short())),
             ("status", Some(clean(&agent.runtime_status))),
             ("since", since),
-            ("who", change.as_ref().map(|change| clean(&change.who))),
+            ("who", change.as_ref().map(|change| who(&change.who))),
             (
                 "why",
                 change

@@ -19,6 +19,7 @@ pub struct Agent {
     pub id: String,
     pub did: String,
     pub name: String,
+    pub name_source: String,
     pub description: Option<String>,
     pub owner_address: Option<String>,
     pub agent_wallet: Option<String>,
@@ -75,6 +76,15 @@ impl Agent {
         }
     }
 
+    /// Whether its registration file was read, and the row says so.
+    pub fn is_judged(&self) -> bool {
+        match self.metadata_state.as_deref() {
+            Some("pending") => false,
+            Some("fetched") => self.name_source != "none",
+            _ => true,
+        }
+    }
+
     /// What became of its registration file, in a word or two.
     pub fn file(&self) -> String {
         let state = self.metadata_state.as_deref().unwrap_or("none");
@@ -100,10 +110,10 @@ impl Agent {
             (!self.complete).then(|| "incomplete: its registration was not seen".to_owned()),
         );
         let state = state.join(", ");
-        let document = match (&self.metadata_state, &self.metadata_verification) {
-            (Some(state), Some(verification)) => Some(format!("{state}, {verification}")),
-            (state, _) => state.clone(),
-        };
+        let document = document(
+            self.metadata_state.as_deref(),
+            self.metadata_verification.as_deref(),
+        );
         let proof = self.level.as_ref().map(|level| {
             let place = match (self.last_block, self.last_log) {
                 (Some(block), Some(log)) => format!(", block {block}, log {log}"),
@@ -124,7 +134,7 @@ impl Agent {
             ("DID", Some(clean(&self.did))),
             ("UUID", Some(clean(&self.id))),
             ("URI", self.agent_uri.as_deref().map(uri)),
-            ("file", document.as_deref().map(clean)),
+            ("file", document),
             ("CID", text(&self.ipfs_metadata_hash)),
             (
                 "calls",
@@ -136,6 +146,12 @@ impl Agent {
             ("change", Some(format!("{} UTC", time(self.updated_at)))),
         ])
     }
+}
+
+/// What became of a registration file.
+pub fn document(state: Option<&str>, verification: Option<&str>) -> Option<String> {
+    let words: Vec<&str> = [state, verification].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| clean(&words.join(", ")))
 }
 
 /// A URI: whole where it fits, else its beginning and its length.

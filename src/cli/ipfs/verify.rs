@@ -1,5 +1,7 @@
 //! `chancery ipfs verify`.
 
+use std::time::{Duration, Instant};
+
 use content::{Uri, classify, data_uri};
 use kernel::sha256;
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ use crate::cli::{
     exit::Failure,
     show,
 };
+
+/// A file that stands in its URI or lies here is read within this time.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What was found to be true.
 struct Report {
@@ -60,7 +65,7 @@ pub async fn run(what: &str, context: &Context) -> anyhow::Result<()> {
 /// instance says it holds against the bytes.
 async fn agent(client: &Client<'_>, agent: &str) -> anyhow::Result<Report> {
     let path = format!("v1/agents/{}/metadata", segment(agent));
-    let metadata = client.get(&path).await?;
+    let metadata = read(client, &path).await?;
     let Some(uri) = metadata["agent_uri"].as_str() else {
         let why = format!("the URI of {agent} is too long to be kept: there is nothing to verify");
         return Err(Failure::not_found(why).into());
@@ -92,6 +97,20 @@ async fn agent(client: &Client<'_>, agent: &str) -> anyhow::Result<Report> {
         cid,
         fetched,
     })
+}
+
+/// What the instance holds of it; a file that is being read is waited for.
+async fn read(client: &Client<'_>, path: &str) -> Result<Value, Failure> {
+    let begun = Instant::now();
+    loop {
+        let metadata = client.get(path).await?;
+        let state = metadata["state"].as_str().unwrap_or_default();
+        let coming = metadata["sha256"].is_null() && ["pending", "fetched"].contains(&state);
+        if !coming || begun.elapsed() > SOON {
+            return Ok(metadata);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn on_chain(bytes: Vec<u8>) -> Fetched {

@@ -1,0 +1,52 @@
+//! Measures whole processes and writes `docs/benchmarks.md` and `docs/benchmarks.json`.
+//! `scripts/bench` runs it; a new row is a measurement here and its name in `ALL`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a measurement may stop")]
+
+#[path = "rows/process.rs"]
+mod process;
+#[path = "rows/replay.rs"]
+mod replay;
+#[path = "rows/report.rs"]
+mod report;
+#[path = "rows/restart.rs"]
+mod restart;
+#[path = "rows/workload.rs"]
+mod workload;
+
+use anyhow::{Result, ensure};
+use report::Figure;
+
+/// A measurement, and the rows that it fills.
+type Measurement = (&'static [&'static str], fn() -> Result<Vec<Figure>>);
+
+const ALL: &[Measurement] = &[
+    (&[replay::EVENTS_PER_S, replay::PEAK_RSS], replay::measure),
+    (&[restart::READY], restart::measure),
+];
+
+fn main() -> Result<()> {
+    // `cargo bench` adds a flag of its own.
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|name| name != "--bench")
+        .collect();
+    let known: Vec<&str> = ALL.iter().flat_map(|(rows, _)| *rows).copied().collect();
+    for name in &named {
+        let rows = known.join(", ");
+        ensure!(known.contains(&name.as_str()), "no row `{name}`; there are {rows}");
+    }
+    let wanted = |row: &str| named.is_empty() || named.iter().any(|name| name == row);
+    let mut figures = Vec::new();
+    for (rows, measure) in ALL {
+        if rows.iter().any(|row| wanted(row)) {
+            println!("{}", rows.join(", "));
+            figures.extend(measure()?.into_iter().filter(|figure| wanted(figure.name)));
+        }
+    }
+    report::write(&figures, &known)?;
+    for figure in &figures {
+        println!("{}", figure.line());
+    }
+    println!("written: docs/benchmarks.md, docs/benchmarks.json");
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Documents: early or late, once or twice, the rows are the same.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::kit::{ACTIVE, ALICE, Fresh, SLEEP, Script, TERMINATED, World, start};
+
+fn file(name: &str, active: bool) -> Value {
+    json!({
+        "type": "https://eips.ethereum.org/EIPS/eip-8004#registration-v1", "name": name, "active": active,
+        "services": [{ "name": "MCP", "endpoint": format!("https://{name}.example/mcp") }],
+    })
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s10_active_false_loses_to_a_later_status_however_late_it_is_read(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    // Two chains that differ in nothing but when the file was judged.
+    let (mut early, mut late) = (Script::new(1001), Script::new(1002));
+    for script in [&mut early, &mut late] {
+        script.block(start() + 10, |b| b.register(1, ALICE, "ipfs://0"));
+        script.block(start() + 20, |b| b.status(1, ACTIVE, "awake"));
+    }
+    world.open(&early).await?;
+    world.extend(&early, 1).await?;
+    world.at(start() + 12);
+    world.judge("ipfs://0", &file("a", false)).await?;
+    world.sweep().await;
+    assert_eq!(world.history(early.agent(1)).await, [">ACTIVE", "ACTIVE>SLEEP"]);
+    world.extend(&early, 2).await?;
+    let expected = [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE"];
+    assert_eq!(world.history(early.agent(1)).await, expected);
+    world.at(start() + 100);
+    world.follow(&late).await?;
+    world.sweep().await;
+    assert_eq!(world.history(late.agent(1)).await, expected);
+    world.assert_fresh(&[&early, &late]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s10_a_file_that_is_judged_last_stands_at_its_log(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start() + 10, |b| b.register(1, ALICE, "ipfs://a"));
+    script.block(start() + 20, |b| b.status(1, ACTIVE, "awake"));
+    world.at(start() + 100);
+    world.follow(&script).await?;
+    world.judge("ipfs://a", &file("a", false)).await?;
+    world.sweep().await;
+    let history = world.history(script.agent(1)).await;
+    assert_eq!(history, [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE"]);
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow::Result<()> {
+    for (chain, order) in [(1, [0, 1, 2]), (2, [2, 0, 1]), (3, [2, 1, 0]), (4, [1, 2, 0])] {
+        let (world, mut script) = (World::new(pool.clone()), Script::new(chain));
+        let (a, b) = (format!("ipfs://a{chain}"), format!("ipfs://b{chain}"));
+        script.block(start() + 10, |w| w.register(1, ALICE, &a));
+        script.block(start() + 20, |w| w.uri(1, &b));
+        script.block(start() + 30, |w| w.uri(1, &a));
+        world.open(&script).await?;
+        world.at(start() + 50);
+        for (turn, what) in order.into_iter().enumerate() {
+            world.extend(&script, i64::try_from(turn)? + 1).await?;
+            match what {
+                0 => world.judge(&a, &file("a", false)).await?,
+                1 => world.judge(&b, &file("b", true)).await?,
+                _ => {}
+            }
+            world.sweep().await;
+        }
+        let name = "SELECT name || ' ' || runtime_status FROM identity.agents WHERE id = ";
+        let name = format!("{name}'{}'", script.agent(1));
+        assert_eq!(world.one(&name).await, "a SLEEP", "order {order:?}");
+        let history = world.history(script.agent(1)).await;
+        assert_eq!(history, [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE", "ACTIVE>SLEEP"], "{order:?}");
+        world.assert_fresh(&[&script]).await;
+        // The next one has a database of its own, as far as agents go.
+        world.rewind(&script, 0).await?;
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn versions_say_what_changed_and_do_not_undo_what_people_set(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let agent = script.agent(1);
+    script.block(start() + 1, |b| b.register(1, ALICE, "https://x/a"));
+    world.at(start() + 10);
+    world.follow(&script).await?;
+    world.judge("https://x/a", &json!({ "name": "A", "description": "d", "skills": ["s1"] })).await?;
+    world.sweep().await;
+    world.at(start() + 20);
+    let mut tx = world.db.begin(store::Cause::Request(kernel::Principal::Operator)).await?;
+    let changes = [("description".to_owned(), json!("by hand")), ("category".to_owned(), json!("c"))];
+    identity::act::update(&mut tx, agent, &changes.into(), None).await?;
+    tx.commit().await?;
+    world.at(start() + 30);
+    world.judge("https://x/a", &json!({ "name": "B", "description": "d", "skills": ["s2"] })).await?;
+    world.sweep().await;
+    let row = format!("SELECT concat_ws('|', name, description, category) FROM identity.agents WHERE id = '{agent}'");
+    assert_eq!(world.one(&row).await, "B|by hand|c");
+    world.assert_fresh(&[&script]).await;
+    // Nothing is found there any more: what the file said is gone, what people set stays.
+    world.at(start() + 40);
+    world.judge("https://x/a", &Value::Null).await?;
+    world.sweep().await;
+    assert_eq!(world.one(&row).await, "31337:1|c", "the file took its description along");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn nul_and_other_poison_never_stop_a_sweep(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let long = "n".repeat(3_000);
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "ipfs://a").metadata(1, "k\0", b"\0").status(1, SLEEP, "r\0\0");
+        b.metadata(1, &long, long.as_bytes()).uri(1, "data:\0").uri(1, &long).uri(1, "ipfs://a")
+    });
+    world.follow(&script).await?;
+    world.judge("ipfs://a", &json!({
+        "name": format!("\0{long}"), "description": "\0", "version": 1e300, "category": long,
+        "skills": ["\0", long], "services": [{ "name": "\0x", "endpoint": "\0" }], "\0": { "\0": ["\0"] },
+    })).await?;
+    world.sweep().await;
+    assert_eq!(world.one("SELECT count(*) FROM identity.dirty").await, "0");
+    assert_eq!(world.one("SELECT length(name) FROM identity.agents").await, "255");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s11_five_thousand_agents_share_a_file_whose_active_flips(pool: PgPool) -> anyhow::Result<()> {
+    let agents: u64 = 5_000;
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    for block in 0..10 {
+        script.block(start() + block, |b| {
+            let each = agents / 10;
+            let first = u64::try_from(block).expect("small") * each;
+            (first..first + each).fold(b, |b, token| b.register(token, ALICE, "https://x/shared"))
+        });
+    }
+    world.follow(&script).await?;
+    assert_eq!(world.one("SELECT count(*) FROM store.jobs WHERE kind = 'fetch'").await, "1");
+    world.at(start() + 100);
+    world.judge("https://x/shared", &file("shared", true)).await?;
+    world.sweep().await;
+    for (version, active) in [(2, false), (3, true), (4, false)] {
+        world.at(start() + 100 * version);
+        world.judge("https://x/shared", &file("shared", active)).await?;
+        assert_eq!(world.one("SELECT count(*) FROM identity.dirty WHERE NOT refold").await, "5000");
+        world.sweep().await;
+    }
+    let states = "SELECT runtime_status || ' ' || count(*) FROM identity.agents GROUP BY runtime_status";
+    assert_eq!(world.list(states).await, ["SLEEP 5000"]);
+    assert_eq!(world.one("SELECT count(*) FROM identity.agent_status_history").await, "20000");
+    let fresh = Fresh::new(&world).await;
+    if let Some(difference) = fresh.differs(&world, &[&script], 4).await {
+        panic!("{}", difference.chars().take(2_000).collect::<String>());
+    }
+    fresh.drop(&world).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    let agent = script.agent(1);
+    script.block(start(), |b| b.register(1, ALICE, "ipfs://0"));
+    for block in 1..=40 {
+        script.block(start() + block, |b| {
+            (0..100).fold(b, |b, n| b.uri(1, &format!("ipfs://{block}/{n}")))
+        });
+    }
+    world.follow(&script).await?;
+    let size = "SELECT octet_length(state) FROM identity.folds";
+    let before: i64 = world.one(size).await.parse()?;
+    let read = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0) FROM pg_stat_xact_user_tables
+                 WHERE relname IN ('logs', 'blocks', 'uris', 'documents', 'uri_agents', 'acts', 'said', 'entries')";
+    script.block(start() + 50, |b| b.uri(1, "ipfs://last"));
+    world.follow(&script).await?;
+    let after: i64 = world.one(size).await.parse()?;
+    assert!(before < 4_000 && (after - before).abs() < 100, "the saved state grew: {before} to {after}");
+
+    // Statistics of this very transaction: what one more projection reads.
+    let mut tx = world.db.begin(store::Cause::Job("test")).await?;
+    let feed = identity::Feed::Told;
+    identity::project(&mut tx, &[agent], identity::Mode::Forward, feed).await?;
+    let rows: i64 = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("SELECT ({read})::bigint")))
+        .fetch_one(tx.conn())
+        .await?;
+    assert!(rows < 400, "{rows} rows were read for nothing new");
+    drop(tx);
+    world.judge("ipfs://last", &file("last", true)).await?;
+    assert_eq!(world.one("SELECT string_agg(refold::text, '') FROM identity.dirty").await, "false");
+    world.sweep().await;
+    assert_eq!(world.one("SELECT name FROM identity.agents").await, "last");
+    script.block(start() + 60, |b| b.status(1, TERMINATED, "enough"));
+    world.follow(&script).await?;
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}

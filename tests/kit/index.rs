@@ -1,0 +1,130 @@
+//! An indexer that the test drives round by round.
+
+use chain::{At, SeenTopics};
+use content::Content;
+use indexer::{Anchor, Chain as Row, Follower, Origin, RpcSource, Settling};
+use kernel::{Address, Bytes};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use store::{Clock, Db, Outcome};
+use uuid::Uuid;
+
+use super::anvil::{Agent, Chain};
+
+/// A database that follows a chain.
+pub struct Index {
+    /// The database.
+    pub db: Db,
+    /// Its pool, for plain SQL.
+    pub pool: PgPool,
+    /// The chain as it is opened.
+    pub row: Row,
+    /// What is settled.
+    pub settling: Settling,
+    follower: Follower<RpcSource>,
+}
+
+impl Index {
+    /// Opens `chain`, from its first block on. With depth 0 it is one that we started, else
+    /// somebody's node.
+    pub async fn open(pool: &PgPool, chain: &Chain, settling: Settling) -> Self {
+        let genesis = chain.rpc.block(At::Number(0)).await.expect("answered").expect("a genesis");
+        let row = Row {
+            id: chain.rpc.chain(),
+            name: "anvil".to_owned(),
+            origin: if settling == Settling::Depth(0) { Origin::Started } else { Origin::Rpc },
+            anchor: Anchor { number: 0, hash: genesis.hash },
+            start: 0,
+            topics: SeenTopics::ALL,
+            contracts: chain.contracts(),
+        };
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        indexer::open(&db, &row).await.expect("opened");
+        let config = indexer::Config::default();
+        let source = RpcSource::new(chain.rpc.clone(), &row.contracts, settling, &config);
+        let holder = Uuid::from_u128(1);
+        let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
+        Self { db, pool: pool.clone(), row, settling, follower }
+    }
+
+    /// One round.
+    pub async fn round(&mut self) -> indexer::Result<Outcome> {
+        self.follower.round().await
+    }
+
+    /// Rounds until the head.
+    pub async fn catch_up(&mut self) {
+        while self.round().await.expect("a round") == Outcome::Busy {}
+    }
+
+    /// Where the index stands.
+    pub async fn head(&self) -> i64 {
+        indexer::cursor(&self.db, self.row.id).await.expect("a cursor").0.number
+    }
+
+    /// Projects what is dirty.
+    pub async fn sweep(&self) {
+        while identity::dirty::sweep(&self.db).await.expect("a sweep") == Outcome::Busy {}
+    }
+
+    /// Fetches and judges what is due, and projects what that changes.
+    pub async fn judge(&self, content: &Content) {
+        while identity::document::fetch_due(&self.db, content).await.expect("judged")
+            == Outcome::Busy
+        {}
+        self.sweep().await;
+    }
+
+    /// Plain SQL of a person; gives the rows that it changed.
+    pub async fn sql(&self, text: &str) -> u64 {
+        let done = sqlx::query(AssertSqlSafe(text.to_owned())).execute(&self.pool).await;
+        done.unwrap_or_else(|error| panic!("{text}: {error}")).rows_affected()
+    }
+
+    /// The first column, as text.
+    pub async fn list(&self, query: &str) -> Vec<String> {
+        list(&self.pool, query).await
+    }
+
+    /// Our rows of the chain's agents, in the form of the contract's answers.
+    pub async fn agents(&self) -> Vec<Agent> {
+        agents(&self.pool).await
+    }
+}
+
+/// Our rows of a chain's agents, in the form of the contract's answers.
+pub async fn agents(pool: &PgPool) -> Vec<Agent> {
+    let rows = sqlx::query(
+        "SELECT t.token_id::bigint, t.owner, t.wallet, t.uri, t.approved, a.owner_address
+           FROM identity.v_tokens t JOIN identity.agents a ON a.id = t.agent_id ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .expect("tokens");
+    let address = |bytes: Option<Vec<u8>>| bytes.map(|bytes| Address::from_slice(&bytes));
+    rows.iter()
+        .map(|row| {
+            let owner = address(row.get(1));
+            let shown = owner.map(|owner| format!("{owner:#x}"));
+            assert_eq!(shown, row.get::<Option<String>, _>(5), "owner_address is the owner");
+            Agent {
+                id: row.get::<i64, _>(0).cast_unsigned(),
+                owner,
+                wallet: address(row.get(2)),
+                uri: Bytes::from(row.get::<Option<String>, _>(3).unwrap_or_default().into_bytes()),
+                approved: address(row.get(4)),
+            }
+        })
+        .collect()
+}
+
+/// The first column of the rows of a query, as text.
+pub async fn list(pool: &PgPool, query: &str) -> Vec<String> {
+    let text = format!("SELECT q.v::text FROM ({query}) AS q(v)");
+    sqlx::query(AssertSqlSafe(text))
+        .fetch_all(pool)
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error}"))
+        .iter()
+        .map(|row| row.get::<Option<String>, _>(0).unwrap_or_default())
+        .collect()
+}
