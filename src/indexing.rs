@@ -209,16 +209,18 @@ async fn tell_end(app: &App, slot: &Slot, took: Duration) {
 /// Tells the HTTP door how far the chain is read.
 async fn show_head(app: &App, slot: &Slot) {
     let Some(chain) = slot.chain() else { return };
-    let row: Result<(i64, i64), _> =
-        sqlx::query_as("SELECT head_number, settled_number FROM chain.chains WHERE chain_id = $1")
-            .bind(chain.cast_signed())
-            .fetch_one(app.db.pool())
-            .await;
+    let row = sqlx::query!(
+        r#"SELECT head_number AS "number!", settled_number AS "settled!"
+             FROM chain.v_chains WHERE chain_id = $1"#,
+        chain.cast_signed()
+    )
+    .fetch_one(app.db.pool())
+    .await;
     // A failure here is the next round's, which tells it.
-    let Ok((number, settled)) = row else { return };
+    let Ok(row) = row else { return };
     let head = Head {
-        number: number.max(0).unsigned_abs(),
-        settled: settled.max(0).unsigned_abs(),
+        number: row.number.max(0).unsigned_abs(),
+        settled: row.settled.max(0).unsigned_abs(),
     };
     app.heads
         .send_if_modified(|heads| heads.insert(chain, head) != Some(head));

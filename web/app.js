@@ -4,7 +4,7 @@
 
 const EVERY = 2000;
 const STALE_AFTER = 7000;
-const FIRST = 25;
+const FIRST = matchMedia("(max-width: 46rem)").matches ? 10 : 25;
 
 const $ = (id) => document.getElementById(id);
 const origin = location.origin;
@@ -164,7 +164,8 @@ function fileCell(agent) {
   const [word, tone] = FILES[agent.metadata_state] || ["none", "sub"];
   const cell = element("td", { "data-label": "File" }, element("span", { className: tone, text: word }));
   const verification = agent.metadata_verification;
-  if (verification && agent.metadata_state !== "pending") {
+  const wasRead = ["fetched", "nonconformant", "malformed"].includes(agent.metadata_state);
+  if (verification && (wasRead || verification === "mismatch")) {
     const tones = { verified: "good", mismatch: "bad" };
     cell.append(", ", element("span", { className: tones[verification] || "sub", text: verification }));
   }
@@ -204,10 +205,11 @@ const COLUMNS = {
   last_heartbeat: "heartbeat", registered: "registered", burned: "burned",
 };
 
-function valueText(value) {
-  if (value === null || value === undefined) return "nothing";
+function valueText(what, value) {
+  if (value === null || value === undefined) return what === "document" ? "could not be read" : "none";
   const text = typeof value === "string" ? value : JSON.stringify(value);
   if (/^0x[0-9a-f]{40}$/i.test(text)) return middle(text);
+  if (/^[0-9a-f]{64}$/.test(text)) return `sha256 ${middle(text, 8, 8)}`;
   return text.length > 80 ? `${text.slice(0, 64)}…` : text;
 }
 
@@ -220,7 +222,7 @@ function changeItem(change) {
     element("div", { className: "value" },
       element("a", { href: `/v1/agents/${change.agent_id}`, text: known ? known.name : change.agent_id.slice(0, 8) }),
       " ",
-      element("span", { className: change.undone ? "undone" : "", title: change.cause }, `${what} `, element("code", { text: valueText(change.value) })),
+      element("span", { className: change.undone ? "undone" : "", title: change.cause }, `${what} `, element("code", { text: valueText(change.what, change.value) })),
       change.undone ? element("span", { className: "bad", text: " taken back" }) : null),
   );
 }
@@ -361,8 +363,8 @@ function pulse() {
   const seconds = Math.floor(age / 1000);
   $("pulse").dataset.state = stale ? "stale" : state.read ? "live" : "waiting";
   $("pulse-text").textContent = stale
-    ? (state.read ? `Stale since ${seconds} s` : "No answer")
-    : state.read ? (seconds < 2 ? "Live, read just now" : `Live, read ${seconds} s ago`) : "Reading…";
+    ? (state.read ? `Stale for ${seconds} s` : "No answer")
+    : state.read ? (seconds < 2 ? "Live, just read" : `Live, read ${seconds} s ago`) : "Reading…";
   document.body.classList.toggle("stale", stale);
   $("alarm").hidden = !stale;
   // Said once, not every second: screen readers read it out.

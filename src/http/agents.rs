@@ -69,6 +69,9 @@ async fn list(
     let cursor = paging::cursor(wanted.cursor.as_deref())?;
     let limit = paging::limit(wanted.limit)?;
     let status = wanted.status.as_deref().map(status_of).transpose()?;
+    if wanted.chain.is_some_and(|chain| i64::try_from(chain).is_err()) {
+        return Err(Problem::new(Code::Invalid, "no chain has so large an id"));
+    }
     let filter = Filter {
         owner: wanted.owner,
         chain: wanted.chain,

@@ -1,5 +1,5 @@
 //! The rooms' records as `/openapi.json` describes them. Rooms know no HTTP, so their shapes stand here
-//! a second time; `tests/http_openapi.rs` holds real answers against them.
+//! a second time; `tests/http/openapi.rs` holds real answers against them.
 #![allow(dead_code, reason = "only the schemas are used")]
 
 use chrono::{DateTime, Utc};

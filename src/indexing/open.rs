@@ -77,6 +77,7 @@ async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened,
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.
 async fn started(app: &App, url: &str) -> Result<Opened, Error> {
     let rpc = connect(url).await?;
+    dev::set_clock(app, &rpc).await?;
     app.nodes.put(&rpc);
     let chain = Chain {
         id: rpc.chain(),

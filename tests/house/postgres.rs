@@ -16,7 +16,7 @@ const PUBLISHED: &[(&str, &[&str])] = &[
     ("chain.v_blocks", &["identity", "did", "trust"]),
     ("chain.v_logs", &["identity", "did", "trust"]),
     ("chain.v_ranges", &["identity", "did", "trust"]),
-    ("journal.v_entries", &["identity"]),
+    ("journal.v_entries", &[]),
     ("identity.v_operators", &[]),
     ("identity.v_tokens", &[]),
 ];

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chain::{At, Call, PrivateKeySigner, Registries, Rpc, Sender, SenderConfig, deploy, registry};
-use kernel::{Address, Bytes, U256};
+use kernel::{Address, Bytes, U256, clean_text, sha256};
 use serde_json::{Value, json};
 
 use super::calls::{Arg, call};
@@ -88,8 +88,10 @@ pub struct Agent {
     pub owner: Option<Address>,
     /// `getAgentWallet`.
     pub wallet: Option<Address>,
-    /// `tokenURI`.
-    pub uri: Bytes,
+    /// `tokenURI`, as a text may hold it.
+    pub uri: String,
+    /// sha2-256 of its bytes, where there are some.
+    pub uri_hash: Option<String>,
     /// `getApproved`.
     pub approved: Option<Address>,
 }
@@ -211,7 +213,9 @@ impl Chain {
         let approved = rpc.call(&Call::new(registry, asked), At::Latest).await.expect("answered");
         let approved = Address::from_slice(&approved[12..]);
         let approved = (!approved.is_zero()).then_some(approved);
-        Some(Agent { id, owner, wallet, uri: uri.expect("a token"), approved })
+        let raw = uri.expect("an owned token has a URI");
+        let uri_hash = (!raw.is_empty()).then(|| hex::encode(sha256(&raw)));
+        Some(Agent { id, owner, wallet, uri: clean_text(&raw).value, uri_hash, approved })
     }
 
     /// `isApprovedForAll`.

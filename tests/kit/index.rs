@@ -3,7 +3,7 @@
 use chain::{At, SeenTopics};
 use content::Content;
 use indexer::{Anchor, Chain as Row, Follower, Origin, RpcSource, Settling};
-use kernel::{Address, Bytes};
+use kernel::Address;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::{Clock, Db, Outcome};
 use uuid::Uuid;
@@ -51,6 +51,11 @@ impl Index {
         self.follower.round().await
     }
 
+    /// What the follower says of itself.
+    pub fn status(&self) -> indexer::Status {
+        self.follower.status().lock().expect("not poisoned").clone()
+    }
+
     /// Rounds until the head.
     pub async fn catch_up(&mut self) {
         while self.round().await.expect("a round") == Outcome::Busy {}
@@ -94,7 +99,8 @@ impl Index {
 /// Our rows of a chain's agents, in the form of the contract's answers.
 pub async fn agents(pool: &PgPool) -> Vec<Agent> {
     let rows = sqlx::query(
-        "SELECT t.token_id::bigint, t.owner, t.wallet, t.uri, t.approved, a.owner_address
+        "SELECT t.token_id::bigint, t.owner, t.wallet, coalesce(t.uri, ''), t.approved, a.owner_address,
+                CASE WHEN t.uri <> '' THEN encode(t.uri_hash, 'hex') END
            FROM identity.v_tokens t JOIN identity.agents a ON a.id = t.agent_id ORDER BY 1",
     )
     .fetch_all(pool)
@@ -110,7 +116,8 @@ pub async fn agents(pool: &PgPool) -> Vec<Agent> {
                 id: row.get::<i64, _>(0).cast_unsigned(),
                 owner,
                 wallet: address(row.get(2)),
-                uri: Bytes::from(row.get::<Option<String>, _>(3).unwrap_or_default().into_bytes()),
+                uri: row.get(3),
+                uri_hash: row.get(6),
                 approved: address(row.get(4)),
             }
         })

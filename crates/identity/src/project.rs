@@ -55,6 +55,10 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
+    // A plan that was made for ten agents, or for empty tables, is none for ten thousand.
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+        .fetch_one(tx.conn())
+        .await?;
     let mut subjects = load::subjects(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.

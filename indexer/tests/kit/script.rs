@@ -121,11 +121,15 @@ impl Writer {
         if !uri.is_empty() {
             self.log(self.registry, vec![topics::METADATA_UPDATE], word(token).to_vec());
         }
-        let topics = vec![topics::REGISTERED, word(token), owner.into_word()];
-        self.log(self.registry, topics, encoded(&[uri.as_bytes()]));
+        self.registered(token, owner, uri);
         self.metadata(token, "agentWallet", owner.as_slice());
         self.named = outer;
         self
+    }
+
+    pub fn registered(&mut self, token: u64, owner: Address, uri: &str) -> &mut Self {
+        let topics = vec![topics::REGISTERED, word(token), owner.into_word()];
+        self.log(self.registry, topics, encoded(&[uri.as_bytes()]))
     }
 
     pub fn uri(&mut self, token: u64, uri: &str) -> &mut Self {

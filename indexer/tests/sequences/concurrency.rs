@@ -76,9 +76,11 @@ async fn s01_nor_does_one_that_holds_a_capability(pool: PgPool) -> anyhow::Resul
         run(&mut psql, &statement).await;
         script.block(start() + number, |b| b.uri(1, &format!("ipfs://a#{number}")));
         world.follow(&script).await?;
-        world.judge(&format!("ipfs://a#{number}"), &json!({ "name": "A", "capabilities": { "w": number } })).await?;
         world.sweep().await;
         psql.commit().await?;
+        world.sweep().await;
+        let file = json!({ "name": "A", "capabilities": { "w": number } });
+        world.judge(&format!("ipfs://a#{number}"), &file).await?;
         world.sweep().await;
         world.assert_fresh(&[&script]).await;
     }

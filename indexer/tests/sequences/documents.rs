@@ -55,7 +55,15 @@ async fn s10_a_file_that_is_judged_last_stands_at_its_log(pool: PgPool) -> anyho
 
 #[sqlx::test(migrations = "../migrations")]
 async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow::Result<()> {
-    for (chain, order) in [(1, [0, 1, 2]), (2, [2, 0, 1]), (3, [2, 1, 0]), (4, [1, 2, 0])] {
+    let orders = [
+        // After which block which of the two is judged.
+        [(1, 'a'), (2, 'b')],
+        [(1, 'a'), (3, 'b')],
+        [(2, 'b'), (3, 'a')],
+        [(3, 'a'), (3, 'b')],
+        [(3, 'b'), (3, 'a')],
+    ];
+    for (chain, order) in (1..).zip(orders) {
         let (world, mut script) = (World::new(pool.clone()), Script::new(chain));
         let (a, b) = (format!("ipfs://a{chain}"), format!("ipfs://b{chain}"));
         script.block(start() + 10, |w| w.register(1, ALICE, &a));
@@ -63,14 +71,13 @@ async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow
         script.block(start() + 30, |w| w.uri(1, &a));
         world.open(&script).await?;
         world.at(start() + 50);
-        for (turn, what) in order.into_iter().enumerate() {
-            world.extend(&script, i64::try_from(turn)? + 1).await?;
-            match what {
-                0 => world.judge(&a, &file("a", false)).await?,
-                1 => world.judge(&b, &file("b", true)).await?,
-                _ => {}
+        for block in 1..=3 {
+            world.extend(&script, block).await?;
+            for (_, which) in order.iter().filter(|(after, _)| *after == block) {
+                let uri = if *which == 'a' { &a } else { &b };
+                world.judge(uri, &file(&which.to_string(), *which == 'b')).await?;
+                world.sweep().await;
             }
-            world.sweep().await;
         }
         let name = "SELECT name || ' ' || runtime_status FROM identity.agents WHERE id = ";
         let name = format!("{name}'{}'", script.agent(1));
@@ -179,7 +186,7 @@ async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(pool: PgPool) ->
     world.follow(&script).await?;
     let size = "SELECT octet_length(state) FROM identity.folds";
     let before: i64 = world.one(size).await.parse()?;
-    let read = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0) FROM pg_stat_xact_user_tables
+    let read = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::bigint FROM pg_stat_xact_user_tables
                  WHERE relname IN ('logs', 'blocks', 'uris', 'documents', 'uri_agents', 'acts', 'said', 'entries')";
     script.block(start() + 50, |b| b.uri(1, "ipfs://last"));
     world.follow(&script).await?;
@@ -190,9 +197,7 @@ async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(pool: PgPool) ->
     let mut tx = world.db.begin(store::Cause::Job("test")).await?;
     let feed = identity::Feed::Told;
     identity::project(&mut tx, &[agent], identity::Mode::Forward, feed).await?;
-    let rows: i64 = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("SELECT ({read})::bigint")))
-        .fetch_one(tx.conn())
-        .await?;
+    let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(read)).fetch_one(tx.conn()).await?;
     assert!(rows < 400, "{rows} rows were read for nothing new");
     drop(tx);
     world.judge("ipfs://last", &file("last", true)).await?;

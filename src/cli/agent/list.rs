@@ -1,6 +1,7 @@
 //! `chancery agent list`.
 
 use identity::fact::RuntimeStatus;
+use kernel::Address;
 
 use super::{chain_id, view::Agent};
 use crate::cli::{
@@ -14,7 +15,7 @@ use crate::cli::{
 pub struct Args {
     /// Only those of this owner
     #[arg(long, value_name = "ADDRESS")]
-    owner: Option<String>,
+    owner: Option<Address>,
     /// Only those on this chain
     #[arg(long, value_name = "ID|NAME")]
     chain: Option<String>,
@@ -44,7 +45,7 @@ pub fn status(word: &str) -> Result<RuntimeStatus, String> {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?;
     let mut query = Vec::new();
-    query.extend(args.owner.map(|owner| ("owner", owner)));
+    query.extend(args.owner.map(|owner| ("owner", owner.to_string())));
     if let Some(chain) = &args.chain {
         query.push(("chain", chain_id(&client, chain).await?.to_string()));
     }

@@ -196,7 +196,7 @@ impl Sent {
                 );
                 return Err(Failure::unavailable(why));
             }
-            bar.set_message(format!("{} is {doing}", self.tx));
+            bar.set_message(format!("the transaction is {doing}"));
             let pause = if begun.elapsed() < Duration::from_secs(15) {
                 200
             } else {

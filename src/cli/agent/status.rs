@@ -132,6 +132,14 @@ async fn on_chain(
     let sent = ready.send(client, &signer).await?;
     let progress = sent.wait(client, args.waiting).await?;
     let (value, agent) = find(client, &args.which).await?;
+    if progress.indexed && agent.runtime_status != status.as_str() {
+        // A block's time has no fractions: an act of the same second may stand after it.
+        eprintln!(
+            "the chain says {}, but a fact that stands later holds: see `chancery agent history {}`",
+            status.as_str(),
+            agent.short()
+        );
+    }
     let entry = progress.entries.first();
     let value = with(value, &[("tx", json!(sent.tx)), ("entry", json!(entry))]);
     Ok(context

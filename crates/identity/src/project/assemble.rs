@@ -135,7 +135,8 @@ pub fn document_facts(
 }
 
 fn at_log(uri: &UriRef, log: Place, found: &[Version], chain: Option<u64>, out: &mut Vec<Fact>) {
-    let by_then = found.iter().rposition(|version| version.time(chain) <= log.time);
+    // What was judged at the very time of the log was judged after it: the chain is ahead.
+    let by_then = found.iter().rposition(|version| version.time(chain) < log.time);
     let Some(standing) = by_then.or((!found.is_empty()).then_some(0)) else { return };
     let version = &found[standing];
     out.push(Fact {

@@ -1,0 +1,13 @@
+//! The indexer on a real chain: anvil, with real transactions, reorganisations and unclean deaths.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+mod kit;
+
+#[path = "anvil/death.rs"]
+mod death;
+#[path = "anvil/reorg.rs"]
+mod reorg;
+#[path = "anvil/state.rs"]
+mod state;

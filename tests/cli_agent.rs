@@ -1,0 +1,460 @@
+//! The command line against a running instance: an owner registers agents, looks at them, and takes
+//! away a proof that stands without us.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::Output,
+    sync::{Arc, Mutex},
+};
+
+use instance::Place;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// anvil's first account.
+const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+/// An account that nobody gave anything.
+const POOR: &str = "0x00000000000000000000000000000000000000000000000000000000000000aa";
+
+/// Commands against one place.
+struct Cli<'a>(&'a Place);
+
+impl Cli<'_> {
+    /// Runs a command that must succeed: its stdout.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.0.run(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, as JSON.
+    fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["-o", "json"]].concat());
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Runs a command that must fail with this code: its stderr.
+    fn fails(&self, code: i32, args: &[&str]) -> String {
+        failed(&self.0.run(args), code)
+    }
+
+    /// A key file beside the data directory.
+    fn key(&self, name: &str, key: &str, mode: u32) -> String {
+        let path = self.0.dir().with_file_name(name);
+        fs::write(&path, format!("{key}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+}
+
+fn failed(output: &Output, code: i32) -> String {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(output.stdout.is_empty(), "data of a failure");
+    error
+}
+
+const ADA: [&str; 12] = [
+    "agent",
+    "register",
+    "--name",
+    "Ada",
+    "--description",
+    "Files reports.",
+    "--service",
+    "A2A=https://ada.example/agent-card.json",
+    "--skill",
+    "files/reports",
+    "--image",
+    "https://ada.example/ada.png",
+];
+
+/// No line of a table or list is wider than a terminal, but for values that people copy.
+fn fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn an_owner_registers_looks_and_proves() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let cli = Cli(&place);
+    let key = cli.key("key", KEY, 0o600);
+    assert_eq!(cli.json(&["agent", "list"]), json!([]));
+
+    // As data, with what the journal says of it.
+    let ada = cli.json(&[&ADA[..], &["--key", &key, "--wait", "journaled"]].concat());
+    assert_eq!(
+        (&ada["agent"], &ada["name"]),
+        (&json!("31337:0"), &json!("Ada"))
+    );
+    assert_eq!(ada["metadata_verification"], "verified");
+    assert!(
+        ada["uri"]
+            .as_str()
+            .unwrap()
+            .starts_with("data:application/json;base64,")
+    );
+    assert!(
+        ada["did"]
+            .as_str()
+            .unwrap()
+            .starts_with("did:nft:eip155:31337_erc721:0x")
+    );
+    assert_ne!(ada["entry"]["state"], "queued");
+
+    // As IPFS, for people.
+    let text = cli.ok(&[
+        &ADA[..],
+        &["--active", "false", "--key", &key, "--as", "ipfs"],
+    ]
+    .concat());
+    fits(&text);
+    assert!(
+        text.contains("agent  31337:1\nname   Ada\nDID    did:nft:"),
+        "{text}"
+    );
+    assert!(text.contains("URI    ipfs://bafkrei"), "{text}");
+    assert!(text.contains("file   fetched, verified"), "{text}");
+
+    shows(&cli, &ada);
+    changes_status(&cli, &key);
+    refuses(&cli, &key);
+
+    let proof = cli.ok(&["audit", "prove", "31337:0"]);
+    let head = cli.json(&["audit", "head"]);
+    let cid = ada["entry"]["cid"].as_str().unwrap();
+    let entry = cli.json(&["audit", "entry", cid]);
+    assert_eq!(
+        (&entry["cid"], &entry["kind"]),
+        (&json!(cid), &json!("agent"))
+    );
+    let first = cli.ok(&["audit", "prove", cid]);
+    assert!(instance.stop(Signal::SIGTERM).success());
+
+    let file = place.dir().with_file_name("p");
+    for proof in [proof, first] {
+        fs::write(&file, proof).unwrap();
+        let file = file.to_string_lossy();
+        let vkey = head["vkey"].as_str().unwrap();
+        let verified = cli.json(&["audit", "verify", &file, "--vkey", vkey]);
+        assert_eq!(
+            (&verified["entry"]["agent"], &verified["trusted"]),
+            (&ada["id"], &json!(true))
+        );
+    }
+    let error = cli.fails(1, &["agent", "list"]);
+    assert!(
+        error.contains("no instance runs on") && error.contains("chancery up"),
+        "{error}"
+    );
+}
+
+fn shows(cli: &Cli<'_>, ada: &Value) {
+    let text = cli.ok(&["agent", "show", "31337:0"]);
+    fits(&text);
+    for part in [
+        "name    Ada",
+        "status  ACTIVE",
+        OWNER,
+        "file    fetched, verified",
+        "proof   reported",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let did = ada["did"].as_str().unwrap();
+    assert_eq!(cli.json(&["agent", "show", did])["id"], ada["id"]);
+
+    let table = cli.ok(&["agent", "list"]);
+    fits(&table);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.starts_with("AGENT"), "{table}");
+    let count = |args: &[&str]| {
+        cli.json(&[&["agent", "list"][..], args].concat())
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count(&["--owner", &OWNER.to_lowercase()]), 2);
+    assert_eq!(count(&["--capability", "service:A2A", "--query", "ada"]), 2);
+    assert_eq!(
+        count(&["--status", "sleep"]),
+        1,
+        "its file says that it is not active"
+    );
+    assert_eq!(count(&["--chain", "1"]), 0);
+    assert_eq!(count(&["--limit", "1"]), 1);
+    assert_eq!(count(&["--all"]), 2);
+
+    let document: Value = serde_json::from_str(&cli.ok(&["did", "resolve", did])).unwrap();
+    assert_eq!(document["id"], did);
+    let result = cli.json(&["did", "resolve", did]);
+    assert_eq!(result["didDocument"], document);
+
+    let text = cli.ok(&["ipfs", "verify", "31337:0"]);
+    assert!(text.contains("stands in the URI itself"), "{text}");
+    let verified = cli.json(&["ipfs", "verify", "31337:1"]);
+    let cid = verified["cid"].as_str().unwrap();
+    assert!(
+        verified["checked"].as_str().unwrap().contains(cid),
+        "{verified}"
+    );
+    let bytes = cli.ok(&["ipfs", "get", cid]);
+    assert_eq!(
+        serde_json::from_str::<Value>(&bytes).unwrap()["name"],
+        "Ada"
+    );
+    assert_eq!(cli.json(&["ipfs", "verify", cid])["size"], bytes.len());
+
+    let file = cli.0.dir().with_file_name("again");
+    let file = file.to_string_lossy();
+    assert_eq!(cli.ok(&["ipfs", "get", cid, "--to", &file]), "");
+    assert_eq!(cli.ok(&["ipfs", "add", &file]).trim(), cid);
+
+    let text = cli.ok(&["sync", "status"]);
+    fits(&text);
+    assert!(
+        text.contains("31337") && text.contains("2 agents"),
+        "{text}"
+    );
+}
+
+fn changes_status(cli: &Cli<'_>, key: &str) {
+    assert_eq!(
+        cli.json(&["agent", "status", "31337:0"])["runtime_status"],
+        "ACTIVE"
+    );
+    let on_chain = ["sleep", "--reason", "night", "--on-chain", "--key", key];
+    let said = cli.json(&[&["agent", "status", "31337:0"][..], &on_chain].concat());
+    assert_eq!(said["runtime_status"], "SLEEP");
+    assert!(said["tx"].as_str().unwrap().starts_with("0x"), "{said}");
+
+    let text = cli.ok(&[
+        "agent", "status", "31337:0", "ACTIVE", "--reason", "morning",
+    ]);
+    assert!(
+        text.contains("status  ACTIVE") && text.contains("entry   bafyrei"),
+        "{text}"
+    );
+    let now = cli.json(&["agent", "status", "31337:0"]);
+    assert_eq!(now["runtime_status"], "ACTIVE");
+    assert_eq!(
+        (&now["last_change"]["reason"], &now["last_change"]["who"]),
+        (&json!("morning"), &json!("operator"))
+    );
+    let text = cli.ok(&["agent", "history", "31337:0"]);
+    fits(&text);
+    let whys: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.rsplit("  ").next())
+        .collect();
+    assert_eq!(
+        whys,
+        ["WHY", "morning", "night", "Agent registered"],
+        "{text}"
+    );
+    assert!(text.contains("0xf39F…2266"), "{text}");
+}
+
+fn refuses(cli: &Cli<'_>, key: &str) {
+    let open = cli.key("open", KEY, 0o644);
+    let error = cli.fails(4, &[&ADA[..], &["--key", &open]].concat());
+    assert!(
+        error.contains("0644") && error.contains("chmod 600"),
+        "{error}"
+    );
+    let error = cli.fails(2, &ADA);
+    assert!(
+        error.contains("--key FILE") && error.contains(KEY),
+        "a dev chain: {error}"
+    );
+    let poor = cli.key("poor", POOR, 0o600);
+    let error = cli.fails(5, &[&ADA[..], &["--key", &poor]].concat());
+    assert!(error.contains("cannot pay"), "{error}");
+    let on_chain = [
+        "agent",
+        "status",
+        "31337:0",
+        "SLEEP",
+        "--on-chain",
+        "--key",
+        &poor,
+    ];
+    let error = cli.fails(5, &on_chain);
+    assert!(error.contains("may not speak for agent 0"), "{error}");
+    let uri = [
+        "agent",
+        "register",
+        "--uri",
+        "ipfs://nonsense",
+        "--key",
+        key,
+    ];
+    cli.fails(2, &uri);
+    cli.fails(2, &["agent", "register", "--name", "only"]);
+    for unknown in [
+        "31337:77",
+        "did:nft:eip155:1_erc721:0x0_1",
+        "../../livez",
+        "%2e",
+    ] {
+        let error = cli.fails(3, &["agent", "show", unknown]);
+        assert!(error.contains("no agent"), "{error}");
+        cli.fails(3, &["agent", "history", unknown]);
+        cli.fails(3, &["audit", "prove", unknown]);
+    }
+    cli.fails(2, &["did", "resolve", "nonsense"]);
+    let gone = "did:nft:eip155:31337_erc721:0x0000000000000000000000000000000000000001_9";
+    cli.fails(3, &["did", "resolve", gone]);
+    let wrong = cli.key("token", "wrong", 0o600);
+    let error = cli.fails(
+        4,
+        &[
+            "agent",
+            "status",
+            "31337:0",
+            "SLEEP",
+            "--token-file",
+            &wrong,
+        ],
+    );
+    assert!(error.contains("token"), "{error}");
+}
+
+#[test]
+fn a_dry_run_needs_nobody() {
+    let place = Place::new("data");
+    let cli = Cli(&place);
+    let shown = cli.json(&[&ADA[..], &["--dry-run", "--as", "ipfs"]].concat());
+    assert_eq!(
+        shown["file"]["services"][1]["skills"],
+        json!(["files/reports"])
+    );
+    let cid = shown["cid"].as_str().unwrap();
+    assert_eq!(shown["uri"], format!("ipfs://{cid}"));
+    assert!(!place.dir().exists(), "nothing was made");
+    let error = cli.fails(1, &["--url", "http://127.0.0.1:1", "sync", "status"]);
+    assert!(
+        error.contains("no instance answers at http://127.0.0.1:1"),
+        "{error}"
+    );
+    assert!(error.contains("chancery up"), "{error}");
+}
+
+/// An instance that lies, and what it was asked.
+struct Liar {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Liar {
+    /// Answers every request whose first line contains a word with its body.
+    fn saying(answers: Vec<(&'static str, String)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut first, mut length) = (String::new(), 0);
+                reader.read_line(&mut first).unwrap();
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    let line = line.trim().to_lowercase();
+                    if let Some(value) = line.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    if line.is_empty() {
+                        break;
+                    }
+                }
+                reader.read_exact(&mut vec![0; length]).unwrap();
+                let answer = answers.iter().find(|(word, _)| first.contains(word));
+                let (status, body) = answer.map_or((404, "{}"), |(_, body)| (200, body.as_str()));
+                log.lock().unwrap().push(first);
+                let head = "content-type: application/json\r\nconnection: close";
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self, word: &str) -> bool {
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(word))
+    }
+}
+
+#[test]
+fn an_instance_that_lies_is_not_believed() {
+    let place = Place::new("data");
+    let cli = Cli(&place);
+    let cid = "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am";
+    let liar = Liar::saying(vec![
+        ("/ipfs/bafk", "hello, world\n".to_owned()),
+        (
+            "/v1/agents/",
+            json!({"agent_uri": format!("ipfs://{cid}"), "sha256": "00"}).to_string(),
+        ),
+        (
+            "/proof",
+            include_str!("vectors/audit/agent.tlog-proof").to_owned(),
+        ),
+    ]);
+    let to = PathBuf::from(place.dir()).with_file_name("got");
+    let to = to.to_string_lossy();
+    for args in [
+        &["ipfs", "verify", cid][..],
+        &["ipfs", "verify", "1:1"],
+        &["ipfs", "get", cid],
+        &["ipfs", "get", cid, "--to", &to],
+    ] {
+        let error = cli.fails(6, &[&["--url", &liar.url], args].concat());
+        assert!(error.contains("NOT verified"), "{error}");
+    }
+    assert!(!PathBuf::from(&*to).exists());
+    let error = cli.fails(6, &["--url", &liar.url, "audit", "prove", cid]);
+    assert!(error.contains("the instance's proof is wrong"), "{error}");
+}
+
+#[test]
+fn another_transaction_than_was_asked_for_is_not_signed() {
+    let place = Place::new("data");
+    fs::create_dir(place.dir()).unwrap();
+    let cli = Cli(&place);
+    let key = cli.key("key", KEY, 0o600);
+    // A transfer of everything instead of a registration.
+    let transaction = json!({
+        "chainId": "0x1", "from": OWNER, "nonce": "0x0", "data": "0x", "gas": "0x5208",
+        "to": "0x00000000000000000000000000000000000000aa", "value": "0xde0b6b3a7640000",
+        "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1",
+    });
+    let body = json!({"chain": 1, "transaction": transaction}).to_string();
+    let liar = Liar::saying(vec![("/v1/transactions/prepare", body)]);
+    let args = [&["--url", &liar.url][..], &ADA, &["--key", &key]].concat();
+    let error = cli.fails(6, &args);
+    assert!(error.contains("nothing was signed"), "{error}");
+    assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
+}

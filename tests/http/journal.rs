@@ -1,0 +1,108 @@
+//! The journal as others verify it: checkpoint, tiles, bundles, proofs.
+
+use ::journal::{
+    Entry, bundle,
+    checkpoint::Checkpoint,
+    note::Note,
+    tile::decode_bundle,
+    tree::{Hash, leaf_hash},
+    vkey::VerifierKey,
+};
+use axum::http::StatusCode;
+use kernel::sha256_pair;
+use sqlx::PgPool;
+
+use super::kit::Instance;
+
+/// RFC 6962, written down once more and without tiles.
+fn root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => kernel::sha256(b""),
+        [leaf] => *leaf,
+        many => {
+            let split = many.len().next_power_of_two() / 2;
+            sha256_pair(1, &root(&many[..split]), &root(&many[split..]))
+        }
+    }
+}
+
+#[sqlx::test(migrations = "migrations")]
+async fn checkpoint_tiles_and_bundles_agree(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    assert_eq!(instance.get("/audit/checkpoint").await.status, StatusCode::NOT_FOUND);
+    instance.seal().await;
+    let vkey: VerifierKey = instance.get("/audit/vkey").await.text().trim_end().parse().unwrap();
+    let answer = instance.get("/audit/checkpoint").await;
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(answer.header("cache-control"), "public, max-age=1");
+    let note = Note::parse(answer.text()).unwrap();
+    note.verify(std::slice::from_ref(&vkey)).unwrap();
+    let head = Checkpoint::parse(note.text()).unwrap();
+    assert_eq!(head.origin, vkey.name());
+    assert!((92..256).contains(&head.size), "one partial tile: {}", head.size);
+
+    let tile = instance.get(&format!("/audit/tile/0/000.p/{}", head.size)).await;
+    assert_eq!(tile.status, StatusCode::OK);
+    assert_eq!(tile.header("content-type"), "application/octet-stream");
+    assert_eq!(tile.header("cache-control"), "public, max-age=31536000, immutable");
+    let leaves: Vec<Hash> = tile.body.chunks(32).map(|hash| hash.try_into().unwrap()).collect();
+    assert_eq!(root(&leaves), head.root);
+
+    let bundle = instance.get(&format!("/audit/tile/entries/000.p/{}", head.size)).await;
+    let entries = decode_bundle(&bundle.body).unwrap();
+    let hashes: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    assert_eq!(hashes, leaves);
+    entries.iter().for_each(|entry| { Entry::parse(entry).unwrap(); });
+
+    let narrow = instance.get("/audit/tile/0/000.p/7").await;
+    assert_eq!(narrow.body, tile.body[..7 * 32]);
+    for path in ["0/000", "0/001.p/1", "1/000.p/1", "0/000.p/0", "0/0", "entries/000", "8/000", "64/000"] {
+        let answer = instance.get(&format!("/audit/tile/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let wide = instance.get(&format!("/audit/tile/0/000.p/{}", head.size + 1)).await;
+    assert_eq!(wide.status, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test(migrations = "migrations")]
+async fn entries_are_listed_shown_and_proven(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let of_agent = instance.items("/v1/agents/1:1/entries").await;
+    let entry = &of_agent[0];
+    assert_eq!(entry["state"], "queued");
+    assert_eq!(entry["kind"], "agent");
+    let cid = entry["cid"].as_str().unwrap();
+    // What is shown is the entry: its JSON encodes to the bytes that the CID names.
+    let bytes = kernel::to_dag_cbor(&entry["entry"]).unwrap();
+    assert_eq!(kernel::cid_of_dag_cbor(&bytes).to_string(), cid);
+    let path = format!("/v1/entries/{cid}");
+    let early = instance.get(&format!("{path}/proof")).await;
+    assert_eq!(early.status, StatusCode::CONFLICT);
+    assert_eq!(early.json()["code"], "conflict");
+
+    instance.seal().await;
+    let shown = instance.get(&path).await.json();
+    assert_eq!(shown["state"], "sealed");
+    assert!(shown["leaf_index"].is_u64());
+    let proof = instance.get(&format!("{path}/proof")).await;
+    assert!(proof.header("content-type").starts_with("text/plain"));
+    let vkey = instance.get("/audit/vkey").await;
+    let verified = bundle::verify(proof.text(), Some(vkey.text().trim_end())).unwrap();
+    assert_eq!(verified.cid, cid);
+
+    let mut seen = 0;
+    let mut next = Some("/v1/entries?limit=40".to_owned());
+    let mut last = i64::MAX;
+    while let Some(path) = next {
+        let page = instance.get(&path).await.json();
+        for entry in page["items"].as_array().unwrap() {
+            let seq = entry["seq"].as_i64().unwrap();
+            assert!(seq < last, "newest first");
+            last = seq;
+            seen += 1;
+        }
+        next = page["next_cursor"].as_str().map(|cursor| format!("/v1/entries?limit=40&cursor={cursor}"));
+    }
+    let size = instance.get("/v1/sync").await.json()["journal"]["size"].as_u64().unwrap();
+    assert_eq!(seen, size);
+}

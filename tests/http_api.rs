@@ -1,0 +1,17 @@
+//! The HTTP door against a real router, on databases of their own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
+
+#[path = "http/agents.rs"]
+mod agents;
+#[path = "http/dids.rs"]
+mod dids;
+#[path = "http/input.rs"]
+mod input;
+#[path = "http/journal.rs"]
+mod journal;
+#[path = "http/kit.rs"]
+mod kit;
+#[path = "http/openapi.rs"]
+mod openapi;
+#[path = "http/writes.rs"]
+mod writes;

@@ -1,0 +1,94 @@
+//! kill -9 in the middle of a replay, again and again: what stands in the end is what an undisturbed
+//! replay gives.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+mod kit;
+#[path = "kit/recorded.rs"]
+mod recorded;
+
+use std::{fs, path::Path, time::Duration};
+
+use indexer::{Follower, Replay};
+use instance::Place;
+use kit::{equal, index::list, left::Left, until};
+use nix::sys::signal::Signal;
+use sqlx::PgPool;
+use store::{Clock, Db, Outcome};
+use uuid::Uuid;
+
+const EVENTS: usize = 20_000;
+
+/// So many logs are one step: there are enough moments between steps.
+const STEP_LOGS: usize = 1_000;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far the replay is; `None` before it began.
+async fn head(db: &Db) -> Option<i64> {
+    let heads: Result<Vec<(i64,)>, _> =
+        sqlx::query_as("SELECT head_number FROM chain.chains").fetch_all(db.pool()).await;
+    Some(heads.ok()?.first()?.0)
+}
+
+/// The same file, undisturbed.
+async fn replay(db: &Db, file: &Path) -> anyhow::Result<()> {
+    let replay = Replay::open(file, STEP_LOGS)?;
+    let chain = replay.chain(chain::Registries::default())?;
+    indexer::open(db, &chain).await?;
+    let holder = Uuid::from_u128(1);
+    let mut follower = Follower::new(db.clone(), chain.id, chain.contracts, replay, holder);
+    while follower.round().await? == Outcome::Busy {}
+    Ok(())
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_replay_that_is_killed_five_times_ends_as_an_undisturbed_one(pool: PgPool) {
+    let place = Place::new("data");
+    let left = Left::on(place.dir());
+    let file = place.dir().with_file_name("recorded.json");
+    let recording = recorded::recording(EVENTS);
+    assert_eq!(recording.logs.len(), EVENTS);
+    let last = recording.blocks.last().unwrap().number.cast_signed();
+    fs::write(&file, recording.to_json().unwrap()).unwrap();
+    let config = place.dir().with_file_name("chancery.toml");
+    fs::write(&config, format!("[indexer]\nstep_logs = {STEP_LOGS}\n")).unwrap();
+    let flags = ["--replay", file.to_str().unwrap(), "--config", config.to_str().unwrap()];
+
+    let undisturbed = Db::from_pool(pool, Clock::System);
+    replay(&undisturbed, &file).await.unwrap();
+
+    let mut seen = -1;
+    for kill_at in [0, last / 6, last / 3, last / 2, last * 4 / 5] {
+        let up = place.up_with(&flags);
+        let db = equal::of_instance(place.dir()).await;
+        let at = until("the replay comes so far", PATIENCE, || async {
+            head(&db).await.filter(|head| *head >= kill_at && *head > seen)
+        });
+        seen = at.await;
+        up.stop(Signal::SIGKILL);
+        db.close().await;
+        assert!(seen < last, "it was killed on its way, at {seen} of {last}");
+        assert!(left.process("postgres/data/postmaster.pid").is_some());
+    }
+
+    let up = place.up_with(&flags);
+    let db = equal::of_instance(place.dir()).await;
+    until("the replay ends", PATIENCE, || async {
+        let open = list(db.pool(), "SELECT count(*) FROM identity.dirty").await;
+        (head(&db).await == Some(last) && open == ["0"]).then_some(())
+    })
+    .await;
+    let (ours, theirs) = (equal::digests(&db).await, equal::digests(&undisturbed).await);
+    assert_eq!(ours, theirs);
+    assert!(ours["chain.logs"].starts_with("20000 rows "), "{ours:#?}");
+    // The journal has not only the same set: nothing was said twice.
+    let entries = "SELECT count(*) || ' ' || count(DISTINCT cid) FROM journal.entries";
+    let counts = "SELECT count(*) || ' ' || sum(cardinality(digests)) FROM journal.said";
+    for query in [entries, counts] {
+        assert_eq!(list(db.pool(), query).await, list(undisturbed.pool(), query).await, "{query}");
+    }
+    assert!(up.stop(Signal::SIGTERM).success());
+    assert_eq!(place.processes(), Vec::<String>::new());
+}

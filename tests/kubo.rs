@@ -1,0 +1,262 @@
+//! What is added here is kept by a real Kubo, also when that was away for a while.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+mod kit;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use instance::{Instance, Place};
+use kit::{anvil::Chain, equal, left::Left, until};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kubo with a repository of its own, which it finds again.
+struct Kubo {
+    binary: PathBuf,
+    repo: tempfile::TempDir,
+    port: u16,
+    daemon: Option<Child>,
+}
+
+impl Kubo {
+    /// Makes a repository of a node that knows nobody, and starts it.
+    fn start() -> Self {
+        let mut kubo = Self {
+            binary: binary(),
+            repo: tempfile::tempdir().unwrap(),
+            port: 0,
+            daemon: None,
+        };
+        kubo.run(&["init", "--profile=test"]);
+        for (key, value) in [
+            ("AutoConf.Enabled", "false"),
+            ("Bootstrap", "[]"),
+            ("Addresses.Swarm", "[]"),
+            ("DNS.Resolvers", "{}"),
+            ("Routing.DelegatedRouters", "[]"),
+            ("Ipns.DelegatedPublishers", "[]"),
+            ("Addresses.Gateway", r#""/ip4/127.0.0.1/tcp/0""#),
+        ] {
+            kubo.run(&["config", "--json", key, value]);
+        }
+        kubo.resume();
+        kubo
+    }
+
+    /// Starts the daemon, where it was before.
+    fn resume(&mut self) {
+        let address = format!("\"/ip4/127.0.0.1/tcp/{}\"", self.port);
+        self.run(&["config", "--json", "Addresses.API", &address]);
+        let mut daemon = self
+            .command(&["daemon", "--offline"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = daemon.stdout.take().unwrap();
+        self.daemon = Some(daemon);
+        let mut lines = BufReader::new(stdout).lines();
+        let mut ready = false;
+        for line in lines.by_ref().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("RPC API server listening on ") {
+                self.port = address.rsplit('/').next().unwrap().trim().parse().unwrap();
+            }
+            if line.contains("Daemon is ready") {
+                ready = true;
+                break;
+            }
+        }
+        assert!(ready && self.port != 0, "Kubo does not start");
+        // Its output is read on, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+    }
+
+    /// Stops it politely; what it keeps, it keeps.
+    fn stop(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+        nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+        daemon.wait().unwrap();
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(arguments)
+            .env("IPFS_PATH", self.repo.path())
+            .env("IPFS_TELEMETRY", "off")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `ipfs` to its end; gives what it printed.
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ipfs {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Whether `ipfs pin ls` lists it as pinned with all below.
+    fn lists(&self, cid: &str) -> bool {
+        self.run(&["pin", "ls", "--type=recursive", "--quiet"]).lines().any(|line| line == cid)
+    }
+}
+
+impl Drop for Kubo {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// `CHANCERY_KUBO`, else the one that `scripts/setup --tests` builds. This is never passed over.
+#[expect(clippy::disallowed_methods, reason = "a test finds its binary by the environment")]
+fn binary() -> PathBuf {
+    if let Some(binary) = std::env::var_os("CHANCERY_KUBO") {
+        return binary.into();
+    }
+    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/setup");
+    let output = Command::new(setup).arg("--print-kubo").output().unwrap();
+    let binary = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    assert!(
+        output.status.success() && binary.exists(),
+        "this test needs Kubo: run `scripts/setup --tests`, which builds it ({}), or set CHANCERY_KUBO",
+        binary.display()
+    );
+    binary
+}
+
+/// Adds a file by the API; gives its CID and what is said of its pins.
+fn add(place: &Place, up: &Instance, file: &str) -> (String, Value) {
+    let token = fs::read_to_string(place.dir().join("token")).unwrap();
+    let request = format!(
+        "POST /v1/ipfs HTTP/1.0\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{file}",
+        token.trim(),
+        file.len()
+    );
+    let (status, _, body) = up.request(&request);
+    assert_eq!(status, 200, "{body}");
+    let added: Value = serde_json::from_str(&body).unwrap();
+    (added["cid"].as_str().unwrap().to_owned(), added["pins"].clone())
+}
+
+/// What is said of a CID at a store.
+fn pin(up: &Instance, cid: &str, store: &str) -> Value {
+    let (status, body) = up.get(&format!("/v1/ipfs/{cid}"));
+    assert_eq!(status, 200, "{body}");
+    let kept: Value = serde_json::from_str(&body).unwrap();
+    let pins = kept["pins"].as_array().unwrap();
+    pins.iter().find(|pin| pin["store"] == store).cloned().unwrap_or(Value::Null)
+}
+
+async fn pin_is(up: &Instance, cid: &str, state: &str) -> Value {
+    until(&format!("{cid} is {state} at Kubo"), PATIENCE, || async {
+        Some(pin(up, cid, "kubo")).filter(|pin| pin["state"] == state)
+    })
+    .await
+}
+
+/// All entries of an agent's journal, once there are some in this state.
+async fn entries(up: &Instance, agent: &str, state: &str) -> Vec<Value> {
+    until(&format!("an entry of {agent} is {state}"), PATIENCE, || async {
+        let (status, body) = up.get(&format!("/v1/agents/{agent}/entries"));
+        assert!(status == 200 || status == 404, "{body}");
+        let page: Value = serde_json::from_str(&body).ok()?;
+        let entries = page["items"].as_array()?.clone();
+        let there = !entries.is_empty() && entries.iter().all(|entry| entry["state"] == state);
+        there.then_some(entries)
+    })
+    .await
+}
+
+fn file(name: &str) -> String {
+    json!({
+        "type": "https://eips.ethereum.org/EIPS/eip-8004#registration-v1",
+        "name": name, "description": "kept by Kubo", "image": "",
+        "services": [{ "name": "A2A", "endpoint": "https://agent.example/card.json" }],
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
+    let mut kubo = Kubo::start();
+    let place = Place::new("data");
+    let _left = Left::on(place.dir());
+    let config = place.dir().with_file_name("chancery.toml");
+    fs::write(&config, format!("[content]\nkubo_url = \"{}\"\n", kubo.url())).unwrap();
+    let up = place.up_with(&["--config", config.to_str().unwrap()]);
+    let db = equal::of_instance(place.dir()).await;
+
+    // Kubo is there: it keeps what is added, and says so itself.
+    let (first, _) = add(&place, &up, &file("First"));
+    pin_is(&up, &first, "pinned").await;
+    assert!(kubo.lists(&first), "ipfs pin ls");
+    assert_eq!(kubo.run(&["cat", &first]), file("First"));
+
+    // The agent that names it, and the journal that tells of it.
+    let contracts = indexer::stored_contracts(&db, 31_337).await.unwrap();
+    let chain = Chain::of_instance(up.ready["rpc"].as_str().unwrap(), &contracts).await;
+    chain.send(chain.register(chain.people[1], &format!("ipfs://{first}"))).await;
+    let pinned = entries(&up, "31337:0", "pinned").await;
+    let entry = pinned[0]["cid"].as_str().unwrap();
+    let (_, body) = up.get(&format!("/v1/entries/{entry}"));
+    let published: Value = serde_json::from_str(&body).unwrap();
+    let publications = published["publications"].as_array().unwrap();
+    let manifest = publications.iter().find(|published| published["state"] == "pinned").unwrap();
+    let manifest = manifest["reference"].as_str().unwrap();
+    assert!(kubo.lists(manifest), "the journal's manifest {manifest}");
+    // The manifest links its entries: Kubo keeps them with it.
+    assert!(kubo.run(&["refs", "-r", manifest]).lines().any(|line| line == entry), "{entry}");
+
+    // Kubo is away: we say so, and lose nothing.
+    kubo.stop();
+    let (second, pins) = add(&place, &up, &file("Second"));
+    let states = |pins: &Value| {
+        let pins = pins.as_array().unwrap().iter();
+        pins.map(|pin| format!("{} {}", pin["store"], pin["state"])).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&pins), [r#""kubo" "queued""#, r#""local" "stored""#]);
+    chain.send(chain.register(chain.people[2], &format!("ipfs://{second}"))).await;
+    let failed = pin_is(&up, &second, "failed").await;
+    let why = failed["last_error"].as_str().unwrap();
+    assert!(why.to_lowercase().contains("kubo"), "{why}");
+    assert_eq!(pin(&up, &second, "local")["state"], "stored");
+    assert_eq!(up.get(&format!("/ipfs/{second}")), (200, file("Second")), "served from our own");
+    entries(&up, "31337:1", "stored").await;
+    let (_, shown) = up.get("/v1/agents/31337:1");
+    assert!(shown.contains("\"Second\""), "judged from our own blocks: {shown}");
+    assert_eq!(pin(&up, &first, "kubo")["state"], "pinned", "what was confirmed stays so");
+
+    // Kubo is back: everything is pinned without anybody's doing.
+    kubo.resume();
+    pin_is(&up, &second, "pinned").await;
+    assert!(kubo.lists(&second) && kubo.lists(&first), "ipfs pin ls");
+    entries(&up, "31337:1", "pinned").await;
+    let jobs = "SELECT count(*) FROM store.jobs WHERE kind = 'pin'";
+    until("no pin is owed", PATIENCE, || async {
+        (kit::index::list(db.pool(), jobs).await == ["0"]).then_some(())
+    })
+    .await;
+    db.close().await;
+    assert!(up.stop(Signal::SIGTERM).success());
+    assert_eq!(place.processes(), Vec::<String>::new());
+}
