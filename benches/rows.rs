@@ -1,6 +1,11 @@
 //! Measures whole processes and writes `docs/benchmarks.md` and `docs/benchmarks.json`.
 //! `scripts/bench` runs it; a new row is a measurement here and its name in `ALL`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a measurement may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a measurement may stop"
+)]
 
 #[path = "rows/process.rs"]
 mod process;
@@ -33,7 +38,10 @@ fn main() -> Result<()> {
     let known: Vec<&str> = ALL.iter().flat_map(|(rows, _)| *rows).copied().collect();
     for name in &named {
         let rows = known.join(", ");
-        ensure!(known.contains(&name.as_str()), "no row `{name}`; there are {rows}");
+        ensure!(
+            known.contains(&name.as_str()),
+            "no row `{name}`; there are {rows}"
+        );
     }
     let wanted = |row: &str| named.is_empty() || named.iter().any(|name| name == row);
     let mut figures = Vec::new();

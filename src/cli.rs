@@ -62,12 +62,7 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     url: Option<String>,
     /// Holds the token that writes need [default: $CHANCERY_TOKEN, then the data directory's]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help_heading = "Everywhere"
-    )]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     token_file: Option<PathBuf>,
 }
 

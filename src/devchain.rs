@@ -125,7 +125,14 @@ impl DevChain {
         })?;
         let port = choose_port(config, &folder).await?;
         let genesis = genesis_time(&folder)?;
-        let spec = spec(program, config.chain_id, (port, genesis), &state, &folder, data_dir);
+        let spec = spec(
+            program,
+            config.chain_id,
+            (port, genesis),
+            &state,
+            &folder,
+            data_dir,
+        );
         let log_before = std::fs::metadata(&spec.log).map_or(0, |meta| meta.len());
         let mut child = spec.spawn().map_err(|source| Error::Io {
             path: spec.program.clone(),
@@ -240,7 +247,9 @@ fn spec(
 /// block anew at each start, so another time would make another chain of it.
 fn genesis_time(folder: &std::path::Path) -> Result<u64, Error> {
     let file = folder.join("genesis");
-    let stored = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    let stored = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     if let Some(time) = stored {
         return Ok(time);
     }

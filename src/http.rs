@@ -3,10 +3,10 @@
 //! A new resource is one file `http/x.rs` with `routes()` and one line in [`api`]. Handlers return
 //! `Result<_, Problem>`; statuses are chosen in `problem.rs` alone.
 
-mod demo;
 mod agents;
 mod audit;
 mod changes;
+mod demo;
 mod docs;
 mod entries;
 mod etag;
@@ -152,7 +152,10 @@ pub async fn serve(
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
     let (router, openapi) = api().split_for_parts();
-    let router = router.merge(docs::routes(&openapi)).merge(demo::routes()).merge(page::routes());
+    let router = router
+        .merge(docs::routes(&openapi))
+        .merge(demo::routes())
+        .merge(page::routes());
     layers::apply(router, &app).with_state(app)
 }
 

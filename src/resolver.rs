@@ -28,7 +28,10 @@ pub struct Question<'a> {
 
 impl Question<'_> {
     fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.options
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -40,7 +43,10 @@ pub async fn resolve(
 ) -> Result<Resolution, identity::Error> {
     let result = match did.method() {
         key::NAME => {
-            let options = question.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let options = question
+                .options
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()));
             key::Options::parse(options).and_then(|options| key::resolve(did, options))
         }
         pkh::NAME => pkh::resolve(did),
@@ -71,7 +77,9 @@ async fn own_web(
     authority: Option<&str>,
 ) -> Result<Result<Resolution, Error>, identity::Error> {
     if let Err(error) = web::location(did)
-        && authority.and_then(|authority| web::own_agent(did, authority)).is_none()
+        && authority
+            .and_then(|authority| web::own_agent(did, authority))
+            .is_none()
     {
         return Ok(Err(error));
     }
@@ -103,7 +111,10 @@ fn at_version(
     }
     if let Some(wanted) = question.option("versionTime") {
         let time: DateTime<Utc> = wanted.parse().map_err(|_| {
-            Error::new(Code::InvalidOptions, "versionTime is a time such as 2026-01-02T03:04:05Z")
+            Error::new(
+                Code::InvalidOptions,
+                "versionTime is a time such as 2026-01-02T03:04:05Z",
+            )
         })?;
         if metadata.created.is_some_and(|created| time < created) {
             return Err(unknown("the DID is younger than versionTime"));
@@ -116,12 +127,17 @@ fn at_version(
 }
 
 fn only_the_newest() -> Error {
-    Error::new(Code::FeatureNotSupported, "only the newest version of a document is kept")
+    Error::new(
+        Code::FeatureNotSupported,
+        "only the newest version of a document is kept",
+    )
 }
 
 /// What a DID document can say of the agent that a name finds.
 async fn facts(db: &Db, name: &str) -> Result<Option<AgentFacts>, identity::Error> {
-    let Some(agent) = agent::find(db, name).await? else { return Ok(None) };
+    let Some(agent) = agent::find(db, name).await? else {
+        return Ok(None);
+    };
     let metadata = document::of_agent(db, agent.id).await?;
     let services = metadata
         .and_then(|metadata| metadata.document)
@@ -158,7 +174,11 @@ fn services(document: &Value) -> Vec<AgentService> {
         .into_iter()
         .filter_map(|service| {
             let (name, version) = (service.name, service.version);
-            service.endpoint.map(|endpoint| AgentService { name, endpoint, version })
+            service.endpoint.map(|endpoint| AgentService {
+                name,
+                endpoint,
+                version,
+            })
         })
         .collect()
 }

@@ -40,7 +40,7 @@ use serde_json::{Value, json};
 use tape::{CHAIN, Tape, event, strings, word};
 
 /// Waits this long at most for what takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Asks until there is an answer; each attempt asks a process, so it takes its time.
 #[track_caller]
@@ -52,7 +52,8 @@ fn wait<T>(what: &str, up: &Instance, mut ask: impl FnMut() -> Option<T>) -> T {
         }
         assert!(
             Instant::now() < deadline,
-            "no {what} in {PATIENCE:?}:\n{}",
+            "no {what} in {PATIENCE:?}:\n{:#?}\n{}",
+            up.get("/v1/sync"),
             up.log()
         );
     }
@@ -194,7 +195,7 @@ fn hostile_uris() -> Vec<Case> {
             "fetched",
             "nul-replaced",
         ),
-        ("NUL alone", b"\0".to_vec(), "none", ""),
+        ("NUL alone", b"\0".to_vec(), "unsupported", "scheme"),
         (
             "no base64",
             b"data:application/json;base64,####".to_vec(),
@@ -266,7 +267,9 @@ fn hostile_logs_are_judged_one_by_one() {
         let metadata = wait(what, &up, || {
             let (status, body) = up.get(&path);
             let metadata: Value = serde_json::from_str(&body).unwrap();
-            (status == 200 && metadata["state"] != "pending").then_some(metadata)
+            let without =
+                ["none", "unavailable"].contains(&metadata["state"].as_str().unwrap_or_default());
+            (status == 200 && (without || metadata["version"].is_number())).then_some(metadata)
         });
         let said = format!("{} {}", metadata["warnings"], metadata["error"]);
         assert!(
@@ -536,7 +539,8 @@ fn a_did_that_is_none_is_refused_at_both_doors() {
         " did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
         &long,
     ] {
-        let path: String = did.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let path =
+            percent_encoding::percent_encode(did.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
         let (status, body) = up.get(&format!("/1.0/identifiers/{path}"));
         assert_eq!(status, 400, "{did}: {body}");
         let answer: Value = serde_json::from_str(&body).expect(did);
@@ -595,9 +599,9 @@ fn played(place: &Place, up: &Instance, tape: &Tape) {
 
 #[test]
 fn a_postgres_that_is_killed_under_load_costs_nothing() {
-    let config = "[indexer]\nstep_logs = 2\n";
+    let config = "[indexer]\nstep_logs = 4\n";
     let mut tape = Tape::default();
-    for agent in 0..2_000 {
+    for agent in 0..400 {
         tape.registered(agent, b"");
         tape.metadata(agent, b"kind", agent.to_string().as_bytes());
     }
@@ -610,7 +614,7 @@ fn a_postgres_that_is_killed_under_load_costs_nothing() {
     let (place, file) = configured(config);
     tape.write(&file);
     let up = place.up_with(&["--replay", file.to_str().unwrap()]);
-    let mut before = None;
+    let mut before = 0;
     for kills in 0..3 {
         // It is killed when something was written since the last time.
         let logs = wait("progress", &up, || {
@@ -619,10 +623,10 @@ fn a_postgres_that_is_killed_under_load_costs_nothing() {
                 .ok()?
                 .parse::<usize>()
                 .ok();
-            logs.filter(|logs| Some(*logs) > before)
+            logs.filter(|logs| *logs > before)
         });
         assert!(logs < tape.len(), "{kills} kills came before the end");
-        before = Some(logs);
+        before = logs;
         kill(
             Pid::from_raw(place.pid("postgres/data/postmaster.pid")),
             Signal::SIGKILL,
@@ -630,7 +634,7 @@ fn a_postgres_that_is_killed_under_load_costs_nothing() {
         .unwrap();
     }
     played(&place, &up, &tape);
-    assert!(up.log().contains("postgres died"), "{}", up.log());
+    assert_eq!(up.log().matches("postgres died").count(), 3, "{}", up.log());
     assert_eq!(up.get("/readyz").0, 200);
     assert!(up.stop(Signal::SIGTERM).success());
     assert_eq!(outcome(&place), outcome(&calm));

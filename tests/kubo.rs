@@ -18,7 +18,7 @@ use kit::{anvil::Chain, equal, left::Left, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Kubo with a repository of its own, which it finds again.
 struct Kubo {
@@ -31,32 +31,42 @@ struct Kubo {
 impl Kubo {
     /// Makes a repository of a node that knows nobody, and starts it.
     fn start() -> Self {
+        let repo = tempfile::tempdir().unwrap();
         let mut kubo = Self {
             binary: binary(),
-            repo: tempfile::tempdir().unwrap(),
+            repo,
             port: 0,
             daemon: None,
         };
         kubo.run(&["init", "--profile=test"]);
-        for (key, value) in [
-            ("AutoConf.Enabled", "false"),
-            ("Bootstrap", "[]"),
-            ("Addresses.Swarm", "[]"),
-            ("DNS.Resolvers", "{}"),
-            ("Routing.DelegatedRouters", "[]"),
-            ("Ipns.DelegatedPublishers", "[]"),
-            ("Addresses.Gateway", r#""/ip4/127.0.0.1/tcp/0""#),
-        ] {
-            kubo.run(&["config", "--json", key, value]);
-        }
+        kubo.configure(&[
+            ("/AutoConf", json!({ "Enabled": false })),
+            ("/Bootstrap", json!([])),
+            ("/Addresses/Swarm", json!([])),
+            ("/DNS/Resolvers", json!({})),
+            ("/Routing/DelegatedRouters", json!([])),
+            ("/Ipns/DelegatedPublishers", json!([])),
+            ("/Addresses/Gateway", json!("/ip4/127.0.0.1/tcp/0")),
+        ]);
         kubo.resume();
         kubo
     }
 
+    /// Sets keys in its configuration.
+    fn configure(&self, keys: &[(&str, Value)]) {
+        let file = self.repo.path().join("config");
+        let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        for (key, value) in keys {
+            let (section, name) = key.rsplit_once('/').unwrap();
+            config.pointer_mut(section).unwrap()[name] = value.clone();
+        }
+        fs::write(file, config.to_string()).unwrap();
+    }
+
     /// Starts the daemon, where it was before.
     fn resume(&mut self) {
-        let address = format!("\"/ip4/127.0.0.1/tcp/{}\"", self.port);
-        self.run(&["config", "--json", "Addresses.API", &address]);
+        let address = format!("/ip4/127.0.0.1/tcp/{}", self.port);
+        self.configure(&[("/Addresses/API", json!(address))]);
         let mut daemon = self
             .command(&["daemon", "--offline"])
             .stdout(Stdio::piped())
@@ -113,7 +123,9 @@ impl Kubo {
 
     /// Whether `ipfs pin ls` lists it as pinned with all below.
     fn lists(&self, cid: &str) -> bool {
-        self.run(&["pin", "ls", "--type=recursive", "--quiet"]).lines().any(|line| line == cid)
+        self.run(&["pin", "ls", "--type=recursive", "--quiet"])
+            .lines()
+            .any(|line| line == cid)
     }
 }
 
@@ -127,7 +139,10 @@ impl Drop for Kubo {
 }
 
 /// `CHANCERY_KUBO`, else the one that `scripts/setup --tests` builds. This is never passed over.
-#[expect(clippy::disallowed_methods, reason = "a test finds its binary by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test finds its binary by the environment"
+)]
 fn binary() -> PathBuf {
     if let Some(binary) = std::env::var_os("CHANCERY_KUBO") {
         return binary.into();
@@ -155,7 +170,10 @@ fn add(place: &Place, up: &Instance, file: &str) -> (String, Value) {
     let (status, _, body) = up.request(&request);
     assert_eq!(status, 200, "{body}");
     let added: Value = serde_json::from_str(&body).unwrap();
-    (added["cid"].as_str().unwrap().to_owned(), added["pins"].clone())
+    (
+        added["cid"].as_str().unwrap().to_owned(),
+        added["pins"].clone(),
+    )
 }
 
 /// What is said of a CID at a store.
@@ -164,7 +182,10 @@ fn pin(up: &Instance, cid: &str, store: &str) -> Value {
     assert_eq!(status, 200, "{body}");
     let kept: Value = serde_json::from_str(&body).unwrap();
     let pins = kept["pins"].as_array().unwrap();
-    pins.iter().find(|pin| pin["store"] == store).cloned().unwrap_or(Value::Null)
+    pins.iter()
+        .find(|pin| pin["store"] == store)
+        .cloned()
+        .unwrap_or(Value::Null)
 }
 
 async fn pin_is(up: &Instance, cid: &str, state: &str) -> Value {
@@ -176,14 +197,18 @@ async fn pin_is(up: &Instance, cid: &str, state: &str) -> Value {
 
 /// All entries of an agent's journal, once there are some in this state.
 async fn entries(up: &Instance, agent: &str, state: &str) -> Vec<Value> {
-    until(&format!("an entry of {agent} is {state}"), PATIENCE, || async {
-        let (status, body) = up.get(&format!("/v1/agents/{agent}/entries"));
-        assert!(status == 200 || status == 404, "{body}");
-        let page: Value = serde_json::from_str(&body).ok()?;
-        let entries = page["items"].as_array()?.clone();
-        let there = !entries.is_empty() && entries.iter().all(|entry| entry["state"] == state);
-        there.then_some(entries)
-    })
+    until(
+        &format!("an entry of {agent} is {state}"),
+        PATIENCE,
+        || async {
+            let (status, body) = up.get(&format!("/v1/agents/{agent}/entries"));
+            assert!(status == 200 || status == 404, "{body}");
+            let page: Value = serde_json::from_str(&body).ok()?;
+            let entries = page["items"].as_array()?.clone();
+            let there = !entries.is_empty() && entries.iter().all(|entry| entry["state"] == state);
+            there.then_some(entries)
+        },
+    )
     .await
 }
 
@@ -202,7 +227,11 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
     let place = Place::new("data");
     let _left = Left::on(place.dir());
     let config = place.dir().with_file_name("chancery.toml");
-    fs::write(&config, format!("[content]\nkubo_url = \"{}\"\n", kubo.url())).unwrap();
+    fs::write(
+        &config,
+        format!("[content]\nkubo_url = \"{}\"\n", kubo.url()),
+    )
+    .unwrap();
     let up = place.up_with(&["--config", config.to_str().unwrap()]);
     let db = equal::of_instance(place.dir()).await;
 
@@ -215,36 +244,60 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
     // The agent that names it, and the journal that tells of it.
     let contracts = indexer::stored_contracts(&db, 31_337).await.unwrap();
     let chain = Chain::of_instance(up.ready["rpc"].as_str().unwrap(), &contracts).await;
-    chain.send(chain.register(chain.people[1], &format!("ipfs://{first}"))).await;
+    chain
+        .send(chain.register(chain.people[1], &format!("ipfs://{first}")))
+        .await;
     let pinned = entries(&up, "31337:0", "pinned").await;
     let entry = pinned[0]["cid"].as_str().unwrap();
     let (_, body) = up.get(&format!("/v1/entries/{entry}"));
     let published: Value = serde_json::from_str(&body).unwrap();
     let publications = published["publications"].as_array().unwrap();
-    let manifest = publications.iter().find(|published| published["state"] == "pinned").unwrap();
+    let manifest = publications
+        .iter()
+        .find(|published| published["state"] == "pinned")
+        .unwrap();
     let manifest = manifest["reference"].as_str().unwrap();
     assert!(kubo.lists(manifest), "the journal's manifest {manifest}");
     // The manifest links its entries: Kubo keeps them with it.
-    assert!(kubo.run(&["refs", "-r", manifest]).lines().any(|line| line == entry), "{entry}");
+    assert!(
+        kubo.run(&["refs", "-r", manifest])
+            .lines()
+            .any(|line| line == entry),
+        "{entry}"
+    );
 
     // Kubo is away: we say so, and lose nothing.
     kubo.stop();
     let (second, pins) = add(&place, &up, &file("Second"));
     let states = |pins: &Value| {
         let pins = pins.as_array().unwrap().iter();
-        pins.map(|pin| format!("{} {}", pin["store"], pin["state"])).collect::<Vec<_>>()
+        pins.map(|pin| format!("{} {}", pin["store"], pin["state"]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(states(&pins), [r#""kubo" "queued""#, r#""local" "stored""#]);
-    chain.send(chain.register(chain.people[2], &format!("ipfs://{second}"))).await;
+    chain
+        .send(chain.register(chain.people[2], &format!("ipfs://{second}")))
+        .await;
     let failed = pin_is(&up, &second, "failed").await;
     let why = failed["last_error"].as_str().unwrap();
     assert!(why.to_lowercase().contains("kubo"), "{why}");
     assert_eq!(pin(&up, &second, "local")["state"], "stored");
-    assert_eq!(up.get(&format!("/ipfs/{second}")), (200, file("Second")), "served from our own");
+    assert_eq!(
+        up.get(&format!("/ipfs/{second}")),
+        (200, file("Second")),
+        "served from our own"
+    );
     entries(&up, "31337:1", "stored").await;
     let (_, shown) = up.get("/v1/agents/31337:1");
-    assert!(shown.contains("\"Second\""), "judged from our own blocks: {shown}");
-    assert_eq!(pin(&up, &first, "kubo")["state"], "pinned", "what was confirmed stays so");
+    assert!(
+        shown.contains("\"Second\""),
+        "judged from our own blocks: {shown}"
+    );
+    assert_eq!(
+        pin(&up, &first, "kubo")["state"],
+        "pinned",
+        "what was confirmed stays so"
+    );
 
     // Kubo is back: everything is pinned without anybody's doing.
     kubo.resume();

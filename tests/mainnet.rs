@@ -34,7 +34,7 @@ const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mainnet/document
 const COLUMNS: &str = "log\tagent\turi\tanswer\tstate\tverification\twarnings\twhy";
 
 /// Waits this long at most for what takes a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every row of the named schemas, as one line per table: its name, how many rows, their digest.
 const ROWS: &str = "SELECT string_agg(format('%s.%s %s', schemaname, tablename,
@@ -175,7 +175,8 @@ async fn every_log_ends_in_the_state_that_the_table_says(pool: PgPool) -> anyhow
         let why = why.replace(&internet.to_string(), "gateway");
         let cells = [&log.at, &log.agent.to_string(), &short(&log.uri), answer];
         let cells = [&cells[..], &[&state, &verification, &warnings, &why]].concat();
-        table.push_str(&format!("{}\n", cells.join("\t")));
+        table.push_str(&cells.join("\t"));
+        table.push('\n');
     }
     let committed = fs::read_to_string(TABLE)?;
     let differ = committed

@@ -216,7 +216,11 @@ fn stat(pid: u32) -> Result<Vec<String>> {
 fn cpu(pid: u32) -> Result<f64> {
     const TICKS_PER_SECOND: f64 = 100.0;
     let fields = stat(pid)?;
-    let ticks = fields.iter().skip(10).take(4).map(|ticks| ticks.parse::<f64>());
+    let ticks = fields
+        .iter()
+        .skip(10)
+        .take(4)
+        .map(|ticks| ticks.parse::<f64>());
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
 }
 

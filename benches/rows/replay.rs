@@ -57,7 +57,9 @@ fn run(workload: &Workload) -> Result<Run> {
     database.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
     let peak_mb = peak as f64 / 1e6;
-    println!("  {events_per_s:.0} events/s, {peak_mb:.1} MB, chancery {ours:.2} CPU-s, Postgres {theirs:.2} CPU-s");
+    println!(
+        "  {events_per_s:.0} events/s, {peak_mb:.1} MB, chancery {ours:.2} CPU-s, Postgres {theirs:.2} CPU-s"
+    );
     Ok(Run {
         events_per_s,
         peak_mb,

@@ -153,7 +153,9 @@ pub fn write(figures: &[Figure], order: &[&str]) -> Result<()> {
 }
 
 fn docs(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name)
 }
 
 /// The sections of an earlier file, by heading.
@@ -203,7 +205,9 @@ fn postgres() -> String {
     let checks: Vec<Value> = serde_json::from_str(&checks).unwrap_or_default();
     let check = checks.iter().find(|check| check["name"] == "postgres");
     let detail = check.and_then(|check| check["detail"].as_str());
-    detail.unwrap_or("Postgres of an unknown version").to_owned()
+    detail
+        .unwrap_or("Postgres of an unknown version")
+        .to_owned()
 }
 
 /// What a command prints.

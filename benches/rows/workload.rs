@@ -126,12 +126,7 @@ impl Writer {
         let uri = self.uri(self.agents.len());
         self.agents.push(Agent { owner, uri });
         let id = self.agents.len();
-        let topics = vec![
-            topics::TRANSFER,
-            B256::ZERO,
-            owner.into_word(),
-            word_of(id),
-        ];
+        let topics = vec![topics::TRANSFER, B256::ZERO, owner.into_word(), word_of(id)];
         (topics, Vec::new())
     }
 

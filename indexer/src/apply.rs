@@ -68,7 +68,11 @@ async fn extend(
     let settled = step.settled.min(to).max(before.number);
     let live = step.head - to < LIVE && to - cursor.number < LIVE;
 
-    let Sorted { logs, tokens, operators } = sort(step.logs, contracts);
+    let Sorted {
+        logs,
+        tokens,
+        operators,
+    } = sort(step.logs, contracts);
     ground::put_blocks(tx, chain, &step.blocks).await?;
     ground::put_logs(tx, chain, &logs).await?;
     ground::put_receipts(tx, chain, &step.receipts).await?;
@@ -76,18 +80,27 @@ async fn extend(
     ground::put_range(tx, chain, cursor.number + 1, to).await?;
     identity::operator::record(tx, chain, &operators).await?;
     identity::subject::put(tx, &tokens).await?;
-    let moved = Cursor { number: to, hash: Some(step.to.hash) };
+    let moved = Cursor {
+        number: to,
+        hash: Some(step.to.hash),
+    };
     chain_row::advance(tx, chain, moved, ground::time(&step.to), settled).await?;
 
     let mut agents: BTreeSet<Uuid> = tokens.iter().map(|(agent, _)| agent.0).collect();
     if settled > before.number && before.number < cursor.number {
-        agents.extend(ground::subjects(tx, chain, before.number, settled.min(cursor.number)).await?);
+        agents
+            .extend(ground::subjects(tx, chain, before.number, settled.min(cursor.number)).await?);
     }
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     let feed = if live { Feed::Told } else { Feed::Skipped };
     identity::project(tx, &agents, Mode::Forward, feed).await?;
     incidents(tx, chain, contracts, &logs).await?;
-    Ok(Applied { cursor: moved, logs: logs.len(), agents: agents.len(), rewound: 0 })
+    Ok(Applied {
+        cursor: moved,
+        logs: logs.len(),
+        agents: agents.len(),
+        rewound: 0,
+    })
 }
 
 /// A step's logs, with the agents that they speak of.
@@ -103,8 +116,12 @@ fn sort(logs: Vec<Log>, contracts: &Registries) -> Sorted {
     let logs = logs
         .into_iter()
         .map(|log| {
-            let agent = subject(&log, contracts)
-                .map(|token| agents.entry(token).or_insert_with(|| AgentId::of_token(&token)).0);
+            let agent = subject(&log, contracts).map(|token| {
+                agents
+                    .entry(token)
+                    .or_insert_with(|| AgentId::of_token(&token))
+                    .0
+            });
             if contracts.identity.contains(&log.address)
                 && let Some(Ok(set)) = operator(&log)
             {
@@ -114,8 +131,15 @@ fn sort(logs: Vec<Log>, contracts: &Registries) -> Sorted {
             (log, agent)
         })
         .collect();
-    let tokens = agents.into_iter().map(|(token, agent)| (agent, token)).collect();
-    Sorted { logs, tokens, operators }
+    let tokens = agents
+        .into_iter()
+        .map(|(token, agent)| (agent, token))
+        .collect();
+    Sorted {
+        logs,
+        tokens,
+        operators,
+    }
 }
 
 /// A log that could not be read is kept, says nothing, and is told once: in the step that stores it.
@@ -128,7 +152,9 @@ async fn incidents(
     let now = tx.now();
     let mut entries = Vec::new();
     for (index, (log, agent)) in logs.iter().enumerate() {
-        let Some(why) = malformed(logs, index, contracts) else { continue };
+        let Some(why) = malformed(logs, index, contracts) else {
+            continue;
+        };
         entries.push(NewEntry::incident(vec![Change {
             column: "malformed_log".to_owned(),
             value: json!({ "agent": agent.map(|agent| agent.to_string()), "why": why }),
@@ -138,18 +164,18 @@ async fn incidents(
     }
     if !entries.is_empty() {
         let logs = entries.len();
-        tracing::warn!(chain, logs, "chain {chain}: {logs} malformed logs were set aside");
+        tracing::warn!(
+            chain,
+            logs,
+            "chain {chain}: {logs} malformed logs were set aside"
+        );
     }
     journal::append(tx, entries).await?;
     Ok(())
 }
 
 /// What is wrong with a log, if anything. That depends at most on the one directly before it.
-fn malformed(
-    logs: &[(Log, Option<Uuid>)],
-    index: usize,
-    contracts: &Registries,
-) -> Option<String> {
+fn malformed(logs: &[(Log, Option<Uuid>)], index: usize, contracts: &Registries) -> Option<String> {
     let (log, agent) = &logs[index];
     let last = |read: &[Log]| decode_token(read, SeenTopics::ALL).pop();
     if let Some((_, Err(why))) = last(std::slice::from_ref(log)) {
@@ -180,9 +206,17 @@ async fn rewind(tx: &mut Tx, chain: u64, cursor: Cursor, to: i64) -> Result<Appl
     let agents = ground::subjects(tx, chain, to, i64::MAX).await?;
     identity::operator::rewind(tx, chain, to).await?;
     ground::rewind(tx, chain, to).await?;
-    let moved = Cursor { number: to, hash: None };
+    let moved = Cursor {
+        number: to,
+        hash: None,
+    };
     chain_row::advance(tx, chain, moved, None, before.number.min(to)).await?;
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
-    Ok(Applied { cursor: moved, logs: 0, agents: agents.len(), rewound: cursor.number - to })
+    Ok(Applied {
+        cursor: moved,
+        logs: 0,
+        agents: agents.len(),
+        rewound: cursor.number - to,
+    })
 }

@@ -110,7 +110,10 @@ pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
 }
 
 async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()> {
-    let identity = contracts.identity.iter().map(|address| (address, "identity"));
+    let identity = contracts
+        .identity
+        .iter()
+        .map(|address| (address, "identity"));
     let status = contracts.status.iter().map(|address| (address, "status"));
     for (ordinal, (address, kind)) in (0_i32..).zip(identity.chain(status)) {
         sqlx::query!(
@@ -137,7 +140,9 @@ pub async fn stored_contracts(db: &Db, chain: u64) -> Result<Registries> {
     .await?;
     let mut out = Registries::default();
     for row in rows {
-        let Ok(address) = Address::try_from(row.address.as_slice()) else { continue };
+        let Ok(address) = Address::try_from(row.address.as_slice()) else {
+            continue;
+        };
         match row.kind.as_str() {
             "identity" => out.identity.push(address),
             _ => out.status.push(address),
@@ -166,12 +171,20 @@ pub async fn cursor(db: &Db, chain: u64) -> Result<(Cursor, Vec<(i64, B256)>)> {
     .fetch_all(db.pool())
     .await?;
     let hash = |bytes: &[u8]| B256::try_from(bytes).unwrap_or_default();
-    let mut trail: Vec<(i64, B256)> =
-        trail.iter().map(|row| (row.number, hash(&row.hash))).collect();
+    let mut trail: Vec<(i64, B256)> = trail
+        .iter()
+        .map(|row| (row.number, hash(&row.hash)))
+        .collect();
     trail.push((row.anchor_number, hash(&row.anchor_hash)));
     // After a rewind the hash of the common block stands in the trail.
-    let known = trail.iter().find(|(number, _)| *number == row.head_number).map(|(_, hash)| *hash);
-    let at = Cursor { number: row.head_number, hash: row.head_hash.as_deref().map(hash).or(known) };
+    let known = trail
+        .iter()
+        .find(|(number, _)| *number == row.head_number)
+        .map(|(_, hash)| *hash);
+    let at = Cursor {
+        number: row.head_number,
+        hash: row.head_hash.as_deref().map(hash).or(known),
+    };
     Ok((at, trail))
 }
 
@@ -191,7 +204,10 @@ pub async fn lock(tx: &mut Tx, chain: u64, expected: i64) -> Result<Settled> {
             found: row.head_number.to_string(),
         }));
     }
-    Ok(Settled { number: row.settled_number, may_rewind: row.origin == "started" })
+    Ok(Settled {
+        number: row.settled_number,
+        may_rewind: row.origin == "started",
+    })
 }
 
 /// What was settled before a step.

@@ -19,10 +19,16 @@ pub struct Discovered {
 /// Configured values over presets over what the chain itself shows: the mainnet registry's address,
 /// then the testnet's. Errors where none has code, and says what to give.
 pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
-    let failed = |error: RpcError| Error::Rpc { chain: rpc.chain(), place: rpc.place(), error };
+    let failed = |error: RpcError| Error::Rpc {
+        chain: rpc.chain(),
+        place: rpc.place(),
+        error,
+    };
     let preset = preset::by_id(rpc.chain());
     if let Some(wanted) = &config.chain {
-        let id = preset::by_name(wanted).map(|preset| preset.id).or_else(|| wanted.parse().ok());
+        let id = preset::by_name(wanted)
+            .map(|preset| preset.id)
+            .or_else(|| wanted.parse().ok());
         if id != Some(rpc.chain()) {
             return Err(Error::Invalid(format!(
                 "{} serves chain {}, but --chain says {wanted}",
@@ -38,7 +44,12 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
             None => vec![preset::MAINNET_REGISTRY, preset::TESTNET_REGISTRY],
         };
         for guess in guesses {
-            if !rpc.code(guess, At::Latest).await.map_err(failed)?.is_empty() {
+            if !rpc
+                .code(guess, At::Latest)
+                .await
+                .map_err(failed)?
+                .is_empty()
+            {
                 identity.push(guess);
                 break;
             }
@@ -51,14 +62,20 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
             rpc.place()
         )));
     };
-    let start = match (config.from_block, preset.and_then(|preset| preset.first_block)) {
+    let start = match (
+        config.from_block,
+        preset.and_then(|preset| preset.first_block),
+    ) {
         (Some(block), _) => block,
         (None, Some(block)) if config.registries.is_empty() => block,
         _ => first_code(rpc, registry).await.map_err(failed)?,
     };
     Ok(Discovered {
         name: preset.map_or_else(|| format!("chain {}", rpc.chain()), |p| p.name.to_owned()),
-        contracts: Registries { identity, status: addresses(&config.status)? },
+        contracts: Registries {
+            identity,
+            status: addresses(&config.status)?,
+        },
         start,
     })
 }
@@ -66,7 +83,9 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
 fn addresses(texts: &[String]) -> Result<Vec<Address>> {
     let parse = |text: &String| {
         text.parse().map_err(|_| {
-            Error::Invalid(format!("`{text}` is no address: expected 0x and 40 hex digits"))
+            Error::Invalid(format!(
+                "`{text}` is no address: expected 0x and 40 hex digits"
+            ))
         })
     };
     texts.iter().map(parse).collect()
@@ -75,7 +94,10 @@ fn addresses(texts: &[String]) -> Result<Vec<Address>> {
 /// The first block at which the contract has code, by bisection; 0 where history is not served.
 async fn first_code(rpc: &Rpc, contract: Address) -> Result<u64, RpcError> {
     let has = |block: u64| rpc.code(contract, At::Number(block));
-    let head = rpc.block(At::Latest).await?.map_or(0, |header| header.number);
+    let head = rpc
+        .block(At::Latest)
+        .await?
+        .map_or(0, |header| header.number);
     let (mut without, mut with) = (0, head);
     match has(0).await {
         Ok(code) if code.is_empty() => {}

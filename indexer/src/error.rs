@@ -93,7 +93,10 @@ impl Error {
 
     /// Whether a chain stops for good, until a person does something.
     pub fn halts(&self) -> bool {
-        matches!(self, Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::Invalid(_))
+        matches!(
+            self,
+            Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::Invalid(_)
+        )
     }
 }
 

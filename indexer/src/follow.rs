@@ -75,7 +75,14 @@ impl<S: Source> Follower<S> {
             reorgs: 0,
             error: None,
         };
-        Self { db, chain, contracts, source, holder, status: Arc::new(Mutex::new(status)) }
+        Self {
+            db,
+            chain,
+            contracts,
+            source,
+            holder,
+            status: Arc::new(Mutex::new(status)),
+        }
     }
 
     /// Where the status can be read while the follower runs.
@@ -99,7 +106,11 @@ impl<S: Source> Follower<S> {
             Ok(Outcome::Busy) => status.error = None,
             Err(error) => {
                 status.error = Some(error.to_string());
-                status.state = if error.halts() { State::Halted } else { State::Retrying };
+                status.state = if error.halts() {
+                    State::Halted
+                } else {
+                    State::Retrying
+                };
                 if error.halts() {
                     tracing::error!(chain = self.chain, %error, "chain {} stopped: {error}", self.chain);
                 }
@@ -122,8 +133,15 @@ impl<S: Source> Follower<S> {
             Step::Extend(extend) => Some(extend.head),
             Step::Rewind { .. } => None,
         };
-        let applied =
-            apply(&self.db, self.chain, &self.contracts, cursor, step, Some(&lease)).await?;
+        let applied = apply(
+            &self.db,
+            self.chain,
+            &self.contracts,
+            cursor,
+            step,
+            Some(&lease),
+        )
+        .await?;
         if applied.rewound > 0 {
             tracing::warn!(
                 chain = self.chain,
@@ -147,7 +165,10 @@ impl<S: Source> Follower<S> {
     }
 
     fn read(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn write(&self, change: impl FnOnce(&mut Status)) {

@@ -14,12 +14,19 @@ const TIPS: i64 = 512;
 /// Stores blocks; one without a time gets that of this transaction.
 pub async fn put_blocks(tx: &mut Tx, chain: u64, blocks: &[Block]) -> Result<()> {
     let now = tx.now();
-    let numbers: Vec<i64> = blocks.iter().map(|block| block.number.cast_signed()).collect();
+    let numbers: Vec<i64> = blocks
+        .iter()
+        .map(|block| block.number.cast_signed())
+        .collect();
     let hashes: Vec<Vec<u8>> = blocks.iter().map(|block| block.hash.to_vec()).collect();
-    let parents: Vec<Option<Vec<u8>>> =
-        blocks.iter().map(|block| block.parent.map(|hash| hash.to_vec())).collect();
-    let times: Vec<DateTime<Utc>> =
-        blocks.iter().map(|block| time(block).unwrap_or(now)).collect();
+    let parents: Vec<Option<Vec<u8>>> = blocks
+        .iter()
+        .map(|block| block.parent.map(|hash| hash.to_vec()))
+        .collect();
+    let times: Vec<DateTime<Utc>> = blocks
+        .iter()
+        .map(|block| time(block).unwrap_or(now))
+        .collect();
     sqlx::query!(
         "INSERT INTO chain.blocks (chain_id, number, hash, parent_hash, time)
          SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::timestamptz[])",
@@ -36,18 +43,31 @@ pub async fn put_blocks(tx: &mut Tx, chain: u64, blocks: &[Block]) -> Result<()>
 
 /// The block's time, where its source tells it.
 pub fn time(block: &Block) -> Option<DateTime<Utc>> {
-    block.time.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+    block
+        .time
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
 }
 
 /// Stores logs, each with the agent that it speaks of.
 pub async fn put_logs(tx: &mut Tx, chain: u64, logs: &[(Log, Option<Uuid>)]) -> Result<()> {
-    let blocks: Vec<i64> = logs.iter().map(|(log, _)| log.block_number.cast_signed()).collect();
-    let indexes: Vec<i32> = logs.iter().map(|(log, _)| log.log_index.cast_signed()).collect();
-    let tx_indexes: Vec<i32> = logs.iter().map(|(log, _)| log.tx_index.cast_signed()).collect();
+    let blocks: Vec<i64> = logs
+        .iter()
+        .map(|(log, _)| log.block_number.cast_signed())
+        .collect();
+    let indexes: Vec<i32> = logs
+        .iter()
+        .map(|(log, _)| log.log_index.cast_signed())
+        .collect();
+    let tx_indexes: Vec<i32> = logs
+        .iter()
+        .map(|(log, _)| log.tx_index.cast_signed())
+        .collect();
     let tx_hashes: Vec<&[u8]> = logs.iter().map(|(log, _)| log.tx_hash.as_slice()).collect();
     let addresses: Vec<&[u8]> = logs.iter().map(|(log, _)| log.address.as_slice()).collect();
     let topic = |index: usize| -> Vec<Option<&[u8]>> {
-        logs.iter().map(|(log, _)| log.topics.get(index).map(|topic| topic.as_slice())).collect()
+        logs.iter()
+            .map(|(log, _)| log.topics.get(index).map(B256::as_slice))
+            .collect()
     };
     let data: Vec<&[u8]> = logs.iter().map(|(log, _)| log.data.as_ref()).collect();
     let subjects: Vec<Option<Uuid>> = logs.iter().map(|(_, subject)| *subject).collect();
@@ -148,21 +168,41 @@ pub async fn subjects(tx: &mut Tx, chain: u64, above: i64, up_to: i64) -> Result
 /// Deletes everything above a fork.
 pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
     let id = chain.cast_signed();
-    sqlx::query!("DELETE FROM chain.logs WHERE chain_id = $1 AND block_number > $2", id, to)
-        .execute(tx.conn())
-        .await?;
-    sqlx::query!("DELETE FROM chain.blocks WHERE chain_id = $1 AND number > $2", id, to)
-        .execute(tx.conn())
-        .await?;
-    sqlx::query!("DELETE FROM chain.tips WHERE chain_id = $1 AND number > $2", id, to)
-        .execute(tx.conn())
-        .await?;
-    sqlx::query!("DELETE FROM chain.receipts WHERE chain_id = $1 AND block_number > $2", id, to)
-        .execute(tx.conn())
-        .await?;
-    sqlx::query!("DELETE FROM chain.ranges WHERE chain_id = $1 AND from_block > $2", id, to)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "DELETE FROM chain.logs WHERE chain_id = $1 AND block_number > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "DELETE FROM chain.blocks WHERE chain_id = $1 AND number > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "DELETE FROM chain.tips WHERE chain_id = $1 AND number > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "DELETE FROM chain.receipts WHERE chain_id = $1 AND block_number > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "DELETE FROM chain.ranges WHERE chain_id = $1 AND from_block > $2",
+        id,
+        to
+    )
+    .execute(tx.conn())
+    .await?;
     sqlx::query!(
         "UPDATE chain.ranges SET to_block = $2 WHERE chain_id = $1 AND to_block > $2",
         id,

@@ -22,26 +22,41 @@ impl Replay {
     /// Reads and checks the file.
     pub fn open(path: &Path, step_logs: usize) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| {
-            Error::Invalid(format!("the replay file {} cannot be read: {error}", path.display()))
+            Error::Invalid(format!(
+                "the replay file {} cannot be read: {error}",
+                path.display()
+            ))
         })?;
         let recording = Recording::parse(&bytes)
             .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
         if recording.logs.is_empty() {
             return Err(Error::Invalid(format!("{} holds no logs", path.display())));
         }
-        Ok(Self { recording, step_logs: step_logs.max(1) })
+        Ok(Self {
+            recording,
+            step_logs: step_logs.max(1),
+        })
     }
 
     /// The chain that the file records, with the contracts that it holds events of unless some are
     /// named.
     pub fn chain(&self, named: Registries) -> Result<Chain> {
         let recording = &self.recording;
-        let first = recording.blocks.first().ok_or_else(|| {
-            Error::Invalid("the replay file holds no block".to_owned())
-        })?;
+        let first = recording
+            .blocks
+            .first()
+            .ok_or_else(|| Error::Invalid("the replay file holds no block".to_owned()))?;
         let contracts = Registries {
-            identity: if named.identity.is_empty() { recording.registries() } else { named.identity },
-            status: if named.status.is_empty() { recording.status_contracts() } else { named.status },
+            identity: if named.identity.is_empty() {
+                recording.registries()
+            } else {
+                named.identity
+            },
+            status: if named.status.is_empty() {
+                recording.status_contracts()
+            } else {
+                named.status
+            },
         };
         if contracts.identity.is_empty() {
             return Err(Error::Invalid(
@@ -51,10 +66,15 @@ impl Replay {
         }
         Ok(Chain {
             id: recording.chain,
-            name: preset::by_id(recording.chain)
-                .map_or_else(|| format!("chain {}", recording.chain), |preset| preset.name.to_owned()),
+            name: preset::by_id(recording.chain).map_or_else(
+                || format!("chain {}", recording.chain),
+                |preset| preset.name.to_owned(),
+            ),
             origin: Origin::Replay,
-            anchor: Anchor { number: first.number, hash: first.hash },
+            anchor: Anchor {
+                number: first.number,
+                hash: first.hash,
+            },
             start: first.number,
             topics: recording.seen_topics(),
             contracts,
@@ -65,7 +85,10 @@ impl Replay {
         let blocks = &self.recording.blocks;
         let from = blocks.partition_point(|block| number(block) <= cursor.number);
         let first = blocks.get(from)?;
-        let start = self.recording.logs.partition_point(|log| log.block_number < first.number);
+        let start = self
+            .recording
+            .logs
+            .partition_point(|log| log.block_number < first.number);
         let mut taken = from;
         let mut end = start;
         while let Some(block) = blocks.get(taken) {
@@ -80,7 +103,8 @@ impl Replay {
         let to = blocks[taken - 1].clone();
         let logs = self.recording.logs[start..end].to_vec();
         let held = |block: &&Block| {
-            logs.binary_search_by_key(&block.number, |log| log.block_number).is_ok()
+            logs.binary_search_by_key(&block.number, |log| log.block_number)
+                .is_ok()
         };
         Some(Extend {
             settled: number(&to),
@@ -99,7 +123,11 @@ fn number(block: &Block) -> i64 {
 
 impl Source for Replay {
     async fn next(&mut self, cursor: Cursor, _: &[(i64, B256)]) -> Result<Option<Step>> {
-        let stored = self.recording.blocks.iter().find(|block| number(block) == cursor.number);
+        let stored = self
+            .recording
+            .blocks
+            .iter()
+            .find(|block| number(block) == cursor.number);
         if let (Some(block), Some(hash)) = (stored, cursor.hash)
             && block.hash != hash
         {

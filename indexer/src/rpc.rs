@@ -45,14 +45,22 @@ pub enum Settling {
 impl RpcSource {
     /// Reads logs of `contracts` from `rpc`.
     pub fn new(rpc: Rpc, contracts: &Registries, settling: Settling, config: &Config) -> Self {
-        let addresses = contracts.identity.iter().chain(&contracts.status).copied().collect();
+        let addresses = contracts
+            .identity
+            .iter()
+            .chain(&contracts.status)
+            .copied()
+            .collect();
         let (depth, ask_finalized) = match settling {
             Settling::Finalized(depth) => (depth, true),
             Settling::Depth(depth) => (depth, false),
         };
         Self {
             rpc,
-            filter: LogFilter { addresses, ..LogFilter::default() },
+            filter: LogFilter {
+                addresses,
+                ..LogFilter::default()
+            },
             range: config.range_blocks.max(1),
             most: config.range_blocks.max(1) * 8,
             depth,
@@ -62,7 +70,11 @@ impl RpcSource {
     }
 
     fn error(&self, error: RpcError) -> Error {
-        Error::Rpc { chain: self.rpc.chain(), place: self.rpc.place(), error }
+        Error::Rpc {
+            chain: self.rpc.chain(),
+            place: self.rpc.place(),
+            error,
+        }
     }
 
     async fn header(&self, at: At) -> Result<Option<Header>> {
@@ -71,7 +83,9 @@ impl RpcSource {
 
     async fn head(&self) -> Result<Header> {
         let head = self.header(At::Latest).await?;
-        let none = || RpcError::BeyondHead { message: "the node has no latest block".to_owned() };
+        let none = || RpcError::BeyondHead {
+            message: "the node has no latest block".to_owned(),
+        };
         head.ok_or_else(|| self.error(none()))
     }
 
@@ -90,7 +104,10 @@ impl RpcSource {
             chain: self.rpc.chain(),
             number: number.unsigned_abs(),
             stored: format!("{hash:#x}"),
-            found: found.map_or_else(|| "no block".to_owned(), |header| format!("{:#x}", header.hash)),
+            found: found.map_or_else(
+                || "no block".to_owned(),
+                |header| format!("{:#x}", header.hash),
+            ),
             place: self.rpc.place(),
         })
     }
@@ -100,11 +117,10 @@ impl RpcSource {
             // A node that cannot say is a node without the tag.
             match self.rpc.block(At::Finalized).await {
                 Ok(Some(header)) => return Ok(header.number),
-                Ok(None) => {}
                 Err(error) if error.kind() == kernel::Kind::Unavailable => {
                     return Err(self.error(error));
                 }
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         Ok(head.saturating_sub(self.depth))
@@ -121,7 +137,9 @@ impl RpcSource {
                 }
                 Err(RpcError::RangeTooLarge { hint, .. }) if self.range > 1 => {
                     let hinted = hint.map(|(start, end)| end.saturating_sub(start) + 1);
-                    self.range = hinted.filter(|n| (1..self.range).contains(n)).unwrap_or(self.range / 2);
+                    self.range = hinted
+                        .filter(|n| (1..self.range).contains(n))
+                        .unwrap_or(self.range / 2);
                     self.most = self.range;
                 }
                 Err(error) => return Err(self.error(error)),
@@ -140,8 +158,14 @@ impl RpcSource {
     ) -> Result<(Vec<Block>, Vec<Header>)> {
         let mut held: BTreeMap<u64, B256> = BTreeMap::new();
         for log in logs {
-            let moved = Error::Moved { chain: self.rpc.chain(), from, to };
-            if held.insert(log.block_number, log.block_hash).is_some_and(|h| h != log.block_hash)
+            let moved = Error::Moved {
+                chain: self.rpc.chain(),
+                from,
+                to,
+            };
+            if held
+                .insert(log.block_number, log.block_hash)
+                .is_some_and(|h| h != log.block_hash)
                 || !(from..=to).contains(&log.block_number)
             {
                 return Err(moved);
@@ -150,10 +174,21 @@ impl RpcSource {
         let mut blocks = Vec::with_capacity(held.len());
         let mut headers = Vec::new();
         for (number, hash) in held {
-            let time = logs.iter().find(|log| log.block_number == number).and_then(|log| log.block_time);
+            let time = logs
+                .iter()
+                .find(|log| log.block_number == number)
+                .and_then(|log| log.block_time);
             // A settled block cannot move, and its logs tell its time: nothing to ask for.
-            if time.is_some() && number <= settled && !(self.keep_receipts && to - from < LIVE_RANGE) {
-                blocks.push(Block { number, hash, parent: None, time });
+            if time.is_some()
+                && number <= settled
+                && !(self.keep_receipts && to - from < LIVE_RANGE)
+            {
+                blocks.push(Block {
+                    number,
+                    hash,
+                    parent: None,
+                    time,
+                });
                 continue;
             }
             match self.header(At::Number(number)).await? {
@@ -161,7 +196,13 @@ impl RpcSource {
                     blocks.push(header.block());
                     headers.push(header);
                 }
-                _ => return Err(Error::Moved { chain: self.rpc.chain(), from, to }),
+                _ => {
+                    return Err(Error::Moved {
+                        chain: self.rpc.chain(),
+                        from,
+                        to,
+                    });
+                }
             }
         }
         Ok((blocks, headers))
@@ -196,7 +237,9 @@ impl Source for RpcSource {
                 self.header(At::Number(number)).await?
             };
             if stored.is_none_or(|header| header.hash != hash) {
-                return Ok(Some(Step::Rewind { to: self.fork(trail).await? }));
+                return Ok(Some(Step::Rewind {
+                    to: self.fork(trail).await?,
+                }));
             }
         }
         let from = (cursor.number + 1).max(0).unsigned_abs();
@@ -207,13 +250,25 @@ impl Source for RpcSource {
         let (to, logs) = self.logs(from, head.number).await?;
         let (blocks, headers) = self.blocks(&logs, from, to, settled).await?;
         // Read after the logs: had the chain moved meanwhile below `to`, this is another block.
-        let end = if to == head.number { Some(head.clone()) } else { self.header(At::Number(to)).await? };
+        let end = if to == head.number {
+            Some(head.clone())
+        } else {
+            self.header(At::Number(to)).await?
+        };
         let again = self.header(At::Number(to)).await?;
         let (Some(end), Some(again)) = (end, again) else {
-            return Err(Error::Moved { chain: self.rpc.chain(), from, to });
+            return Err(Error::Moved {
+                chain: self.rpc.chain(),
+                from,
+                to,
+            });
         };
         if end.hash != again.hash {
-            return Err(Error::Moved { chain: self.rpc.chain(), from, to });
+            return Err(Error::Moved {
+                chain: self.rpc.chain(),
+                from,
+                to,
+            });
         }
         let behind = head.number.saturating_sub(to).cast_signed();
         let receipts = if self.keep_receipts && behind < RECEIPTS_WITHIN {

@@ -52,14 +52,20 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             head_time: row.head_time,
             settled: row.settled_number,
             start_block: row.start_block,
-            contracts: ["identity", "status"].map(|kind| (kind.to_owned(), Vec::new())).into(),
+            contracts: ["identity", "status"]
+                .map(|kind| (kind.to_owned(), Vec::new()))
+                .into(),
         })
         .collect();
     for row in contracts {
         let of_chain = chains.iter_mut().find(|chain| chain.chain == row.chain_id);
         let address = Address::try_from(row.address.as_slice());
         if let (Some(chain), Ok(address)) = (of_chain, address) {
-            chain.contracts.entry(row.kind).or_default().push(address.to_string());
+            chain
+                .contracts
+                .entry(row.kind)
+                .or_default()
+                .push(address.to_string());
         }
     }
     Ok(chains)

@@ -12,7 +12,7 @@ use super::{Context, exit::Failure};
 use crate::data_dir::DataDir;
 
 /// One answer has so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// No answer is longer.
 const MOST_BYTES: usize = 64 << 20;
 /// The longest page that the API gives.

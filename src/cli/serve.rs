@@ -24,12 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// The identity registry to index in that file [default: those that it has events of]
-    #[arg(
-        long,
-        value_name = "ADDR",
-        value_delimiter = ',',
-        requires = "replay"
-    )]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', requires = "replay")]
     registry: Vec<String>,
     /// Where the API listens [default: 127.0.0.1:8004]
     #[arg(long, value_name = "ADDR")]

@@ -15,7 +15,7 @@ pub enum Command {
 
 /// A chain as `/v1/sync` shows it.
 #[derive(Debug, Deserialize)]
-struct Chain {
+struct Row {
     /// Unknown while the chain could not be opened.
     chain: Option<u64>,
     name: String,
@@ -28,7 +28,7 @@ struct Chain {
     error: Option<String>,
 }
 
-impl Chain {
+impl Row {
     fn id(&self) -> String {
         self.chain
             .map_or_else(|| "-".to_owned(), |chain| chain.to_string())
@@ -40,12 +40,12 @@ pub async fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     let Command::Status = command;
     let client = Client::of(context)?;
     let answer = client.get("v1/sync").await?;
-    let chains: Vec<Chain> =
+    let chains: Vec<Row> =
         serde_json::from_value(answer["chains"].clone()).map_err(|_| client.stranger())?;
     Ok(context.output.one(&answer, || human(&answer, &chains))?)
 }
 
-fn human(answer: &Value, chains: &[Chain]) -> String {
+fn human(answer: &Value, chains: &[Row]) -> String {
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let rows: Vec<Vec<String>> = chains
         .iter()

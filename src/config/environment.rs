@@ -29,7 +29,9 @@ impl Environment {
     /// This program as a person would call it: by its path below the working directory where it
     /// lies there, else whole.
     pub fn program(&self) -> String {
-        let Some(executable) = &self.executable else { return "chancery".to_owned() };
+        let Some(executable) = &self.executable else {
+            return "chancery".to_owned();
+        };
         let here = std::env::current_dir().ok();
         let below = here.and_then(|here| executable.strip_prefix(here).ok().map(Path::to_path_buf));
         below.as_ref().unwrap_or(executable).display().to_string()

@@ -69,7 +69,10 @@ async fn list(
     let cursor = paging::cursor(wanted.cursor.as_deref())?;
     let limit = paging::limit(wanted.limit)?;
     let status = wanted.status.as_deref().map(status_of).transpose()?;
-    if wanted.chain.is_some_and(|chain| i64::try_from(chain).is_err()) {
+    if wanted
+        .chain
+        .is_some_and(|chain| i64::try_from(chain).is_err())
+    {
         return Err(Problem::new(Code::Invalid, "no chain has so large an id"));
     }
     let filter = Filter {
@@ -96,7 +99,10 @@ async fn of_owner(
     Path(owner): Path<Address>,
     Query(paging): Query<paging::Paging>,
 ) -> Result<Response, Problem> {
-    let filter = Filter { owner: Some(owner), ..Filter::default() };
+    let filter = Filter {
+        owner: Some(owner),
+        ..Filter::default()
+    };
     let page = agent::list(&app.db, &filter, paging.cursor()?, paging.limit()?).await?;
     Ok(paging::listed(&headers, &uri, &page))
 }
@@ -208,8 +214,17 @@ async fn newest_entry(app: &Shared, agent: uuid::Uuid) -> Result<Option<EntrySta
     Ok(page
         .items
         .into_iter()
-        .find(|record| record.entry.changes.iter().any(|change| change.cause.starts_with("act:")))
-        .map(|record| EntryState { cid: record.cid, state: record.state.as_str() }))
+        .find(|record| {
+            record
+                .entry
+                .changes
+                .iter()
+                .any(|change| change.cause.starts_with("act:"))
+        })
+        .map(|record| EntryState {
+            cid: record.cid,
+            state: record.state.as_str(),
+        }))
 }
 
 fn status_of(word: &str) -> Result<RuntimeStatus, Problem> {

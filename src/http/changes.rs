@@ -44,5 +44,11 @@ async fn list(
     }
     let limit = paging::limit(wanted.limit)?;
     let items = identity::head::latest(&app.db, limit.lookahead() - 1).await?;
-    Ok(paging::json(&headers, &Page { items, next_cursor: None }))
+    Ok(paging::json(
+        &headers,
+        &Page {
+            items,
+            next_cursor: None,
+        },
+    ))
 }

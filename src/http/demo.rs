@@ -13,5 +13,8 @@ pub fn routes() -> Router<Shared> {
 
 async fn file(Path(name): Path<String>) -> Result<Json<Value>, StatusCode> {
     let place = name.strip_suffix(".json").and_then(|n| n.parse().ok());
-    place.and_then(demo::file).map(Json).ok_or(StatusCode::NOT_FOUND)
+    place
+        .and_then(demo::file)
+        .map(Json)
+        .ok_or(StatusCode::NOT_FOUND)
 }

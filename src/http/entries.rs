@@ -74,8 +74,9 @@ impl TryFrom<read::Record> for Record {
     type Error = Problem;
 
     fn try_from(record: read::Record) -> Result<Self, Problem> {
-        let entry = from_dag_cbor(&record.body)
-            .map_err(|error| Problem::of(Kind::Internal, format!("entry {}: {error}", record.cid)))?;
+        let entry = from_dag_cbor(&record.body).map_err(|error| {
+            Problem::of(Kind::Internal, format!("entry {}: {error}", record.cid))
+        })?;
         Ok(Self {
             seq: record.seq,
             cid: record.cid,
@@ -90,7 +91,10 @@ impl TryFrom<read::Record> for Record {
 
 fn page_of(page: Page<read::Record>) -> Result<Page<Record>, Problem> {
     let Page { items, next_cursor } = page;
-    let items = items.into_iter().map(Record::try_from).collect::<Result<_, _>>()?;
+    let items = items
+        .into_iter()
+        .map(Record::try_from)
+        .collect::<Result<_, _>>()?;
     Ok(Page { items, next_cursor })
 }
 
@@ -156,7 +160,13 @@ async fn show(
             reference: one.reference,
         })
         .collect();
-    Ok(paging::json(&headers, &Published { record: record.try_into()?, publications }))
+    Ok(paging::json(
+        &headers,
+        &Published {
+            record: record.try_into()?,
+            publications,
+        },
+    ))
 }
 
 /// A proof file (c2sp.org/tlog-proof) that shows, offline, that the entry is in the signed log.

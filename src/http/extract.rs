@@ -82,14 +82,19 @@ fn plain(what: &str, text: &str) -> Result<(), Problem> {
 }
 
 fn nul(what: &str) -> Problem {
-    Problem::new(Code::Invalid, format!("{what} has the character U+0000 in it"))
+    Problem::new(
+        Code::Invalid,
+        format!("{what} has the character U+0000 in it"),
+    )
 }
 
 fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || holds_nul(item)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, item)| key.contains('\0') || holds_nul(item)),
         _ => false,
     }
 }

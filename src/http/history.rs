@@ -85,7 +85,10 @@ async fn metadata(
 ) -> Result<Response, Problem> {
     let id = id_of(&app, &name).await?;
     let metadata = document::of_agent(&app.db, id).await?.ok_or_else(|| {
-        Problem::new(Code::NotFound, format!("`{name}` never had a URI of a registration file"))
+        Problem::new(
+            Code::NotFound,
+            format!("`{name}` never had a URI of a registration file"),
+        )
     })?;
     Ok(paging::json(&headers, &metadata))
 }

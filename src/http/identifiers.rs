@@ -22,7 +22,12 @@ use accept::Form;
 const ENDPOINT: &str = "/1.0/identifiers/";
 
 /// Parts of a query that belong to the DID URL; all others are options of the resolution.
-const OF_THE_URL: [&str; 4] = ["service", "serviceType", "relativeRef", "verificationRelationship"];
+const OF_THE_URL: [&str; 4] = [
+    "service",
+    "serviceType",
+    "relativeRef",
+    "verificationRelationship",
+];
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -76,7 +81,10 @@ async fn identifier(
         .filter(|(name, _)| !OF_THE_URL.contains(&name.as_str()))
         .cloned()
         .collect();
-    let question = Question { options: &options, authority: authority(&headers) };
+    let question = Question {
+        options: &options,
+        authority: authority(&headers),
+    };
     let resolution = resolver::resolve(&app.db, url.did(), question).await?;
     Ok(find_in(&url, &resolution, form))
 }
@@ -117,15 +125,29 @@ fn wanted(path: &str, query: Option<&str>) -> Result<String, Error> {
     let raw = path.strip_prefix(ENDPOINT).unwrap_or_default();
     let no_text = |_| Error::new(Code::InvalidDid, "the DID hides bytes that are no text");
     let mut text = if raw.starts_with("did:") {
-        [("%23", "#"), ("%2F", "/"), ("%2f", "/"), ("%3F", "?"), ("%3f", "?")]
-            .iter()
-            .fold(raw.to_owned(), |text, (code, sign)| text.replace(code, sign))
+        [
+            ("%23", "#"),
+            ("%2F", "/"),
+            ("%2f", "/"),
+            ("%3F", "?"),
+            ("%3f", "?"),
+        ]
+        .iter()
+        .fold(raw.to_owned(), |text, (code, sign)| {
+            text.replace(code, sign)
+        })
     } else {
-        percent_decode_str(raw).decode_utf8().map_err(no_text)?.into_owned()
+        percent_decode_str(raw)
+            .decode_utf8()
+            .map_err(no_text)?
+            .into_owned()
     };
     if let Some(query) = query.filter(|query| !query.is_empty()) {
         // An encoded DID URL may have a query and a fragment of its own.
-        let fragment = text.find('#').map(|at| text.split_off(at)).unwrap_or_default();
+        let fragment = text
+            .find('#')
+            .map(|at| text.split_off(at))
+            .unwrap_or_default();
         let sign = if text.contains('?') { '&' } else { '?' };
         text = format!("{text}{sign}{query}{fragment}");
     }
@@ -162,7 +184,10 @@ async fn own_document(
         let detail = format!("this instance has no did:web under this address: {error}");
         Problem::new(ProblemCode::NotFound, detail)
     })?;
-    let question = Question { options: &[], authority };
+    let question = Question {
+        options: &[],
+        authority,
+    };
     let resolution = resolver::resolve(&app.db, &did, question).await?;
     if resolution.error().is_some() {
         return Err(identity::Error::NotFound(name).into());
@@ -194,11 +219,20 @@ mod tests {
     #[test]
     fn plain_and_encoded_dids_are_the_same() {
         let of = |path: &str, query| wanted(&format!("{ENDPOINT}{path}"), query).unwrap();
-        assert_eq!(of("did:web:a%3A80:agents:x", None), "did:web:a%3A80:agents:x");
-        assert_eq!(of("did%3Aweb%3Aa%253A80%3Aagents%3Ax", None), "did:web:a%3A80:agents:x");
+        assert_eq!(
+            of("did:web:a%3A80:agents:x", None),
+            "did:web:a%3A80:agents:x"
+        );
+        assert_eq!(
+            of("did%3Aweb%3Aa%253A80%3Aagents%3Ax", None),
+            "did:web:a%3A80:agents:x"
+        );
         assert_eq!(of("did:a:b%23key", None), "did:a:b#key");
         assert_eq!(of("did:a:b", Some("service=x")), "did:a:b?service=x");
-        assert_eq!(of("did%3Aa%3Ab%3Fservice%3Dx%23k", Some("versionId=2")), "did:a:b?service=x&versionId=2#k");
+        assert_eq!(
+            of("did%3Aa%3Ab%3Fservice%3Dx%23k", Some("versionId=2")),
+            "did:a:b?service=x&versionId=2#k"
+        );
         assert!(wanted("/1.0/identifiers/%ff", None).is_err());
     }
 }

@@ -55,20 +55,34 @@ async fn add(
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<Response, Problem> {
-    let most = app.config.content.max_bytes.min(app.config.http.body_limit_bytes);
+    let most = app
+        .config
+        .content
+        .max_bytes
+        .min(app.config.http.body_limit_bytes);
     if bytes.len() > most {
         let detail = format!("a file has at most {most} bytes (content.max_bytes)");
         return Err(Problem::new(Code::TooLarge, detail));
     }
     if bytes.is_empty() {
-        return Err(Problem::new(Code::Invalid, "the body is empty: send the file's bytes"));
+        return Err(Problem::new(
+            Code::Invalid,
+            "the body is empty: send the file's bytes",
+        ));
     }
     let cid = app.content.add(&bytes).await?;
     let mut tx = app.db.begin(Cause::Request(principal)).await?;
     pin::want(&mut tx, &app.content, &[cid]).await?;
     tx.commit().await?;
     let pins = pin::find(&app.db, &cid).await?;
-    Ok(paging::json(&headers, &Added { cid: cid.to_string(), size: bytes.len(), pins }))
+    Ok(paging::json(
+        &headers,
+        &Added {
+            cid: cid.to_string(),
+            size: bytes.len(),
+            pins,
+        },
+    ))
 }
 
 /// Where a CID is kept.
@@ -96,7 +110,14 @@ async fn show(
     let cid = content::parse_cid(&cid)?;
     let local = app.content.blocks().has(&cid);
     let pins = pin::find(&app.db, &cid).await?;
-    Ok(paging::json(&headers, &Kept { cid: cid.to_string(), local, pins }))
+    Ok(paging::json(
+        &headers,
+        &Kept {
+            cid: cid.to_string(),
+            local,
+            pins,
+        },
+    ))
 }
 
 /// The verified bytes of a file in our own blockstore. Nothing is fetched from elsewhere.
@@ -142,21 +163,37 @@ async fn serve(
     path: &str,
 ) -> Result<Response, Problem> {
     let cid = content::parse_cid(cid)?;
-    let path: Vec<String> =
-        path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    let file = app.content.local(&cid, &path).await.map_err(|error| match error {
-        Error::Missing(missing) => {
-            Problem::new(Code::NotFound, format!("block {missing} is not in our blockstore"))
-        }
-        other => other.into(),
-    })?;
+    let path: Vec<String> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let file = app
+        .content
+        .local(&cid, &path)
+        .await
+        .map_err(|error| match error {
+            Error::Missing(missing) => Problem::new(
+                Code::NotFound,
+                format!("block {missing} is not in our blockstore"),
+            ),
+            other => other.into(),
+        })?;
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&file.bytes).is_ok();
-    let kind = if is_json { "application/json" } else { "application/octet-stream" };
+    let kind = if is_json {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    };
     let fields = [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok(conditional(headers, &file.cid.to_string(), (fields, file.bytes)))
+    Ok(conditional(
+        headers,
+        &file.cid.to_string(),
+        (fields, file.bytes),
+    ))
 }

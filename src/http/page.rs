@@ -22,13 +22,22 @@ struct Asset {
     text: &'static str,
 }
 
-const INDEX: Asset =
-    Asset { kind: "text/html; charset=utf-8", text: include_str!("../../web/index.html") };
-const SCRIPT: Asset =
-    Asset { kind: "text/javascript; charset=utf-8", text: include_str!("../../web/app.js") };
-const STYLE: Asset =
-    Asset { kind: "text/css; charset=utf-8", text: include_str!("../../web/app.css") };
-const ICON: Asset = Asset { kind: "image/svg+xml", text: include_str!("../../web/icon.svg") };
+const INDEX: Asset = Asset {
+    kind: "text/html; charset=utf-8",
+    text: include_str!("../../web/index.html"),
+};
+const SCRIPT: Asset = Asset {
+    kind: "text/javascript; charset=utf-8",
+    text: include_str!("../../web/app.js"),
+};
+const STYLE: Asset = Asset {
+    kind: "text/css; charset=utf-8",
+    text: include_str!("../../web/app.css"),
+};
+const ICON: Asset = Asset {
+    kind: "image/svg+xml",
+    text: include_str!("../../web/icon.svg"),
+};
 
 /// The routes of this file. They are no API, so `/openapi.json` does not have them.
 pub fn routes() -> Router<Shared> {

@@ -47,7 +47,10 @@ pub fn limit(limit: Option<u32>) -> Result<Limit, Problem> {
 /// A cursor, checked for its length.
 pub fn cursor(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
     if cursor.is_some_and(|text| text.len() > LONGEST_CURSOR) {
-        return Err(Problem::new(Code::Invalid, "this cursor is none that a page gave"));
+        return Err(Problem::new(
+            Code::Invalid,
+            "this cursor is none that a page gave",
+        ));
     }
     Ok(cursor)
 }
@@ -56,7 +59,8 @@ pub fn cursor(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
 pub fn listed<T: Serialize>(request: &HeaderMap, uri: &Uri, page: &Page<T>) -> Response {
     let mut response = json(request, page);
     if let Some(next) = &page.next_cursor
-        && let Ok(link) = HeaderValue::from_str(&format!("<{}>; rel=\"next\"", following(uri, next)))
+        && let Ok(link) =
+            HeaderValue::from_str(&format!("<{}>; rel=\"next\"", following(uri, next)))
     {
         response.headers_mut().insert(header::LINK, link);
     }
@@ -70,7 +74,10 @@ pub fn json<T: Serialize>(request: &HeaderMap, value: &T) -> Response {
         Err(error) => return Problem::of(kernel::Kind::Internal, error).into_response(),
     };
     let tag = hex::encode(&sha256(&body)[..16]);
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
     conditional(request, &tag, (headers, body))
 }
 
@@ -93,6 +100,9 @@ mod tests {
     #[test]
     fn the_next_page_keeps_what_was_asked() {
         let uri: Uri = "/v1/agents?q=a%26b&cursor=old&limit=2".parse().unwrap();
-        assert_eq!(following(&uri, "1_é"), "/v1/agents?q=a%26b&limit=2&cursor=1_%C3%A9");
+        assert_eq!(
+            following(&uri, "1_é"),
+            "/v1/agents?q=a%26b&limit=2&cursor=1_%C3%A9"
+        );
     }
 }

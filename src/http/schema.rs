@@ -1,6 +1,10 @@
 //! The rooms' records as `/openapi.json` describes them. Rooms know no HTTP, so their shapes stand here
 //! a second time; `tests/http/openapi.rs` holds real answers against them.
 #![allow(dead_code, reason = "only the schemas are used")]
+#![allow(
+    clippy::struct_field_names,
+    reason = "the fields are the answers' words"
+)]
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -30,6 +30,10 @@ struct Sync {
 }
 
 /// How far a chain is read.
+#[allow(
+    clippy::struct_field_names,
+    reason = "the fields are the answer's words"
+)]
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Chain {
     /// EIP-155 id; null for a chain that could not be opened yet.
@@ -96,8 +100,11 @@ struct Journal {
 #[utoipa::path(get, path = "/v1/sync", tag = "health", responses((status = OK, body = Sync)))]
 async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     let mut followed = app.chains.list();
-    let mut chains: Vec<Chain> =
-        view::chains(&app.db).await?.into_iter().map(|kept| known(kept, &mut followed)).collect();
+    let mut chains: Vec<Chain> = view::chains(&app.db)
+        .await?
+        .into_iter()
+        .map(|kept| known(kept, &mut followed))
+        .collect();
     chains.extend(followed.into_iter().map(unopened));
     let head = log::head(&app.db).await?;
     let vkey = app.sealer.vkey();
@@ -110,17 +117,27 @@ async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response,
         queued: journal::backlog::queued(&app.db).await?,
     };
     let agents = identity::agent::count(&app.db).await?;
-    Ok(paging::json(&headers, &Sync { chains, agents, journal }))
+    Ok(paging::json(
+        &headers,
+        &Sync {
+            chains,
+            agents,
+            journal,
+        },
+    ))
 }
 
 /// A chain that is kept, with what its follower says, if it is one of ours.
 fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let id = u64::try_from(kept.chain).ok();
-    let at = followed
-        .iter()
-        .position(|chain| chain.status.as_ref().is_some_and(|status| Some(status.chain) == id));
-    let follower = at.map(|at| followed.remove(at));
-    let status = follower.as_ref().and_then(|follower| follower.status.clone());
+    let at = followed.iter().position(|chain| {
+        chain
+            .status
+            .as_ref()
+            .is_some_and(|status| Some(status.chain) == id)
+    });
+    let its = at.map(|at| followed.remove(at));
+    let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
     Chain {
         chain: id,
@@ -137,19 +154,25 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         reorgs: status.as_ref().map_or(0, |status| status.reorgs),
         error: status
             .and_then(|status| status.error)
-            .or_else(|| follower.and_then(|follower| follower.error)),
+            .or_else(|| its.and_then(|its| its.error)),
         contracts: kept.contracts,
     }
 }
 
 fn unopened(chain: ChainState) -> Chain {
-    let state = if chain.error.is_some() { indexer::State::Retrying } else { indexer::State::Starting };
+    let state = if chain.error.is_some() {
+        indexer::State::Retrying
+    } else {
+        indexer::State::Starting
+    };
     Chain {
         chain: chain.status.map(|status| status.chain),
         name: chain.place,
         state: Some(word(state)),
         error: chain.error,
-        contracts: ["identity", "status"].map(|kind| (kind.to_owned(), Vec::new())).into(),
+        contracts: ["identity", "status"]
+            .map(|kind| (kind.to_owned(), Vec::new()))
+            .into(),
         ..Chain::default()
     }
 }

@@ -2,19 +2,16 @@
 //! Keys never come to us.
 
 mod action;
+mod outcome;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
-use chain::{Receipt, Rpc, sender};
-use identity::{agent, by_tx, fact::RuntimeStatus};
-use kernel::{Address, AgentId, B256, Bytes, Limit};
+use chain::{Rpc, sender};
+use kernel::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
-use super::{Code, Json, Path, Problem, Shared, agents::EntryState, paging, schema};
+use super::{Code, Json, Problem, Shared, paging, schema};
 use action::Action;
 
 /// Added to the estimated gas, in percent: state may change before the block.
@@ -25,7 +22,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(prepare))
         .routes(routes!(relay))
-        .routes(routes!(show))
+        .routes(routes!(outcome::show))
 }
 
 /// What somebody wants to do on a chain.
@@ -80,7 +77,13 @@ async fn prepare(
     let contracts = indexer::stored_contracts(&app.db, rpc.chain()).await?;
     let call = wish.action.call(wish.from, target.as_ref(), &contracts)?;
     let transaction = sender::prepare(&rpc, wish.from, &call, GAS_MARGIN).await?;
-    Ok(paging::json(&headers, &Unsigned { chain: rpc.chain(), transaction }))
+    Ok(paging::json(
+        &headers,
+        &Unsigned {
+            chain: rpc.chain(),
+            transaction,
+        },
+    ))
 }
 
 /// A signed transaction.
@@ -128,142 +131,15 @@ async fn relay(
     let rpc = node(&app, Some(signed.chain)).await?;
     let relayed = sender::relay(&rpc, &signed.raw).await?;
     let (tx, from) = (relayed.hash, relayed.from.to_string());
-    Ok(paging::json(&headers, &Relayed { chain: signed.chain, tx, from, nonce: relayed.nonce }))
-}
-
-/// What became of a transaction.
-#[derive(Serialize, ToSchema)]
-struct Outcome {
-    /// `pending`, `mined` or `failed` (mined and reverted).
-    state: &'static str,
-    /// The block, once it is mined.
-    #[schema(required)]
-    block: Option<i64>,
-    /// Whether that block is indexed.
-    indexed: bool,
-    /// The agents that its logs speak of.
-    agents: Vec<Short>,
-    /// The journal entries that say what it changed.
-    entries: Vec<EntryState>,
-}
-
-/// An agent in short.
-#[derive(Serialize, ToSchema)]
-struct Short {
-    /// Row id.
-    id: Uuid,
-    /// DID.
-    did: String,
-    /// Name.
-    name: String,
-    /// ACTIVE, SLEEP or TERMINATED.
-    #[schema(value_type = schema::RuntimeStatus)]
-    runtime_status: RuntimeStatus,
-    /// EIP-155 chain id.
-    #[schema(required)]
-    chain: Option<i64>,
-    /// agentId, decimal.
-    #[schema(required)]
-    agent_id: Option<String>,
-    /// Owner, EIP-55.
-    #[schema(required)]
-    owner_address: Option<String>,
-    /// Agent URI.
-    #[schema(required)]
-    agent_uri: Option<String>,
-    /// State of the registration file.
-    #[schema(required)]
-    metadata_state: Option<String>,
-}
-
-/// What became of a transaction: whether it is mined, which agents it spoke of, which entries say so.
-#[utoipa::path(
-    get, path = "/v1/transactions/{chain}/{tx}", tag = "transactions",
-    params(
-        ("chain" = u64, Path, description = "EIP-155 chain id"),
-        ("tx" = String, Path, description = "The transaction's hash, `0x`-hex"),
-    ),
-    responses(
-        (status = OK, body = Outcome),
-        (status = BAD_REQUEST, body = Problem),
-        (status = NOT_FOUND, body = Problem, description = "Neither indexed nor known to the node"),
-        (status = SERVICE_UNAVAILABLE, body = Problem),
-    ),
-)]
-async fn show(
-    State(app): State<Shared>,
-    headers: HeaderMap,
-    Path((chain, tx)): Path<(u64, B256)>,
-) -> Result<Response, Problem> {
-    let rpc = app.nodes.find(Some(chain), &app.config.indexer.chains).await;
-    let receipt = match &rpc {
-        Some(rpc) => rpc.receipt(tx).await?,
-        None => None,
-    };
-    let block = receipt.as_ref().map(|receipt| receipt.block_number);
-    // With a node, what it does not have is not indexed either: only a recorded chain is searched.
-    let mentions = match (&rpc, block) {
-        (Some(_), None) => Vec::new(),
-        _ => by_tx::mentions(&app.db, chain, tx, block).await?,
-    };
-    let mut outcome = state_of(rpc.as_ref(), receipt, mentions.first(), tx).await?;
-    let read = indexer::view::chains(&app.db).await?;
-    let read = read.iter().find(|kept| u64::try_from(kept.chain) == Ok(chain)).map(|kept| kept.head);
-    outcome.indexed = outcome.block.is_some_and(|block| read.is_some_and(|head| head >= block));
-    let agents: BTreeSet<Uuid> = mentions.iter().map(|mention| mention.agent).collect();
-    for id in agents {
-        outcome.agents.extend(agent::find(&app.db, &id.to_string()).await?.map(Short::from));
-        outcome.entries.extend(entries(&app, id, &mentions).await?);
-    }
-    Ok(paging::json(&headers, &outcome))
-}
-
-async fn state_of(
-    rpc: Option<&Rpc>,
-    receipt: Option<Receipt>,
-    mention: Option<&by_tx::Mention>,
-    tx: B256,
-) -> Result<Outcome, Problem> {
-    let (state, block) = match (receipt, mention, rpc) {
-        (Some(receipt), ..) => {
-            let state = if receipt.success { "mined" } else { "failed" };
-            (state, i64::try_from(receipt.block_number).ok())
-        }
-        (None, Some(mention), _) => ("mined", Some(mention.block)),
-        (None, None, rpc) => {
-            let known = match rpc {
-                Some(rpc) => rpc.ask::<Value>("eth_getTransactionByHash", json!([tx])).await?,
-                None => Value::Null,
-            };
-            if known.is_null() {
-                let detail = format!("transaction {tx} is not known here");
-                return Err(Problem::new(Code::NotFound, detail));
-            }
-            ("pending", None)
-        }
-    };
-    Ok(Outcome { state, block, indexed: false, agents: Vec::new(), entries: Vec::new() })
-}
-
-/// The newest entries of an agent whose changes the transaction's logs caused.
-async fn entries(
-    app: &Shared,
-    agent: Uuid,
-    mentions: &[by_tx::Mention],
-) -> Result<Vec<EntryState>, Problem> {
-    let some = Limit::new(50).unwrap_or_default();
-    let page = journal::read::by_agent(&app.db, AgentId(agent), None, some).await?;
-    let caused = |cause: &str| {
-        mentions.iter().any(|mention| {
-            cause.strip_prefix(&mention.cause).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    };
-    Ok(page
-        .items
-        .into_iter()
-        .filter(|record| record.entry.changes.iter().any(|change| caused(&change.cause)))
-        .map(|record| EntryState { cid: record.cid, state: record.state.as_str() })
-        .collect())
+    Ok(paging::json(
+        &headers,
+        &Relayed {
+            chain: signed.chain,
+            tx,
+            from,
+            nonce: relayed.nonce,
+        },
+    ))
 }
 
 async fn node(app: &Shared, chain: Option<u64>) -> Result<Rpc, Problem> {
@@ -275,20 +151,4 @@ async fn node(app: &Shared, chain: Option<u64>) -> Result<Rpc, Problem> {
         };
         Problem::new(Code::Conflict, detail)
     })
-}
-
-impl From<agent::Agent> for Short {
-    fn from(agent: agent::Agent) -> Self {
-        Self {
-            id: agent.id,
-            did: agent.did,
-            name: agent.name,
-            runtime_status: agent.runtime_status,
-            chain: agent.chain,
-            agent_id: agent.agent_id,
-            owner_address: agent.owner_address,
-            agent_uri: agent.agent_uri,
-            metadata_state: agent.metadata_state,
-        }
-    }
 }

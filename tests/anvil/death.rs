@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The dev chain of an instance.
 async fn chain_of(instance: &Instance, db: &Db) -> Chain {
@@ -54,9 +54,9 @@ async fn saved_state(place: &Place, chain: &Chain) -> Vec<u8> {
         let bytes = fs::read(place.dir().join("anvil/state.json")).ok()?;
         let state: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         let number = &state["best_block_number"];
-        let saved = number.as_i64().or_else(|| {
-            i64::from_str_radix(number.as_str()?.strip_prefix("0x")?, 16).ok()
-        });
+        let saved = number
+            .as_i64()
+            .or_else(|| i64::from_str_radix(number.as_str()?.strip_prefix("0x")?, 16).ok());
         (saved == Some(height)).then_some(bytes)
     })
     .await
@@ -123,16 +123,65 @@ async fn what_anvil_lost_is_taken_back_and_the_index_is_the_chains(pool: PgPool)
     chain.send(chain.register(bob, &file("Lost too"))).await;
     indexed(&db, &chain).await;
     kill_anvil(&place, &left, &state);
-    until("anvil is back", PATIENCE, || async { left.anvil().filter(|_| up.chain_listens()) }).await;
+    until("anvil is back", PATIENCE, || async {
+        left.anvil().filter(|_| up.chain_listens())
+    })
+    .await;
     indexed(&db, &chain).await;
     assert_eq!(agents(db.pool()).await, chain.agents().await);
     assert_eq!(agents(db.pool()).await.len(), 3);
-    let names = list(db.pool(), "SELECT name || ' ' || runtime_status FROM identity.agents ORDER BY 1");
-    assert_eq!(names.await, ["Found ACTIVE", "Kept TERMINATED", "Sold SLEEP"]);
+    let names = list(
+        db.pool(),
+        "SELECT name || ' ' || runtime_status FROM identity.agents ORDER BY 1",
+    );
+    assert_eq!(
+        names.await,
+        ["Found ACTIVE", "Kept TERMINATED", "Sold SLEEP"]
+    );
 
     let grown = Index::open(db.pool(), &chain, Settling::Depth(0)).await;
     assert_eq!(grown.head().await, chain.height().await);
     equal::assert_fresh(&grown, &chain, &pool, "after two deaths").await;
+    assert!(up.stop(Signal::SIGTERM).success());
+    assert_eq!(place.processes(), Vec::<String>::new());
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_chain_that_lost_everything_begins_anew_under_the_same_agents(pool: PgPool) {
+    let place = Place::new("data");
+    let left = Left::on(place.dir());
+    let up = place.up();
+    let db = equal::of_instance(place.dir()).await;
+    let chain = chain_of(&up, &db).await;
+    let [alice, bob] = [chain.people[1], chain.people[2]];
+    for name in ["Ada", "Bea"] {
+        let uri = format!("data:application/json,{{\"name\":\"{name}\"}}");
+        chain.send(chain.register(alice, &uri)).await;
+    }
+    indexed(&db, &chain).await;
+    assert_eq!(agents(db.pool()).await.len(), 2);
+    db.close().await;
+    up.stop(Signal::SIGKILL);
+    kill_anvil(&place, &left, b"{");
+    let _ = fs::remove_file(place.dir().join("anvil/state.whole.json"));
+
+    // Its first block is the same, its contracts come anew to the same places.
+    let up = place.up();
+    let db = equal::of_instance(place.dir()).await;
+    let again = chain_of(&up, &db).await;
+    assert_eq!(
+        (again.registry, again.status),
+        (chain.registry, chain.status)
+    );
+    indexed(&db, &again).await;
+    assert_eq!(agents(db.pool()).await, []);
+    again
+        .send(again.register(bob, "data:application/json,{\"name\":\"Cid\"}"))
+        .await;
+    indexed(&db, &again).await;
+    assert_eq!(agents(db.pool()).await, again.agents().await);
+    let grown = Index::open(db.pool(), &again, Settling::Depth(0)).await;
+    equal::assert_fresh(&grown, &again, &pool, "after the loss of everything").await;
     assert!(up.stop(Signal::SIGTERM).success());
     assert_eq!(place.processes(), Vec::<String>::new());
 }

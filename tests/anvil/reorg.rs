@@ -37,11 +37,18 @@ async fn events(chain: &Chain, first: u64, next: u64) -> Vec<Wanted> {
         chain.uri(alice, first, &file(&format!("Renamed {first}"), "")),
         chain.wallet(alice, first, carol).await,
         chain.says(alice, first, 1, "to be forgotten"),
-        (alice, chain.registry, approve(carol, kernel::U256::from(first))),
+        (
+            alice,
+            chain.registry,
+            approve(carol, kernel::U256::from(first)),
+        ),
         chain.transfer(alice, bob, first),
         (bob, chain.registry, operator(carol, true)),
         chain.beats(bob, first),
-        chain.register(alice, "ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"),
+        chain.register(
+            alice,
+            "ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
+        ),
         chain.says(bob, next, 2, "ended"),
         chain.uri(bob, next, &file(&format!("Late {next}"), "")),
     ]
@@ -79,9 +86,13 @@ async fn reorganised(pool: PgPool, settling: Settling) {
         };
 
         // Ground that stays, on somebody's chain deep enough to be settled, and some that is not.
-        chain.send(chain.register(alice, &file(&format!("Aged {first}"), ",\"active\":true"))).await;
+        chain
+            .send(chain.register(alice, &file(&format!("Aged {first}"), ",\"active\":true")))
+            .await;
         chain.mine(DEPTH + 1).await;
-        chain.send(chain.register(carol, &file(&format!("Young {first}"), ""))).await;
+        chain
+            .send(chain.register(carol, &file(&format!("Young {first}"), "")))
+            .await;
         index.catch_up().await;
         index.judge(&content).await;
 
@@ -91,17 +102,38 @@ async fn reorganised(pool: PgPool, settling: Settling) {
         spread(&chain, &wanted, depth).await;
         assert_eq!(chain.height().await - common, i64::try_from(depth).unwrap());
         index.catch_up().await;
-        assert_eq!(index.agents().await, chain.agents().await, "{}", when("before"));
+        assert_eq!(
+            index.agents().await,
+            chain.agents().await,
+            "{}",
+            when("before")
+        );
 
         // A person and documents speak about agents of which some will never have been.
-        assert_eq!(index.sql(&set(&aged, "runtime_status = 'TERMINATED'")).await, 1);
-        assert_eq!(index.sql(&set(&born, "runtime_status = 'ACTIVE', category = 'doomed'")).await, 1);
+        assert_eq!(
+            index
+                .sql(&set(&aged, "runtime_status = 'TERMINATED'"))
+                .await,
+            1
+        );
+        assert_eq!(
+            index
+                .sql(&set(
+                    &born,
+                    "runtime_status = 'ACTIVE', category = 'doomed'"
+                ))
+                .await,
+            1
+        );
         index.judge(&content).await;
         let names = format!(
             "SELECT a.name FROM identity.agents a JOIN identity.tokens t ON t.agent_id = a.id
               WHERE {aged} OR {born} ORDER BY token_id"
         );
-        assert_eq!(index.list(&names).await, [format!("Renamed {first}"), format!("Late {next}")]);
+        assert_eq!(
+            index.list(&names).await,
+            [format!("Renamed {first}"), format!("Late {next}")]
+        );
 
         // Other blocks: somebody else gets the number of the agent that was born. The shallowest is
         // replaced by an empty one.
@@ -110,19 +142,38 @@ async fn reorganised(pool: PgPool, settling: Settling) {
             (chain.register(carol, &other), 0),
             (chain.uri(alice, first, "ipfs://elsewhere"), depth - 1),
         ];
-        chain.reorg(depth, if depth == 1 { &[] } else { &replaced }).await;
+        chain
+            .reorg(depth, if depth == 1 { &[] } else { &replaced })
+            .await;
         assert_eq!(chain.height().await - common, i64::try_from(depth).unwrap());
         let before = index.head().await;
         assert_eq!(index.round().await.unwrap(), Outcome::Busy);
-        assert!(index.head().await < before && index.head().await <= common, "{}", when("taken back"));
+        assert!(
+            index.head().await < before && index.head().await <= common,
+            "{}",
+            when("taken back")
+        );
 
         // In the moment between, the same again.
-        assert_eq!(index.sql(&set(&aged, "runtime_status = 'SLEEP', summary = 'meanwhile'")).await, 1);
+        assert_eq!(
+            index
+                .sql(&set(
+                    &aged,
+                    "runtime_status = 'SLEEP', summary = 'meanwhile'"
+                ))
+                .await,
+            1
+        );
         index.judge(&content).await;
         index.catch_up().await;
         index.judge(&content).await;
         assert_eq!(index.head().await, chain.height().await);
-        assert_eq!(index.agents().await, chain.agents().await, "{}", when("after"));
+        assert_eq!(
+            index.agents().await,
+            chain.agents().await,
+            "{}",
+            when("after")
+        );
         index.assert_fresh(&chain, &when("after")).await;
 
         // What was taken back happens once more, in other blocks.
@@ -132,14 +183,25 @@ async fn reorganised(pool: PgPool, settling: Settling) {
         }
         index.catch_up().await;
         index.judge(&content).await;
-        assert_eq!(index.agents().await, chain.agents().await, "{}", when("again"));
+        assert_eq!(
+            index.agents().await,
+            chain.agents().await,
+            "{}",
+            when("again")
+        );
         index.assert_fresh(&chain, &when("again")).await;
     }
     if settling == Settling::Depth(DEPTH) {
         too_deep(&chain, &mut index).await;
     } else {
-        let retracted = index.list("SELECT count(*) FROM journal.entries WHERE kind = 'retracted'").await;
-        assert_ne!(retracted, ["0"], "all was settled at once, and is retracted");
+        let retracted = index
+            .list("SELECT count(*) FROM journal.entries WHERE kind = 'retracted'")
+            .await;
+        assert_ne!(
+            retracted,
+            ["0"],
+            "all was settled at once, and is retracted"
+        );
     }
 }
 
@@ -152,7 +214,11 @@ async fn too_deep(chain: &Chain, index: &mut Index) {
     assert!(matches!(error, Error::DeepReorg { .. }), "{error}");
     assert!(error.to_string().contains("below settled block"), "{error}");
     assert_eq!(index.status().state, State::Halted);
-    assert_eq!(index.round().await.unwrap(), Outcome::Idle, "it stays halted");
+    assert_eq!(
+        index.round().await.unwrap(),
+        Outcome::Idle,
+        "it stays halted"
+    );
     assert_eq!(index.agents().await, rows);
     assert_eq!(journal::said::digest_set(&index.db).await.unwrap(), said);
 }

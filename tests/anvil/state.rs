@@ -20,7 +20,11 @@ async fn minter(chain: &Chain) -> Address {
     }
     let artifact = include_str!("../../contracts/artifacts/ReentrantMinter.json");
     let artifact: Artifact = serde_json::from_str(artifact).unwrap();
-    let code = [artifact.bytecode.as_ref(), chain.registry.into_word().as_slice()].concat();
+    let code = [
+        artifact.bytecode.as_ref(),
+        chain.registry.into_word().as_slice(),
+    ]
+    .concat();
     chain.deploy(code.into()).await
 }
 
@@ -29,7 +33,11 @@ async fn one_by_one(chain: &Chain, index: &mut Index, transactions: &[Wanted]) {
     for (number, transaction) in transactions.iter().enumerate() {
         chain.send(transaction.clone()).await;
         index.catch_up().await;
-        assert_eq!(index.agents().await, chain.agents().await, "after transaction {number}");
+        assert_eq!(
+            index.agents().await,
+            chain.agents().await,
+            "after transaction {number}"
+        );
     }
 }
 
@@ -40,13 +48,26 @@ async fn what_a_receiver_does_before_register_returns_is_in_our_rows(pool: PgPoo
     let mut index = Index::open(&pool, &chain, Settling::Depth(0)).await;
     let (alice, bob) = (chain.people[1], chain.people[2]);
     let forward = |uri, to| {
-        let data = call("registerAndForward(string,address)", &[Arg::Text(uri), Arg::Account(to)]);
+        let data = call(
+            "registerAndForward(string,address)",
+            &[Arg::Text(uri), Arg::Account(to)],
+        );
         (alice, minter, data)
     };
-    let early = |uri| (alice, minter, call("registerWithEarlyURI(string)", &[Arg::Text(uri)]));
+    let early = |uri| {
+        (
+            alice,
+            minter,
+            call("registerWithEarlyURI(string)", &[Arg::Text(uri)]),
+        )
+    };
     let over = |early, uri| {
         let arguments = [Arg::Text(early), Arg::Text(uri)];
-        (alice, minter, call("registerOverEarlyURI(string,string)", &arguments))
+        (
+            alice,
+            minter,
+            call("registerOverEarlyURI(string,string)", &arguments),
+        )
     };
     let transactions = [
         forward("ipfs://forwarded", bob),
@@ -67,12 +88,27 @@ async fn what_a_receiver_does_before_register_returns_is_in_our_rows(pool: PgPoo
     let agents = chain.agents().await;
     assert_eq!(agents.len(), 6);
     let uris: Vec<&str> = agents.iter().map(|agent| agent.uri.as_str()).collect();
-    let expected = ["ipfs://by-bob", "ipfs://early", "ipfs://late", "", "", "ipfs://to-the-registry's-owner"];
+    let expected = [
+        "ipfs://by-bob",
+        "ipfs://early",
+        "ipfs://late",
+        "",
+        "",
+        "ipfs://to-the-registry's-owner",
+    ];
     assert_eq!(uris, expected, "what the contract helper is for");
-    assert_eq!((agents[5].owner, agents[5].wallet), (Some(chain.people[0]), None));
+    assert_eq!(
+        (agents[5].owner, agents[5].wallet),
+        (Some(chain.people[0]), None)
+    );
 
     // All in one block: their logs stand side by side.
-    let block = [over("ipfs://a", "ipfs://b"), forward("ipfs://c", bob), early("ipfs://d"), early("")];
+    let block = [
+        over("ipfs://a", "ipfs://b"),
+        forward("ipfs://c", bob),
+        early("ipfs://d"),
+        early(""),
+    ];
     chain.block(&block).await;
     index.catch_up().await;
     assert_eq!(index.agents().await, chain.agents().await);
@@ -122,7 +158,10 @@ async fn all_that_owners_wallets_and_operators_do_is_in_our_rows(pool: PgPool) {
         chain.uri(dave, 4, "data:application/json,{\"name\":\"Dave\u{0}\"}"),
         chain.uri(dave, 4, &format!("ipfs://{}", "long/".repeat(300))),
         chain.says(bob, 4, 1, "said by the wallet"),
-        at(dave, registry::set_metadata(id(4), "region", Bytes::from_static(b"eu"))),
+        at(
+            dave,
+            registry::set_metadata(id(4), "region", Bytes::from_static(b"eu")),
+        ),
     ];
     one_by_one(&chain, &mut index, &steps).await;
 
@@ -135,7 +174,11 @@ async fn all_that_owners_wallets_and_operators_do_is_in_our_rows(pool: PgPool) {
     let mut expected = Vec::new();
     for owner in [bob, alice] {
         let approved = chain.is_operator(owner, carol).await;
-        expected.push(format!("{} {} {approved}", hex::encode(owner), hex::encode(carol)));
+        expected.push(format!(
+            "{} {} {approved}",
+            hex::encode(owner),
+            hex::encode(carol)
+        ));
     }
     expected.sort();
     assert_eq!(operators, expected);
@@ -149,7 +192,13 @@ async fn all_that_owners_wallets_and_operators_do_is_in_our_rows(pool: PgPool) {
         )
         .await;
     // A heartbeat moves liveness only; who said a status does not matter, the contract let them.
-    let expected = ["0 SLEEP active", "1 ACTIVE unknown", "2 ACTIVE unknown", "3 ACTIVE active", "4 SLEEP unknown"];
+    let expected = [
+        "0 SLEEP active",
+        "1 ACTIVE unknown",
+        "2 ACTIVE unknown",
+        "3 ACTIVE active",
+        "4 SLEEP unknown",
+    ];
     assert_eq!(statuses, expected);
     let reasons = index
         .list(
@@ -157,8 +206,18 @@ async fn all_that_owners_wallets_and_operators_do_is_in_our_rows(pool: PgPool) {
               WHERE h.seq > 0 ORDER BY t.token_id, h.seq",
         )
         .await;
-    assert_eq!(reasons, ["the wallet sleeps", "ended by an operator", "", "said by the wallet"]);
-    let metadata = index.list("SELECT onchain FROM identity.v_tokens WHERE token_id = 4").await;
+    assert_eq!(
+        reasons,
+        [
+            "the wallet sleeps",
+            "ended by an operator",
+            "",
+            "said by the wallet"
+        ]
+    );
+    let metadata = index
+        .list("SELECT onchain FROM identity.v_tokens WHERE token_id = 4")
+        .await;
     assert!(metadata[0].contains("region"), "{metadata:?}");
     index.assert_fresh(&chain, "at the end").await;
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use super::kit::{Instance, MAINNET_REGISTRY};
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn pages_walk_all_92_agents_once(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     for limit in [7, 50, 200] {
@@ -20,7 +20,10 @@ async fn pages_walk_all_92_agents_once(pool: PgPool) {
             assert_eq!(answer.status, StatusCode::OK, "{path}");
             let page = answer.json();
             for agent in page["items"].as_array().unwrap() {
-                assert!(seen.insert(agent["id"].as_str().unwrap().to_owned()), "twice: {agent}");
+                assert!(
+                    seen.insert(agent["id"].as_str().unwrap().to_owned()),
+                    "twice: {agent}"
+                );
             }
             let link = answer.header(header::LINK);
             assert_eq!(link.is_empty(), page["next_cursor"].is_null());
@@ -34,7 +37,7 @@ async fn pages_walk_all_92_agents_once(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn an_agent_is_found_under_every_name(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     let agent = instance.get("/v1/agents/1:1").await.json();
@@ -54,12 +57,32 @@ async fn an_agent_is_found_under_every_name(pool: PgPool) {
         assert_eq!(answer.status, StatusCode::OK, "{name}");
         assert_eq!(answer.json()["id"], *id, "{name}");
     }
-    assert_eq!(agent["registry"], "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432");
-    let kinds: Vec<_> =
-        agent["identifiers"].as_array().unwrap().iter().map(|one| one["kind"].clone()).collect();
+    assert_eq!(
+        agent["registry"],
+        "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432"
+    );
+    let kinds: Vec<_> = agent["identifiers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["kind"].clone())
+        .collect();
     assert_eq!(kinds, ["caip", "did", "short"]);
-    for nobody in ["1:99999999", "did:nft:x", "00000000-0000-0000-0000-000000000000", "%20", "é"] {
-        for below in ["", "/history", "/capabilities", "/metadata", "/events", "/entries"] {
+    for nobody in [
+        "1:99999999",
+        "did:nft:x",
+        "00000000-0000-0000-0000-000000000000",
+        "%20",
+        "é",
+    ] {
+        for below in [
+            "",
+            "/history",
+            "/capabilities",
+            "/metadata",
+            "/events",
+            "/entries",
+        ] {
             let answer = instance.get(&format!("/v1/agents/{nobody}{below}")).await;
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nobody}{below}");
             assert_eq!(answer.json()["code"], "not_found");
@@ -67,61 +90,109 @@ async fn an_agent_is_found_under_every_name(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn what_is_known_already_is_not_sent_again(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
-    for path in ["/v1/agents/1:1", "/v1/agents?limit=3", "/openapi.json", "/", "/assets/app.js"] {
+    for path in [
+        "/v1/agents/1:1",
+        "/v1/agents?limit=3",
+        "/openapi.json",
+        "/",
+        "/assets/app.js",
+    ] {
         let answer = instance.get(path).await;
         let tag = answer.header(header::ETAG).to_owned();
         assert!(tag.starts_with('"'), "{path}: {tag}");
         let again = instance.get_as(path, "if-none-match", &tag).await;
-        assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+        assert_eq!(
+            (again.status, again.body.len()),
+            (StatusCode::NOT_MODIFIED, 0),
+            "{path}"
+        );
         let other = instance.get_as(path, "if-none-match", "\"other\"").await;
         assert_eq!(other.status, StatusCode::OK, "{path}");
     }
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn filters_narrow_the_list(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     instance.judge().await;
     let all = instance.items("/v1/agents?limit=200").await;
-    let owner = all.iter().find_map(|agent| agent["owner_address"].as_str()).unwrap();
+    let owner = all
+        .iter()
+        .find_map(|agent| agent["owner_address"].as_str())
+        .unwrap();
     let owned = |list: &[Value]| list.iter().all(|agent| agent["owner_address"] == *owner);
-    let of_owner = instance.items(&format!("/v1/owners/{}/agents", owner.to_lowercase())).await;
+    let of_owner = instance
+        .items(&format!("/v1/owners/{}/agents", owner.to_lowercase()))
+        .await;
     assert!(!of_owner.is_empty() && owned(&of_owner));
-    assert_eq!(instance.items(&format!("/v1/agents?owner={owner}")).await, of_owner);
+    assert_eq!(
+        instance.items(&format!("/v1/agents?owner={owner}")).await,
+        of_owner
+    );
     assert_eq!(instance.items("/v1/agents?chain=2").await, [] as [Value; 0]);
-    assert_eq!(instance.items("/v1/agents?status=terminated").await, [] as [Value; 0]);
-    let named = all.iter().find(|agent| agent["name_source"] == "document").unwrap();
+    assert_eq!(
+        instance.items("/v1/agents?status=terminated").await,
+        [] as [Value; 0]
+    );
+    let named = all
+        .iter()
+        .find(|agent| agent["name_source"] == "document")
+        .unwrap();
     let name = named["name"].as_str().unwrap();
-    let query: String = name.chars().take(4).filter(char::is_ascii_alphanumeric).collect();
-    let found = instance.items(&format!("/v1/agents?limit=200&q={query}")).await;
-    assert!(found.iter().any(|agent| agent["id"] == named["id"]), "{query}");
-    assert_eq!(instance.items("/v1/agents?q=%25no%5Fsuch").await, [] as [Value; 0]);
+    let query: String = name
+        .chars()
+        .take(4)
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let found = instance
+        .items(&format!("/v1/agents?limit=200&q={query}"))
+        .await;
+    assert!(
+        found.iter().any(|agent| agent["id"] == named["id"]),
+        "{query}"
+    );
+    assert_eq!(
+        instance.items("/v1/agents?q=%25no%5Fsuch").await,
+        [] as [Value; 0]
+    );
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn history_capabilities_metadata_and_events(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     instance.judge().await;
     let all = instance.items("/v1/agents?limit=200").await;
-    let fetched = all.iter().find(|agent| agent["metadata_state"] == "fetched").unwrap();
+    let fetched = all
+        .iter()
+        .find(|agent| agent["metadata_state"] == "fetched")
+        .unwrap();
     let id = fetched["id"].as_str().unwrap();
 
     let history = instance.items(&format!("/v1/agents/{id}/history")).await;
     assert_eq!(history.last().unwrap()["previous_status"], Value::Null);
     assert_eq!(history[0]["new_status"], fetched["runtime_status"]);
 
-    let metadata = instance.get(&format!("/v1/agents/{id}/metadata")).await.json();
-    assert_eq!(metadata["verification"], "verified", "a data: URI is its own proof");
+    let metadata = instance
+        .get(&format!("/v1/agents/{id}/metadata"))
+        .await
+        .json();
+    assert_eq!(
+        metadata["verification"], "verified",
+        "a data: URI is its own proof"
+    );
     assert_eq!(metadata["document"]["name"], fetched["name"]);
 
     let events = instance.items(&format!("/v1/agents/{id}/events")).await;
     assert_eq!(events[0]["block"], fetched["last_block"]);
     assert_eq!(events[0]["tx"], fetched["last_tx"]);
     let tx = fetched["last_tx"].as_str().unwrap();
-    let outcome = instance.get(&format!("/v1/transactions/1/{tx}")).await.json();
+    let outcome = instance
+        .get(&format!("/v1/transactions/1/{tx}"))
+        .await
+        .json();
     assert_eq!(outcome["state"], "mined");
     assert_eq!(outcome["indexed"], true);
     assert_eq!(outcome["agents"][0]["id"], *id);
@@ -141,15 +212,18 @@ async fn history_capabilities_metadata_and_events(pool: PgPool) {
         }
         let first = instance.get(&format!("{path}?limit=1")).await.json();
         let cursor = first["next_cursor"].as_str().unwrap();
-        let cursor: String = cursor.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let rest = instance.items(&format!("{path}?limit=200&cursor={cursor}")).await;
+        let cursor =
+            percent_encoding::utf8_percent_encode(cursor, percent_encoding::NON_ALPHANUMERIC);
+        let rest = instance
+            .items(&format!("{path}?limit=200&cursor={cursor}"))
+            .await;
         assert_eq!(rest.len(), names.len() - 1);
         walked += 1;
     }
     assert!(walked > 0, "some agent has capabilities");
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     let sync = instance.get("/v1/sync").await.json();
@@ -157,7 +231,10 @@ async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     assert_eq!(chain["chain"], 1);
     assert_eq!(chain["origin"], "replay");
     assert_eq!(chain["head"], chain["settled"]);
-    assert_eq!(chain["contracts"]["identity"][0], "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432");
+    assert_eq!(
+        chain["contracts"]["identity"][0],
+        "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432"
+    );
     assert_eq!(chain["state"], Value::Null, "nobody follows it now");
     assert_eq!(sync["agents"], 92);
     assert_eq!(sync["journal"]["size"], 0);
@@ -165,6 +242,12 @@ async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     assert!(queued >= 92);
     instance.seal().await;
     let sync = instance.get("/v1/sync").await.json();
-    assert_eq!((&sync["journal"]["size"], &sync["journal"]["queued"]), (&queued.into(), &0.into()));
-    assert_eq!(instance.get("/v1/changes?level=head&limit=5").await.status, StatusCode::OK);
+    assert_eq!(
+        (&sync["journal"]["size"], &sync["journal"]["queued"]),
+        (&queued.into(), &0.into())
+    );
+    assert_eq!(
+        instance.get("/v1/changes?level=head&limit=5").await.status,
+        StatusCode::OK
+    );
 }

@@ -26,12 +26,21 @@ fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn checkpoint_tiles_and_bundles_agree(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
-    assert_eq!(instance.get("/audit/checkpoint").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        instance.get("/audit/checkpoint").await.status,
+        StatusCode::NOT_FOUND
+    );
     instance.seal().await;
-    let vkey: VerifierKey = instance.get("/audit/vkey").await.text().trim_end().parse().unwrap();
+    let vkey: VerifierKey = instance
+        .get("/audit/vkey")
+        .await
+        .text()
+        .trim_end()
+        .parse()
+        .unwrap();
     let answer = instance.get("/audit/checkpoint").await;
     assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
     assert_eq!(answer.header("cache-control"), "public, max-age=1");
@@ -39,32 +48,60 @@ async fn checkpoint_tiles_and_bundles_agree(pool: PgPool) {
     note.verify(std::slice::from_ref(&vkey)).unwrap();
     let head = Checkpoint::parse(note.text()).unwrap();
     assert_eq!(head.origin, vkey.name());
-    assert!((92..256).contains(&head.size), "one partial tile: {}", head.size);
+    assert!(
+        (92..256).contains(&head.size),
+        "one partial tile: {}",
+        head.size
+    );
 
-    let tile = instance.get(&format!("/audit/tile/0/000.p/{}", head.size)).await;
+    let tile = instance
+        .get(&format!("/audit/tile/0/000.p/{}", head.size))
+        .await;
     assert_eq!(tile.status, StatusCode::OK);
     assert_eq!(tile.header("content-type"), "application/octet-stream");
-    assert_eq!(tile.header("cache-control"), "public, max-age=31536000, immutable");
-    let leaves: Vec<Hash> = tile.body.chunks(32).map(|hash| hash.try_into().unwrap()).collect();
+    assert_eq!(
+        tile.header("cache-control"),
+        "public, max-age=31536000, immutable"
+    );
+    let leaves: Vec<Hash> = tile
+        .body
+        .chunks(32)
+        .map(|hash| hash.try_into().unwrap())
+        .collect();
     assert_eq!(root(&leaves), head.root);
 
-    let bundle = instance.get(&format!("/audit/tile/entries/000.p/{}", head.size)).await;
+    let bundle = instance
+        .get(&format!("/audit/tile/entries/000.p/{}", head.size))
+        .await;
     let entries = decode_bundle(&bundle.body).unwrap();
     let hashes: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
     assert_eq!(hashes, leaves);
-    entries.iter().for_each(|entry| { Entry::parse(entry).unwrap(); });
+    for entry in entries {
+        Entry::parse(entry).unwrap();
+    }
 
     let narrow = instance.get("/audit/tile/0/000.p/7").await;
     assert_eq!(narrow.body, tile.body[..7 * 32]);
-    for path in ["0/000", "0/001.p/1", "1/000.p/1", "0/000.p/0", "0/0", "entries/000", "8/000", "64/000"] {
+    for path in [
+        "0/000",
+        "0/001.p/1",
+        "1/000.p/1",
+        "0/000.p/0",
+        "0/0",
+        "entries/000",
+        "8/000",
+        "64/000",
+    ] {
         let answer = instance.get(&format!("/audit/tile/{path}")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
-    let wide = instance.get(&format!("/audit/tile/0/000.p/{}", head.size + 1)).await;
+    let wide = instance
+        .get(&format!("/audit/tile/0/000.p/{}", head.size + 1))
+        .await;
     assert_eq!(wide.status, StatusCode::NOT_FOUND);
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn entries_are_listed_shown_and_proven(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     let of_agent = instance.items("/v1/agents/1:1/entries").await;
@@ -101,8 +138,12 @@ async fn entries_are_listed_shown_and_proven(pool: PgPool) {
             last = seq;
             seen += 1;
         }
-        next = page["next_cursor"].as_str().map(|cursor| format!("/v1/entries?limit=40&cursor={cursor}"));
+        next = page["next_cursor"]
+            .as_str()
+            .map(|cursor| format!("/v1/entries?limit=40&cursor={cursor}"));
     }
-    let size = instance.get("/v1/sync").await.json()["journal"]["size"].as_u64().unwrap();
+    let size = instance.get("/v1/sync").await.json()["journal"]["size"]
+        .as_u64()
+        .unwrap();
     assert_eq!(seen, size);
 }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgPool};
 use store::Outcome;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 pub const TOKEN: &str = "a token of the tests";
 pub const MAINNET_REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
@@ -48,7 +49,9 @@ impl Answer {
     }
 
     pub fn header(&self, name: impl header::AsHeaderName) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -64,9 +67,15 @@ impl Instance {
         let config: Config = gather(&environment, None, &flags).unwrap().config;
         let data_dir = DataDir::open(&config, &environment).unwrap();
         let url = pool.connect_options().to_url_lossy().to_string();
-        let app = App::open(config, data_dir, &url).await.unwrap();
+        let app = App::open(config, data_dir, &url, Uuid::from_u128(9))
+            .await
+            .unwrap();
         let router = http::router(Arc::clone(&app));
-        Self { app, router, _dir: dir }
+        Self {
+            app,
+            router,
+            _dir: dir,
+        }
     }
 
     /// With the 108 logs of mainnet, of 92 agents.
@@ -111,15 +120,26 @@ impl Instance {
         let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+        self.ask(Request::get(path).body(Body::empty()).unwrap())
+            .await
     }
 
     pub async fn get_as(&self, path: &str, name: &str, value: &str) -> Answer {
-        self.ask(Request::get(path).header(name, value).body(Body::empty()).unwrap()).await
+        self.ask(
+            Request::get(path)
+                .header(name, value)
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await
     }
 
     /// A write by whoever holds `token`.
@@ -131,7 +151,8 @@ impl Instance {
         if !token.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        self.ask(request.body(Body::from(body.to_string())).unwrap()).await
+        self.ask(request.body(Body::from(body.to_string())).unwrap())
+            .await
     }
 
     /// The items of a list that is there.

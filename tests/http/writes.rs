@@ -17,7 +17,7 @@ async fn upload(instance: &Instance, token: &str, bytes: Vec<u8>) -> Answer {
     instance.ask(request).await
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn nobody_writes_without_the_token(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     for token in ["", "a wrong token of the tests"] {
@@ -31,15 +31,20 @@ async fn nobody_writes_without_the_token(pool: PgPool) {
             assert_eq!(answer.header(header::WWW_AUTHENTICATE), "Bearer");
         }
     }
-    assert_eq!(instance.get("/v1/agents/1:1").await.json()["runtime_status"], "ACTIVE");
+    assert_eq!(
+        instance.get("/v1/agents/1:1").await.json()["runtime_status"],
+        "ACTIVE"
+    );
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn a_status_is_set_once(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     let before = instance.get("/v1/agents/1:1").await;
     let wish = json!({"status": "sleep", "reason": "night"});
-    let answer = instance.send("PUT", "/v1/agents/1:1/status", TOKEN, &wish).await;
+    let answer = instance
+        .send("PUT", "/v1/agents/1:1/status", TOKEN, &wish)
+        .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let agent = answer.json();
     assert_eq!(agent["runtime_status"], "SLEEP");
@@ -53,26 +58,35 @@ async fn a_status_is_set_once(pool: PgPool) {
     assert_eq!(history[0]["reason"], "night");
     assert_eq!(history[0]["who"], "operator");
     let tag = before.header(header::ETAG);
-    let changed = instance.get_as("/v1/agents/1:1", "if-none-match", tag).await;
+    let changed = instance
+        .get_as("/v1/agents/1:1", "if-none-match", tag)
+        .await;
     assert_eq!(changed.status, StatusCode::OK);
 
-    let again = instance.send("PUT", "/v1/agents/1:1/status", TOKEN, &wish).await;
+    let again = instance
+        .send("PUT", "/v1/agents/1:1/status", TOKEN, &wish)
+        .await;
     assert_eq!(again.status, StatusCode::OK);
     assert_eq!(again.json()["entry"], Value::Null);
     assert_eq!(instance.items("/v1/agents/1:1/history").await.len(), 2);
-    let nobody = instance.send("PUT", "/v1/agents/1:99999999/status", TOKEN, &wish).await;
+    let nobody = instance
+        .send("PUT", "/v1/agents/1:99999999/status", TOKEN, &wish)
+        .await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
     // A change that was just made leads the feed of the head.
     let changes = instance.items("/v1/changes?level=head&limit=1").await;
     assert_eq!(changes[0]["what"], "runtime_status");
 }
 
-#[sqlx::test(migrations = "migrations")]
+#[sqlx::test]
 async fn stored_bytes_come_back_verified(pool: PgPool) {
     let instance = Instance::new(&pool).await;
     for (bytes, kind) in [
         (b"{\"a\": 1}".to_vec(), "application/json"),
-        (b"<script>alert(1)</script>".to_vec(), "application/octet-stream"),
+        (
+            b"<script>alert(1)</script>".to_vec(),
+            "application/octet-stream",
+        ),
     ] {
         let added = upload(&instance, TOKEN, bytes.clone()).await;
         assert_eq!(added.status, StatusCode::OK, "{}", added.text());
@@ -85,16 +99,23 @@ async fn stored_bytes_come_back_verified(pool: PgPool) {
         assert_eq!(file.body, bytes);
         assert_eq!(file.header(header::CONTENT_TYPE), kind);
         assert_eq!(file.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
-        assert!(file.header(header::CONTENT_SECURITY_POLICY).contains("sandbox"));
+        assert!(
+            file.header(header::CONTENT_SECURITY_POLICY)
+                .contains("sandbox")
+        );
         assert_eq!(file.header(header::ETAG), format!("\"{cid}\""));
         let below = instance.get(&format!("/ipfs/{cid}/a")).await;
         assert_eq!(below.status, StatusCode::NOT_FOUND);
         let kept = instance.get(&format!("/v1/ipfs/{cid}")).await.json();
         assert_eq!(kept["local"], true);
     }
-    let unknown = instance.get("/v1/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy");
+    let unknown =
+        instance.get("/v1/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy");
     assert_eq!(unknown.await.json()["local"], false);
-    assert_eq!(upload(&instance, TOKEN, Vec::new()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        upload(&instance, TOKEN, Vec::new()).await.status,
+        StatusCode::BAD_REQUEST
+    );
     let large = upload(&instance, TOKEN, vec![0; (1 << 20) + 1]).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(large.json()["code"], "too_large");

@@ -45,7 +45,10 @@ impl Anvil {
         let url = address.map(|address| format!("http://{address}"));
         // Nobody reads on, and a full pipe would stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        let anvil = Self { child, url: url.unwrap_or_default() };
+        let anvil = Self {
+            child,
+            url: url.unwrap_or_default(),
+        };
         assert!(!anvil.url.is_empty(), "anvil says where it listens");
         anvil
     }
@@ -59,8 +62,16 @@ impl Drop for Anvil {
 }
 
 fn binary() -> PathBuf {
-    let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let os = if cfg!(target_os = "macos") {
+        "darwin"
+    } else {
+        "linux"
+    };
+    let machine = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("contracts/node_modules/@foundry-rs")
         .join(format!("anvil-{os}-{machine}/bin/anvil"))
@@ -103,30 +114,58 @@ impl Chain {
     /// Starts anvil and deploys.
     pub async fn start() -> Self {
         let anvil = Anvil::start();
-        let rpc = Rpc::connect(anvil.url.parse().expect("a URL")).await.expect("anvil answers");
+        let rpc = Rpc::connect(anvil.url.parse().expect("a URL"))
+            .await
+            .expect("anvil answers");
         let sender = sender(&rpc);
-        let registry = deploy::identity_registry(&sender).await.expect("deployed").address;
-        let status = deploy::agent_status(&sender).await.expect("deployed").address;
+        let registry = deploy::identity_registry(&sender)
+            .await
+            .expect("deployed")
+            .address;
+        let status = deploy::agent_status(&sender)
+            .await
+            .expect("deployed")
+            .address;
         let people = rpc.ask("eth_accounts", json!([])).await.expect("accounts");
-        Self { rpc, registry, status, people, _anvil: Some(anvil) }
+        Self {
+            rpc,
+            registry,
+            status,
+            people,
+            _anvil: Some(anvil),
+        }
     }
 
     /// The dev chain of a running instance.
     pub async fn of_instance(url: &str, contracts: &Registries) -> Self {
-        let rpc = Rpc::connect(url.parse().expect("a URL")).await.expect("anvil answers");
+        let rpc = Rpc::connect(url.parse().expect("a URL"))
+            .await
+            .expect("anvil answers");
         let people = rpc.ask("eth_accounts", json!([])).await.expect("accounts");
         let (registry, status) = (contracts.identity[0], contracts.status[0]);
-        Self { rpc, registry, status, people, _anvil: None }
+        Self {
+            rpc,
+            registry,
+            status,
+            people,
+            _anvil: None,
+        }
     }
 
     /// What is read of it.
     pub fn contracts(&self) -> Registries {
-        Registries { identity: vec![self.registry], status: vec![self.status] }
+        Registries {
+            identity: vec![self.registry],
+            status: vec![self.status],
+        }
     }
 
     /// Deploys bytecode; gives its address.
     pub async fn deploy(&self, code: Bytes) -> Address {
-        let call = Call { data: code, ..Call::default() };
+        let call = Call {
+            data: code,
+            ..Call::default()
+        };
         let receipt = sender(&self.rpc).send(call).await.expect("deployed");
         receipt.created.expect("a contract")
     }
@@ -134,7 +173,10 @@ impl Chain {
     /// Puts a transaction in the pool.
     pub async fn submit(&self, (from, to, data): &Wanted) -> String {
         let transaction = json!([{ "from": from, "to": to, "data": data, "gas": GAS }]);
-        self.rpc.ask("eth_sendTransaction", transaction).await.expect("taken")
+        self.rpc
+            .ask("eth_sendTransaction", transaction)
+            .await
+            .expect("taken")
     }
 
     /// Sends a transaction, which is mined at once and must succeed.
@@ -158,13 +200,20 @@ impl Chain {
     }
 
     async fn automine(&self, on: bool) {
-        let _: Value = self.rpc.ask("evm_setAutomine", json!([on])).await.expect("set");
+        let _: Value = self
+            .rpc
+            .ask("evm_setAutomine", json!([on]))
+            .await
+            .expect("set");
     }
 
     async fn succeeded(&self, hash: &str) {
         let ask = || async {
-            let receipt: Option<Value> =
-                self.rpc.ask("eth_getTransactionReceipt", json!([hash])).await.expect("answered");
+            let receipt: Option<Value> = self
+                .rpc
+                .ask("eth_getTransactionReceipt", json!([hash]))
+                .await
+                .expect("answered");
             receipt
         };
         let receipt = super::until("a receipt", Duration::from_secs(10), ask).await;
@@ -173,7 +222,11 @@ impl Chain {
 
     /// Mines empty blocks.
     pub async fn mine(&self, blocks: u64) {
-        let _: Value = self.rpc.ask("anvil_mine", json!([blocks])).await.expect("mined");
+        let _: Value = self
+            .rpc
+            .ask("anvil_mine", json!([blocks]))
+            .await
+            .expect("mined");
     }
 
     /// Replaces the last blocks by others that hold these transactions, each in the block with this
@@ -185,12 +238,21 @@ impl Chain {
                 json!([{ "from": from, "to": to, "input": data, "gas": GAS }, block])
             })
             .collect();
-        let _: Value = self.rpc.ask("anvil_reorg", json!([depth, pairs])).await.expect("reorganised");
+        let _: Value = self
+            .rpc
+            .ask("anvil_reorg", json!([depth, pairs]))
+            .await
+            .expect("reorganised");
     }
 
     /// The newest block.
     pub async fn height(&self) -> i64 {
-        let head = self.rpc.block(At::Latest).await.expect("answered").expect("a head");
+        let head = self
+            .rpc
+            .block(At::Latest)
+            .await
+            .expect("answered")
+            .expect("a head");
         i64::try_from(head.number).expect("small")
     }
 
@@ -205,24 +267,43 @@ impl Chain {
 
     async fn agent(&self, id: u64) -> Option<Agent> {
         let (rpc, registry, token) = (&self.rpc, self.registry, U256::from(id));
-        let owner = registry::owner_of(rpc, registry, token, At::Latest).await.expect("answered");
-        let wallet = registry::agent_wallet(rpc, registry, token, At::Latest).await.expect("answered");
-        let uri = registry::token_uri(rpc, registry, token, At::Latest).await.expect("answered");
+        let owner = registry::owner_of(rpc, registry, token, At::Latest)
+            .await
+            .expect("answered");
+        let wallet = registry::agent_wallet(rpc, registry, token, At::Latest)
+            .await
+            .expect("answered");
+        let uri = registry::token_uri(rpc, registry, token, At::Latest)
+            .await
+            .expect("answered");
         let asked = call("getApproved(uint256)", &[Arg::Number(token)]);
         let owner = Some(owner?);
-        let approved = rpc.call(&Call::new(registry, asked), At::Latest).await.expect("answered");
+        let approved = rpc
+            .call(&Call::new(registry, asked), At::Latest)
+            .await
+            .expect("answered");
         let approved = Address::from_slice(&approved[12..]);
         let approved = (!approved.is_zero()).then_some(approved);
         let raw = uri.expect("an owned token has a URI");
         let uri_hash = (!raw.is_empty()).then(|| hex::encode(sha256(&raw)));
-        Some(Agent { id, owner, wallet, uri: clean_text(&raw).value, uri_hash, approved })
+        Some(Agent {
+            id,
+            owner,
+            wallet,
+            uri: clean_text(&raw).value,
+            uri_hash,
+            approved,
+        })
     }
 
     /// `isApprovedForAll`.
     pub async fn is_operator(&self, owner: Address, operator: Address) -> bool {
         let arguments = [Arg::Account(owner), Arg::Account(operator)];
         let asked = call("isApprovedForAll(address,address)", &arguments);
-        let answer = self.rpc.call(&Call::new(self.registry, asked), At::Latest).await;
+        let answer = self
+            .rpc
+            .call(&Call::new(self.registry, asked), At::Latest)
+            .await;
         answer.expect("answered")[31] == 1
     }
 
@@ -231,7 +312,12 @@ impl Chain {
         let token = U256::from(id);
         let owner = registry::owner_of(&self.rpc, self.registry, token, At::Latest).await;
         let owner = owner.expect("answered").expect("a token");
-        let head = self.rpc.block(At::Latest).await.expect("answered").expect("a head");
+        let head = self
+            .rpc
+            .block(At::Latest)
+            .await
+            .expect("answered")
+            .expect("a head");
         let deadline = head.time + 200;
         let field = |name: &str, kind: &str| json!({ "name": name, "type": kind });
         let typed = json!({
@@ -255,8 +341,11 @@ impl Chain {
                 "deadline": deadline.to_string(),
             },
         });
-        let signature: Bytes =
-            self.rpc.ask("eth_signTypedData_v4", json!([wallet, typed])).await.expect("signed");
+        let signature: Bytes = self
+            .rpc
+            .ask("eth_signTypedData_v4", json!([wallet, typed]))
+            .await
+            .expect("signed");
         let data = registry::set_agent_wallet(token, wallet, U256::from(deadline), signature);
         (from, self.registry, data)
     }
@@ -268,12 +357,20 @@ impl Chain {
 
     /// The transaction that names another file.
     pub fn uri(&self, from: Address, id: u64, uri: &str) -> Wanted {
-        (from, self.registry, registry::set_agent_uri(U256::from(id), uri))
+        (
+            from,
+            self.registry,
+            registry::set_agent_uri(U256::from(id), uri),
+        )
     }
 
     /// The transaction that hands over.
     pub fn transfer(&self, from: Address, to: Address, id: u64) -> Wanted {
-        (from, self.registry, registry::transfer(from, to, U256::from(id)))
+        (
+            from,
+            self.registry,
+            registry::transfer(from, to, U256::from(id)),
+        )
     }
 
     /// The transaction that says a status.
@@ -284,7 +381,11 @@ impl Chain {
 
     /// The transaction that says that an agent lives.
     pub fn beats(&self, from: Address, id: u64) -> Wanted {
-        (from, self.status, registry::heartbeat(self.registry, U256::from(id)))
+        (
+            from,
+            self.status,
+            registry::heartbeat(self.registry, U256::from(id)),
+        )
     }
 }
 

@@ -40,7 +40,10 @@ pub fn call(signature: &str, arguments: &[Arg<'_>]) -> Bytes {
 
 /// `approve`: whom the token's owner lets act for it.
 pub fn approve(to: Address, id: U256) -> Bytes {
-    call("approve(address,uint256)", &[Arg::Account(to), Arg::Number(id)])
+    call(
+        "approve(address,uint256)",
+        &[Arg::Account(to), Arg::Number(id)],
+    )
 }
 
 /// `setApprovalForAll`: whom an owner lets act for all tokens.

@@ -46,7 +46,9 @@ async fn tables(pool: &PgPool) -> Vec<String> {
           WHERE c.relkind = 'r' AND n.nspname IN ('identity', 'chain') ORDER BY 1",
     )
     .await;
-    all.into_iter().filter(|table| !ASIDE.contains(&table.as_str())).collect()
+    all.into_iter()
+        .filter(|table| !ASIDE.contains(&table.as_str()))
+        .collect()
 }
 
 fn rows_of(table: &str) -> String {
@@ -79,12 +81,26 @@ pub async fn digests(db: &Db) -> BTreeMap<String, String> {
 /// Fails with the first rows that differ.
 pub async fn assert_same(grown: &Db, fresh: &Db, when: &str) {
     for table in tables(grown.pool()).await {
-        let query = format!("SELECT v FROM ({}) AS x ORDER BY v COLLATE \"C\"", rows_of(&table));
-        let (ours, theirs) = (list(grown.pool(), &query).await, list(fresh.pool(), &query).await);
+        let query = format!(
+            "SELECT v FROM ({}) AS x ORDER BY v COLLATE \"C\"",
+            rows_of(&table)
+        );
+        let (ours, theirs) = (
+            list(grown.pool(), &query).await,
+            list(fresh.pool(), &query).await,
+        );
         let rows = |rows: &[String], others: &[String]| {
-            let only: Vec<_> = rows.iter().filter(|row| !others.contains(row)).cloned().collect();
+            let only: Vec<_> = rows
+                .iter()
+                .filter(|row| !others.contains(row))
+                .cloned()
+                .collect();
             let more = only.len().saturating_sub(8);
-            format!("{}{}", only[..only.len() - more].join("\n    "), if more > 0 { " ..." } else { "" })
+            format!(
+                "{}{}",
+                only[..only.len() - more].join("\n    "),
+                if more > 0 { " ..." } else { "" }
+            )
         };
         assert!(
             ours == theirs,
@@ -95,7 +111,11 @@ pub async fn assert_same(grown: &Db, fresh: &Db, when: &str) {
     }
     let ours = journal::said::digest_set(grown).await.expect("a digest");
     let theirs = journal::said::digest_set(fresh).await.expect("a digest");
-    assert!(ours == theirs, "{when}: the journal differs{}", said(grown, fresh).await);
+    assert!(
+        ours == theirs,
+        "{when}: the journal differs{}",
+        said(grown, fresh).await
+    );
 }
 
 /// What two journals say differently, by agent.
@@ -108,11 +128,15 @@ async fn said(grown: &Db, fresh: &Db) -> String {
             let mut net = journal::said::net(db, &[agent]).await.expect("readable");
             for said in net.remove(&agent).unwrap_or_default() {
                 let change = said.change;
-                lines.push(format!("{}={} by {}", change.column, change.value, change.cause));
+                lines.push(format!(
+                    "{}={} by {}",
+                    change.column, change.value, change.cause
+                ));
             }
         }
         if lines[0] != lines[1] {
-            out.push_str(&format!("\n  {id}\n  grown: {:#?}\n  fresh: {:#?}", lines[0], lines[1]));
+            let [ours, theirs] = lines;
+            out += &format!("\n  {id}\n  grown: {ours:#?}\n  fresh: {theirs:#?}");
         }
     }
     out
@@ -129,17 +153,21 @@ pub async fn assert_fresh(grown: &Index, chain: &Chain, fresh: &PgPool, when: &s
     assert_same(&grown.db, &other.db, when).await;
 }
 
-async fn copy_facts(from: &PgPool, to: &PgPool) {
+/// Copies the facts that no chain brings back.
+pub async fn copy_facts(from: &PgPool, to: &PgPool) {
     for (table, filter) in FACTS {
-        let query = format!(
-            "SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}"
-        );
+        let query =
+            format!("SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}");
         let rows = list(from, &query).await;
         let insert = AssertSqlSafe(format!(
             "INSERT INTO identity.{table}
              SELECT * FROM json_populate_recordset(NULL::identity.{table}, $1::json)"
         ));
-        sqlx::query(insert).bind(rows[0].as_str()).execute(to).await.expect(table);
+        sqlx::query(insert)
+            .bind(rows[0].as_str())
+            .execute(to)
+            .await
+            .expect(table);
     }
 }
 
@@ -155,15 +183,24 @@ impl Second {
     pub async fn beside(pool: &PgPool) -> Self {
         let options = pool.connect_options();
         // As long as the other one: a longer name would be cut.
-        let name = options.get_database().expect("a database").replacen("_sqlx", "fresh", 1);
+        let name = options
+            .get_database()
+            .expect("a database")
+            .replacen("_sqlx", "fresh", 1);
         for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
             let statement = AssertSqlSafe(format!("{statement} \"{name}\""));
             pool.execute(statement).await.expect("a second database");
         }
         let options = options.as_ref().clone().database(&name);
-        let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await;
         let pool = pool.expect("the second database");
-        sqlx::migrate!("./migrations").run(&pool).await.expect("migrated");
+        sqlx::migrate!("./migrations")
+            .run(&pool)
+            .await
+            .expect("migrated");
         Self { name, pool }
     }
 
@@ -194,6 +231,10 @@ pub async fn of_instance(data_dir: &std::path::Path) -> Db {
     let data_dir = chancery::data_dir::DataDir::open(&config, &environment).expect("a directory");
     let url = chancery::postgres::running_url(&data_dir, chancery::postgres::OWNER);
     let url = url.expect("its Postgres runs");
-    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.expect("connected");
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect(&url)
+        .await
+        .expect("connected");
     Db::from_pool(pool, Clock::System)
 }

@@ -27,12 +27,24 @@ impl Index {
     /// Opens `chain`, from its first block on. With depth 0 it is one that we started, else
     /// somebody's node.
     pub async fn open(pool: &PgPool, chain: &Chain, settling: Settling) -> Self {
-        let genesis = chain.rpc.block(At::Number(0)).await.expect("answered").expect("a genesis");
+        let genesis = chain
+            .rpc
+            .block(At::Number(0))
+            .await
+            .expect("answered")
+            .expect("a genesis");
         let row = Row {
             id: chain.rpc.chain(),
             name: "anvil".to_owned(),
-            origin: if settling == Settling::Depth(0) { Origin::Started } else { Origin::Rpc },
-            anchor: Anchor { number: 0, hash: genesis.hash },
+            origin: if settling == Settling::Depth(0) {
+                Origin::Started
+            } else {
+                Origin::Rpc
+            },
+            anchor: Anchor {
+                number: 0,
+                hash: genesis.hash,
+            },
             start: 0,
             topics: SeenTopics::ALL,
             contracts: chain.contracts(),
@@ -43,7 +55,13 @@ impl Index {
         let source = RpcSource::new(chain.rpc.clone(), &row.contracts, settling, &config);
         let holder = Uuid::from_u128(1);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
-        Self { db, pool: pool.clone(), row, settling, follower }
+        Self {
+            db,
+            pool: pool.clone(),
+            row,
+            settling,
+            follower,
+        }
     }
 
     /// One round.
@@ -63,7 +81,11 @@ impl Index {
 
     /// Where the index stands.
     pub async fn head(&self) -> i64 {
-        indexer::cursor(&self.db, self.row.id).await.expect("a cursor").0.number
+        indexer::cursor(&self.db, self.row.id)
+            .await
+            .expect("a cursor")
+            .0
+            .number
     }
 
     /// Projects what is dirty.
@@ -73,7 +95,9 @@ impl Index {
 
     /// Fetches and judges what is due, and projects what that changes.
     pub async fn judge(&self, content: &Content) {
-        while identity::document::fetch_due(&self.db, content).await.expect("judged")
+        while identity::document::fetch_due(&self.db, content)
+            .await
+            .expect("judged")
             == Outcome::Busy
         {}
         self.sweep().await;
@@ -81,8 +105,11 @@ impl Index {
 
     /// Plain SQL of a person; gives the rows that it changed.
     pub async fn sql(&self, text: &str) -> u64 {
-        let done = sqlx::query(AssertSqlSafe(text.to_owned())).execute(&self.pool).await;
-        done.unwrap_or_else(|error| panic!("{text}: {error}")).rows_affected()
+        let done = sqlx::query(AssertSqlSafe(text.to_owned()))
+            .execute(&self.pool)
+            .await;
+        done.unwrap_or_else(|error| panic!("{text}: {error}"))
+            .rows_affected()
     }
 
     /// The first column, as text.
@@ -111,7 +138,11 @@ pub async fn agents(pool: &PgPool) -> Vec<Agent> {
         .map(|row| {
             let owner = address(row.get(1));
             let shown = owner.map(|owner| format!("{owner:#x}"));
-            assert_eq!(shown, row.get::<Option<String>, _>(5), "owner_address is the owner");
+            assert_eq!(
+                shown,
+                row.get::<Option<String>, _>(5),
+                "owner_address is the owner"
+            );
             Agent {
                 id: row.get::<i64, _>(0).cast_unsigned(),
                 owner,

@@ -15,7 +15,9 @@ pub struct Left {
 impl Left {
     /// Of the instance on this data directory. It must be dropped before the directory goes.
     pub fn on(dir: &std::path::Path) -> Self {
-        Self { dir: dir.to_path_buf() }
+        Self {
+            dir: dir.to_path_buf(),
+        }
     }
 
     /// The process that this file names, if it runs on our directory.
@@ -40,7 +42,9 @@ impl Drop for Left {
             // An immediate shutdown: killed outright, it would leave its own children.
             ("postgres/data/postmaster.pid", Signal::SIGQUIT),
         ] {
-            let Some(pid) = self.process(file) else { continue };
+            let Some(pid) = self.process(file) else {
+                continue;
+            };
             let _ = kill(pid, signal);
             while self.process(file).is_some() {
                 std::thread::yield_now();

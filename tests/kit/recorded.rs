@@ -10,6 +10,16 @@ use script::{ALICE, BOB, CAROL, SLEEP, Script};
 /// Events of one block.
 const PER_BLOCK: usize = 20;
 
+/// Files that are there, and some that nobody has.
+fn uri(number: u64) -> String {
+    let number = number % 50;
+    if number < 40 {
+        let active = !number.is_multiple_of(3);
+        return format!("data:application/json,{{\"name\":\"File {number}\",\"active\":{active}}}");
+    }
+    format!("ipfs://{}", kernel::cid_of_raw(&number.to_be_bytes()))
+}
+
 /// A recording of exactly `events` logs.
 pub fn recording(events: usize) -> Recording {
     let mut script = Script::new(8_004);
@@ -20,7 +30,7 @@ pub fn recording(events: usize) -> Recording {
         let before = tokens;
         script.block(time, |block| {
             // Four logs with a URI, three without.
-            block.register(tokens, ALICE, &format!("ipfs://file-{}", round % 50));
+            block.register(tokens, ALICE, &uri(round));
             block.register(tokens + 1, BOB, "");
             tokens += 2;
             for number in 0..PER_BLOCK as u64 - 7 {
@@ -28,7 +38,7 @@ pub fn recording(events: usize) -> Recording {
                 let id = (round * 7 + number * 3) % tokens;
                 match number % 8 {
                     0 => block.transfer(id, ALICE, CAROL),
-                    1 => block.uri(id, &format!("ipfs://file-{}", (round + number) % 50)),
+                    1 => block.uri(id, &uri(round + number)),
                     2 => block.metadata(id, "agentWallet", BOB.as_slice()),
                     3 => block.metadata(id, "region", &round.to_be_bytes()),
                     4 => block.status(id, u8::from(round % 3 == 0) * SLEEP, "said"),
@@ -48,5 +58,10 @@ pub fn recording(events: usize) -> Recording {
         logs.extend(held);
     }
     logs.truncate(events);
-    Recording { chain: script.id, blocks, logs, topics: None }
+    Recording {
+        chain: script.id,
+        blocks,
+        logs,
+        topics: None,
+    }
 }

@@ -58,21 +58,21 @@ impl Internet {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let internet = Arc::clone(&internet);
-                std::thread::spawn(move || internet.answer(stream));
+                std::thread::spawn(move || internet.answer(&stream));
             }
         });
         address
     }
 
-    fn answer(&self, stream: TcpStream) -> Option<()> {
-        let mut lines = BufReader::new(&stream).lines();
+    fn answer(&self, mut stream: &TcpStream) -> Option<()> {
+        let mut lines = BufReader::new(stream).lines();
         let request = lines.next()?.ok()?;
         // The head is read to its end, or the client may see a reset instead of the answer.
         lines
             .find(|line| line.as_ref().is_ok_and(String::is_empty))?
             .ok()?;
         let uri = request.split(' ').nth(1)?;
-        (&stream).write_all(&self.of(place(uri))).ok()
+        stream.write_all(&self.of(place(uri))).ok()
     }
 
     fn of(&self, place: &str) -> Vec<u8> {

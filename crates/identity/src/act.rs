@@ -20,10 +20,13 @@ pub async fn set_status(
     status: RuntimeStatus,
     reason: Option<&str>,
 ) -> Result<Report> {
-    let row = sqlx::query!("SELECT status_final, did FROM identity.agents WHERE id = $1", agent.0)
-        .fetch_optional(tx.conn())
-        .await?
-        .ok_or_else(|| Error::NotFound(agent.to_string()))?;
+    let row = sqlx::query!(
+        "SELECT status_final, did FROM identity.agents WHERE id = $1",
+        agent.0
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or_else(|| Error::NotFound(agent.to_string()))?;
     if row.status_final {
         return Err(Error::Conflict(format!(
             "{} ended for good when its token was burned: only a new mint lifts TERMINATED",
@@ -58,7 +61,9 @@ pub async fn update(
     changes: &BTreeMap<String, Value>,
     reason: Option<&str>,
 ) -> Result<Report> {
-    changes.iter().try_for_each(|(column, value)| check(column, value))?;
+    changes
+        .iter()
+        .try_for_each(|(column, value)| check(column, value))?;
     let who = match tx.cause() {
         Cause::Request(principal) => principal.to_string(),
         other => other.to_string(),
@@ -97,14 +102,21 @@ pub async fn update(
 fn check(column: &str, value: &Value) -> Result<()> {
     let one_of = |words: &[&str]| value.as_str().is_some_and(|word| words.contains(&word));
     let fits = match column {
-        "runtime_status" => value.as_str().is_some_and(|word| RuntimeStatus::parse(word).is_some()),
+        "runtime_status" => value
+            .as_str()
+            .is_some_and(|word| RuntimeStatus::parse(word).is_some()),
         "admin_status" => one_of(&["ACTIVE", "INACTIVE", "SUSPENDED"]),
         "load" => one_of(&["AVAILABLE", "BUSY"]),
         "metadata" => value.is_object(),
         "trust_score" => {
-            value.is_null() || value.as_f64().is_some_and(|score| (0.0..=1.0).contains(&score))
+            value.is_null()
+                || value
+                    .as_f64()
+                    .is_some_and(|score| (0.0..=1.0).contains(&score))
         }
-        "name" => value.as_str().is_some_and(|name| name.chars().count() <= 255),
+        "name" => value
+            .as_str()
+            .is_some_and(|name| name.chars().count() <= 255),
         _ => value.is_string() || value.is_null(),
     };
     if !COLUMNS.contains(&column) {

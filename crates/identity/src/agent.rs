@@ -141,7 +141,9 @@ struct Row {
 impl From<Row> for Agent {
     fn from(row: Row) -> Self {
         let address = |bytes: Option<Vec<u8>>| {
-            bytes.and_then(|b| Address::try_from(b.as_slice()).ok()).map(|a| a.to_string())
+            bytes
+                .and_then(|b| Address::try_from(b.as_slice()).ok())
+                .map(|a| a.to_string())
         };
         Self {
             id: row.id,
@@ -186,18 +188,23 @@ impl From<Row> for Agent {
 
 /// EIP-55 of an address as rows keep it; a text that is none stays.
 fn checksummed(text: String) -> String {
-    text.parse::<Address>().map_or(text, |address| address.to_string())
+    text.parse::<Address>()
+        .map_or(text, |address| address.to_string())
 }
 
 /// The agent that a name finds: UUID, DID, `eip155:...`, `<chain>:<agentId>`.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Agent>> {
-    let Some(id) = identifier::find(db, name).await? else { return Ok(None) };
+    let Some(id) = identifier::find(db, name).await? else {
+        return Ok(None);
+    };
     by_id(db, id).await
 }
 
 /// The same, where it must exist.
 pub async fn get(db: &Db, name: &str) -> Result<Agent> {
-    find(db, name).await?.ok_or_else(|| Error::NotFound(name.to_owned()))
+    find(db, name)
+        .await?
+        .ok_or_else(|| Error::NotFound(name.to_owned()))
 }
 
 async fn by_id(db: &Db, id: Uuid) -> Result<Option<Agent>> {
@@ -231,7 +238,10 @@ pub async fn list(
     let after = cursor.map(read_cursor).transpose()?;
     let owner = filter.owner.map(|owner| format!("{owner:#x}"));
     let chain = filter.chain.map(u64::cast_signed);
-    let pattern = filter.query.as_ref().map(|query| format!("%{}%", escape_like(query)));
+    let pattern = filter
+        .query
+        .as_ref()
+        .map(|query| format!("%{}%", escape_like(query)));
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,
@@ -271,18 +281,25 @@ pub async fn list(
 
 /// How many agents there are.
 pub async fn count(db: &Db) -> Result<i64> {
-    Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM identity.agents"#)
-        .fetch_one(db.pool())
-        .await?)
+    Ok(
+        sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM identity.agents"#)
+            .fetch_one(db.pool())
+            .await?,
+    )
 }
 
 fn read_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid)> {
     let parsed = text.split_once('_').and_then(|(time, id)| {
-        Some((DateTime::from_timestamp_micros(time.parse().ok()?)?, id.parse().ok()?))
+        Some((
+            DateTime::from_timestamp_micros(time.parse().ok()?)?,
+            id.parse().ok()?,
+        ))
     });
     parsed.ok_or_else(|| Error::Invalid("this cursor is none that a page gave".to_owned()))
 }
 
 fn escape_like(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    text.replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_")
 }

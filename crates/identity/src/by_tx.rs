@@ -22,12 +22,7 @@ pub struct Mention {
 
 /// The logs of a transaction that speak of agents, in their order. `block` is where it was mined, if
 /// that is known: then only that block is looked at.
-pub async fn mentions(
-    db: &Db,
-    chain: u64,
-    tx: B256,
-    block: Option<u64>,
-) -> Result<Vec<Mention>> {
+pub async fn mentions(db: &Db, chain: u64, tx: B256, block: Option<u64>) -> Result<Vec<Mention>> {
     let rows = sqlx::query!(
         r#"SELECT block_number AS "block!", block_hash AS "hash!", block_time AS "time!",
                   log_index AS "log!", subject AS "agent!"

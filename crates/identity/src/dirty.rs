@@ -69,12 +69,19 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
     lock(&mut tx, &agents.keys().copied().collect::<Vec<_>>()).await?;
     let mut busy = 0;
     for (refold, mode) in [(false, Mode::Forward), (true, Mode::Refold)] {
-        let part: Vec<AgentId> =
-            agents.iter().filter(|(_, of)| **of == refold).map(|(id, _)| AgentId(*id)).collect();
+        let part: Vec<AgentId> = agents
+            .iter()
+            .filter(|(_, of)| **of == refold)
+            .map(|(id, _)| AgentId(*id))
+            .collect();
         if !part.is_empty() {
             busy += project(&mut tx, &part, mode, Feed::Told).await?.busy.len();
         }
     }
     tx.commit().await?;
-    Ok(if agents.len() > busy { Outcome::Busy } else { Outcome::Idle })
+    Ok(if agents.len() > busy {
+        Outcome::Busy
+    } else {
+        Outcome::Idle
+    })
 }

@@ -14,7 +14,7 @@ use store::{Cause, Db, Outcome, Tx, job, job::Job};
 use crate::{Result, dirty, project::FETCH, registration};
 
 /// How long one attempt may take before another worker may try.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 
 /// How many URIs are fetched at once.
 const AT_ONCE: i64 = 16;
@@ -61,7 +61,8 @@ impl Judged {
             };
             judged.warnings = json!(parsed.warnings);
             if parsed.state != registration::State::Malformed {
-                judged.whole = fields_of(clean_json(json!(registration::fields(&parsed.file))).value);
+                judged.whole =
+                    fields_of(clean_json(json!(registration::fields(&parsed.file))).value);
                 judged.raw = Some(clean_json(parsed.file.raw).value);
             }
         } else if let Some(error) = &fetched.error {
@@ -98,7 +99,9 @@ pub async fn fetch_due(db: &Db, content: &Content) -> Result<Outcome> {
 }
 
 async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
-    let Ok(hash) = hex::decode(&job.key) else { return drop_job(db, &[], job).await };
+    let Ok(hash) = hex::decode(&job.key) else {
+        return drop_job(db, &[], job).await;
+    };
     let row = sqlx::query!(
         r#"SELECT uri, EXISTS (SELECT FROM identity.tokens WHERE uri_hash = $1) AS "current!"
              FROM identity.uris WHERE hash = $1"#,
@@ -106,7 +109,9 @@ async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
     )
     .fetch_optional(db.pool())
     .await?;
-    let Some(row) = row.filter(|row| row.current) else { return drop_job(db, &hash, job).await };
+    let Some(row) = row.filter(|row| row.current) else {
+        return drop_job(db, &hash, job).await;
+    };
     let fetched = match &row.uri {
         Some(uri) => content.fetch(uri.as_bytes()).await,
         None => too_large(),
@@ -140,7 +145,10 @@ fn too_large() -> Fetched {
         content_type: None,
         etag: None,
         final_url: None,
-        error: Some(format!("the URI is longer than {} bytes", crate::project::KEPT)),
+        error: Some(format!(
+            "the URI is longer than {} bytes",
+            crate::project::KEPT
+        )),
         retry: false,
     }
 }

@@ -16,7 +16,7 @@ pub enum Error {
     Journal(#[from] journal::Error),
     /// Fetching or keeping content.
     #[error(transparent)]
-    Content(#[from] content::Error),
+    Content(Box<content::Error>),
     /// Nothing has this name.
     #[error("no agent is found under `{0}`")]
     NotFound(String),
@@ -29,6 +29,12 @@ pub enum Error {
     /// A saved state could not be written; a bug.
     #[error("a state could not be encoded: {0}")]
     State(#[source] serde_json::Error),
+}
+
+impl From<content::Error> for Error {
+    fn from(error: content::Error) -> Self {
+        Self::Content(Box::new(error))
+    }
 }
 
 impl Error {

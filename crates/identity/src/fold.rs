@@ -206,11 +206,19 @@ impl State {
             ChainWord::WalletSet(wallet) => {
                 self.token.wallet = Some((*wallet, at));
                 self.token.claimed.wallet = !chain.confirmed;
-                run.change(self, "agent_wallet", json!(wallet.map(|wallet| format!("{wallet:#x}"))));
+                run.change(
+                    self,
+                    "agent_wallet",
+                    json!(wallet.map(|wallet| format!("{wallet:#x}"))),
+                );
             }
             ChainWord::Approved(approved) => {
                 self.token.approved = *approved;
-                run.change(self, "approved", json!(approved.map(|address| format!("{address:#x}"))));
+                run.change(
+                    self,
+                    "approved",
+                    json!(approved.map(|address| format!("{address:#x}"))),
+                );
             }
             ChainWord::UriSet(uri, _) => {
                 self.token.uri = Some(UriState {
@@ -226,7 +234,11 @@ impl State {
             }
             ChainWord::MetadataSet { key, value } => {
                 self.token.onchain.insert(key.clone(), value.clone());
-                run.change(self, &format!("onchain:{key}"), columns::journal_value(&json!(value)));
+                run.change(
+                    self,
+                    &format!("onchain:{key}"),
+                    columns::journal_value(&json!(value)),
+                );
             }
             ChainWord::StatusSet { status, reason } => {
                 self.set_status(*status, status::Class::Strong, Some(reason.clone()), run);
@@ -248,7 +260,10 @@ impl State {
             owner: Some((owner, at)),
             founding: Some(format!("{:#x}/{owner:#x}", chain.tx_hash)),
             foundings: before.token.foundings + 1,
-            claimed: Claimed { owner: !chain.confirmed, ..Claimed::default() },
+            claimed: Claimed {
+                owner: !chain.confirmed,
+                ..Claimed::default()
+            },
             first: before.token.first.or(Some(at)),
             last: Some((at, chain.tx_hash)),
             ..TokenState::default()
@@ -284,12 +299,14 @@ impl State {
     fn apply_document(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
         let Some(named) = &self.token.uri else { return };
         let current = named.uri.hash == version.uri;
-        let newer = self
+        let newer = self.document.as_ref().is_none_or(|document| {
+            document.uri != version.uri || document.version < version.version
+        });
+        // A later version counts only on top of the one that stands, and only while its URI does.
+        let based = self
             .document
             .as_ref()
-            .is_none_or(|document| document.uri != version.uri || document.version < version.version);
-        // A later version counts only on top of the one that stands, and only while its URI does.
-        let based = self.document.as_ref().is_some_and(|document| document.uri == version.uri);
+            .is_some_and(|document| document.uri == version.uri);
         if !current || !(version.standing || (based && newer)) {
             return;
         }
@@ -308,7 +325,12 @@ impl State {
             cause: cause.clone(),
         });
         run.delta.document = true;
-        run.change_for(self, &cause, "document", json!(version.sha256.map(hex::encode)));
+        run.change_for(
+            self,
+            &cause,
+            "document",
+            json!(version.sha256.map(hex::encode)),
+        );
         if let Some(Value::Bool(active)) = version.fields.get("active") {
             self.apply_active(*active, &cause, run);
         }
@@ -338,7 +360,10 @@ impl Run<'_> {
 
     /// Where a log stands; only meaningful for chain facts.
     fn at(&self) -> At {
-        At { block: self.fact.place.major, log: self.fact.place.minor }
+        At {
+            block: self.fact.place.major,
+            log: self.fact.place.minor,
+        }
     }
 
     fn change(&mut self, state: &mut State, column: &str, value: Value) {

@@ -50,9 +50,15 @@ pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
         return Ok(());
     }
     let agents: Vec<Uuid> = flat.iter().map(|(agent, _)| *agent).collect();
-    let whats: Vec<&str> = flat.iter().map(|(_, change)| change.column.as_str()).collect();
+    let whats: Vec<&str> = flat
+        .iter()
+        .map(|(_, change)| change.column.as_str())
+        .collect();
     let values: Vec<&Value> = flat.iter().map(|(_, change)| &change.value).collect();
-    let causes: Vec<&str> = flat.iter().map(|(_, change)| change.cause.as_str()).collect();
+    let causes: Vec<&str> = flat
+        .iter()
+        .map(|(_, change)| change.cause.as_str())
+        .collect();
     let now = tx.now();
     sqlx::query!(
         "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
@@ -79,7 +85,9 @@ async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     let mut agents = Vec::new();
     let (mut of, mut whats, mut causes) = (Vec::new(), Vec::new(), Vec::new());
     for one in shown {
-        let Some(everything) = &one.everything else { continue };
+        let Some(everything) = &one.everything else {
+            continue;
+        };
         agents.push(one.agent.0);
         for change in everything {
             of.push(one.agent.0);
@@ -127,8 +135,10 @@ pub async fn latest(db: &Db, limit: i64) -> Result<Vec<HeadChange>> {
 /// Forgets what is older than `keep`.
 pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
     let before = tx.now() - keep;
-    Ok(sqlx::query!("DELETE FROM identity.head_changes WHERE at < $1", before)
-        .execute(tx.conn())
-        .await?
-        .rows_affected())
+    Ok(
+        sqlx::query!("DELETE FROM identity.head_changes WHERE at < $1", before)
+            .execute(tx.conn())
+            .await?
+            .rows_affected(),
+    )
 }

@@ -53,7 +53,9 @@ pub async fn status(
     )
     .fetch_all(db.pool())
     .await?;
-    Ok(Page::from_lookahead(rows, limit, |row: &StatusChange| row.seq.to_string()))
+    Ok(Page::from_lookahead(rows, limit, |row: &StatusChange| {
+        row.seq.to_string()
+    }))
 }
 
 /// A capability in force.
@@ -93,7 +95,11 @@ pub async fn capabilities(
     )
     .fetch_all(db.pool())
     .await?;
-    Ok(Page::from_lookahead(rows, limit, |row: &CapabilityVector| row.capability_name.clone()))
+    Ok(Page::from_lookahead(
+        rows,
+        limit,
+        |row: &CapabilityVector| row.capability_name.clone(),
+    ))
 }
 
 /// A log that spoke of an agent.
@@ -158,7 +164,9 @@ pub async fn events(
             time: row.time,
             tx: hex(&row.tx),
             log_index: row.log_index,
-            address: Address::try_from(row.address.as_slice()).unwrap_or_default().to_string(),
+            address: Address::try_from(row.address.as_slice())
+                .unwrap_or_default()
+                .to_string(),
             topics: [row.topic0, row.topic1, row.topic2, row.topic3]
                 .iter()
                 .flatten()
@@ -173,7 +181,9 @@ pub async fn events(
 }
 
 fn parse_cursor<T: std::str::FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
-    cursor.map(|text| text.parse().map_err(|_| no_cursor())).transpose()
+    cursor
+        .map(|text| text.parse().map_err(|_| no_cursor()))
+        .transpose()
 }
 
 fn no_cursor() -> Error {

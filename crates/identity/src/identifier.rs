@@ -35,8 +35,10 @@ impl Names {
         former: &BTreeSet<String>,
         first_registry: Option<Address>,
     ) -> Self {
-        let mut names: BTreeMap<_, _> =
-            former.iter().map(|did| (("did", did.clone()), "former")).collect();
+        let mut names: BTreeMap<_, _> = former
+            .iter()
+            .map(|did| (("did", did.clone()), "former"))
+            .collect();
         names.insert(("did", did.to_owned()), "verified");
         if let Some(token) = &subject.token {
             names.insert(("caip", token.to_string()), "verified");
@@ -44,7 +46,10 @@ impl Names {
                 names.insert(("short", token.short()), "verified");
             }
         }
-        Self { agent: subject.id.0, names }
+        Self {
+            agent: subject.id.0,
+            names,
+        }
     }
 }
 
@@ -128,7 +133,10 @@ fn fold_hex(name: &str) -> String {
     let mut rest = name;
     while let Some(start) = rest.find("0x").or_else(|| rest.find("0X")) {
         out.push_str(&rest[..start]);
-        let hex = rest[start + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
+        let hex = rest[start + 2..]
+            .bytes()
+            .take_while(u8::is_ascii_hexdigit)
+            .count();
         let end = start + 2 + hex;
         out.push_str(&rest[start..end].to_ascii_lowercase());
         rest = &rest[end..];

@@ -126,7 +126,11 @@ async fn take_rows(tx: &mut Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
         .await?
         .into_iter()
         .collect();
-        busy.extend(rows.iter().filter(|row| !free.contains(&row.id)).map(|row| row.agent_id));
+        busy.extend(
+            rows.iter()
+                .filter(|row| !free.contains(&row.id))
+                .map(|row| row.agent_id),
+        );
     }
     Ok(busy)
 }
@@ -139,7 +143,11 @@ async fn gather(
     subjects: &mut HashMap<Uuid, Subject>,
 ) -> Result<Vec<Work>> {
     let chains = load::chains(tx).await?;
-    let from = |id: &Uuid| saved.get(id).map_or((-1, 0), |s| (s.through_block, s.through_serial));
+    let from = |id: &Uuid| {
+        saved
+            .get(id)
+            .map_or((-1, 0), |s| (s.through_block, s.through_serial))
+    };
     let blocks: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).0)).collect();
     let serials: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).1)).collect();
     let mut logs = load::logs(tx, &blocks).await?;
@@ -148,7 +156,9 @@ async fn gather(
         .iter()
         .filter_map(|id| {
             let subject = subjects.remove(id)?;
-            let chain = subject.token.and_then(|token| chains.get(&token.chain).copied());
+            let chain = subject
+                .token
+                .and_then(|token| chains.get(&token.chain).copied());
             let logs = logs.remove(id).unwrap_or_default();
             let acts = acts.remove(id).unwrap_or_default();
             Some(Work::new(subject, chain, saved.remove(id), &logs, acts))
@@ -190,7 +200,11 @@ async fn read_documents(tx: &mut Tx, work: &[Work]) -> Result<load::Versions> {
     let mut hashes = Vec::new();
     let mut named = uris::Naming::default();
     for one in work {
-        if let Some(uri) = one.saved.as_ref().and_then(|saved| saved.state.token.uri.as_ref()) {
+        if let Some(uri) = one
+            .saved
+            .as_ref()
+            .and_then(|saved| saved.state.token.uri.as_ref())
+        {
             hashes.push(uri.uri.hash);
         }
         named.begin(one.subject.id.0, one.saved.is_none());

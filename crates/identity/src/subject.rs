@@ -15,10 +15,18 @@ pub async fn put(tx: &mut Tx, tokens: &[(AgentId, Token)]) -> Result<()> {
     tokens.sort_unstable_by_key(|(agent, _)| *agent);
     tokens.dedup_by_key(|(agent, _)| *agent);
     let ids: Vec<Uuid> = tokens.iter().map(|(agent, _)| agent.0).collect();
-    let chains: Vec<i64> = tokens.iter().map(|(_, token)| token.chain.cast_signed()).collect();
-    let registries: Vec<Vec<u8>> =
-        tokens.iter().map(|(_, token)| token.registry.to_vec()).collect();
-    let numbers: Vec<String> = tokens.iter().map(|(_, token)| token.id.to_string()).collect();
+    let chains: Vec<i64> = tokens
+        .iter()
+        .map(|(_, token)| token.chain.cast_signed())
+        .collect();
+    let registries: Vec<Vec<u8>> = tokens
+        .iter()
+        .map(|(_, token)| token.registry.to_vec())
+        .collect();
+    let numbers: Vec<String> = tokens
+        .iter()
+        .map(|(_, token)| token.id.to_string())
+        .collect();
     let dids: Vec<String> = tokens.iter().map(|(_, token)| token.did()).collect();
     sqlx::query!(
         "INSERT INTO identity.subjects (id, kind, chain_id, registry, token_id, did)

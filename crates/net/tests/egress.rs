@@ -147,7 +147,7 @@ async fn size_time_and_status_are_as_without_it() {
 
 #[tokio::test]
 async fn what_is_allowed_by_name_is_reached_without_it() {
-    let (own, _) = gateway(|url| ok(url)).await;
+    let (own, _) = gateway(ok).await;
     let (address, heads) = gateway(|_| ok("gateway")).await;
     let config = Config {
         egress: Some(format!("http://{address}")),

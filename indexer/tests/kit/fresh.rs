@@ -20,7 +20,10 @@ const TABLES: [(&str, &str); 14] = [
     ("identity.uri_agents", "'{}'"),
     ("identity.acts", "'{}'"),
     ("identity.documents", "'{}'"),
-    ("identity.uris", "'{last_error,attempts,checked_at,next_attempt_at,state,verification}'"),
+    (
+        "identity.uris",
+        "'{last_error,attempts,checked_at,next_attempt_at,state,verification}'",
+    ),
     ("identity.operators", "'{}'"),
     ("chain.blocks", "'{}'"),
     ("chain.logs", "'{}'"),
@@ -37,15 +40,28 @@ impl Fresh {
         let options = world.pool.connect_options();
         // Postgres cuts names off after 63 bytes.
         let name = options.get_database().expect("a database");
-        let name = format!("fresh_{}", hex::encode(&kernel::sha256(name.as_bytes())[..16]));
+        let name = format!(
+            "fresh_{}",
+            hex::encode(&kernel::sha256(name.as_bytes())[..16])
+        );
         for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
             let statement = AssertSqlSafe(format!("{statement} \"{name}\""));
-            world.pool.execute(statement).await.expect("a second database");
+            world
+                .pool
+                .execute(statement)
+                .await
+                .expect("a second database");
         }
         let options = options.as_ref().clone().database(&name);
-        let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(3)
+            .connect_with(options)
+            .await;
         let pool = pool.expect("the second database");
-        sqlx::migrate!("../migrations").run(&pool).await.expect("migrated");
+        sqlx::migrate!("../migrations")
+            .run(&pool)
+            .await
+            .expect("migrated");
         Self { name, pool }
     }
 
@@ -64,17 +80,28 @@ impl Fresh {
             ("documents", "true"),
             ("acts", "true"),
         ] {
-            let rows = list(&world.pool, &format!(
-                "SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}"
-            ))
+            let rows = list(
+                &world.pool,
+                &format!(
+                    "SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}"
+                ),
+            )
             .await;
             let insert = AssertSqlSafe(format!(
                 "INSERT INTO identity.{table}
                  SELECT * FROM json_populate_recordset(NULL::identity.{table}, $1::json)"
             ));
-            sqlx::query(insert).bind(rows[0].as_str()).execute(&self.pool).await.expect(table);
+            sqlx::query(insert)
+                .bind(rows[0].as_str())
+                .execute(&self.pool)
+                .await
+                .expect(table);
         }
-        let other = World { origin: world.origin, depth: world.depth, ..World::new(self.pool.clone()) };
+        let other = World {
+            origin: world.origin,
+            depth: world.depth,
+            ..World::new(self.pool.clone())
+        };
         for script in scripts {
             other.open(script).await.expect("opened");
             let mut to = 0;
@@ -91,12 +118,21 @@ impl Fresh {
 
     async fn difference(&self, world: &World, other: &World) -> Option<String> {
         for (table, without) in TABLES {
-            let query = format!("SELECT v FROM (SELECT (to_jsonb(t) - {without}::text[])::text
-                                   FROM {table} t) AS x(v) ORDER BY v COLLATE \"C\"");
-            let (ours, theirs) = (list(&world.pool, &query).await, list(&self.pool, &query).await);
+            let query = format!(
+                "SELECT v FROM (SELECT (to_jsonb(t) - {without}::text[])::text
+                                   FROM {table} t) AS x(v) ORDER BY v COLLATE \"C\""
+            );
+            let (ours, theirs) = (
+                list(&world.pool, &query).await,
+                list(&self.pool, &query).await,
+            );
             if ours != theirs {
                 let only = |one: &[String], two: &[String]| {
-                    let rows: Vec<_> = one.iter().filter(|row| !two.contains(row)).cloned().collect();
+                    let rows: Vec<_> = one
+                        .iter()
+                        .filter(|row| !two.contains(row))
+                        .cloned()
+                        .collect();
                     rows.join("\n    ")
                 };
                 return Some(format!(
@@ -106,8 +142,12 @@ impl Fresh {
                 ));
             }
         }
-        let ours = journal::said::digest_set(&world.db).await.expect("a digest");
-        let theirs = journal::said::digest_set(&other.db).await.expect("a digest");
+        let ours = journal::said::digest_set(&world.db)
+            .await
+            .expect("a digest");
+        let theirs = journal::said::digest_set(&other.db)
+            .await
+            .expect("a digest");
         if ours == theirs {
             return None;
         }
@@ -116,7 +156,7 @@ impl Fresh {
             let agent = kernel::AgentId(agent.parse().expect("an id"));
             let (ours, theirs) = (world.said(agent).await, other.said(agent).await);
             if ours != theirs {
-                out.push_str(&format!("\n  {agent}\n  grown: {ours:?}\n  fresh: {theirs:?}"));
+                out += &format!("\n  {agent}\n  grown: {ours:?}\n  fresh: {theirs:?}");
             }
         }
         Some(out)
@@ -136,7 +176,10 @@ impl Fresh {
             "BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE {} RESTART IDENTITY; COMMIT",
             tables[0]
         );
-        sqlx::raw_sql(AssertSqlSafe(truncate)).execute(pool).await.expect("emptied");
+        sqlx::raw_sql(AssertSqlSafe(truncate))
+            .execute(pool)
+            .await
+            .expect("emptied");
     }
 }
 

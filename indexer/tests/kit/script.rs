@@ -23,13 +23,24 @@ pub struct Script {
 
 impl Script {
     pub fn new(id: u64) -> Self {
-        let genesis =
-            Block { number: 0, hash: B256::from(sha256(&id.to_be_bytes())), parent: None, time: Some(0) };
-        Self { id, registries: vec![REGISTRY], blocks: vec![(genesis, Vec::new())] }
+        let genesis = Block {
+            number: 0,
+            hash: B256::from(sha256(&id.to_be_bytes())),
+            parent: None,
+            time: Some(0),
+        };
+        Self {
+            id,
+            registries: vec![REGISTRY],
+            blocks: vec![(genesis, Vec::new())],
+        }
     }
 
     pub fn contracts(&self) -> Registries {
-        Registries { identity: self.registries.clone(), status: vec![STATUS] }
+        Registries {
+            identity: self.registries.clone(),
+            status: vec![STATUS],
+        }
     }
 
     pub fn tip(&self) -> i64 {
@@ -42,20 +53,35 @@ impl Script {
     }
 
     pub fn agent_at(&self, registry: Address, token: u64) -> AgentId {
-        AgentId::of_token(&Token { chain: self.id, registry, id: U256::from(token) })
+        AgentId::of_token(&Token {
+            chain: self.id,
+            registry,
+            id: U256::from(token),
+        })
     }
 
     /// Forgets the blocks above `to`: what is written next is another chain.
     pub fn fork(&mut self, to: i64) {
-        self.blocks.truncate(usize::try_from(to).expect("a block") + 1);
+        self.blocks
+            .truncate(usize::try_from(to).expect("a block") + 1);
     }
 
     /// Adds a block at `time` (seconds).
-    pub fn block(&mut self, time: i64, write: impl FnOnce(&mut Writer) -> &mut Writer) -> &mut Self {
+    pub fn block(
+        &mut self,
+        time: i64,
+        write: impl FnOnce(&mut Writer) -> &mut Writer,
+    ) -> &mut Self {
         let parent = self.blocks.last().expect("genesis").0.clone();
         let number = parent.number + 1;
-        let mut writer =
-            Writer { chain: self.id, registry: REGISTRY, seed: parent.hash, named: None, logs: vec![], txs: 0 };
+        let mut writer = Writer {
+            chain: self.id,
+            registry: REGISTRY,
+            seed: parent.hash,
+            named: None,
+            logs: vec![],
+            txs: 0,
+        };
         write(&mut writer);
         let mut content = parent.hash.to_vec();
         content.extend(time.to_be_bytes());
@@ -65,7 +91,12 @@ impl Script {
             content.extend_from_slice(&log.data);
         }
         let hash = B256::from(sha256(&content));
-        let block = Block { number, hash, parent: Some(parent.hash), time: Some(time) };
+        let block = Block {
+            number,
+            hash,
+            parent: Some(parent.hash),
+            time: Some(time),
+        };
         for log in &mut writer.logs {
             log.block_number = number;
             log.block_hash = hash;
@@ -107,7 +138,12 @@ impl Writer {
     }
 
     pub fn transfer(&mut self, token: u64, from: Address, to: Address) -> &mut Self {
-        let topics = vec![topics::TRANSFER, from.into_word(), to.into_word(), word(token)];
+        let topics = vec![
+            topics::TRANSFER,
+            from.into_word(),
+            to.into_word(),
+            word(token),
+        ];
         self.log(self.registry, topics, vec![])
     }
 
@@ -119,7 +155,11 @@ impl Writer {
         }
         self.mint(token, owner);
         if !uri.is_empty() {
-            self.log(self.registry, vec![topics::METADATA_UPDATE], word(token).to_vec());
+            self.log(
+                self.registry,
+                vec![topics::METADATA_UPDATE],
+                word(token).to_vec(),
+            );
         }
         self.registered(token, owner, uri);
         self.metadata(token, "agentWallet", owner.as_slice());
@@ -194,7 +234,9 @@ fn word(number: u64) -> B256 {
 fn encoded(values: &[&[u8]]) -> Vec<u8> {
     let (mut head, mut tail) = (Vec::new(), Vec::new());
     for value in values {
-        head.extend(word(u64::try_from(values.len() * 32 + tail.len()).expect("small")));
+        head.extend(word(
+            u64::try_from(values.len() * 32 + tail.len()).expect("small"),
+        ));
         tail.extend(word(u64::try_from(value.len()).expect("small")));
         tail.extend_from_slice(value);
         tail.resize(tail.len().next_multiple_of(32), 0);

@@ -28,12 +28,22 @@ pub struct World {
 impl World {
     pub fn new(pool: PgPool) -> Self {
         let clock = Clock::manual(time(start()));
-        Self { db: Db::from_pool(pool.clone(), clock.clone()), pool, clock, origin: Origin::Started, depth: 0 }
+        Self {
+            db: Db::from_pool(pool.clone(), clock.clone()),
+            pool,
+            clock,
+            origin: Origin::Started,
+            depth: 0,
+        }
     }
 
     /// Somebody's chain: below `depth` it is settled, and may not be rewound.
     pub fn rpc(pool: PgPool, depth: i64) -> Self {
-        Self { origin: Origin::Rpc, depth, ..Self::new(pool) }
+        Self {
+            origin: Origin::Rpc,
+            depth,
+            ..Self::new(pool)
+        }
     }
 
     pub async fn open(&self, script: &Script) -> indexer::Result<()> {
@@ -42,7 +52,10 @@ impl World {
             id: script.id,
             name: "scripted".to_owned(),
             origin: self.origin,
-            anchor: Anchor { number: genesis.number, hash: genesis.hash },
+            anchor: Anchor {
+                number: genesis.number,
+                hash: genesis.hash,
+            },
             start: 1,
             topics: SeenTopics::ALL,
             contracts: script.contracts(),
@@ -56,7 +69,10 @@ impl World {
         let range = || (above + 1..=to).map(of);
         Step::Extend(Extend {
             to: of(to).0.clone(),
-            blocks: range().filter(|(_, logs)| !logs.is_empty()).map(|(b, _)| b.clone()).collect(),
+            blocks: range()
+                .filter(|(_, logs)| !logs.is_empty())
+                .map(|(b, _)| b.clone())
+                .collect(),
             logs: range().flat_map(|(_, logs)| logs.clone()).collect(),
             settled: (to - self.depth).max(0),
             head: script.tip(),
@@ -89,7 +105,8 @@ impl World {
 
     /// Puts the clock to `seconds`, never back.
     pub fn at(&self, seconds: i64) {
-        self.clock.advance((time(seconds) - self.clock.now()).max(TimeDelta::zero()));
+        self.clock
+            .advance((time(seconds) - self.clock.now()).max(TimeDelta::zero()));
     }
 
     /// Judges what is at a URI: JSON, or nothing.
@@ -116,7 +133,10 @@ impl World {
 
     /// Plain SQL of a person.
     pub async fn sql(&self, text: &str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&self.pool).await.map(drop)
+        sqlx::raw_sql(AssertSqlSafe(text.to_owned()))
+            .execute(&self.pool)
+            .await
+            .map(drop)
     }
 
     /// The first column of the rows of a query, as text.
@@ -126,7 +146,11 @@ impl World {
 
     /// The first column of the first row.
     pub async fn one(&self, query: &str) -> String {
-        self.list(query).await.into_iter().next().unwrap_or_default()
+        self.list(query)
+            .await
+            .into_iter()
+            .next()
+            .unwrap_or_default()
     }
 
     /// The status history of an agent: `PREVIOUS>NEW`.
@@ -140,13 +164,20 @@ impl World {
 
     /// What the journal says of an agent: `column=value`.
     pub async fn said(&self, agent: AgentId) -> Vec<String> {
-        let mut said = journal::said::net(&self.db, &[agent]).await.expect("readable");
+        let mut said = journal::said::net(&self.db, &[agent])
+            .await
+            .expect("readable");
         let said = said.remove(&agent).unwrap_or_default();
-        said.iter().map(|said| format!("{}={}", said.change.column, said.change.value)).collect()
+        said.iter()
+            .map(|said| format!("{}={}", said.change.column, said.change.value))
+            .collect()
     }
 
     pub async fn entries(&self) -> usize {
-        self.one("SELECT count(*) FROM journal.entries").await.parse().expect("a number")
+        self.one("SELECT count(*) FROM journal.entries")
+            .await
+            .parse()
+            .expect("a number")
     }
 }
 
@@ -168,9 +199,15 @@ pub fn time(seconds: i64) -> DateTime<Utc> {
 fn fetched(document: &Value) -> Fetched {
     let bytes = (!document.is_null()).then(|| document.to_string().into_bytes());
     Fetched {
-        state: if bytes.is_some() { State::Fetched } else { State::TooLarge },
+        state: if bytes.is_some() {
+            State::Fetched
+        } else {
+            State::TooLarge
+        },
         verification: Verification::Unverified,
-        cid: bytes.as_deref().map(|bytes| kernel::cid_of_raw(bytes).to_string()),
+        cid: bytes
+            .as_deref()
+            .map(|bytes| kernel::cid_of_raw(bytes).to_string()),
         bytes,
         content_type: None,
         etag: None,

@@ -34,21 +34,35 @@ async fn run(conn: &mut PgConnection, sql: &str) {
 async fn s01_an_open_psql_transaction_never_stops_a_step(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
     let agent = script.agent(1);
-    script.block(start() + 1, |b| b.register(1, ALICE, "").register(2, ALICE, ""));
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "").register(2, ALICE, "")
+    });
     world.follow(&script).await?;
     let mut psql = pool.begin().await?;
     let sleep = format!("UPDATE identity.agents SET runtime_status = 'SLEEP' WHERE id = '{agent}'");
     run(&mut psql, &sleep).await;
-    script.block(start() + 2, |b| b.transfer(1, ALICE, BOB).transfer(2, ALICE, BOB));
+    script.block(start() + 2, |b| {
+        b.transfer(1, ALICE, BOB).transfer(2, ALICE, BOB)
+    });
     world.follow(&script).await?;
     let owners = "SELECT count(*) FROM identity.agents WHERE owner_address LIKE '0xbb%'";
     assert_eq!(world.one(owners).await, "1", "the other agent moved");
     // The sweep finds nothing that it may have, and says so: it does not spin.
-    assert_eq!(identity::dirty::sweep(&world.db).await?, store::Outcome::Idle);
+    assert_eq!(
+        identity::dirty::sweep(&world.db).await?,
+        store::Outcome::Idle
+    );
     assert_eq!(world.one("SELECT count(*) FROM identity.dirty").await, "1");
-    let busy = world.act(agent, RuntimeStatus::Terminated).await.expect_err("somebody holds it");
+    let busy = world
+        .act(agent, RuntimeStatus::Terminated)
+        .await
+        .expect_err("somebody holds it");
     assert_eq!(busy.kind(), kernel::Kind::Conflict);
-    assert_eq!(world.one("SELECT count(*) FROM identity.acts").await, "0", "refused is refused");
+    assert_eq!(
+        world.one("SELECT count(*) FROM identity.acts").await,
+        "0",
+        "refused is refused"
+    );
     psql.commit().await?;
     world.sweep().await;
     assert_eq!(world.one(owners).await, "2");
@@ -63,18 +77,27 @@ async fn s01_nor_does_one_that_holds_a_capability(pool: PgPool) -> anyhow::Resul
     let agent = script.agent(1);
     script.block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"));
     world.follow(&script).await?;
-    world.judge("ipfs://a", &json!({ "name": "A", "capabilities": { "x": 1, "y": 2 } })).await?;
+    world
+        .judge(
+            "ipfs://a",
+            &json!({ "name": "A", "capabilities": { "x": 1, "y": 2 } }),
+        )
+        .await?;
     world.sweep().await;
     let table = "identity.capability_vectors";
     let statements = [
         format!("UPDATE {table} SET capability_value = '3' WHERE capability_name = 'x'"),
         format!("DELETE FROM {table} WHERE capability_name = 'y'"),
-        format!("INSERT INTO {table} (agent_id, capability_name, capability_value) VALUES ('{agent}', 'z', '4')"),
+        format!(
+            "INSERT INTO {table} (agent_id, capability_name, capability_value) VALUES ('{agent}', 'z', '4')"
+        ),
     ];
     for (number, statement) in (2..).zip(statements) {
         let mut psql = pool.begin().await?;
         run(&mut psql, &statement).await;
-        script.block(start() + number, |b| b.uri(1, &format!("ipfs://a#{number}")));
+        script.block(start() + number, |b| {
+            b.uri(1, &format!("ipfs://a#{number}"))
+        });
         world.follow(&script).await?;
         world.sweep().await;
         psql.commit().await?;
@@ -84,13 +107,17 @@ async fn s01_nor_does_one_that_holds_a_capability(pool: PgPool) -> anyhow::Resul
         world.sweep().await;
         world.assert_fresh(&[&script]).await;
     }
-    let names = format!("SELECT string_agg(capability_name || capability_value, ' ' ORDER BY 1) FROM (SELECT * FROM {table} ORDER BY capability_name) t");
+    let names = format!(
+        "SELECT string_agg(capability_name || capability_value, ' ' ORDER BY 1) FROM (SELECT * FROM {table} ORDER BY capability_name) t"
+    );
     assert_eq!(world.one(&names).await, "w4 x3 z4");
     Ok(())
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn s02_a_step_waits_for_the_judge_of_its_uri_and_sees_the_verdict(pool: PgPool) -> anyhow::Result<()> {
+async fn s02_a_step_waits_for_the_judge_of_its_uri_and_sees_the_verdict(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
     script.block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"));
     script.block(start() + 2, |b| b.register(2, BOB, "ipfs://a"));
@@ -98,7 +125,11 @@ async fn s02_a_step_waits_for_the_judge_of_its_uri_and_sees_the_verdict(pool: Pg
     world.extend(&script, 1).await?;
     // The judge has judged, but not committed.
     let mut judge = pool.begin().await?;
-    run(&mut judge, "SELECT set_config('chancery.cause', 'test', true)").await;
+    run(
+        &mut judge,
+        "SELECT set_config('chancery.cause', 'test', true)",
+    )
+    .await;
     run(&mut judge, "SELECT FROM identity.uris FOR UPDATE").await;
     run(&mut judge, "INSERT INTO identity.documents (uri_hash, version, judged_at, state, size, whole, says)
         SELECT hash, 1, now(), 'fetched', 1, '{\"name\": \"A\"}', '{\"name\": \"A\"}' FROM identity.uris").await;
@@ -109,13 +140,18 @@ async fn s02_a_step_waits_for_the_judge_of_its_uri_and_sees_the_verdict(pool: Pg
     };
     let (step, ()) = futures::join!(step, commit);
     step?;
-    let name = format!("SELECT name FROM identity.agents WHERE id = '{}'", script.agent(2));
+    let name = format!(
+        "SELECT name FROM identity.agents WHERE id = '{}'",
+        script.agent(2)
+    );
     assert_eq!(world.one(&name).await, "A", "without any sweep");
     Ok(())
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn s02_a_judge_waits_for_the_step_that_names_its_uri_and_marks_its_agent(pool: PgPool) -> anyhow::Result<()> {
+async fn s02_a_judge_waits_for_the_step_that_names_its_uri_and_marks_its_agent(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
     script.block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"));
     script.block(start() + 2, |b| b.uri(1, "ipfs://b"));
@@ -126,7 +162,8 @@ async fn s02_a_judge_waits_for_the_step_that_names_its_uri_and_marks_its_agent(p
     run(&mut *pool.acquire().await?, "DELETE FROM store.jobs").await;
     let mut other = pool.begin().await?;
     let key = hex::encode(sha256(b"ipfs://a"));
-    let job = format!("INSERT INTO store.jobs (kind, key, run_at) VALUES ('fetch', '{key}', now())");
+    let job =
+        format!("INSERT INTO store.jobs (kind, key, run_at) VALUES ('fetch', '{key}', now())");
     run(&mut other, &job).await;
     let step = world.extend(&script, 3);
     let judge = async {
@@ -141,7 +178,10 @@ async fn s02_a_judge_waits_for_the_step_that_names_its_uri_and_marks_its_agent(p
     step?;
     judge?;
     world.sweep().await;
-    let name = format!("SELECT name FROM identity.agents WHERE id = '{}'", script.agent(2));
+    let name = format!(
+        "SELECT name FROM identity.agents WHERE id = '{}'",
+        script.agent(2)
+    );
     assert_eq!(world.one(&name).await, "A");
     world.assert_fresh(&[&script]).await;
     Ok(())
@@ -173,7 +213,12 @@ async fn two_acts_at_once_are_both_in_the_row(pool: PgPool) -> anyhow::Result<()
     let (one, two, ()) = futures::join!(set("category"), set("summary"), release);
     one?;
     two?;
-    assert_eq!(world.one("SELECT category || summary FROM identity.agents").await, "setset");
+    assert_eq!(
+        world
+            .one("SELECT category || summary FROM identity.agents")
+            .await,
+        "setset"
+    );
     script.block(start() + 20, |b| b.status(1, SLEEP, "x"));
     world.follow(&script).await?;
     world.assert_fresh(&[&script]).await;

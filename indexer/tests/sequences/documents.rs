@@ -13,7 +13,9 @@ fn file(name: &str, active: bool) -> Value {
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn s10_active_false_loses_to_a_later_status_however_late_it_is_read(pool: PgPool) -> anyhow::Result<()> {
+async fn s10_active_false_loses_to_a_later_status_however_late_it_is_read(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let world = World::new(pool);
     // Two chains that differ in nothing but when the file was judged.
     let (mut early, mut late) = (Script::new(1001), Script::new(1002));
@@ -26,7 +28,10 @@ async fn s10_active_false_loses_to_a_later_status_however_late_it_is_read(pool: 
     world.at(start() + 12);
     world.judge("ipfs://0", &file("a", false)).await?;
     world.sweep().await;
-    assert_eq!(world.history(early.agent(1)).await, [">ACTIVE", "ACTIVE>SLEEP"]);
+    assert_eq!(
+        world.history(early.agent(1)).await,
+        [">ACTIVE", "ACTIVE>SLEEP"]
+    );
     world.extend(&early, 2).await?;
     let expected = [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE"];
     assert_eq!(world.history(early.agent(1)).await, expected);
@@ -75,7 +80,9 @@ async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow
             world.extend(&script, block).await?;
             for (_, which) in order.iter().filter(|(after, _)| *after == block) {
                 let uri = if *which == 'a' { &a } else { &b };
-                world.judge(uri, &file(&which.to_string(), *which == 'b')).await?;
+                world
+                    .judge(uri, &file(&which.to_string(), *which == 'b'))
+                    .await?;
                 world.sweep().await;
             }
         }
@@ -83,7 +90,11 @@ async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow
         let name = format!("{name}'{}'", script.agent(1));
         assert_eq!(world.one(&name).await, "a SLEEP", "order {order:?}");
         let history = world.history(script.agent(1)).await;
-        assert_eq!(history, [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE", "ACTIVE>SLEEP"], "{order:?}");
+        assert_eq!(
+            history,
+            [">ACTIVE", "ACTIVE>SLEEP", "SLEEP>ACTIVE", "ACTIVE>SLEEP"],
+            "{order:?}"
+        );
         world.assert_fresh(&[&script]).await;
         // The next one has a database of its own, as far as agents go.
         world.rewind(&script, 0).await?;
@@ -92,30 +103,54 @@ async fn s10_a_uri_that_returns_brings_its_document_back(pool: PgPool) -> anyhow
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn versions_say_what_changed_and_do_not_undo_what_people_set(pool: PgPool) -> anyhow::Result<()> {
+async fn versions_say_what_changed_and_do_not_undo_what_people_set(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let agent = script.agent(1);
     script.block(start() + 1, |b| b.register(1, ALICE, "https://x/a"));
     world.at(start() + 10);
     world.follow(&script).await?;
-    world.judge("https://x/a", &json!({ "name": "A", "description": "d", "skills": ["s1"] })).await?;
+    world
+        .judge(
+            "https://x/a",
+            &json!({ "name": "A", "description": "d", "skills": ["s1"] }),
+        )
+        .await?;
     world.sweep().await;
     world.at(start() + 20);
-    let mut tx = world.db.begin(store::Cause::Request(kernel::Principal::Operator)).await?;
-    let changes = [("description".to_owned(), json!("by hand")), ("category".to_owned(), json!("c"))];
+    let mut tx = world
+        .db
+        .begin(store::Cause::Request(kernel::Principal::Operator))
+        .await?;
+    let changes = [
+        ("description".to_owned(), json!("by hand")),
+        ("category".to_owned(), json!("c")),
+    ];
     identity::act::update(&mut tx, agent, &changes.into(), None).await?;
     tx.commit().await?;
     world.at(start() + 30);
-    world.judge("https://x/a", &json!({ "name": "B", "description": "d", "skills": ["s2"] })).await?;
+    world
+        .judge(
+            "https://x/a",
+            &json!({ "name": "B", "description": "d", "skills": ["s2"] }),
+        )
+        .await?;
     world.sweep().await;
-    let row = format!("SELECT concat_ws('|', name, description, category) FROM identity.agents WHERE id = '{agent}'");
+    let row = format!(
+        "SELECT concat_ws('|', name, description, category) FROM identity.agents WHERE id = '{agent}'"
+    );
     assert_eq!(world.one(&row).await, "B|by hand|c");
     world.assert_fresh(&[&script]).await;
     // Nothing is found there any more: what the file said is gone, what people set stays.
     world.at(start() + 40);
     world.judge("https://x/a", &Value::Null).await?;
     world.sweep().await;
-    assert_eq!(world.one(&row).await, "31337:1|c", "the file took its description along");
+    assert_eq!(
+        world.one(&row).await,
+        "31337:1|c",
+        "the file took its description along"
+    );
     world.assert_fresh(&[&script]).await;
     Ok(())
 }
@@ -125,8 +160,13 @@ async fn nul_and_other_poison_never_stop_a_sweep(pool: PgPool) -> anyhow::Result
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let long = "n".repeat(3_000);
     script.block(start() + 1, |b| {
-        b.register(1, ALICE, "ipfs://a").metadata(1, "k\0", b"\0").status(1, SLEEP, "r\0\0");
-        b.metadata(1, &long, long.as_bytes()).uri(1, "data:\0").uri(1, &long).uri(1, "ipfs://a")
+        b.register(1, ALICE, "ipfs://a")
+            .metadata(1, "k\0", b"\0")
+            .status(1, SLEEP, "r\0\0");
+        b.metadata(1, &long, long.as_bytes())
+            .uri(1, "data:\0")
+            .uri(1, &long)
+            .uri(1, "ipfs://a")
     });
     world.follow(&script).await?;
     world.judge("ipfs://a", &json!({
@@ -135,13 +175,18 @@ async fn nul_and_other_poison_never_stop_a_sweep(pool: PgPool) -> anyhow::Result
     })).await?;
     world.sweep().await;
     assert_eq!(world.one("SELECT count(*) FROM identity.dirty").await, "0");
-    assert_eq!(world.one("SELECT length(name) FROM identity.agents").await, "255");
+    assert_eq!(
+        world.one("SELECT length(name) FROM identity.agents").await,
+        "255"
+    );
     world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn s11_five_thousand_agents_share_a_file_whose_active_flips(pool: PgPool) -> anyhow::Result<()> {
+async fn s11_five_thousand_agents_share_a_file_whose_active_flips(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let agents: u64 = 5_000;
     let (world, mut script) = (World::new(pool), Script::new(31337));
     for block in 0..10 {
@@ -152,19 +197,39 @@ async fn s11_five_thousand_agents_share_a_file_whose_active_flips(pool: PgPool) 
         });
     }
     world.follow(&script).await?;
-    assert_eq!(world.one("SELECT count(*) FROM store.jobs WHERE kind = 'fetch'").await, "1");
+    assert_eq!(
+        world
+            .one("SELECT count(*) FROM store.jobs WHERE kind = 'fetch'")
+            .await,
+        "1"
+    );
     world.at(start() + 100);
-    world.judge("https://x/shared", &file("shared", true)).await?;
+    world
+        .judge("https://x/shared", &file("shared", true))
+        .await?;
     world.sweep().await;
     for (version, active) in [(2, false), (3, true), (4, false)] {
         world.at(start() + 100 * version);
-        world.judge("https://x/shared", &file("shared", active)).await?;
-        assert_eq!(world.one("SELECT count(*) FROM identity.dirty WHERE NOT refold").await, "5000");
+        world
+            .judge("https://x/shared", &file("shared", active))
+            .await?;
+        assert_eq!(
+            world
+                .one("SELECT count(*) FROM identity.dirty WHERE NOT refold")
+                .await,
+            "5000"
+        );
         world.sweep().await;
     }
-    let states = "SELECT runtime_status || ' ' || count(*) FROM identity.agents GROUP BY runtime_status";
+    let states =
+        "SELECT runtime_status || ' ' || count(*) FROM identity.agents GROUP BY runtime_status";
     assert_eq!(world.list(states).await, ["SLEEP 5000"]);
-    assert_eq!(world.one("SELECT count(*) FROM identity.agent_status_history").await, "20000");
+    assert_eq!(
+        world
+            .one("SELECT count(*) FROM identity.agent_status_history")
+            .await,
+        "20000"
+    );
     let fresh = Fresh::new(&world).await;
     if let Some(difference) = fresh.differs(&world, &[&script], 4).await {
         panic!("{}", difference.chars().take(2_000).collect::<String>());
@@ -174,7 +239,9 @@ async fn s11_five_thousand_agents_share_a_file_whose_active_flips(pool: PgPool) 
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(pool: PgPool) -> anyhow::Result<()> {
+async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
     let agent = script.agent(1);
     script.block(start(), |b| b.register(1, ALICE, "ipfs://0"));
@@ -186,22 +253,31 @@ async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(pool: PgPool) ->
     world.follow(&script).await?;
     let size = "SELECT octet_length(state) FROM identity.folds";
     let before: i64 = world.one(size).await.parse()?;
-    let read = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::bigint FROM pg_stat_xact_user_tables
+    let read = "SELECT sum(coalesce(idx_tup_fetch, 0) + seq_tup_read)::bigint FROM pg_stat_xact_user_tables
                  WHERE relname IN ('logs', 'blocks', 'uris', 'documents', 'uri_agents', 'acts', 'said', 'entries')";
     script.block(start() + 50, |b| b.uri(1, "ipfs://last"));
     world.follow(&script).await?;
     let after: i64 = world.one(size).await.parse()?;
-    assert!(before < 4_000 && (after - before).abs() < 100, "the saved state grew: {before} to {after}");
+    assert!(
+        before < 4_000 && (after - before).abs() < 100,
+        "the saved state grew: {before} to {after}"
+    );
 
-    // Statistics of this very transaction: what one more projection reads.
+    // What one more projection reads.
     let mut tx = world.db.begin(store::Cause::Job("test")).await?;
     let feed = identity::Feed::Told;
+    let start: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
     identity::project(&mut tx, &[agent], identity::Mode::Forward, feed).await?;
-    let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(read)).fetch_one(tx.conn()).await?;
-    assert!(rows < 400, "{rows} rows were read for nothing new");
+    let end: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
+    assert!(end - start < 200, "{} rows were read for nothing new", end - start);
     drop(tx);
     world.judge("ipfs://last", &file("last", true)).await?;
-    assert_eq!(world.one("SELECT string_agg(refold::text, '') FROM identity.dirty").await, "false");
+    assert_eq!(
+        world
+            .one("SELECT string_agg(refold::text, '') FROM identity.dirty")
+            .await,
+        "false"
+    );
     world.sweep().await;
     assert_eq!(world.one("SELECT name FROM identity.agents").await, "last");
     script.block(start() + 60, |b| b.status(1, TERMINATED, "enough"));

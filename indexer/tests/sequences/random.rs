@@ -50,11 +50,18 @@ impl Run {
             3 => b.burn(token, person),
             4 => b.transfer(token, person, BOB),
             5 | 6 => b.uri(token, &uri),
-            7 => b.uri(token, "ipfs://0").uri(token, "ipfs://1").uri(token, "ipfs://0"),
+            7 => b
+                .uri(token, "ipfs://0")
+                .uri(token, "ipfs://1")
+                .uri(token, "ipfs://0"),
             8 => b.uri(token, ""),
             9 => b.metadata(token, "k", &[u8::try_from(dice.roll(9)).expect("small")]),
             10 => b.heartbeat(token),
-            code => b.status(token, u8::try_from((code + dice.roll(3)) % 3).expect("small"), "because"),
+            code => b.status(
+                token,
+                u8::try_from((code + dice.roll(3)) % 3).expect("small"),
+                "because",
+            ),
         }
     }
 
@@ -80,9 +87,17 @@ impl Run {
     }
 
     async fn reorg(&mut self) -> anyhow::Result<()> {
-        let deepest = if self.world.depth == 0 { 6 } else { self.world.depth };
+        let deepest = if self.world.depth == 0 {
+            6
+        } else {
+            self.world.depth
+        };
         let depth = i64::try_from(self.dice.roll(deepest.unsigned_abs() + 1))?;
-        let settled = self.world.one("SELECT settled_number FROM chain.chains").await.parse::<i64>()?;
+        let settled = self
+            .world
+            .one("SELECT settled_number FROM chain.chains")
+            .await
+            .parse::<i64>()?;
         let floor = if self.world.depth == 0 { 0 } else { settled };
         let to = (self.script.tip() - depth).max(floor);
         self.world.rewind(&self.script, to).await?;
@@ -111,12 +126,22 @@ impl Run {
                 self.world.act(agent, status).await.ok();
                 return Ok(());
             }
-            3 => format!("UPDATE {table} SET runtime_status = '{word}' WHERE id = '{agent}' AND NOT status_final"),
-            4 => format!("UPDATE {table} SET name = 'sql {n}', description = NULL, load = 'BUSY' WHERE id = '{agent}'"),
-            5 => format!("UPDATE identity.capability_vectors SET capability_value = '{n}' WHERE agent_id = '{agent}'"),
-            6 => format!("DELETE FROM identity.capability_vectors WHERE capability_name = 'c{n}' AND agent_id = '{agent}'"),
+            3 => format!(
+                "UPDATE {table} SET runtime_status = '{word}' WHERE id = '{agent}' AND NOT status_final"
+            ),
+            4 => format!(
+                "UPDATE {table} SET name = 'sql {n}', description = NULL, load = 'BUSY' WHERE id = '{agent}'"
+            ),
+            5 => format!(
+                "UPDATE identity.capability_vectors SET capability_value = '{n}' WHERE agent_id = '{agent}'"
+            ),
+            6 => format!(
+                "DELETE FROM identity.capability_vectors WHERE capability_name = 'c{n}' AND agent_id = '{agent}'"
+            ),
             _ if n == 0 => format!("DELETE FROM {table} WHERE id = '{agent}'"),
-            _ => format!("SELECT identity.restore_agent(id) FROM identity.subjects WHERE id = '{agent}'"),
+            _ => format!(
+                "SELECT identity.restore_agent(id) FROM identity.subjects WHERE id = '{agent}'"
+            ),
         };
         Ok(self.world.sql(&text).await?)
     }
@@ -129,11 +154,18 @@ impl Run {
         }
         let document = match n {
             0 => serde_json::Value::Null,
-            1 => json!({ "name": format!("n{n}"), "active": true, "capabilities": { "c0": 1, "c1": n } }),
-            2 => json!({ "name": "two", "active": false, "description": "d", "capabilities": { "c1": 2, "c2": n } }),
+            1 => {
+                json!({ "name": format!("n{n}"), "active": true, "capabilities": { "c0": 1, "c1": n } })
+            }
+            2 => {
+                json!({ "name": "two", "active": false, "description": "d", "capabilities": { "c1": 2, "c2": n } })
+            }
             _ => json!({ "name": "three", "capabilities": { "c0": uri } }),
         };
-        Ok(self.world.judge(&format!("ipfs://{uri}"), &document).await?)
+        Ok(self
+            .world
+            .judge(&format!("ipfs://{uri}"), &document)
+            .await?)
     }
 
     async fn happen(&mut self) -> anyhow::Result<()> {
@@ -162,12 +194,27 @@ async fn histories(pool: PgPool, depth: i64, seeds: std::ops::Range<u64>) -> any
     let fresh = Fresh::new(&World::new(pool.clone())).await;
     for seed in seeds {
         Fresh::empty(&pool).await;
-        let world = if depth == 0 { World::new(pool.clone()) } else { World::rpc(pool.clone(), depth) };
+        let world = if depth == 0 {
+            World::new(pool.clone())
+        } else {
+            World::rpc(pool.clone(), depth)
+        };
         let mut dice = Dice(seed);
         let stride = 1 + dice.roll(5);
         // Half of the chains run ahead of the machine's clock, so that SQL stands between blocks.
-        let start = if dice.roll(2) == 0 { start() } else { 4_000_000_000 };
-        let mut run = Run { dice, world, script: Script::new(31337), now: start, stride, log: vec![] };
+        let start = if dice.roll(2) == 0 {
+            start()
+        } else {
+            4_000_000_000
+        };
+        let mut run = Run {
+            dice,
+            world,
+            script: Script::new(31337),
+            now: start,
+            stride,
+            log: vec![],
+        };
         run.world.at(start);
         run.world.open(&run.script).await?;
         for _ in 0..EVENTS {
@@ -191,6 +238,8 @@ async fn any_history_of_a_settled_chain_is_its_fresh_fold(pool: PgPool) -> anyho
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn any_history_of_a_chain_ahead_of_what_is_settled_is_its_fresh_fold(pool: PgPool) -> anyhow::Result<()> {
+async fn any_history_of_a_chain_ahead_of_what_is_settled_is_its_fresh_fold(
+    pool: PgPool,
+) -> anyhow::Result<()> {
     histories(pool, 5, 0..HISTORIES).await
 }

@@ -42,10 +42,10 @@ pub async fn missing(client: &Client<'_>, chain: Option<u64>, doing: &str) -> Fa
         None => chains.first(),
     };
     if meant.is_some_and(|known| known["origin"] == "started") {
-        why.push_str(&format!(
-            "\nThis dev chain has accounts that everybody knows. For the first of them:\n  \
+        why = format!(
+            "{why}\nThis dev chain has accounts that everybody knows. For the first of them:\n  \
              (umask 077 && echo {DEV_KEY} > dev.key)\nand then --key dev.key"
-        ));
+        );
     }
     Failure::invalid(why)
 }

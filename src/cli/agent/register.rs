@@ -141,7 +141,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Some(id) if progress.indexed => Some(judged(&client, id).await?),
         _ => None,
     };
-    let registered = Registered::of(uri, sent, progress, agent);
+    let registered = Registered::of(uri, sent, progress, agent.as_ref());
     Ok(context.output.one(&registered, || registered.human())?)
 }
 
@@ -213,8 +213,7 @@ fn dry(draft: &Draft, uri: &Uri, context: &Context) -> anyhow::Result<()> {
 }
 
 impl Registered {
-    fn of(uri: Uri, sent: Sent, progress: Progress, agent: Option<Agent>) -> Self {
-        let known = agent.as_ref();
+    fn of(uri: Uri, sent: Sent, progress: Progress, known: Option<&Agent>) -> Self {
         Self {
             agent: known.map(Agent::short),
             id: known.map(|agent| clean(&agent.id)),

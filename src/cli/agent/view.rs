@@ -14,6 +14,7 @@ use crate::cli::{
 const VALUE: usize = 72;
 
 /// An agent.
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 #[derive(Debug, Clone, Deserialize)]
 pub struct Agent {
     pub id: String,

@@ -69,14 +69,22 @@ pub fn redirect(urls: &[Url]) -> Response {
 }
 
 fn answer(status: StatusCode, kind: &'static str, body: &Value) -> Response {
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache"), (header::VARY, "accept")];
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::VARY, "accept"),
+    ];
     (status, headers, body.to_string()).into_response()
 }
 
 /// The statuses of the HTTP(S) binding.
 fn status(resolution: &Resolution) -> StatusCode {
     let Some(error) = resolution.error() else {
-        return if resolution.document_metadata.deactivated { StatusCode::GONE } else { StatusCode::OK };
+        return if resolution.document_metadata.deactivated {
+            StatusCode::GONE
+        } else {
+            StatusCode::OK
+        };
     };
     match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,

@@ -89,7 +89,12 @@ impl Action {
             let detail = format!("`{name}` has no token: nothing can be done with it on a chain");
             return Err(Problem::new(Code::Conflict, detail));
         };
-        Ok(Some(Target { agent, chain, registry, id }))
+        Ok(Some(Target {
+            agent,
+            chain,
+            registry,
+            id,
+        }))
     }
 
     /// The call that does it, sent by `from`.
@@ -99,8 +104,15 @@ impl Action {
         target: Option<&Target>,
         contracts: &Registries,
     ) -> Result<Call, Problem> {
-        let missing = |what: &str| Problem::new(Code::Conflict, format!("this chain has no {what}"));
-        let status_contract = || contracts.status.first().copied().ok_or_else(|| missing("AgentStatus contract"));
+        let missing =
+            |what: &str| Problem::new(Code::Conflict, format!("this chain has no {what}"));
+        let status_contract = || {
+            contracts
+                .status
+                .first()
+                .copied()
+                .ok_or_else(|| missing("AgentStatus contract"))
+        };
         let (to, data) = match (self, target) {
             (Self::Register { uri }, _) => {
                 let registry = contracts.identity.first().copied();
@@ -112,17 +124,32 @@ impl Action {
                 (registry, data)
             }
             (_, None) => return Err(Problem::new(Code::Invalid, "no agent is named")),
-            (Self::SetUri { uri, .. }, Some(at)) => {
-                (at.registry, registry::set_agent_uri(at.id, short(uri, LONGEST_URI, "a URI")?))
-            }
+            (Self::SetUri { uri, .. }, Some(at)) => (
+                at.registry,
+                registry::set_agent_uri(at.id, short(uri, LONGEST_URI, "a URI")?),
+            ),
             (Self::Transfer { to, .. }, Some(at)) => {
-                let owner = at.agent.owner_address.as_deref().and_then(|text| text.parse().ok());
-                (at.registry, registry::transfer(owner.unwrap_or(from), *to, at.id))
+                let owner = at
+                    .agent
+                    .owner_address
+                    .as_deref()
+                    .and_then(|text| text.parse().ok());
+                (
+                    at.registry,
+                    registry::transfer(owner.unwrap_or(from), *to, at.id),
+                )
             }
             (Self::SetStatus { status, reason, .. }, Some(at)) => {
-                let reason = short(reason.as_deref().unwrap_or_default(), LONGEST_REASON, "a reason")?;
+                let reason = short(
+                    reason.as_deref().unwrap_or_default(),
+                    LONGEST_REASON,
+                    "a reason",
+                )?;
                 let code = code_of(status)?;
-                (status_contract()?, registry::set_status(at.registry, at.id, code, reason))
+                (
+                    status_contract()?,
+                    registry::set_status(at.registry, at.id, code, reason),
+                )
             }
             (Self::Heartbeat { .. }, Some(at)) => {
                 (status_contract()?, registry::heartbeat(at.registry, at.id))
@@ -134,7 +161,10 @@ impl Action {
 
 fn short<'a>(text: &'a str, most: usize, what: &str) -> Result<&'a str, Problem> {
     if text.len() > most {
-        return Err(Problem::new(Code::Invalid, format!("{what} has at most {most} bytes here")));
+        return Err(Problem::new(
+            Code::Invalid,
+            format!("{what} has at most {most} bytes here"),
+        ));
     }
     Ok(text)
 }
@@ -142,7 +172,7 @@ fn short<'a>(text: &'a str, most: usize, what: &str) -> Result<&'a str, Problem>
 /// The code of `AgentStatus.sol`.
 fn code_of(word: &str) -> Result<u8, Problem> {
     let status = RuntimeStatus::parse(word);
-    (0..3).find(|code| status.is_some() && RuntimeStatus::from_code(*code) == status).ok_or_else(|| {
-        Problem::new(Code::Invalid, "a status is ACTIVE, SLEEP or TERMINATED")
-    })
+    (0..3)
+        .find(|code| status.is_some() && RuntimeStatus::from_code(*code) == status)
+        .ok_or_else(|| Problem::new(Code::Invalid, "a status is ACTIVE, SLEEP or TERMINATED"))
 }

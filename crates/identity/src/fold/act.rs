@@ -39,7 +39,12 @@ impl State {
     /// An INSERT says the whole row, its times included, and begins a new history: a DELETE took the
     /// rows of the life before it along.
     fn insert(&mut self, act: &Act, run: &mut Run<'_>) {
-        *self = Self { end: self.end, off_chain: true, exists: true, ..Self::default() };
+        *self = Self {
+            end: self.end,
+            off_chain: true,
+            exists: true,
+            ..Self::default()
+        };
         self.status = StatusState::default();
         run.delta.history.clear();
         run.delta.dimensions.clear();
@@ -70,7 +75,8 @@ impl State {
 
     fn update(&mut self, act: &Act, run: &mut Run<'_>) {
         if let Some(did) = act.changes.get("did").and_then(Value::as_str) {
-            self.former.extend(self.columns.text("did").map(str::to_owned));
+            self.former
+                .extend(self.columns.text("did").map(str::to_owned));
             self.former.remove(did);
             run.delta.names = true;
         }

@@ -7,13 +7,16 @@ use serde_json::{Map, Value, json};
 use super::{Run, State, columns::journal_value};
 use crate::fact::{Act, DocumentVersion, Place};
 
+/// The value that an act gave a name, and the version, where it said one.
+type Acted = (Value, Option<i32>);
+
 /// What is said of one name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capability {
     /// By the current file.
     file: Option<(Value, Place)>,
     /// By the last act: the value and version that it set, or that it took the name away.
-    act: Option<(Option<(Value, Option<i32>)>, Place)>,
+    act: Option<(Option<Acted>, Place)>,
     /// What holds, `None` where the name is gone.
     pub held: Option<Held>,
 }
@@ -36,9 +39,16 @@ pub struct Held {
 impl Capability {
     /// Decides anew what holds.
     fn settle(&mut self, at: Place) {
-        let file = self.file.as_ref().map(|(value, place)| (*place, Some((value, None)), false));
+        let file = self
+            .file
+            .as_ref()
+            .map(|(value, place)| (*place, Some((value, None)), false));
         let act = self.act.as_ref().map(|(said, place)| {
-            (*place, said.as_ref().map(|(value, version)| (value, *version)), true)
+            (
+                *place,
+                said.as_ref().map(|(value, version)| (value, *version)),
+                true,
+            )
         });
         let later = match (file, act) {
             (Some(file), Some(act)) => Some(if act.0 > file.0 { act } else { file }),
@@ -53,7 +63,9 @@ impl Capability {
             None => 1,
             Some(held) => held.version + i32::from(held.value != *value),
         });
-        let same = before.as_ref().filter(|held| held.value == *value && held.version == version);
+        let same = before
+            .as_ref()
+            .filter(|held| held.value == *value && held.version == version);
         self.held = Some(Held {
             value: value.clone(),
             version,
@@ -67,7 +79,11 @@ impl Capability {
 impl State {
     /// The file's list. A standing version lists everything; a later one says which names changed,
     /// removed ones null.
-    pub(super) fn apply_document_capabilities(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
+    pub(super) fn apply_document_capabilities(
+        &mut self,
+        version: &DocumentVersion,
+        run: &mut Run<'_>,
+    ) {
         match version.fields.get("capabilities") {
             Some(Value::Object(changed)) if !version.standing => self.change_list(changed, run),
             Some(Value::Object(listed)) => self.list_capabilities(listed, run),
@@ -85,7 +101,8 @@ impl State {
             capability.file = (!value.is_null()).then(|| (value.clone(), at));
             capability.settle(at);
         }
-        self.capabilities.retain(|_, capability| capability.file.is_some() || capability.act.is_some());
+        self.capabilities
+            .retain(|_, capability| capability.file.is_some() || capability.act.is_some());
     }
 
     /// Puts a new list in place of the file's old one: a name that only older files listed is gone.
@@ -110,9 +127,14 @@ impl State {
         for (name, said) in &act.changes {
             let said = said.get("value").map(|value| {
                 let version = said.get("version").and_then(Value::as_i64);
-                (value.clone(), version.and_then(|version| i32::try_from(version).ok()))
+                (
+                    value.clone(),
+                    version.and_then(|version| i32::try_from(version).ok()),
+                )
             });
-            let value = said.as_ref().map_or(Value::Null, |(value, _)| journal_value(value));
+            let value = said
+                .as_ref()
+                .map_or(Value::Null, |(value, _)| journal_value(value));
             run.change(self, &format!("capability:{name}"), json!(value));
             let capability = self.capabilities.entry(name.clone()).or_default();
             capability.act = Some((said, run.fact.place));

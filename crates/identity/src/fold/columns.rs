@@ -43,7 +43,8 @@ impl Columns {
     pub(super) fn apply_document(&mut self, fields: &BTreeMap<String, Value>) {
         for column in DOCUMENT {
             if let Some(value) = fields.get(column) {
-                self.0.insert(column.to_owned(), (value.clone(), Source::Document));
+                self.0
+                    .insert(column.to_owned(), (value.clone(), Source::Document));
             }
         }
     }
@@ -63,12 +64,18 @@ impl Columns {
 
     /// Any column.
     pub fn value(&self, column: &str) -> Option<&Value> {
-        self.0.get(column).map(|(value, _)| value).filter(|value| !value.is_null())
+        self.0
+            .get(column)
+            .map(|(value, _)| value)
+            .filter(|value| !value.is_null())
     }
 
     /// Where a column's value comes from, where it has one.
     pub fn source(&self, column: &str) -> Option<Source> {
-        self.0.get(column).filter(|(value, _)| !value.is_null()).map(|(_, source)| *source)
+        self.0
+            .get(column)
+            .filter(|(value, _)| !value.is_null())
+            .map(|(_, source)| *source)
     }
 }
 
@@ -79,13 +86,11 @@ const SHOWN: usize = 1024;
 /// else by its digest. Floats, which canonical encodings disagree about, as text.
 pub(crate) fn journal_value(value: &Value) -> Value {
     match value {
-        Value::Null | Value::Bool(_) => value.clone(),
-        Value::Number(number) if number.is_f64() => json!(number.to_string()),
-        // Integers above 2^53 are strings, because readers of JSON round them.
+        // Integers above 2^53 are strings, because readers of JSON round them; so are floats.
         Value::Number(number) if number.as_i64().is_none_or(|n| n.unsigned_abs() > 1 << 53) => {
             json!(number.to_string())
         }
-        Value::Number(_) => value.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         Value::String(text) if text.len() <= SHOWN => value.clone(),
         Value::String(text) => digest(text.as_bytes()),
         Value::Array(_) | Value::Object(_) => digest(value.to_string().as_bytes()),
@@ -103,10 +108,15 @@ pub(super) fn is_time(column: &str) -> bool {
 
 /// Whether a column is one of the status dimensions, which have a history of their own.
 pub(super) fn is_status(column: &str) -> bool {
-    matches!(column, "runtime_status" | "admin_status" | "load" | "liveness")
+    matches!(
+        column,
+        "runtime_status" | "admin_status" | "load" | "liveness"
+    )
 }
 
 pub(super) fn time_of(changes: &BTreeMap<String, Value>, column: &str) -> Option<DateTime<Utc>> {
     let text = changes.get(column)?.as_str()?;
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|time| time.with_timezone(&Utc))
 }

@@ -78,7 +78,13 @@ pub struct DimensionRow {
 impl StatusState {
     /// A new life: values are forgotten, the ordinals go on, and so does what history last said.
     pub(super) fn reset(self) -> Self {
-        Self { fixed: false, liveness: (self.liveness.0, None), admin: (self.admin.0, None), load: (self.load.0, None), ..self }
+        Self {
+            fixed: false,
+            liveness: (self.liveness.0, None),
+            admin: (self.admin.0, None),
+            load: (self.load.0, None),
+            ..self
+        }
     }
 }
 
@@ -125,7 +131,11 @@ impl State {
 
     /// The file's `active`.
     pub(super) fn apply_active(&mut self, active: bool, cause: &str, run: &mut Run<'_>) {
-        let status = if active { RuntimeStatus::Active } else { RuntimeStatus::Sleep };
+        let status = if active {
+            RuntimeStatus::Active
+        } else {
+            RuntimeStatus::Sleep
+        };
         let reason = format!("registration file says active: {active}");
         self.set_status_for(status, Class::Weak, Some(reason), cause, run);
     }

@@ -5,9 +5,7 @@ use kernel::{clean_text, sha256};
 
 use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
-    fact::{
-        ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
-    },
+    fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What},
     fold::State,
 };
 
@@ -36,7 +34,12 @@ pub fn chain_facts(logs: &Logs, info: &ChainInfo, after: i64) -> Vec<Fact> {
     facts
 }
 
-fn chain_fact(log: &chain::Log, time: i64, (said, confirmed): (ChainWord, bool), who: String) -> Fact {
+fn chain_fact(
+    log: &chain::Log,
+    time: i64,
+    (said, confirmed): (ChainWord, bool),
+    who: String,
+) -> Fact {
     Fact {
         place: Place {
             time,
@@ -45,9 +48,16 @@ fn chain_fact(log: &chain::Log, time: i64, (said, confirmed): (ChainWord, bool),
             minor: i32::try_from(log.log_index).unwrap_or(i32::MAX),
             after: 0,
         },
-        cause: format!("eip155:{}/{:#x}/{}", log.chain, log.block_hash, log.log_index),
+        cause: format!(
+            "eip155:{}/{:#x}/{}",
+            log.chain, log.block_hash, log.log_index
+        ),
         who,
-        what: What::Chain(ChainFact { tx_hash: log.tx_hash, confirmed, said }),
+        what: What::Chain(ChainFact {
+            tx_hash: log.tx_hash,
+            confirmed,
+            said,
+        }),
     }
 }
 
@@ -85,7 +95,11 @@ fn speaker(said: &Said, log: &chain::Log) -> String {
 
 /// A URI as the fold knows it.
 pub fn uri_ref(uri: &[u8]) -> UriRef {
-    UriRef { hash: sha256(uri), empty: uri.is_empty(), shown: short(uri) }
+    UriRef {
+        hash: sha256(uri),
+        empty: uri.is_empty(),
+        shown: short(uri),
+    }
 }
 
 fn short(bytes: &[u8]) -> String {
@@ -98,7 +112,10 @@ fn short(bytes: &[u8]) -> String {
 /// The URI that is current in a fact.
 pub fn named_uri(fact: &Fact) -> Option<(&UriRef, &kernel::Bytes)> {
     match &fact.what {
-        What::Chain(ChainFact { said: ChainWord::UriSet(uri, raw), .. }) => Some((uri, raw)),
+        What::Chain(ChainFact {
+            said: ChainWord::UriSet(uri, raw),
+            ..
+        }) => Some((uri, raw)),
         _ => None,
     }
 }
@@ -116,11 +133,16 @@ pub fn document_facts(
     let mut out = Vec::new();
     if let Some(named) = &state.token.uri {
         let found = versions.get(&named.uri.hash).map_or(&[][..], Vec::as_slice);
-        let in_force = state.document.as_ref().filter(|document| document.uri == named.uri.hash);
+        let in_force = state
+            .document
+            .as_ref()
+            .filter(|document| document.uri == named.uri.hash);
         match in_force {
             None => at_log(&named.uri, named.place, found, chain, &mut out),
             Some(document) => {
-                let later = found.iter().filter(|version| version.version > document.version);
+                let later = found
+                    .iter()
+                    .filter(|version| version.number > document.version);
                 out.extend(later.map(|version| on_its_own(&named.uri, version, chain)));
             }
         }
@@ -136,8 +158,12 @@ pub fn document_facts(
 
 fn at_log(uri: &UriRef, log: Place, found: &[Version], chain: Option<u64>, out: &mut Vec<Fact>) {
     // What was judged at the very time of the log was judged after it: the chain is ahead.
-    let by_then = found.iter().rposition(|version| version.time(chain) < log.time);
-    let Some(standing) = by_then.or((!found.is_empty()).then_some(0)) else { return };
+    let by_then = found
+        .iter()
+        .rposition(|version| version.time(chain) < log.time);
+    let Some(standing) = by_then.or((!found.is_empty()).then_some(0)) else {
+        return;
+    };
     let version = &found[standing];
     out.push(Fact {
         place: Place { after: 1, ..log },
@@ -145,7 +171,11 @@ fn at_log(uri: &UriRef, log: Place, found: &[Version], chain: Option<u64>, out: 
         who: "document".to_owned(),
         what: What::Document(document(uri, version, true)),
     });
-    out.extend(found[standing + 1..].iter().map(|version| on_its_own(uri, version, chain)));
+    out.extend(
+        found[standing + 1..]
+            .iter()
+            .map(|version| on_its_own(uri, version, chain)),
+    );
 }
 
 fn on_its_own(uri: &UriRef, version: &Version, chain: Option<u64>) -> Fact {
@@ -166,9 +196,13 @@ fn on_its_own(uri: &UriRef, version: &Version, chain: Option<u64>) -> Fact {
 fn document(uri: &UriRef, version: &Version, standing: bool) -> DocumentVersion {
     DocumentVersion {
         uri: uri.hash,
-        version: version.version,
+        version: version.number,
         standing,
-        fields: if standing { version.whole.clone() } else { version.says.clone() },
+        fields: if standing {
+            version.whole.clone()
+        } else {
+            version.says.clone()
+        },
         sha256: version.sha256,
         cid: version.cid.clone(),
         raw: version.raw.clone(),
@@ -179,7 +213,11 @@ fn document(uri: &UriRef, version: &Version, standing: bool) -> DocumentVersion 
 pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
     acts.iter()
         .map(|row| {
-            let founded = row.act.founding.as_ref().and_then(|named| founding_time(named, facts));
+            let founded = row
+                .act
+                .founding
+                .as_ref()
+                .and_then(|named| founding_time(named, facts));
             let known = state.created_at.map(|time| time.timestamp_micros());
             let floor = founded.or(known.filter(|_| row.act.founding == state.token.founding));
             Fact {
@@ -201,11 +239,11 @@ pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
 /// Time of the mint that a founding names, by transaction and first owner.
 fn founding_time(named: &str, facts: &[Fact]) -> Option<i64> {
     facts.iter().find_map(|fact| match &fact.what {
-        What::Chain(ChainFact { tx_hash, said: ChainWord::Founded { owner }, .. })
-            if named == format!("{tx_hash:#x}/{owner:#x}") =>
-        {
-            Some(fact.place.time)
-        }
+        What::Chain(ChainFact {
+            tx_hash,
+            said: ChainWord::Founded { owner },
+            ..
+        }) if named == format!("{tx_hash:#x}/{owner:#x}") => Some(fact.place.time),
         _ => None,
     })
 }

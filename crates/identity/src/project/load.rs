@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chain::{Log, SeenTopics};
 use chrono::{DateTime, Utc};
-use kernel::{AgentId, Address, B256, Bytes, Token, U256};
+use kernel::{Address, AgentId, B256, Bytes, Token, U256};
 use serde_json::Value;
 use store::Tx;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ pub struct Saved {
 #[derive(Debug, Clone)]
 pub struct Version {
     /// 1, 2, ...
-    pub version: i32,
+    pub number: i32,
     /// Among off-chain facts.
     pub serial: i64,
     /// Microseconds.
@@ -122,7 +122,14 @@ pub async fn subjects(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject
                     id: U256::from_str_radix(&row.token_id?, 10).ok()?,
                 })
             })();
-            (row.id, Subject { id: AgentId(row.id), token, did: row.did })
+            (
+                row.id,
+                Subject {
+                    id: AgentId(row.id),
+                    token,
+                    did: row.did,
+                },
+            )
         })
         .collect())
 }
@@ -148,7 +155,9 @@ pub async fn chains(tx: &mut Tx) -> Result<HashMap<u64, ChainInfo>> {
                     metadata_set: row.set,
                 },
                 settled: row.settled,
-                first_registry: row.registry.and_then(|a| Address::try_from(a.as_slice()).ok()),
+                first_registry: row
+                    .registry
+                    .and_then(|a| Address::try_from(a.as_slice()).ok()),
             };
             (row.chain_id.unsigned_abs(), info)
         })
@@ -169,7 +178,14 @@ pub async fn saved(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Saved>> {
         .filter_map(|row| {
             let state = serde_json::from_slice(&row.state).ok()?;
             let (through_block, through_serial) = (row.through_block, row.through_serial);
-            Some((row.agent_id, Saved { state, through_block, through_serial }))
+            Some((
+                row.agent_id,
+                Saved {
+                    state,
+                    through_block,
+                    through_serial,
+                },
+            ))
         })
         .collect())
 }
@@ -231,12 +247,19 @@ pub async fn acts(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec
     .await?;
     let mut out: HashMap<Uuid, Vec<ActRow>> = HashMap::new();
     for row in rows {
-        let Some(kind) = ActKind::parse(&row.kind) else { continue };
+        let Some(kind) = ActKind::parse(&row.kind) else {
+            continue;
+        };
         out.entry(row.agent_id).or_default().push(ActRow {
             serial: row.serial,
             at: row.at.timestamp_micros(),
             who: row.who,
-            act: Act { kind, changes: map(row.changes), reason: row.reason, founding: row.founding },
+            act: Act {
+                kind,
+                changes: map(row.changes),
+                reason: row.reason,
+                founding: row.founding,
+            },
         });
     }
     Ok(out)
@@ -265,9 +288,11 @@ pub async fn versions(tx: &mut Tx, mut uris: Vec<[u8; 32]>) -> Result<Versions> 
     .await?;
     let mut out = Versions::new();
     for row in rows {
-        let Ok(uri) = <[u8; 32]>::try_from(row.uri_hash.as_slice()) else { continue };
+        let Ok(uri) = <[u8; 32]>::try_from(row.uri_hash.as_slice()) else {
+            continue;
+        };
         out.entry(uri).or_default().push(Version {
-            version: row.version,
+            number: row.version,
             serial: row.serial,
             judged_at: micros(row.judged_at),
             chain_times: serde_json::from_value(row.chain_times).unwrap_or_default(),

@@ -38,7 +38,14 @@ impl Work {
             .rev()
             .map(|log| log.block_number.cast_signed())
             .find(|block| *block <= settled);
-        Self { subject, chain, saved, facts, last_settled, acts }
+        Self {
+            subject,
+            chain,
+            saved,
+            facts,
+            last_settled,
+            acts,
+        }
     }
 }
 
@@ -94,10 +101,18 @@ impl Base {
 
 /// Folds one agent; `Err` gives the subject back where the saved state cannot be continued.
 pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<Subject>> {
-    let Work { subject, chain, saved, facts: ground, last_settled, acts } = work;
+    let Work {
+        subject,
+        chain,
+        saved,
+        facts: ground,
+        last_settled,
+        acts,
+    } = work;
     let scratch = saved.is_none();
-    let (state, through_block, through_serial) = saved
-        .map_or((State::default(), -1, 0), |s| (s.state, s.through_block, s.through_serial));
+    let (state, through_block, through_serial) = saved.map_or((State::default(), -1, 0), |s| {
+        (s.state, s.through_block, s.through_serial)
+    });
     let token_chain = subject.token.map(|token| token.chain);
     let ordered = |state: &State, ground: Vec<Fact>| {
         let documents = assemble::document_facts(state, &ground, versions, token_chain);
@@ -111,9 +126,16 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         all
     };
     let settled_block = chain.map_or(i64::MAX, |info| info.settled);
-    let settled_ground = ground.iter().any(|fact| fact.place.major > settled_block).then(|| {
-        ground.iter().filter(|fact| fact.place.major <= settled_block).cloned().collect()
-    });
+    let settled_ground = ground
+        .iter()
+        .any(|fact| fact.place.major > settled_block)
+        .then(|| {
+            ground
+                .iter()
+                .filter(|fact| fact.place.major <= settled_block)
+                .cloned()
+                .collect()
+        });
     let facts = ordered(&state, ground);
     if !scratch && !continues(&state, &facts) {
         return Err(Box::new(subject));
@@ -149,7 +171,9 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
 /// Whether `facts` go on from `state`: all stand after its end, no mint wakes or ends what was said
 /// off chain before, and no rows come back that a deletion took.
 fn continues(state: &State, facts: &[Fact]) -> bool {
-    facts.first().is_none_or(|fact| Some(fact.place) > state.end)
+    facts
+        .first()
+        .is_none_or(|fact| Some(fact.place) > state.end)
         && !facts.iter().any(|fact| match &fact.what {
             What::Chain(chain) => {
                 state.off_chain && matches!(chain.said, ChainWord::Founded { .. })

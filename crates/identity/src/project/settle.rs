@@ -27,24 +27,42 @@ pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Re
     let compared: Vec<Owed<'_>> = folded
         .iter()
         .filter(|one| one.scratch)
-        .map(|one| Owed { agent: one.subject.id, changes: &one.owed })
+        .map(|one| Owed {
+            agent: one.subject.id,
+            changes: &one.owed,
+        })
         .collect();
-    let mut entries =
-        if compared.is_empty() { Vec::new() } else { journal::settle(tx, &compared).await? };
+    let mut entries = if compared.is_empty() {
+        Vec::new()
+    } else {
+        journal::settle(tx, &compared).await?
+    };
     let shown = match feed {
         Feed::Told => shown(folded, &entries),
         Feed::Skipped => Vec::new(),
     };
-    for one in folded.iter_mut().filter(|one| !one.scratch && !one.owed.is_empty()) {
-        entries.push(NewEntry::agent(one.subject.id, std::mem::take(&mut one.owed)));
+    for one in folded
+        .iter_mut()
+        .filter(|one| !one.scratch && !one.owed.is_empty())
+    {
+        entries.push(NewEntry::agent(
+            one.subject.id,
+            std::mem::take(&mut one.owed),
+        ));
     }
-    Ok(Settled { entries: journal::append(tx, entries).await?.len(), shown })
+    Ok(Settled {
+        entries: journal::append(tx, entries).await?.len(),
+        shown,
+    })
 }
 
 /// What is new at the head: what is said now for the first time, and what is not settled yet.
 fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
     let mut said: HashMap<AgentId, &[Change]> = HashMap::new();
-    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Agent) {
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Agent)
+    {
         if let Some(agent) = entry.agent {
             said.insert(agent, &entry.changes);
         }
@@ -67,7 +85,11 @@ fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
             } else {
                 everything.clone()
             };
-            Shown { agent, new, everything: one.scratch.then(|| everything.clone()) }
+            Shown {
+                agent,
+                new,
+                everything: one.scratch.then(|| everything.clone()),
+            }
         })
         .collect()
 }
@@ -104,9 +126,12 @@ pub(super) async fn save(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
 /// Forgets the saved states of agents.
 pub(super) async fn forget(tx: &mut Tx, agents: &[Uuid]) -> Result<()> {
     if !agents.is_empty() {
-        sqlx::query!("DELETE FROM identity.folds WHERE agent_id = ANY($1)", agents)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query!(
+            "DELETE FROM identity.folds WHERE agent_id = ANY($1)",
+            agents
+        )
+        .execute(tx.conn())
+        .await?;
     }
     Ok(())
 }

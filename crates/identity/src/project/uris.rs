@@ -50,9 +50,12 @@ impl<'a> Naming<'a> {
 pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
     if !named.whole.is_empty() {
         // What they named on ground that is gone goes too.
-        sqlx::query!("DELETE FROM identity.uri_agents WHERE agent_id = ANY($1)", &named.whole)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query!(
+            "DELETE FROM identity.uri_agents WHERE agent_id = ANY($1)",
+            &named.whole
+        )
+        .execute(tx.conn())
+        .await?;
     }
     if named.uris.is_empty() {
         return Ok(());
@@ -65,8 +68,10 @@ pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
         .iter()
         .map(|(_, raw)| (raw.len() <= KEPT).then(|| clean_text(raw).value))
         .collect();
-    let sizes: Vec<i64> =
-        rows.iter().map(|(_, raw)| i64::try_from(raw.len()).unwrap_or(i64::MAX)).collect();
+    let sizes: Vec<i64> = rows
+        .iter()
+        .map(|(_, raw)| i64::try_from(raw.len()).unwrap_or(i64::MAX))
+        .collect();
     sqlx::query!(
         "INSERT INTO identity.uris (hash, uri, size, state)
          SELECT hash, uri, size, CASE WHEN size = 0 THEN 'none' ELSE 'pending' END
@@ -111,9 +116,17 @@ pub(super) async fn want(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
         .iter()
         .filter(|one| !one.head.token.burned)
         .filter_map(|one| {
-            let named = one.head.token.uri.as_ref().filter(|named| !named.uri.empty)?;
-            let judged =
-                one.head.document.as_ref().is_some_and(|document| document.uri == named.uri.hash);
+            let named = one
+                .head
+                .token
+                .uri
+                .as_ref()
+                .filter(|named| !named.uri.empty)?;
+            let judged = one
+                .head
+                .document
+                .as_ref()
+                .is_some_and(|document| document.uri == named.uri.hash);
             (!judged).then(|| hex::encode(named.uri.hash))
         })
         .collect();

@@ -17,8 +17,9 @@ use crate::{Result, identifier};
 
 /// Writes all rows of all tables; those of agents without facts, or with deleted rows, go.
 pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
-    let (mut shown, hidden): (Vec<&Folded>, Vec<&Folded>) =
-        folded.iter().partition(|one| one.head.exists && !one.head.deleted);
+    let (mut shown, hidden): (Vec<&Folded>, Vec<&Folded>) = folded
+        .iter()
+        .partition(|one| one.head.exists && !one.head.deleted);
     let without_facts: Vec<Uuid> = folded
         .iter()
         .filter(|one| !one.head.exists)
@@ -54,12 +55,18 @@ async fn remove(tx: &mut Tx, hidden: &[Uuid], without_facts: &[Uuid]) -> Result<
             .await?;
     }
     if !without_facts.is_empty() {
-        sqlx::query!("DELETE FROM identity.tokens WHERE agent_id = ANY($1)", without_facts)
-            .execute(tx.conn())
-            .await?;
-        sqlx::query!("DELETE FROM identity.uri_agents WHERE agent_id = ANY($1)", without_facts)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query!(
+            "DELETE FROM identity.tokens WHERE agent_id = ANY($1)",
+            without_facts
+        )
+        .execute(tx.conn())
+        .await?;
+        sqlx::query!(
+            "DELETE FROM identity.uri_agents WHERE agent_id = ANY($1)",
+            without_facts
+        )
+        .execute(tx.conn())
+        .await?;
     }
     Ok(())
 }

@@ -47,7 +47,11 @@ const NAME_CHARS: usize = 255;
 
 /// The DID in force; a token's never changes.
 pub(super) fn did(one: &Folded) -> &str {
-    let changed = if one.subject.token.is_some() { None } else { one.head.columns.text("did") };
+    let changed = if one.subject.token.is_some() {
+        None
+    } else {
+        one.head.columns.text("did")
+    };
     changed.unwrap_or(&one.subject.did)
 }
 
@@ -60,7 +64,10 @@ fn name(one: &Folded) -> (String, &'static str) {
         _ => name.trim(),
     });
     let Some(own) = own.filter(|name| !name.is_empty()) else {
-        let name = one.subject.token.map_or_else(|| did(one).to_owned(), |token| token.short());
+        let name = one
+            .subject
+            .token
+            .map_or_else(|| did(one).to_owned(), |token| token.short());
         return (name, "none");
     };
     let source = match source {
@@ -91,7 +98,10 @@ fn agent_row(one: &Folded) -> AgentRow<'_> {
             .or_else(|| columns.text("ipfs_metadata_hash")),
         created_at: state.created_at,
         updated_at: state.updated_at,
-        runtime_status: state.status.runtime.map_or("ACTIVE", |status| status.as_str()),
+        runtime_status: state
+            .status
+            .runtime
+            .map_or("ACTIVE", |status| status.as_str()),
         last_active_at: state.last_active_at,
         name_source,
         public_key: columns.text("public_key"),
@@ -100,7 +110,10 @@ fn agent_row(one: &Folded) -> AgentRow<'_> {
         category: columns.text("category"),
         summary: columns.text("summary"),
         version: columns.text("version"),
-        metadata: columns.value("metadata").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        metadata: columns
+            .value("metadata")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         codebase_hash: columns.text("codebase_hash"),
         ttl: columns.value("ttl").and_then(Value::as_i64),
         last_heartbeat: state.last_heartbeat,
@@ -167,4 +180,3 @@ pub(super) async fn write(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
     .await?;
     Ok(())
 }
-

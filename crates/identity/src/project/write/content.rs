@@ -21,14 +21,19 @@ struct MetadataRow<'a> {
 }
 
 pub(super) async fn documents(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
-    let touched: Vec<&&Folded> =
-        shown.iter().filter(|one| one.scratch || one.delta.document).collect();
+    let touched: Vec<&&Folded> = shown
+        .iter()
+        .filter(|one| one.scratch || one.delta.document)
+        .collect();
     let rows: Vec<MetadataRow<'_>> = touched
         .iter()
         .filter_map(|one| {
             let document = one.head.document.as_ref()?;
             Some(MetadataRow {
-                id: one.subject.id.derived(DerivedTable::Metadata, &document.cause),
+                id: one
+                    .subject
+                    .id
+                    .derived(DerivedTable::Metadata, &document.cause),
                 agent_id: one.subject.id.0,
                 ipfs_hash: document.cid.as_deref()?,
                 metadata: document.raw.as_ref()?,
@@ -79,14 +84,21 @@ struct CapabilityRow<'a> {
 }
 
 pub(super) async fn capabilities(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
-    let touched: Vec<&&Folded> =
-        shown.iter().filter(|one| one.scratch || one.delta.capabilities).collect();
+    let touched: Vec<&&Folded> = shown
+        .iter()
+        .filter(|one| one.scratch || one.delta.capabilities)
+        .collect();
     if touched.is_empty() {
         return Ok(());
     }
     let rows: Vec<CapabilityRow<'_>> = touched
         .iter()
-        .flat_map(|one| one.head.capabilities.iter().map(move |named| (one.subject.id.0, named)))
+        .flat_map(|one| {
+            one.head
+                .capabilities
+                .iter()
+                .map(move |named| (one.subject.id.0, named))
+        })
         .filter_map(|(agent_id, (name, capability))| {
             let held = capability.held.as_ref()?;
             Some(CapabilityRow {
@@ -101,8 +113,10 @@ pub(super) async fn capabilities(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
         })
         .collect();
     let ids: Vec<Uuid> = touched.iter().map(|one| one.subject.id.0).collect();
-    let (agents, names): (Vec<Uuid>, Vec<String>) =
-        rows.iter().map(|row| (row.agent_id, row.capability_name.to_owned())).unzip();
+    let (agents, names): (Vec<Uuid>, Vec<String>) = rows
+        .iter()
+        .map(|row| (row.agent_id, row.capability_name.to_owned()))
+        .unzip();
     sqlx::query!(
         "DELETE FROM identity.capability_vectors c
           WHERE agent_id = ANY($1) AND NOT EXISTS
@@ -135,4 +149,3 @@ pub(super) async fn capabilities(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
     .await?;
     Ok(())
 }
-

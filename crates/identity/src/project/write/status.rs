@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Folded, json};
 use crate::{
     Result,
+    fact::RuntimeStatus,
     fold::{DimensionRow, HistoryRow},
 };
 
@@ -33,11 +34,16 @@ pub(super) async fn history(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
     };
     let rows: Vec<StatusRow<'_>> = shown
         .iter()
-        .flat_map(|one| one.delta.history.iter().map(move |change| (one.subject.id, change)))
+        .flat_map(|one| {
+            one.delta
+                .history
+                .iter()
+                .map(move |change| (one.subject.id, change))
+        })
         .map(|(agent, change)| StatusRow {
             id: row(agent, change),
             agent_id: agent.0,
-            previous_status: change.previous.map(|status| status.as_str()),
+            previous_status: change.previous.map(RuntimeStatus::as_str),
             new_status: change.new.as_str(),
             changed_at: change.at,
             reason: change.reason.as_deref(),
@@ -97,11 +103,19 @@ struct DimensionChange<'a> {
 
 pub(super) async fn dimensions(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
     let id = |agent: kernel::AgentId, row: &DimensionRow| {
-        agent.derived(DerivedTable::StatusChanges, &format!("{}/{}", row.cause, row.dimension))
+        agent.derived(
+            DerivedTable::StatusChanges,
+            &format!("{}/{}", row.cause, row.dimension),
+        )
     };
     let rows: Vec<DimensionChange<'_>> = shown
         .iter()
-        .flat_map(|one| one.delta.dimensions.iter().map(move |row| (one.subject.id, row)))
+        .flat_map(|one| {
+            one.delta
+                .dimensions
+                .iter()
+                .map(move |row| (one.subject.id, row))
+        })
         .map(|(agent, row)| DimensionChange {
             id: id(agent, row),
             agent_id: agent.0,
@@ -151,4 +165,3 @@ pub(super) async fn dimensions(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
     .await?;
     Ok(())
 }
-

@@ -41,9 +41,11 @@ fn token_row(one: &Folded) -> Option<TokenRow<'_>> {
     let token = &one.head.token;
     let (last, last_tx) = token.last?;
     let uri = token.uri.as_ref();
-    let document = one.head.document.as_ref().filter(|document| {
-        uri.is_some_and(|named| named.uri.hash == document.uri)
-    });
+    let document = one
+        .head
+        .document
+        .as_ref()
+        .filter(|document| uri.is_some_and(|named| named.uri.hash == document.uri));
     Some(TokenRow {
         agent_id: one.subject.id.0,
         chain_id: named.chain,
@@ -51,7 +53,10 @@ fn token_row(one: &Folded) -> Option<TokenRow<'_>> {
         token_id: named.id.to_string(),
         owner: token.owner.map(|(owner, _)| bytea(owner.as_slice())),
         approved: token.approved.map(|approved| bytea(approved.as_slice())),
-        wallet: token.wallet.and_then(|(wallet, _)| wallet).map(|wallet| bytea(wallet.as_slice())),
+        wallet: token
+            .wallet
+            .and_then(|(wallet, _)| wallet)
+            .map(|wallet| bytea(wallet.as_slice())),
         uri_hash: uri.map(|named| bytea(&named.uri.hash)),
         document_version: document.map(|document| document.version),
         founding: token.founding.as_deref(),
@@ -77,8 +82,11 @@ fn bytea(bytes: &[u8]) -> String {
 }
 
 pub(super) async fn write(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
-    let rows: Vec<TokenRow<'_>> =
-        folded.iter().filter(|one| one.head.exists).filter_map(token_row).collect();
+    let rows: Vec<TokenRow<'_>> = folded
+        .iter()
+        .filter(|one| one.head.exists)
+        .filter_map(token_row)
+        .collect();
     sqlx::query!(
         "INSERT INTO identity.tokens AS t
          SELECT * FROM json_populate_recordset(NULL::identity.tokens, $1::text::json)
@@ -99,4 +107,3 @@ pub(super) async fn write(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     .await?;
     Ok(())
 }
-
