@@ -31,6 +31,8 @@ async fn perf(pool: sqlx::PgPool) -> anyhow::Result<()> {
         });
     }
     world.open(&script).await?;
+    world.sql("ALTER SYSTEM SET log_min_duration_statement = 12").await?;
+    world.sql("SELECT pg_reload_conf()").await?;
     let logs: usize = script.blocks.iter().map(|b| b.1.len()).sum();
     let t = Instant::now();
     let mut at = 0;
@@ -45,5 +47,14 @@ async fn perf(pool: sqlx::PgPool) -> anyhow::Result<()> {
     }
     let e = t.elapsed();
     eprintln!("{logs} events, {agents} agents in {e:?}: {:.0}/s", logs as f64 / e.as_secs_f64());
+    let log = world.one("SELECT pg_read_file(replace(current_setting('data_directory'), '/data', '/log'))").await;
+    let mut lines = log.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.contains("duration:") {
+            let rest: Vec<&str> = std::iter::from_fn(|| lines.next_if(|l| !l.contains(" UTC ") && !l.contains("LOG:"))).take(3).map(str::trim).collect();
+            let d = line.split("duration:").nth(1).unwrap_or("");
+            eprintln!("Q {} | {}", d.chars().take(150).collect::<String>(), rest.join(" ").chars().take(100).collect::<String>());
+        }
+    }
     Ok(())
 }

@@ -136,7 +136,8 @@ async fn said(grown: &Db, fresh: &Db) -> String {
         }
         if lines[0] != lines[1] {
             let [ours, theirs] = lines;
-            out += &format!("\n  {id}\n  grown: {ours:#?}\n  fresh: {theirs:#?}");
+            let lines = format!("\n  {id}\n  grown: {ours:#?}\n  fresh: {theirs:#?}");
+            out.push_str(&lines);
         }
     }
     out

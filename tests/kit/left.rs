@@ -37,6 +37,12 @@ impl Left {
 
 impl Drop for Left {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir.with_file_name("stderr")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            eprintln!("the instance's log ends with:\n{tail}");
+        }
         for (file, signal) in [
             ("anvil/pid", Signal::SIGKILL),
             // An immediate shutdown: killed outright, it would leave its own children.
