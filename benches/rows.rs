@@ -30,11 +30,7 @@ const ALL: &[Measurement] = &[
 ];
 
 fn main() -> Result<()> {
-    // `cargo bench` adds a flag of its own.
-    let named: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|name| name != "--bench")
-        .collect();
+    let named: Vec<String> = std::env::args().skip(1).collect();
     let known: Vec<&str> = ALL.iter().flat_map(|(rows, _)| *rows).copied().collect();
     for name in &named {
         let rows = known.join(", ");

@@ -38,7 +38,6 @@ CREATE TABLE chain.blocks (
     chain_id    bigint      NOT NULL,
     number      bigint      NOT NULL,
     hash        bytea       NOT NULL CHECK (octet_length(hash) = 32),
-    parent_hash bytea,
     -- The block's own time, or where the source does not tell it, the time of first storing.
     time        timestamptz NOT NULL,
     PRIMARY KEY (chain_id, number)

@@ -26,7 +26,8 @@ CREATE SEQUENCE identity.fact_serial;
 -- Every URI that an agent ever named, once. A step locks its row FOR SHARE, the judge FOR UPDATE.
 CREATE TABLE identity.uris (
     hash            bytea PRIMARY KEY,       -- sha2-256 of the raw bytes
-    uri             text,                    -- cleaned text; NULL where it is over 64 KiB
+    uri             text,                    -- cleaned text; NULL where it is over 256 KiB
+    raw             bytea,                   -- the bytes, where the text is not exactly they
     size            bigint      NOT NULL,    -- bytes
     state           text        NOT NULL DEFAULT 'pending',
     verification    text,
@@ -312,9 +313,10 @@ CREATE TABLE identity.agent_identifiers (
     standing text NOT NULL CHECK (standing IN ('verified', 'claimed', 'former')),
     PRIMARY KEY (agent_id, kind, value)
 );
-CREATE UNIQUE INDEX agent_identifiers_verified ON identity.agent_identifiers (kind, value)
+-- By value first: a name is looked up without its kind.
+CREATE UNIQUE INDEX agent_identifiers_verified ON identity.agent_identifiers (value, kind)
     WHERE standing = 'verified';
-CREATE INDEX agent_identifiers_value ON identity.agent_identifiers (value);
+CREATE INDEX agent_identifiers_other ON identity.agent_identifiers (value) WHERE standing <> 'verified';
 
 ---------------------------------------------------------------------------------------------------
 -- VEXEL's views, as its document prints them.

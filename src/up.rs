@@ -143,6 +143,10 @@ async fn start(
         config.net.allow.push(address_text(address));
     }
     let app = App::open(config, data_dir.clone(), &url, sole_process(&data_dir)).await?;
+    if children.postgres.is_some() {
+        // We hold the data directory's lock: whoever had these jobs is dead.
+        store::job::abandon(&app.db).await?;
+    }
     let ready = Ready {
         url: reachable(address),
         data_dir: data_dir.path().to_path_buf(),

@@ -195,7 +195,16 @@ fn hostile_uris() -> Vec<Case> {
             "fetched",
             "nul-replaced",
         ),
-        ("NUL alone", b"\0".to_vec(), "unsupported", "scheme"),
+        (
+            "a raw byte that is no UTF-8 in a name",
+            fine.replace("NAME", "Caf\u{1}")
+                .into_bytes()
+                .iter()
+                .map(|b| if *b == 1 { 0xe9 } else { *b })
+                .collect(),
+            "malformed",
+            "invalid-utf8",
+        ),
         (
             "no base64",
             b"data:application/json;base64,####".to_vec(),

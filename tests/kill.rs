@@ -62,19 +62,16 @@ async fn a_replay_that_is_killed_five_times_ends_as_an_undisturbed_one(pool: PgP
         config.to_str().unwrap(),
     ];
 
-    let began = std::time::Instant::now();
     let mut seen = -2;
     for kill_at in [-1, last / 5, last * 2 / 5, last * 3 / 5, last * 4 / 5] {
         let up = place.up_with(&flags);
         let db = equal::of_instance(place.dir()).await;
-        eprintln!("TEMP up at {:?} {:?}", began.elapsed(), head(&db).await);
         let at = until("the replay comes so far", PATIENCE, || async {
             head(&db)
                 .await
                 .filter(|head| *head >= kill_at && *head > seen)
         });
         seen = at.await;
-        eprintln!("TEMP {seen} at {:?}", began.elapsed());
         up.stop(Signal::SIGKILL);
         db.close().await;
         assert!(seen < last, "it was killed on its way, at {seen} of {last}");

@@ -15,32 +15,43 @@ use nix::{
     unistd::Pid,
 };
 
-/// The binary that is measured: what `cargo build --release` left.
-const BINARY: &str = env!("CARGO_BIN_EXE_chancery");
+/// The binary that is measured, which the same build made beside this one.
+pub fn binary() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("chancery"))
+}
+
+/// The root of the repository.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A folder on disk, with a data directory in it, that is gone afterwards.
 pub struct Place {
-    temp: tempfile::TempDir,
+    dir: PathBuf,
+    binary: PathBuf,
 }
 
 impl Place {
     /// An empty one. `/tmp` is memory on many machines, where an fsync costs nothing.
     pub fn new() -> Result<Self> {
-        let temp = tempfile::tempdir_in("/var/tmp")?;
+        let dir = PathBuf::from(format!("/var/tmp/chancery-bench.{}", std::process::id()));
+        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let place = Self {
+            dir,
+            binary: binary()?,
+        };
         // Where we are root, the user that Postgres runs as must pass through.
-        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755))?;
-        fs::write(temp.path().join("chancery.toml"), "")?;
-        Ok(Self { temp })
+        fs::set_permissions(&place.dir, fs::Permissions::from_mode(0o755))?;
+        fs::write(place.file("chancery.toml"), "")?;
+        Ok(place)
     }
 
     /// A file beside the data directory.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
+        self.dir.join(name)
     }
 
     /// `chancery` in its default configuration on this place.
     pub fn chancery(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(&self.binary);
         for name in ["DATABASE_URL", "CHANCERY_URL", "CHANCERY_TOKEN"] {
             command.env_remove(name);
         }
@@ -51,7 +62,7 @@ impl Place {
             .arg("--config")
             .arg(self.file("chancery.toml"))
             .args(args)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(ROOT)
             .stdin(Stdio::null());
         command
     }
@@ -62,6 +73,12 @@ impl Place {
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "chancery {args:?}: {said}");
         Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -129,17 +146,28 @@ impl Drop for Running {
 /// The private Postgres of a place, ready, without anything else of ours: `chancery psql` runs it as
 /// `chancery up` does, for as long as psql is open.
 pub struct Database {
-    psql: Running,
+    // Dropped first: psql ends with its input, and its postgres with it.
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    psql: Running,
     postmaster: u32,
+    socket: String,
 }
 
 impl Database {
     /// Makes the cluster, migrates it, and keeps it running.
     pub fn ready(place: &Place) -> Result<Self> {
         place.run(&["migrate", "up"])?;
-        let mut command = place.chancery(&["psql", "--", "-X", "-A", "-t", "-q"]);
+        let mut command = place.chancery(&[
+            "psql",
+            "--",
+            "-X",
+            "-A",
+            "-t",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]);
         command
             .env("CHANCERY__LOG__LEVEL", "warn")
             .stdin(Stdio::piped())
@@ -152,12 +180,17 @@ impl Database {
             input,
             output: BufReader::new(output),
             postmaster: 0,
+            socket: String::new(),
         };
         ensure!(database.ask("SELECT 'ready'")? == "ready");
         let pid_file = place.file("data").join("postgres/data/postmaster.pid");
         let pid_file = fs::read_to_string(pid_file)?;
-        let pid = pid_file.lines().next().context("an empty pid file")?;
-        database.postmaster = pid.trim().parse()?;
+        let lines: Vec<&str> = pid_file.lines().map(str::trim).collect();
+        let [pid, _, _, _, socket, ..] = lines[..] else {
+            anyhow::bail!("a short postmaster.pid");
+        };
+        database.postmaster = pid.parse()?;
+        socket.clone_into(&mut database.socket);
         Ok(database)
     }
 
@@ -166,18 +199,14 @@ impl Database {
         writeln!(self.input, "{sql};")?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "psql ended at: {sql}");
         Ok(line.trim().to_owned())
     }
 
     /// The URL of the application's role.
-    pub fn url(&mut self) -> Result<String> {
-        let folder = self.ask("SELECT current_setting('unix_socket_directories')")?;
-        let (role, database) = (chancery::postgres::APP, chancery::postgres::DATABASE);
-        let folder = folder.replace('/', "%2F");
-        Ok(format!(
-            "postgres://{role}@localhost:{}/{database}?host={folder}&sslmode=disable",
-            chancery::postgres::PORT
-        ))
+    pub fn url(&self) -> String {
+        let folder = self.socket.replace('/', "%2F");
+        format!("postgres://chancery_app@localhost:5432/chancery?host={folder}&sslmode=disable")
     }
 
     /// Processor time of the whole cluster so far, in seconds.
@@ -189,7 +218,10 @@ impl Database {
                 continue;
             };
             // Another process may end while we look.
-            if stat(pid).is_ok_and(|fields| fields.first() == Some(&self.postmaster.to_string())) {
+            let parent = stat(pid)
+                .ok()
+                .and_then(|fields| fields.first()?.parse().ok());
+            if parent == Some(self.postmaster) {
                 all += cpu(pid).unwrap_or_default();
             }
         }

@@ -45,7 +45,7 @@ fn run(workload: &Workload) -> Result<Run> {
     let file = file.to_str().context("a path in UTF-8")?;
     let mut command = place.chancery(&["serve", "--roles", "index", "--replay", file]);
     command
-        .env("CHANCERY__DATABASE__URL", database.url()?)
+        .env("CHANCERY__DATABASE__URL", database.url())
         .stderr(Stdio::piped());
     let mut serve = Running::start(&mut command)?;
     let (logs, events_per_s) = wait_for_end(&mut serve)?;

@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Co
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::process::{ROOT, binary};
+
 /// One row, with all its runs.
 pub struct Figure {
     /// Its name, for ever.
@@ -186,21 +188,21 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))
         .unwrap_or("unknown system")
         .trim_matches('"');
-    let binary = env!("CARGO_BIN_EXE_chancery");
+    let binary = binary().unwrap_or_default();
+    let binary = binary.to_string_lossy();
     format!(
         "Machine: {cores} cores ({model}), {gib} GiB, {system}, Linux {}, load {load} at the end of the runs. {}; {}; {}; \
          commit {}.",
         said("uname", &["-r"]),
-        said(binary, &["--version"]),
-        postgres(),
+        said(&binary, &["--version"]),
+        postgres(&binary),
         said("rustc", &["--version"]),
         said("git", &["describe", "--always", "--dirty"]),
     )
 }
 
 /// The version of the server that `chancery` finds, as its doctor says it.
-fn postgres() -> String {
-    let binary = env!("CARGO_BIN_EXE_chancery");
+fn postgres(binary: &str) -> String {
     let checks = said(binary, &["doctor", "-o", "json"]);
     let checks: Vec<Value> = serde_json::from_str(&checks).unwrap_or_default();
     let check = checks.iter().find(|check| check["name"] == "postgres");
@@ -212,10 +214,7 @@ fn postgres() -> String {
 
 /// What a command prints.
 fn said(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
+    let output = Command::new(program).args(args).current_dir(ROOT).output();
     output.map_or_else(
         |_| format!("no {program}"),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),

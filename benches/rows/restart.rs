@@ -18,7 +18,7 @@ use crate::{
 pub const READY: &str = "restart_ready_s";
 
 const RUNS: usize = 7;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts it once with the demo's agents, stops it cleanly, and measures every start after that.
 pub fn measure() -> Result<Vec<Figure>> {

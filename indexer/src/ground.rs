@@ -19,21 +19,16 @@ pub async fn put_blocks(tx: &mut Tx, chain: u64, blocks: &[Block]) -> Result<()>
         .map(|block| block.number.cast_signed())
         .collect();
     let hashes: Vec<Vec<u8>> = blocks.iter().map(|block| block.hash.to_vec()).collect();
-    let parents: Vec<Option<Vec<u8>>> = blocks
-        .iter()
-        .map(|block| block.parent.map(|hash| hash.to_vec()))
-        .collect();
     let times: Vec<DateTime<Utc>> = blocks
         .iter()
         .map(|block| time(block).unwrap_or(now))
         .collect();
     sqlx::query!(
-        "INSERT INTO chain.blocks (chain_id, number, hash, parent_hash, time)
-         SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::timestamptz[])",
+        "INSERT INTO chain.blocks (chain_id, number, hash, time)
+         SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::timestamptz[])",
         chain.cast_signed(),
         &numbers,
         &hashes,
-        &parents as &[Option<Vec<u8>>],
         &times,
     )
     .execute(tx.conn())

@@ -54,8 +54,6 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 fn rows_of(table: &str) -> String {
     let without = match table {
         "identity.uris" => FETCHING,
-        // Told only by sources that had to be asked for the header.
-        "chain.blocks" => "{parent_hash}",
         _ => "{}",
     };
     format!("SELECT (to_jsonb(t) - '{without}'::text[])::text AS v FROM {table} t")

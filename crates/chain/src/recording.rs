@@ -133,7 +133,9 @@ impl Recording {
     pub fn status_contracts(&self) -> Vec<Address> {
         let mut out: Vec<Address> = Vec::new();
         for log in &self.logs {
-            if log.topic0().is_some_and(|topic| topics::OF_STATUS.contains(&topic))
+            if log
+                .topic0()
+                .is_some_and(|topic| topics::OF_STATUS.contains(&topic))
                 && !out.contains(&log.address)
             {
                 out.push(log.address);

@@ -103,7 +103,7 @@ async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
         return drop_job(db, &[], job).await;
     };
     let row = sqlx::query!(
-        r#"SELECT uri, EXISTS (SELECT FROM identity.tokens WHERE uri_hash = $1) AS "current!"
+        r#"SELECT coalesce(raw, convert_to(uri, 'UTF8')) AS raw, EXISTS (SELECT FROM identity.tokens WHERE uri_hash = $1) AS "current!"
              FROM identity.uris WHERE hash = $1"#,
         &hash,
     )
@@ -112,8 +112,8 @@ async fn fetch_one(db: &Db, content: &Content, job: &Job) -> Result<()> {
     let Some(row) = row.filter(|row| row.current) else {
         return drop_job(db, &hash, job).await;
     };
-    let fetched = match &row.uri {
-        Some(uri) => content.fetch(uri.as_bytes()).await,
+    let fetched = match &row.raw {
+        Some(uri) => content.fetch(uri).await,
         None => too_large(),
     };
     let mut tx = db.begin(Cause::Job(FETCH)).await?;

@@ -17,7 +17,10 @@ pub struct AgentId(pub Uuid);
 impl AgentId {
     /// The agent of a registered token.
     pub fn of_token(token: &Token) -> Self {
-        Self(Uuid::new_v5(&Uuid::NAMESPACE_URL, token.to_string().as_bytes()))
+        Self(Uuid::new_v5(
+            &Uuid::NAMESPACE_URL,
+            token.to_string().as_bytes(),
+        ))
     }
 
     /// The agent of a key (its founding `did:key`) or of another DID.

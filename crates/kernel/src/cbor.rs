@@ -54,8 +54,15 @@ mod tests {
     #[test]
     fn other_forms_than_the_canonical_one_are_refused() {
         // 1 as a two-byte integer; {"b":1,"a":1}; an indefinite-length array.
-        for wrong in [&[0x18, 0x01][..], &[0xa2, 0x61, 0x62, 1, 0x61, 0x61, 1], &[0x9f, 0x01, 0xff]] {
-            assert!(from_dag_cbor::<serde_json::Value>(wrong).is_err(), "{wrong:02x?}");
+        for wrong in [
+            &[0x18, 0x01][..],
+            &[0xa2, 0x61, 0x62, 1, 0x61, 0x61, 1],
+            &[0x9f, 0x01, 0xff],
+        ] {
+            assert!(
+                from_dag_cbor::<serde_json::Value>(wrong).is_err(),
+                "{wrong:02x?}"
+            );
         }
     }
 }

@@ -22,7 +22,10 @@ impl<T> Page<T> {
 
     /// The same page with other items.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(f).collect(), next_cursor: self.next_cursor }
+        Page {
+            items: self.items.into_iter().map(f).collect(),
+            next_cursor: self.next_cursor,
+        }
     }
 }
 
@@ -72,7 +75,10 @@ mod tests {
     fn a_page_tells_of_more_only_when_there_is_more() {
         let limit = Limit::new(2).expect("in range");
         let page = Page::from_lookahead(vec![1, 2, 3], limit, ToString::to_string);
-        assert_eq!((page.items, page.next_cursor.as_deref()), (vec![1, 2], Some("2")));
+        assert_eq!(
+            (page.items, page.next_cursor.as_deref()),
+            (vec![1, 2], Some("2"))
+        );
         let last = Page::from_lookahead(vec![1, 2], limit, ToString::to_string);
         assert_eq!(last.next_cursor, None);
     }

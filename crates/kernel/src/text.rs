@@ -15,7 +15,11 @@ pub struct Clean<T> {
 pub fn clean_text(bytes: &[u8]) -> Clean<String> {
     let lossy = String::from_utf8_lossy(bytes);
     let altered = matches!(lossy, std::borrow::Cow::Owned(_)) || lossy.contains('\0');
-    let value = if lossy.contains('\0') { lossy.replace('\0', "\u{fffd}") } else { lossy.into() };
+    let value = if lossy.contains('\0') {
+        lossy.replace('\0', "\u{fffd}")
+    } else {
+        lossy.into()
+    };
     Clean { value, altered }
 }
 
@@ -25,7 +29,10 @@ pub fn clean_json(value: Value) -> Clean<Value> {
     match value {
         Value::String(text) => {
             let clean = clean_text(text.as_bytes());
-            Clean { value: Value::String(clean.value), altered: clean.altered }
+            Clean {
+                value: Value::String(clean.value),
+                altered: clean.altered,
+            }
         }
         Value::Array(items) => {
             let mut altered = false;
@@ -37,7 +44,10 @@ pub fn clean_json(value: Value) -> Clean<Value> {
                     clean.value
                 })
                 .collect();
-            Clean { value: Value::Array(items), altered }
+            Clean {
+                value: Value::Array(items),
+                altered,
+            }
         }
         Value::Object(map) => {
             let mut altered = false;
@@ -50,9 +60,15 @@ pub fn clean_json(value: Value) -> Clean<Value> {
                     (key.value, item.value)
                 })
                 .collect();
-            Clean { value: Value::Object(map), altered }
+            Clean {
+                value: Value::Object(map),
+                altered,
+            }
         }
-        other => Clean { value: other, altered: false },
+        other => Clean {
+            value: other,
+            altered: false,
+        },
     }
 }
 
@@ -62,11 +78,32 @@ mod tests {
 
     #[test]
     fn what_postgres_refuses_is_replaced_and_told() {
-        assert_eq!(clean_text(b"a\0b"), Clean { value: "a\u{fffd}b".to_owned(), altered: true });
-        assert_eq!(clean_text(b"\xff"), Clean { value: "\u{fffd}".to_owned(), altered: true });
-        assert_eq!(clean_text(b"fine"), Clean { value: "fine".to_owned(), altered: false });
+        assert_eq!(
+            clean_text(b"a\0b"),
+            Clean {
+                value: "a\u{fffd}b".to_owned(),
+                altered: true
+            }
+        );
+        assert_eq!(
+            clean_text(b"\xff"),
+            Clean {
+                value: "\u{fffd}".to_owned(),
+                altered: true
+            }
+        );
+        assert_eq!(
+            clean_text(b"fine"),
+            Clean {
+                value: "fine".to_owned(),
+                altered: false
+            }
+        );
         let clean = clean_json(serde_json::json!({"k\u{0}": ["\u{0}", 1]}));
-        assert_eq!(clean.value, serde_json::json!({"k\u{fffd}": ["\u{fffd}", 1]}));
+        assert_eq!(
+            clean.value,
+            serde_json::json!({"k\u{fffd}": ["\u{fffd}", 1]})
+        );
         assert!(clean.altered);
     }
 }

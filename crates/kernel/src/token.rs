@@ -27,7 +27,10 @@ pub struct TokenError(String);
 impl Token {
     /// `did:nft:eip155:<chain>_erc721:<registry>_<agentId>` (CIP-94, a draft).
     pub fn did(&self) -> String {
-        format!("did:nft:eip155:{}_erc721:{:#x}_{}", self.chain, self.registry, self.id)
+        format!(
+            "did:nft:eip155:{}_erc721:{:#x}_{}",
+            self.chain, self.registry, self.id
+        )
     }
 
     /// `<chain>:<agentId>`, the form shown to people; unique only within one registry of the chain.
@@ -47,7 +50,9 @@ impl Token {
     fn from_parts(chain: &str, registry: &str, id: &str) -> Option<Self> {
         Some(Self {
             chain: decimal(chain)?.parse().ok()?,
-            registry: registry.starts_with("0x").then(|| registry.parse().ok())??,
+            registry: registry
+                .starts_with("0x")
+                .then(|| registry.parse().ok())??,
             id: U256::from_str_radix(decimal(id)?, 10).ok()?,
         })
     }
@@ -85,12 +90,17 @@ mod tests {
     fn a_token_reads_back_what_it_prints() {
         let token = Token {
             chain: 1,
-            registry: "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432".parse().expect("address"),
+            registry: "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432"
+                .parse()
+                .expect("address"),
             id: U256::MAX,
         };
         assert_eq!(token.to_string().parse(), Ok(token));
         assert_eq!(Token::from_did(&token.did()), Ok(token));
-        assert_eq!(Token::from_did(&token.did().replace("0x8004a1", "0x8004A1")), Ok(token));
+        assert_eq!(
+            Token::from_did(&token.did().replace("0x8004a1", "0x8004A1")),
+            Ok(token)
+        );
     }
 
     #[test]

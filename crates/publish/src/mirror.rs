@@ -31,8 +31,13 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     let from = follow::position(db, FOLLOWER).await?;
     let heads = log::checkpoints_after(db, from, LOOK_AHEAD).await?;
     // Several small checkpoints may share a manifest: the last of them implies the others' tiles.
-    let within = heads.iter().rposition(|head| head.size - from <= ENTRIES).unwrap_or(0);
-    let Some(head) = heads.get(within) else { return Ok(Outcome::Idle) };
+    let within = heads
+        .iter()
+        .rposition(|head| head.size - from <= ENTRIES)
+        .unwrap_or(0);
+    let Some(head) = heads.get(within) else {
+        return Ok(Outcome::Idle);
+    };
     let count = i64::try_from(head.size - from).unwrap_or(i64::MAX);
     let entries = follow::next(db, FOLLOWER, count).await?;
     let mut blocks: Vec<(Cid, Vec<u8>)> = Vec::with_capacity(entries.len() + 16);
@@ -49,17 +54,29 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     let checkpoint = cid_of_raw(&note);
     blocks.push((checkpoint, note));
     let tiles = tiles(db, from, head, &mut blocks).await?;
-    let prev = publication::latest(db, State::Stored).await?.map(|before| before.reference);
-    let manifest =
-        Manifest { v: 1, size: head.size, from, checkpoint, entries: links, tiles, prev };
+    let prev = publication::latest(db, State::Stored)
+        .await?
+        .map(|before| before.reference);
+    let manifest = Manifest {
+        v: 1,
+        size: head.size,
+        from,
+        checkpoint,
+        entries: links,
+        tiles,
+        prev,
+    };
     let bytes = to_dag_cbor(&manifest).map_err(|error| Error::Internal(error.to_string()))?;
     let root = cid_of_dag_cbor(&bytes);
     blocks.push((root, bytes));
     content.blocks().put_many(&blocks).await?;
 
     let mut tx = db.begin(Cause::Job("publish")).await?;
-    let stored =
-        Publication { size: head.size, state: State::Stored, reference: root.to_string() };
+    let stored = Publication {
+        size: head.size,
+        state: State::Stored,
+        reference: root.to_string(),
+    };
     publication::record(&mut tx, &stored).await?;
     pin::want(&mut tx, content, &[root]).await?;
     follow::advance(&mut tx, FOLLOWER, &entries).await?;
@@ -84,7 +101,14 @@ async fn tiles(
     while after > 0 {
         for (index, width) in grown(before, after) {
             let bytes = log::tile(db, level, index, width).await?;
-            put(TilePath::Hashes { level, index, width }, bytes);
+            put(
+                TilePath::Hashes {
+                    level,
+                    index,
+                    width,
+                },
+                bytes,
+            );
             if level == 0 {
                 let bytes = log::entry_bundle(db, index, width).await?;
                 put(TilePath::Entries { index, width }, bytes);
@@ -109,17 +133,25 @@ fn grown(before: u64, after: u64) -> impl Iterator<Item = (u64, u16)> {
 /// Says `pinned` of what Kubo confirmed, manifest after manifest: each links only its own entries, so
 /// a later pin says nothing of an earlier one.
 pub async fn confirm(db: &Db) -> Result<Outcome> {
-    let pinned = publication::latest(db, State::Pinned).await?.map_or(0, |pinned| pinned.size);
+    let pinned = publication::latest(db, State::Pinned)
+        .await?
+        .map_or(0, |pinned| pinned.size);
     let mut confirmed = Vec::new();
     for stored in publication::after(db, State::Stored, pinned, CONFIRMED_AT_ONCE).await? {
         let root: Cid = stored.reference.parse().map_err(|_| {
             Error::Internal(format!("`{}` of a publication is no CID", stored.reference))
         })?;
         let pins = pin::find(db, &root).await?;
-        if !pins.iter().any(|pin| pin.store == "kubo" && pin.state == "pinned") {
+        if !pins
+            .iter()
+            .any(|pin| pin.store == "kubo" && pin.state == "pinned")
+        {
             break;
         }
-        confirmed.push(Publication { state: State::Pinned, ..stored });
+        confirmed.push(Publication {
+            state: State::Pinned,
+            ..stored
+        });
     }
     if confirmed.is_empty() {
         return Ok(Outcome::Idle);

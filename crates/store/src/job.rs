@@ -93,6 +93,17 @@ pub async fn retry(tx: &mut Tx, job: &Job, run_at: DateTime<Utc>, error: &str) -
     Ok(())
 }
 
+/// Gives back what a dead process had: for the one that knows that it is alone on this database. What
+/// that process would still finish is refused, because a new claim raises the lease's token.
+pub async fn abandon(db: &Db) -> Result<u64> {
+    let given_back =
+        sqlx::query!("UPDATE store.jobs SET leased_until = NULL WHERE leased_until IS NOT NULL")
+            .execute(db.pool())
+            .await?
+            .rows_affected();
+    Ok(given_back)
+}
+
 /// Time until the next attempt: 5 s, 10 s, ... 10 min for the first hour, then 1 h ... 168 h, for
 /// ever. Spread by up to a quarter, by the key, so that many failures do not return together.
 pub fn back_off(attempts: i32, key: &str) -> TimeDelta {
@@ -139,14 +150,25 @@ mod tests {
         assert_eq!(claim(&db, "k", 10, LEASE).await?, [], "leased");
         clock.advance(TimeDelta::seconds(61));
         let second = claim(&db, "k", 1, LEASE).await?;
-        let late = first.iter().find(|job| job.id == second[0].id).expect("the same job");
+        let late = first
+            .iter()
+            .find(|job| job.id == second[0].id)
+            .expect("the same job");
 
         let mut tx = db.begin(Cause::Job("test")).await?;
         assert!(!finish(&mut tx, late).await?, "the lease was lost");
-        retry(&mut tx, &second[0], clock.now() + TimeDelta::seconds(5), "later").await?;
+        retry(
+            &mut tx,
+            &second[0],
+            clock.now() + TimeDelta::seconds(5),
+            "later",
+        )
+        .await?;
         tx.commit().await?;
         clock.advance(TimeDelta::seconds(61));
         let again = claim(&db, "k", 10, LEASE).await?;
+        assert_eq!(abandon(&db).await?, 2, "both are free at once");
+        assert_eq!(claim(&db, "k", 10, LEASE).await?.len(), 2);
         assert_eq!(again.iter().map(|job| job.attempts).sum::<i32>(), 1);
         Ok(())
     }

@@ -33,7 +33,11 @@ pub async fn acquire(db: &Db, name: &str, holder: Uuid, ttl: Duration) -> Result
     )
     .fetch_optional(db.pool())
     .await?;
-    Ok(token.map(|token| Lease { name: name.to_owned(), holder, token }))
+    Ok(token.map(|token| Lease {
+        name: name.to_owned(),
+        holder,
+        token,
+    }))
 }
 
 /// Gives the lease back, so that the next holder need not wait. Somebody else's stays.
@@ -81,18 +85,32 @@ mod tests {
     ) -> anyhow::Result<()> {
         let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
         let db = Db::from_pool(pool, clock.clone());
-        let (one, two, ttl) = (Uuid::from_u128(1), Uuid::from_u128(2), Duration::from_secs(10));
+        let (one, two, ttl) = (
+            Uuid::from_u128(1),
+            Uuid::from_u128(2),
+            Duration::from_secs(10),
+        );
         let first = acquire(&db, "l", one, ttl).await?.expect("free");
         assert_eq!(acquire(&db, "l", two, ttl).await?, None);
-        assert_eq!(acquire(&db, "l", one, ttl).await?, Some(first.clone()), "renewed, same token");
+        assert_eq!(
+            acquire(&db, "l", one, ttl).await?,
+            Some(first.clone()),
+            "renewed, same token"
+        );
         clock.advance(TimeDelta::seconds(11));
         let second = acquire(&db, "l", two, ttl).await?.expect("expired");
         let mut tx = db.begin(Cause::Job("test")).await?;
-        assert!(matches!(first.fence(&mut tx).await, Err(Error::Moved { .. })));
+        assert!(matches!(
+            first.fence(&mut tx).await,
+            Err(Error::Moved { .. })
+        ));
         second.fence(&mut tx).await?;
         drop(tx);
         release(&db, &second).await?;
-        assert!(acquire(&db, "l", one, ttl).await?.is_some(), "released at once");
+        assert!(
+            acquire(&db, "l", one, ttl).await?.is_some(),
+            "released at once"
+        );
         Ok(())
     }
 }

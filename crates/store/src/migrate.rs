@@ -33,12 +33,19 @@ pub struct Status {
 /// if it is missing and the owner may create roles.
 pub async fn up(url: &str, app_role: &str) -> Result<Vec<Status>> {
     let mut conn = PgConnection::connect(url).await?;
-    MIGRATOR.run(&mut conn).await.map_err(|error| Error::Migration(error.to_string()))?;
+    MIGRATOR
+        .run(&mut conn)
+        .await
+        .map_err(|error| Error::Migration(error.to_string()))?;
     let database: String = sqlx::query("SELECT quote_ident(current_database())")
         .fetch_one(&mut conn)
         .await?
         .get(0);
-    execute(&mut conn, format!("ALTER DATABASE {database} SET search_path = {SEARCH_PATH}")).await?;
+    execute(
+        &mut conn,
+        format!("ALTER DATABASE {database} SET search_path = {SEARCH_PATH}"),
+    )
+    .await?;
     grant(&mut conn, app_role).await?;
     let status = status_on(&mut conn).await?;
     conn.close().await?;
@@ -59,7 +66,10 @@ pub async fn down(url: &str, target: i64, drop_journal: bool) -> Result<Vec<Stat
              go down to {journal}, or say --drop-journal"
         )));
     }
-    MIGRATOR.undo(&mut conn, target).await.map_err(|error| Error::Migration(error.to_string()))?;
+    MIGRATOR
+        .undo(&mut conn, target)
+        .await
+        .map_err(|error| Error::Migration(error.to_string()))?;
     let status = status_on(&mut conn).await?;
     conn.close().await?;
     Ok(status)
@@ -109,7 +119,11 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
         execute(conn, format!("CREATE ROLE {role} LOGIN")).await?;
     }
     for schema in ["store", "journal", "chain", "content", "identity"] {
-        let rights = if schema == "journal" { "SELECT, INSERT" } else { "SELECT, INSERT, UPDATE, DELETE" };
+        let rights = if schema == "journal" {
+            "SELECT, INSERT"
+        } else {
+            "SELECT, INSERT, UPDATE, DELETE"
+        };
         for statement in [
             format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
             format!("GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"),
@@ -123,6 +137,8 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
 
 async fn execute(conn: &mut PgConnection, statement: String) -> Result<()> {
     // Role and schema names cannot be parameters; they are quoted by Postgres itself or constants.
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await?;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(conn)
+        .await?;
     Ok(())
 }

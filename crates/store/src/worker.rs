@@ -35,7 +35,11 @@ pub struct Worker {
 impl Worker {
     /// A worker that runs at least once per `pace.period`.
     pub fn new(name: &'static str, pace: Pace) -> Self {
-        Self { name, pace, wake: Arc::new(Notify::new()) }
+        Self {
+            name,
+            pace,
+            wake: Arc::new(Notify::new()),
+        }
     }
 
     /// A handle that starts the next round at once.

@@ -266,10 +266,14 @@ async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(
     // What one more projection reads.
     let mut tx = world.db.begin(store::Cause::Job("test")).await?;
     let feed = identity::Feed::Told;
-    let start: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
+    let before: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
     identity::project(&mut tx, &[agent], identity::Mode::Forward, feed).await?;
-    let end: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
-    assert!(end - start < 200, "{} rows were read for nothing new", end - start);
+    let after: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await?;
+    assert!(
+        after - before < 200,
+        "{} rows were read for nothing new",
+        after - before
+    );
     drop(tx);
     world.judge("ipfs://last", &file("last", true)).await?;
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kernel::{Bytes, clean_text};
+use kernel::{Bytes, Clean, clean_text};
 use store::{Tx, job};
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::{
 pub const FETCH: &str = "fetch";
 
 /// A URI's text is kept up to this many bytes; a longer one is judged too large without a fetch.
-pub const KEPT: usize = 128 * 1024;
+pub const KEPT: usize = 256 * 1024;
 
 /// Who names which URI, collected before it is written.
 #[derive(Default)]
@@ -64,21 +64,33 @@ pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
         named.uris.iter().map(|(hash, raw)| (hash, *raw)).collect();
     rows.sort_unstable_by_key(|(hash, _)| **hash);
     let hashes: Vec<&[u8]> = rows.iter().map(|(hash, _)| hash.as_slice()).collect();
-    let texts: Vec<Option<String>> = rows
+    let kept: Vec<Option<Clean<String>>> = rows
         .iter()
-        .map(|(_, raw)| (raw.len() <= KEPT).then(|| clean_text(raw).value))
+        .map(|(_, raw)| (raw.len() <= KEPT).then(|| clean_text(raw)))
+        .collect();
+    let texts: Vec<Option<&str>> = kept
+        .iter()
+        .map(|clean| clean.as_ref().map(|clean| clean.value.as_str()))
+        .collect();
+    // What is judged are the bytes, never a text that was made fit for a column.
+    let altered = |clean: &Option<Clean<String>>| clean.as_ref().is_some_and(|c| c.altered);
+    let raws: Vec<Option<&[u8]>> = rows
+        .iter()
+        .zip(&kept)
+        .map(|((_, raw), clean)| altered(clean).then_some(raw.as_ref()))
         .collect();
     let sizes: Vec<i64> = rows
         .iter()
         .map(|(_, raw)| i64::try_from(raw.len()).unwrap_or(i64::MAX))
         .collect();
     sqlx::query!(
-        "INSERT INTO identity.uris (hash, uri, size, state)
-         SELECT hash, uri, size, CASE WHEN size = 0 THEN 'none' ELSE 'pending' END
-           FROM unnest($1::bytea[], $2::text[], $3::bigint[]) AS u(hash, uri, size)
+        "INSERT INTO identity.uris (hash, uri, raw, size, state)
+         SELECT hash, uri, raw, size, CASE WHEN size = 0 THEN 'none' ELSE 'pending' END
+           FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bigint[]) AS u(hash, uri, raw, size)
          ON CONFLICT (hash) DO NOTHING",
         &hashes as &[&[u8]],
-        &texts as &[Option<String>],
+        &texts as &[Option<&str>],
+        &raws as &[Option<&[u8]>],
         &sizes,
     )
     .execute(tx.conn())
