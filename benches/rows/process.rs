@@ -96,10 +96,9 @@ impl Running {
         Ok(Self { child })
     }
 
-    /// Its standard error, once.
-    pub fn stderr(&mut self) -> Result<impl BufRead + use<>> {
-        let stderr = self.child.stderr.take().context("stderr is piped")?;
-        Ok(BufReader::new(stderr))
+    /// Whether it runs still.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Its standard output, once.
@@ -136,7 +135,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_alive() {
             self.terminate();
             let _ = self.child.wait();
         }

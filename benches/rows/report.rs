@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::process::{ROOT, binary};
 
@@ -32,6 +33,18 @@ pub struct Peer {
     pub name: &'static str,
     /// How much.
     pub value: f64,
+}
+
+/// A row as tools read it.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    name: String,
+    value: f64,
+    unit: String,
+    goal: f64,
+    peer: Option<String>,
+    peer_value: Option<f64>,
+    command: String,
 }
 
 impl Figure {
@@ -70,16 +83,16 @@ impl Figure {
         format!("{name}: {min} / {median} / {max} {unit} (min/median/max); goal {goal}: {word}")
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "name": self.name,
-            "value": round(self.median()),
-            "unit": self.unit,
-            "goal": self.goal,
-            "peer": self.peer.as_ref().map(|peer| peer.name),
-            "peer_value": self.peer.as_ref().map(|peer| peer.value),
-            "command": self.command(),
-        })
+    fn row(&self) -> Row {
+        Row {
+            name: self.name.to_owned(),
+            value: round(self.median()),
+            unit: self.unit.to_owned(),
+            goal: self.goal,
+            peer: self.peer.as_ref().map(|peer| peer.name.to_owned()),
+            peer_value: self.peer.as_ref().map(|peer| peer.value),
+            command: self.command(),
+        }
     }
 
     fn command(&self) -> String {
@@ -129,14 +142,13 @@ pub fn write(figures: &[Figure], order: &[&str]) -> Result<()> {
     let place = |name: &str| order.iter().position(|known| *known == name);
 
     let file = docs("benchmarks.json");
-    let old: Vec<Value> = match fs::read(&file) {
+    let mut rows: Vec<Row> = match fs::read(&file) {
         Ok(text) => serde_json::from_slice(&text).context("docs/benchmarks.json")?,
         Err(_) => Vec::new(),
     };
-    let is_new = |row: &Value| figures.iter().any(|figure| row["name"] == figure.name);
-    let mut rows: Vec<Value> = old.into_iter().filter(|row| !is_new(row)).collect();
-    rows.extend(figures.iter().map(Figure::json));
-    rows.sort_by_key(|row| row["name"].as_str().and_then(place).unwrap_or(usize::MAX));
+    rows.retain(|row| figures.iter().all(|figure| row.name != figure.name));
+    rows.extend(figures.iter().map(Figure::row));
+    rows.sort_by_key(|row| place(&row.name).unwrap_or(usize::MAX));
     fs::write(file, format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
 
     let file = docs("benchmarks.md");
@@ -155,9 +167,7 @@ pub fn write(figures: &[Figure], order: &[&str]) -> Result<()> {
 }
 
 fn docs(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("docs")
-        .join(name)
+    PathBuf::from(ROOT).join("docs").join(name)
 }
 
 /// The sections of an earlier file, by heading.

@@ -156,7 +156,11 @@ impl Fresh {
             let agent = kernel::AgentId(agent.parse().expect("an id"));
             let (ours, theirs) = (world.said(agent).await, other.said(agent).await);
             if ours != theirs {
-                out += &format!("\n  {agent}\n  grown: {ours:?}\n  fresh: {theirs:?}");
+                let both = [
+                    format!("{agent}\n  grown: {ours:?}"),
+                    format!("fresh: {theirs:?}"),
+                ];
+                out = [out, both.join("\n  ")].join("\n  ");
             }
         }
         Some(out)

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::kit::{ALICE, BOB, CAROL, Fresh, Script, World, Writer, start};
 
 /// Histories of each test; a failing one names its seed.
-const HISTORIES: u64 = 120;
+const HISTORIES: u64 = 12;
 /// Things that happen in one history.
 const EVENTS: usize = 30;
 const TOKENS: u64 = 4;

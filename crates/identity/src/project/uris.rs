@@ -74,7 +74,7 @@ pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
         .collect();
     // What is judged are the bytes, never a text that was made fit for a column.
     let altered = |clean: &Option<Clean<String>>| clean.as_ref().is_some_and(|c| c.altered);
-    let raws: Vec<Option<&[u8]>> = rows
+    let exact: Vec<Option<&[u8]>> = rows
         .iter()
         .zip(&kept)
         .map(|((_, raw), clean)| altered(clean).then_some(raw.as_ref()))
@@ -90,7 +90,7 @@ pub(super) async fn put(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
          ON CONFLICT (hash) DO NOTHING",
         &hashes as &[&[u8]],
         &texts as &[Option<&str>],
-        &raws as &[Option<&[u8]>],
+        &exact as &[Option<&[u8]>],
         &sizes,
     )
     .execute(tx.conn())
