@@ -53,7 +53,9 @@ fn an_instance_that_was_killed_is_followed_by_one_that_works() {
         "to": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
         "value": "0x1",
     }]);
-    killed.rpc("eth_sendTransaction", &transfer);
+    let hash = killed.rpc("eth_sendTransaction", &transfer);
+    // anvil answers before it mines.
+    while killed.rpc("eth_getTransactionReceipt", &json!([hash])).is_null() {}
     let height = killed.rpc("eth_blockNumber", &json!([]));
     place.sql("CREATE TABLE kept (word text)").unwrap();
     let old = place.pid("postgres/data/postmaster.pid");
