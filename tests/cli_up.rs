@@ -55,7 +55,10 @@ fn an_instance_that_was_killed_is_followed_by_one_that_works() {
     }]);
     let hash = killed.rpc("eth_sendTransaction", &transfer);
     // anvil answers before it mines.
-    while killed.rpc("eth_getTransactionReceipt", &json!([hash])).is_null() {}
+    while killed
+        .rpc("eth_getTransactionReceipt", &json!([hash]))
+        .is_null()
+    {}
     let height = killed.rpc("eth_blockNumber", &json!([]));
     place.sql("CREATE TABLE kept (word text)").unwrap();
     let old = place.pid("postgres/data/postmaster.pid");

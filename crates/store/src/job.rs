@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::{Cause, Clock};
 
-    const LEASE: Duration = Duration::from_secs(60);
+    const LEASE: Duration = Duration::from_mins(1);
 
     #[test]
     fn back_off_rises_to_a_week_and_never_ends() {
