@@ -23,8 +23,11 @@ CREATE FUNCTION identity.check_agent_insert() RETURNS trigger LANGUAGE plpgsql A
 BEGIN
     IF NEW.did ~* '^did:(nft|key):' THEN
         PERFORM identity.refuse(format(
-            'an agent with %s comes from its token or key, not from SQL: use `chancery agent register`', NEW.did));
+            'an agent with %s comes from its token or key, not from SQL: use `chancery agent register`, or for one that was deleted SELECT identity.restore_agent(id)', NEW.did));
     END IF;
+    -- One account is one agent, however its address was spelled.
+    NEW.did := coalesce(replace(NEW.did, substring(NEW.did FROM '0[xX][0-9a-fA-F]{40}'),
+                                lower(substring(NEW.did FROM '0[xX][0-9a-fA-F]{40}'))), NEW.did);
     IF EXISTS (SELECT FROM identity.subjects WHERE id = NEW.id AND did <> NEW.did) THEN
         PERFORM identity.refuse(format('the id %s belongs to another agent: leave it out', NEW.id));
     END IF;
@@ -341,5 +344,28 @@ BEGIN
                                    'subjects', 'uris', 'documents', 'acts', 'statements', 'keys', 'claims'] LOOP
         EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON identity.%I
                             FOR EACH STATEMENT EXECUTE FUNCTION identity.refuse_write()', derived);
+    END LOOP;
+END $$;
+
+-- Facts are added to, never rewritten: everything else would follow the rewriting without a trace.
+CREATE FUNCTION identity.refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM identity.refuse(format(
+        '%s of %I.%I would rewrite facts: change identity.agents, which records what you do',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME));
+    RETURN NULL;
+END $$;
+
+DO $$
+DECLARE
+    fact text;
+BEGIN
+    FOREACH fact IN ARRAY ARRAY['identity.subjects', 'identity.documents', 'identity.acts',
+                                'identity.statements', 'identity.keys', 'identity.claims',
+                                'identity.operators', 'chain.blocks', 'chain.logs'] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER refuse_rewrite BEFORE UPDATE OR DELETE ON %s
+                 FOR EACH STATEMENT WHEN (nullif(current_setting(''chancery.cause'', true), '''') IS NULL)
+                 EXECUTE FUNCTION identity.refuse_rewrite()', fact);
     END LOOP;
 END $$;

@@ -11,6 +11,7 @@ use std::{
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::PathBuf,
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::{process, task::JoinHandle};
+use tokio::{process, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use account::{Account, are_root};
@@ -85,9 +86,12 @@ impl Spec {
     /// Keeps a started child alive until [`Supervised::stop`].
     pub fn supervise(self, child: process::Child) -> Supervised {
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+        let restarted = Arc::new(Notify::new());
         let name = self.name;
-        let task = tokio::spawn(self.watch(child, stop.clone(), kill.clone()));
+        let watch = self.watch(child, stop.clone(), kill.clone(), Arc::clone(&restarted));
+        let task = tokio::spawn(watch);
         Supervised {
+            restarted,
             name,
             stop,
             kill,
@@ -100,6 +104,7 @@ impl Spec {
         mut child: process::Child,
         stop: CancellationToken,
         kill: CancellationToken,
+        restarted: Arc<Notify>,
     ) {
         let mut pause = Duration::from_millis(100);
         loop {
@@ -121,7 +126,10 @@ impl Spec {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
                 }
                 match self.spawn() {
-                    Ok(child) => break child,
+                    Ok(child) => {
+                        restarted.notify_one();
+                        break child;
+                    }
                     Err(error) => {
                         tracing::error!(child = self.name, %error, "{} does not start: {error}", self.name);
                     }
@@ -171,6 +179,7 @@ fn signal(child: &process::Child, signal: Signal) {
 /// A child that is kept alive.
 #[derive(Debug)]
 pub struct Supervised {
+    restarted: Arc<Notify>,
     name: &'static str,
     stop: CancellationToken,
     kill: CancellationToken,
@@ -178,6 +187,11 @@ pub struct Supervised {
 }
 
 impl Supervised {
+    /// Woken after each start again.
+    pub fn restarted(&self) -> Arc<Notify> {
+        Arc::clone(&self.restarted)
+    }
+
     /// Stops it politely and waits until it is gone.
     pub async fn stop(self) {
         self.stop.cancel();

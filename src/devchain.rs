@@ -3,12 +3,15 @@
 
 mod state;
 
-use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use kernel::Kind;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -152,12 +155,20 @@ impl DevChain {
         );
         let keeper = CancellationToken::new();
         tokio::spawn(state.keep(keeper.clone()));
-        Ok(Self {
+        let child = spec.supervise(child);
+        let chain = Self {
             chain_id: config.chain_id,
             port,
-            child: spec.supervise(child),
+            child,
             keeper,
-        })
+        };
+        set_clock(chain.url()).await;
+        tokio::spawn(keep_clock(
+            chain.url(),
+            chain.child.restarted(),
+            chain.keeper.clone(),
+        ));
+        Ok(chain)
     }
 
     /// Where it answers JSON-RPC.
@@ -256,6 +267,41 @@ fn genesis_time(folder: &std::path::Path) -> Result<u64, Error> {
     let now = store::Clock::System.now().timestamp().unsigned_abs();
     std::fs::write(&file, now.to_string()).map_err(|source| Error::Io { path: file, source })?;
     Ok(now)
+}
+
+/// anvil begins each run at the time of its first block: this brings it to the present. It is tried
+/// until anvil answers.
+async fn set_clock(url: String) {
+    let Ok(url) = url.parse::<url::Url>() else {
+        return;
+    };
+    loop {
+        let now = store::Clock::System.now().timestamp();
+        if let Ok(rpc) = chain::Rpc::connect(url.clone()).await {
+            let set = rpc
+                .ask::<serde_json::Value>("evm_setTime", serde_json::json!([now]))
+                .await;
+            match set {
+                Ok(_) => return,
+                Err(error) => tracing::warn!("the dev chain's clock cannot be set: {error}"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sets the clock again after each start again, until `stop`.
+async fn keep_clock(url: String, restarted: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = restarted.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = set_clock(url.clone()) => {}
+        }
+    }
 }
 
 async fn stop_left_behind(folder: &std::path::Path, state: &State) -> Result<(), Error> {

@@ -201,9 +201,8 @@ fn machine() -> String {
     let binary = binary().unwrap_or_default();
     let binary = binary.to_string_lossy();
     format!(
-        "Machine: {cores} cores ({model}), {gib} GiB, {system}, Linux {}, load {load} at the end of the runs. {}; {}; {}; \
+        "Machine: {cores} cores ({model}), {gib} GiB, {system}, load {load} at the end of the runs. {}; {}; {}; \
          commit {}.",
-        said("uname", &["-r"]),
         said(&binary, &["--version"]),
         postgres(&binary),
         said("rustc", &["--version"]),

@@ -52,17 +52,6 @@ fn patience() -> SenderConfig {
     }
 }
 
-/// anvil begins each run at the time of its first block: this brings it to the present.
-pub async fn set_clock(app: &App, rpc: &Rpc) -> Result<(), Error> {
-    let now = app.db.clock().now().timestamp();
-    let set: Result<serde_json::Value, _> = rpc.ask("evm_setTime", serde_json::json!([now])).await;
-    set.map(|_| ()).map_err(|error| Error::Rpc {
-        chain: rpc.chain(),
-        place: rpc.place(),
-        error,
-    })
-}
-
 /// A dev chain that died may have lost them again.
 async fn are_there(rpc: &Rpc, stored: &Registries) -> Result<bool, Error> {
     if stored.identity.is_empty() || stored.status.is_empty() {

@@ -77,7 +77,6 @@ async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened,
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.
 async fn started(app: &App, url: &str) -> Result<Opened, Error> {
     let rpc = connect(url).await?;
-    dev::set_clock(app, &rpc).await?;
     app.nodes.put(&rpc);
     let chain = Chain {
         id: rpc.chain(),
@@ -109,6 +108,13 @@ pub async fn connect(url: &str) -> Result<Rpc, Error> {
     let url: Url = url
         .parse()
         .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let why = format!(
+            "an rpc URL begins with http:// or https://, not {}://",
+            url.scheme()
+        );
+        return Err(Error::Invalid(why));
+    }
     let place = url.origin().ascii_serialization();
     Rpc::connect(url).await.map_err(|error| Error::Rpc {
         chain: 0,

@@ -18,7 +18,7 @@ const OASF_VERSION: &str = "0.8.0";
 #[derive(Debug, Clone, clap::Args)]
 pub struct Described {
     /// The agent's name
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["file", "uri"], requires = "description")]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new(), required_unless_present_any = ["file", "uri"], requires = "description")]
     name: Option<String>,
     /// What it does
     #[arg(long, value_name = "TEXT", requires = "name")]
