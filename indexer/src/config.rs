@@ -24,7 +24,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             poll_ms: 500,
-            step_logs: 10_000,
+            step_logs: 20_000,
             range_blocks: 2_000,
             settled_depth: 64,
             keep_receipts: true,

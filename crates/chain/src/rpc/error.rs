@@ -220,7 +220,11 @@ fn chain_of(error: &TransportErrorKind) -> String {
 
 /// Keys of providers stand in the path of their address, which must not get into logs.
 fn without_secrets(text: &str, url: &Url) -> String {
+    let mut bare = url.clone();
+    // Transports print the address without its credentials, but with its path.
+    let _ = (bare.set_username(""), bare.set_password(None));
     text.replace(url.as_str(), &place(url))
+        .replace(bare.as_str(), &place(url))
 }
 
 #[cfg(test)]

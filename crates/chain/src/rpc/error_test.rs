@@ -175,3 +175,12 @@ fn statuses_without_json_rpc() {
     ));
     assert!(matches!(http(301, ""), RpcError::NotAnRpc { .. }));
 }
+
+#[test]
+fn an_address_with_credentials_hides_its_path_too() {
+    let url: Url = "http://user:secret@127.0.0.1:1/key".parse().unwrap();
+    for said in [url.as_str(), "http://127.0.0.1:1/key"] {
+        let text = without_secrets(&format!("error for url ({said})"), &url);
+        assert!(!text.contains("key") && !text.contains("secret"), "{text}");
+    }
+}
