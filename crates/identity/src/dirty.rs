@@ -28,6 +28,17 @@ pub(crate) async fn mark(tx: &mut Tx, agents: &HashSet<Uuid>, refold: bool) -> R
     Ok(())
 }
 
+/// Who of `agents` waits for the sweep.
+pub(crate) async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<HashSet<Uuid>> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT DISTINCT agent_id AS "agent!" FROM identity.dirty WHERE agent_id = ANY($1)"#,
+        agents
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Marks everybody who ever named a URI, in the judge's transaction.
 ///
 /// The first version stands at the logs that named the URI: whoever named it twice, or has another

@@ -19,6 +19,8 @@ pub mod operator;
 mod project;
 pub mod registration;
 pub mod subject;
+mod window;
 
 pub use error::{Error, Result};
-pub use project::{Feed, Mode, Report, project};
+pub use project::{Feed, Mode, Report, project, project_window};
+pub use window::Window;

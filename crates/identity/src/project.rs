@@ -5,6 +5,7 @@ mod load;
 mod one;
 mod settle;
 mod uris;
+mod window;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use self::one::{Folded, Work, fold};
+pub use self::window::project_window;
 pub(crate) use self::{
     load::{Subject, subjects as lock},
     uris::{FETCH, KEPT},
@@ -55,10 +57,7 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    // A plan that was made for ten agents, or for empty tables, is none for ten thousand.
-    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-        .fetch_one(tx.conn())
-        .await?;
+    plan_afresh(tx).await?;
     let mut subjects = load::subjects(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.
@@ -80,16 +79,29 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
+    report.entries = finish(tx, work, feed).await?;
+    Ok(report)
+}
+
+/// A plan that was made for ten agents, or for empty tables, is none for ten thousand.
+async fn plan_afresh(tx: &mut Tx) -> Result<()> {
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+        .fetch_one(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Folds, writes and settles; gives the number of entries appended.
+async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed) -> Result<usize> {
     let mut folded = fold_all(tx, work).await?;
     write::rows(tx, &folded).await?;
     uris::want(tx, &folded).await?;
     let settled = settle::settle(tx, &mut folded, feed).await?;
     settle::save(tx, &folded).await?;
-    report.entries = settled.entries;
     if feed == Feed::Told {
         head::record(tx, &settled.shown).await?;
     }
-    Ok(report)
+    Ok(settled.entries)
 }
 
 /// Takes the rows of agents, then of their capabilities, and says of whom somebody else holds one.

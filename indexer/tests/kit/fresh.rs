@@ -1,6 +1,8 @@
 //! "Equal to a fresh index" (`model.md` §5): a second database gets the facts that are not of the
 //! chain, then the canonical chain, and must say the same.
 
+use chain::SeenTopics;
+use identity::Window;
 use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
 
 use super::{
@@ -28,6 +30,15 @@ const TABLES: [(&str, &str); 14] = [
     ("chain.blocks", "'{}'"),
     ("chain.logs", "'{}'"),
 ];
+
+/// How a chain is indexed anew.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// In steps of so many blocks.
+    Steps(i64),
+    /// What is settled in windows of `steps` steps of `blocks` blocks, the rest in such steps.
+    Windows { steps: i64, blocks: i64 },
+}
 
 /// A second database, used again for each comparison.
 pub struct Fresh {
@@ -71,8 +82,8 @@ impl Fresh {
         world.pool.execute(statement).await.expect("dropped");
     }
 
-    /// Indexes everything anew in steps of `blocks` blocks; gives the first difference.
-    pub async fn differs(&self, world: &World, scripts: &[&Script], blocks: i64) -> Option<String> {
+    /// Indexes everything anew, as `way` says; gives the first difference.
+    pub async fn differs(&self, world: &World, scripts: &[&Script], way: Way) -> Option<String> {
         Self::empty(&self.pool).await;
         for (table, filter) in [
             ("subjects", "kind <> 'token'"),
@@ -104,7 +115,12 @@ impl Fresh {
         };
         for script in scripts {
             other.open(script).await.expect("opened");
-            let mut to = 0;
+            let (mut to, blocks) = match way {
+                Way::Steps(blocks) => (0, blocks),
+                Way::Windows { steps, blocks } => {
+                    (other.windows(script, steps, blocks).await, blocks)
+                }
+            };
             while to < script.tip() {
                 to = (to + blocks).min(script.tip());
                 other.extend(script, to).await.expect("a fresh step");
@@ -188,12 +204,33 @@ impl Fresh {
 }
 
 impl World {
+    /// Windows over all that is settled; gives its last block.
+    async fn windows(&self, script: &Script, steps: i64, blocks: i64) -> i64 {
+        let (end, mut to) = ((script.tip() - self.depth).max(0), 0);
+        while to < end {
+            let mut window = Window::new(script.id, SeenTopics::ALL, to);
+            for _ in 0..steps {
+                to = (to + blocks).min(end);
+                self.ground(script, &mut window, to).await;
+            }
+            self.flush(script, &window).await.expect("a fresh window");
+        }
+        to
+    }
+
     /// Panics where a fresh index of `scripts` differs, in one step or in small ones.
     pub async fn assert_fresh(&self, scripts: &[&Script]) {
         let fresh = Fresh::new(self).await;
-        for blocks in [1_000_000, 1] {
-            if let Some(difference) = fresh.differs(self, scripts, blocks).await {
-                panic!("not equal to a fresh index (steps of {blocks}): {difference}");
+        let windows = |steps, blocks| Way::Windows { steps, blocks };
+        let ways = [
+            Way::Steps(1_000_000),
+            Way::Steps(1),
+            windows(1, 1_000_000),
+            windows(2, 1),
+        ];
+        for way in ways {
+            if let Some(difference) = fresh.differs(self, scripts, way).await {
+                panic!("not equal to a fresh index ({way:?}): {difference}");
             }
         }
         fresh.drop(self).await;

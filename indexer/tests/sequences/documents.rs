@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::kit::{ACTIVE, ALICE, Fresh, SLEEP, Script, TERMINATED, World, start};
+use crate::kit::{ACTIVE, ALICE, Fresh, SLEEP, Script, TERMINATED, Way, World, start};
 
 fn file(name: &str, active: bool) -> Value {
     json!({
@@ -231,7 +231,7 @@ async fn s11_five_thousand_agents_share_a_file_whose_active_flips(
         "20000"
     );
     let fresh = Fresh::new(&world).await;
-    if let Some(difference) = fresh.differs(&world, &[&script], 4).await {
+    if let Some(difference) = fresh.differs(&world, &[&script], Way::Steps(4)).await {
         panic!("{}", difference.chars().take(2_000).collect::<String>());
     }
     fresh.drop(&world).await;

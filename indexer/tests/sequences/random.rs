@@ -5,7 +5,7 @@ use identity::fact::RuntimeStatus;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::kit::{ALICE, BOB, CAROL, Fresh, Script, World, Writer, start};
+use crate::kit::{ALICE, BOB, CAROL, Fresh, Script, Way, World, Writer, start};
 
 /// Histories of each test; a failing one names its seed.
 const HISTORIES: u64 = 12;
@@ -224,8 +224,11 @@ async fn histories(pool: PgPool, depth: i64, seeds: std::ops::Range<u64>) -> any
         }
         run.world.sweep().await;
         let blocks = i64::try_from(1 + run.dice.roll(60))?;
-        if let Some(difference) = fresh.differs(&run.world, &[&run.script], blocks).await {
-            panic!("seed {seed}, depth {depth}, fresh steps of {blocks}: {difference}");
+        let steps = i64::try_from(1 + run.dice.roll(3))?;
+        for way in [Way::Steps(blocks), Way::Windows { steps, blocks }] {
+            if let Some(difference) = fresh.differs(&run.world, &[&run.script], way).await {
+                panic!("seed {seed}, depth {depth}, fresh {way:?}: {difference}");
+            }
         }
     }
     fresh.drop(&World::new(pool)).await;

@@ -11,6 +11,8 @@
 //!
 //! "Directly" is log index ± 1 in the same transaction and contract.
 
+use std::borrow::Borrow;
+
 use kernel::{Address, Bytes};
 
 use super::{
@@ -71,8 +73,11 @@ impl SeenTopics {
 
 /// What each of `logs` says. They are all logs of one token (by [`super::subject()`]), in chain
 /// order; each is answered at least once, with its index, in the same order.
-pub fn decode_token(logs: &[Log], topics: SeenTopics) -> Vec<(usize, Result<Said, Malformed>)> {
-    let events: Vec<_> = logs.iter().map(Event::of).collect();
+pub fn decode_token(
+    logs: &[impl Borrow<Log>],
+    topics: SeenTopics,
+) -> Vec<(usize, Result<Said, Malformed>)> {
+    let events: Vec<_> = logs.iter().map(|log| Event::of(log.borrow())).collect();
     let mut out = Vec::with_capacity(logs.len() + 4);
     for (index, event) in events.iter().enumerate() {
         let mut say = |said| out.push((index, said));
@@ -89,13 +94,14 @@ pub fn decode_token(logs: &[Log], topics: SeenTopics) -> Vec<(usize, Result<Said
 
 /// The event directly before log `index`, if it is one of this token.
 fn neighbour_before<'a>(
-    logs: &[Log],
+    logs: &[impl Borrow<Log>],
     events: &'a [Result<Event, Malformed>],
     index: usize,
 ) -> Option<&'a Event> {
     let before = index.checked_sub(1)?;
     logs[before]
-        .directly_before(&logs[index])
+        .borrow()
+        .directly_before(logs[index].borrow())
         .then_some(events[before].as_ref().ok()?)
 }
 

@@ -1,12 +1,13 @@
 //! From what is stored to facts in their order.
 
 use chain::{Said, decode_token};
-use kernel::{clean_text, sha256};
+use kernel::{Address, B256, clean_text, sha256};
 
 use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
     fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What},
     fold::State,
+    window::Window,
 };
 
 /// A text is shown in the journal up to this many bytes, else its digest.
@@ -25,39 +26,85 @@ pub fn chain_facts(logs: &Logs, info: &ChainInfo, after: i64) -> Vec<Fact> {
         }
         read = index + 1;
         let log = &logs.logs[index];
-        if let Ok(said) = said
-            && let Some(word) = word(&said)
-        {
-            facts.push(chain_fact(log, latest, word, speaker(&said, log)));
+        let at = At {
+            chain: log.chain,
+            block: log.block_number.cast_signed(),
+            block_hash: &log.block_hash,
+            index: log.log_index,
+            tx_hash: log.tx_hash,
+            address: log.address,
+        };
+        if let Ok(said) = said {
+            facts.extend(at.fact(latest, &said));
         }
     }
     facts
 }
 
-fn chain_fact(
-    log: &chain::Log,
-    time: i64,
-    (said, confirmed): (ChainWord, bool),
-    who: String,
-) -> Fact {
-    Fact {
-        place: Place {
-            time,
-            off_chain: false,
-            major: i64::try_from(log.block_number).unwrap_or(i64::MAX),
-            minor: i32::try_from(log.log_index).unwrap_or(i32::MAX),
-            after: 0,
-        },
-        cause: format!(
-            "eip155:{}/{:#x}/{}",
-            log.chain, log.block_hash, log.log_index
-        ),
-        who,
-        what: What::Chain(ChainFact {
-            tx_hash: log.tx_hash,
-            confirmed,
-            said,
-        }),
+/// The same for an agent's logs of a window, and the last block that holds one.
+pub fn window_facts(window: &Window, place: u32, after: i64) -> (Vec<Fact>, Option<i64>) {
+    let mut facts = Vec::new();
+    let mut latest = after;
+    let mut last = None;
+    for told in window.told(place) {
+        latest = latest.max(told.time);
+        last = Some(told.block);
+        let at = At {
+            chain: window.chain(),
+            block: told.block,
+            block_hash: &told.block_hash,
+            index: told.index,
+            tx_hash: told.tx_hash,
+            address: told.address,
+        };
+        facts.extend(told.said.iter().filter_map(|said| at.fact(latest, said)));
+    }
+    (facts, last)
+}
+
+/// Where a log stands, and who emitted it.
+struct At<'a> {
+    chain: u64,
+    block: i64,
+    block_hash: &'a B256,
+    index: u32,
+    tx_hash: B256,
+    address: Address,
+}
+
+impl At<'_> {
+    /// The fact that one of the log's words is; `time` in microseconds.
+    fn fact(&self, time: i64, said: &Said) -> Option<Fact> {
+        let (word, confirmed) = word(said)?;
+        Some(Fact {
+            place: Place {
+                time,
+                off_chain: false,
+                major: self.block,
+                minor: i32::try_from(self.index).unwrap_or(i32::MAX),
+                after: 0,
+            },
+            cause: format!(
+                "eip155:{}/{:#x}/{}",
+                self.chain, self.block_hash, self.index
+            ),
+            who: self.speaker(said),
+            what: What::Chain(ChainFact {
+                tx_hash: self.tx_hash,
+                confirmed,
+                said: word,
+            }),
+        })
+    }
+
+    /// Whose doing a log was, as far as it tells.
+    fn speaker(&self, said: &Said) -> String {
+        match said {
+            Said::Founded { owner, .. } => format!("{owner:#x}"),
+            Said::OwnerMoved { from, .. } | Said::Burned { from } => format!("{from:#x}"),
+            Said::StatusSet { speaker, .. } => format!("{speaker:#x}"),
+            _ => format!("contract:{:#x}", self.address),
+        }
     }
 }
 
@@ -81,16 +128,6 @@ fn word(said: &Said) -> Option<(ChainWord, bool)> {
         Said::Noted => return None,
     };
     Some((word, said.confirmed()))
-}
-
-/// Whose doing a log was, as far as it tells.
-fn speaker(said: &Said, log: &chain::Log) -> String {
-    match said {
-        Said::Founded { owner, .. } => format!("{owner:#x}"),
-        Said::OwnerMoved { from, .. } | Said::Burned { from } => format!("{from:#x}"),
-        Said::StatusSet { speaker, .. } => format!("{speaker:#x}"),
-        _ => format!("contract:{:#x}", log.address),
-    }
 }
 
 /// A URI as the fold knows it.

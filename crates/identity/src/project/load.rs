@@ -26,11 +26,24 @@ pub struct Subject {
     pub did: String,
 }
 
+impl Subject {
+    /// The agent of a token.
+    pub fn of_token(id: AgentId, token: Token) -> Self {
+        Self {
+            id,
+            token: Some(token),
+            did: token.did(),
+        }
+    }
+}
+
 /// What is known of an agent's chain.
 #[derive(Debug, Clone, Copy)]
 pub struct ChainInfo {
     /// Which topics the source holds.
     pub topics: SeenTopics,
+    /// Blocks up to this one are projected. Ground may be ahead of it.
+    pub head: i64,
     /// Blocks up to this one are settled.
     pub settled: i64,
     /// The registry that short names belong to.
@@ -136,7 +149,7 @@ pub async fn subjects(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject
 
 pub async fn chains(tx: &mut Tx) -> Result<HashMap<u64, ChainInfo>> {
     let rows = sqlx::query!(
-        r#"SELECT c.chain_id AS "chain_id!", c.settled_number AS "settled!",
+        r#"SELECT c.chain_id AS "chain_id!", c.head_number AS "head!", c.settled_number AS "settled!",
                   c.has_transfer AS "transfer!", c.has_metadata_update AS "update!",
                   c.has_metadata_set AS "set!",
                   (SELECT address FROM chain.v_contracts r
@@ -154,6 +167,7 @@ pub async fn chains(tx: &mut Tx) -> Result<HashMap<u64, ChainInfo>> {
                     metadata_update: row.update,
                     metadata_set: row.set,
                 },
+                head: row.head,
                 settled: row.settled,
                 first_registry: row
                     .registry
@@ -190,7 +204,8 @@ pub async fn saved(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Saved>> {
         .collect())
 }
 
-/// Logs of each agent above its block, ascending, with the block's time in microseconds.
+/// Logs of each agent above its block, ascending, with the block's time in microseconds. What a backfill
+/// stored beyond the chain's cursor is not projected yet.
 pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Logs>> {
     let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
     let rows = sqlx::query!(
@@ -200,6 +215,7 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Log
                   l.topic0, l.topic1, l.topic2, l.topic3, l.data AS "data!"
              FROM unnest($1::uuid[], $2::bigint[]) AS wanted(id, above)
              JOIN chain.v_logs l ON l.subject = wanted.id AND l.block_number > wanted.above
+             JOIN chain.v_chains c ON c.chain_id = l.chain_id AND l.block_number <= c.head_number
             ORDER BY l.subject, l.block_number, l.log_index"#,
         &ids,
         &above,

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     fact::{ActKind, ChainWord, Fact, What},
     fold::{Delta, State},
+    window::Window,
 };
 
 /// One agent between loading and folding.
@@ -41,6 +42,28 @@ impl Work {
         Self {
             subject,
             chain,
+            saved,
+            facts,
+            last_settled,
+            acts,
+        }
+    }
+}
+
+impl Work {
+    /// The same with the logs of a window instead of stored ones; all of it is settled.
+    pub fn of_window(
+        subject: Subject,
+        chain: ChainInfo,
+        saved: Option<Saved>,
+        (window, place): (&Window, u32),
+        acts: Vec<ActRow>,
+    ) -> Self {
+        let after = saved.as_ref().map_or(0, |saved| saved.state.chain_time);
+        let (facts, last_settled) = assemble::window_facts(window, place, after);
+        Self {
+            subject,
+            chain: Some(chain),
             saved,
             facts,
             last_settled,

@@ -1,0 +1,174 @@
+//! A window of settled blocks to rows, as projecting it step by step would make them, but each agent once and
+//! with its facts from memory.
+
+use std::collections::{HashMap, HashSet};
+
+use kernel::AgentId;
+use store::Tx;
+use uuid::Uuid;
+
+use super::{
+    Feed, Report, finish, gather,
+    load::{self, ChainInfo, Saved, Subject},
+    one::Work,
+    plan_afresh, take_rows,
+};
+use crate::{Error, Result, dirty, subject, window::Window};
+
+/// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
+const CHUNK: usize = 2_000;
+
+/// Projects and settles all agents of a window, in the caller's transaction.
+///
+/// The window's logs are stored, its blocks are settled, and the chain's cursor stands at its end in this
+/// transaction; everything that was projected before ended with the block that the window begins after.
+/// Errors with [`Error::Invalid`] where the chain's row says otherwise. Nothing of the window is used up: after
+/// an error it can be projected again.
+pub async fn project_window(tx: &mut Tx, window: &Window, feed: Feed) -> Result<Report> {
+    plan_afresh(tx).await?;
+    let chain = settled(tx, window).await?;
+    let order = window.by_id();
+    let known = subjects(tx, window, &order).await?;
+    let mut report = Report::default();
+    for places in order.chunks(CHUNK) {
+        let chunk = Chunk {
+            window,
+            chain,
+            places,
+            known: &known,
+        };
+        let work = chunk.work(tx, &mut report).await?;
+        report.entries += finish(tx, work, feed).await?;
+    }
+    Ok(report)
+}
+
+/// What is known of the window's chain, if that stands where the window ends.
+async fn settled(tx: &mut Tx, window: &Window) -> Result<ChainInfo> {
+    let (chain, to) = (window.chain(), window.to());
+    let info = load::chains(tx).await?.remove(&chain);
+    let info = info.ok_or_else(|| Error::Invalid(format!("no chain {chain} is indexed")))?;
+    if info.head != to || info.settled < to {
+        return Err(Error::Invalid(format!(
+            "a window of chain {chain} ends with block {to}, but the cursor stands at {}, and {} is settled",
+            info.head, info.settled
+        )));
+    }
+    if info.topics != window.topics() {
+        return Err(Error::Invalid(format!(
+            "a window of chain {chain} was read with other topics than the chain's source holds"
+        )));
+    }
+    Ok(info)
+}
+
+/// Locks the subjects of all agents in the order of their ids, and makes those that are missing. Gives those
+/// that were there, and whether they are the tokens that the window means.
+async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap<Uuid, bool>> {
+    let mut known = HashMap::new();
+    for places in order.chunks(CHUNK) {
+        let ids: Vec<Uuid> = places.iter().map(|place| window.agent(*place).0).collect();
+        let stored = load::subjects(tx, &ids).await?;
+        let new: Vec<_> = places
+            .iter()
+            .filter(|place| !stored.contains_key(&window.agent(**place).0))
+            .map(|place| (window.agent(*place), window.token(*place)))
+            .collect();
+        subject::put(tx, &new).await?;
+        for place in places {
+            let id = window.agent(*place).0;
+            if let Some(stored) = stored.get(&id) {
+                known.insert(id, stored.token == Some(window.token(*place)));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// Some agents of a window.
+struct Chunk<'a> {
+    window: &'a Window,
+    chain: ChainInfo,
+    places: &'a [u32],
+    known: &'a HashMap<Uuid, bool>,
+}
+
+impl Chunk<'_> {
+    /// What there is to fold; of whom somebody holds a row, he is left to the sweep.
+    async fn work(&self, tx: &mut Tx, report: &mut Report) -> Result<Vec<Work>> {
+        let mut known: Vec<Uuid> = self
+            .ids()
+            .filter(|id| self.known.contains_key(id))
+            .collect();
+        let mut work = Vec::with_capacity(self.places.len());
+        let mut saved = HashMap::new();
+        // Who is not folded from the window.
+        let mut done = HashSet::new();
+        if !known.is_empty() {
+            done = take_rows(tx, &known).await?;
+            if !done.is_empty() {
+                dirty::mark(tx, &done, false).await?;
+                report.busy.extend(done.iter().copied().map(AgentId));
+                known.retain(|id| !done.contains(id));
+            }
+            saved = load::saved(tx, &known).await?;
+            let apart = self.apart(tx, &known, &saved).await?;
+            work.extend(stored(tx, &apart, &mut saved).await?);
+            done.extend(apart);
+        }
+        let serial = |id: Uuid| saved.get(&id).map_or(0, |saved| saved.through_serial);
+        let rest = self.ids().filter(|id| !done.contains(id));
+        let serials: Vec<(Uuid, i64)> = rest.map(|id| (id, serial(id))).collect();
+        let mut acts = load::acts(tx, &serials).await?;
+        for place in self.places {
+            let id = self.window.agent(*place);
+            if done.contains(&id.0) {
+                continue;
+            }
+            let subject = Subject::of_token(id, self.window.token(*place));
+            let acts = acts.remove(&id.0).unwrap_or_default();
+            let saved = saved.remove(&id.0);
+            let told = (self.window, *place);
+            work.push(Work::of_window(subject, self.chain, saved, told, acts));
+        }
+        Ok(work)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.places.iter().map(|place| self.window.agent(*place).0)
+    }
+
+    /// Agents whose saved state does not end where the window begins: nothing is saved, or they wait for the
+    /// sweep and an earlier window was not projected for them, or the subject is another one.
+    async fn apart(
+        &self,
+        tx: &mut Tx,
+        ids: &[Uuid],
+        saved: &HashMap<Uuid, Saved>,
+    ) -> Result<HashSet<Uuid>> {
+        let waiting = dirty::among(tx, ids).await?;
+        let goes_on = |id: &Uuid| {
+            saved
+                .get(id)
+                .is_some_and(|saved| saved.through_block <= self.window.after())
+                && self.known.get(id) == Some(&true)
+                && !waiting.contains(id)
+        };
+        Ok(ids.iter().filter(|id| !goes_on(id)).copied().collect())
+    }
+}
+
+/// The work of agents whose facts are read from where they are stored.
+async fn stored(
+    tx: &mut Tx,
+    agents: &HashSet<Uuid>,
+    saved: &mut HashMap<Uuid, Saved>,
+) -> Result<Vec<Work>> {
+    if agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<Uuid> = agents.iter().copied().collect();
+    ids.sort_unstable();
+    let mut subjects = load::subjects(tx, &ids).await?;
+    gather(tx, &ids, saved, &mut subjects).await
+}
