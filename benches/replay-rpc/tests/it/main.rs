@@ -1,0 +1,6 @@
+//! The node from outside: over its sockets, and against a real client's answers.
+
+mod anvil;
+mod consensus;
+mod kit;
+mod methods;
