@@ -6,6 +6,7 @@
 
 pub mod model;
 pub mod node;
+pub mod workload;
 
 /// The output function of Sebastiano Vigna's splitmix64.
 fn mix(state: u64) -> u64 {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy::{
-    consensus::{
-        EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EthereumReceipt, Header, ReceiptWithBloom,
-        proofs::{calculate_receipt_root, calculate_transaction_root},
-    },
-    eips::eip2718::Encodable2718,
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EthereumReceipt, Header, ReceiptWithBloom,
+    proofs::{calculate_receipt_root, calculate_transaction_root},
 };
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B64, B256, Bloom, BloomInput, Bytes, U256, b256, keccak256};
 
 use super::{
@@ -142,7 +140,7 @@ impl Block {
             requests_hash: since(Fork::Prague).then_some(NO_REQUESTS),
             ..Header::default()
         };
-        let encoded = alloy::rlp::encode(&header);
+        let encoded = alloy_rlp::encode(&header);
         let body: usize = bodies.iter().map(|body| body.encode_2718_len() + 3).sum();
         Self {
             hash: keccak256(&encoded),

@@ -1,7 +1,7 @@
 //! JSON as geth prints it, written straight into the answer's bytes: at a thousand blocks a second
 //! a tree of values would cost more than the chain itself.
 
-use alloy::consensus::{Transaction, TxEnvelope};
+use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_primitives::{B256, Bloom, Log};
 
 use super::block::{Block, Sealed};

@@ -105,7 +105,7 @@ impl World {
     fn leaves(&self) -> BTreeMap<B256, Vec<u8>> {
         let leaf = |(address, account): (&Address, &Account)| {
             let account = trie_account(account);
-            (keccak256(address), alloy::rlp::encode(account))
+            (keccak256(address), alloy_rlp::encode(account))
         };
         self.accounts.iter().map(leaf).collect()
     }
@@ -121,7 +121,7 @@ fn trie_account(account: &Account) -> TrieAccount {
 }
 
 fn storage_leaves(storage: &Storage) -> BTreeMap<B256, Vec<u8>> {
-    let leaf = |(slot, value): (&B256, &U256)| (keccak256(slot), alloy::rlp::encode(value));
+    let leaf = |(slot, value): (&B256, &U256)| (keccak256(slot), alloy_rlp::encode(value));
     storage.iter().map(leaf).collect()
 }
 

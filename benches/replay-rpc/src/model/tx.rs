@@ -1,6 +1,6 @@
 //! A transaction: what it is, and what came of it.
 
-use alloy::consensus::{
+use alloy_consensus::{
     Signed, TxEip1559, TxEip2930, TxEnvelope, TxLegacy, TxType,
     transaction::{SignableTransaction, TxHashRef},
 };
@@ -72,7 +72,7 @@ impl Tx {
         let to = self.to.map_or(TxKind::Create, TxKind::Call);
         let (nonce, value, input) = (self.nonce, U256::ZERO, self.input.clone());
         let signature = self.signature();
-        let access_list = alloy::eips::eip2930::AccessList::default();
+        let access_list = alloy_eips::eip2930::AccessList::default();
         match self.kind {
             Kind::Legacy => signed(
                 TxLegacy {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{answer::Call, provider::Core, refusal::Refusal};
-use crate::model::Draft;
 
 /// Appends the result of a call.
 pub(super) fn call(core: &Core, call: &Call<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -27,22 +26,26 @@ pub(super) fn call(core: &Core, call: &Call<'_>, out: &mut Vec<u8>) -> Result<()
             told
         }
         "lab_mine" => {
-            let count = number(0)?.unwrap_or(1);
-            for _ in 0..count {
-                core.network.change(|chain| {
-                    let timestamp = chain.head().header.timestamp + 12;
-                    chain.extend(Draft {
-                        timestamp,
-                        ..Draft::default()
-                    });
-                });
-            }
+            core.network.mine(number(0)?.unwrap_or(1));
             json!(core.network.chain().head().number())
         }
         "lab_setHead" => {
             let to = number(0)?.ok_or_else(|| Refusal::params("a number is wanted"))?;
             core.network.change(|chain| chain.set_head(to));
             json!(core.network.chain().head().number())
+        }
+        "lab_reorg" => {
+            let depth = number(0)?.unwrap_or(1);
+            core.network.fork(depth, number(1)?.unwrap_or(depth));
+            json!(core.network.chain().head().number())
+        }
+        "lab_switchTo" => {
+            let hash = super::view::word(call.params[0].as_str().unwrap_or_default())?;
+            json!(core.network.change(|chain| chain.switch_to(hash)))
+        }
+        "lab_truth" => {
+            let head = core.network.chain().head().number();
+            json!(core.network.truth(number(0)?.unwrap_or(head)))
         }
         name => return Err(Refusal::method(name)),
     };

@@ -71,6 +71,8 @@ pub fn network(blocks: u64) -> Network {
 /// What came over the socket.
 #[derive(Debug)]
 pub struct Answer {
+    pub status: u16,
+    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -100,7 +102,13 @@ pub fn exchange(stream: &mut TcpStream, body: &str) -> Option<Answer> {
     let length = length.1.parse().expect("a number");
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("a whole body");
-    Some(Answer { body })
+    let status = head
+        .split(' ')
+        .nth(1)
+        .expect("a status")
+        .parse()
+        .expect("a number");
+    Some(Answer { status, head, body })
 }
 
 /// A call's whole answer.
