@@ -7,6 +7,18 @@
     reason = "a measurement may stop"
 )]
 
+#[path = "rows/chancery.rs"]
+mod chancery;
+#[path = "rows/contender.rs"]
+mod contender;
+#[path = "rows/database.rs"]
+mod database;
+#[path = "rows/live.rs"]
+mod live;
+#[path = "rows/node.rs"]
+mod node;
+#[path = "rows/peers.rs"]
+mod peers;
 #[path = "rows/process.rs"]
 mod process;
 #[path = "rows/replay.rs"]
@@ -15,6 +27,8 @@ mod replay;
 mod report;
 #[path = "rows/restart.rs"]
 mod restart;
+#[path = "rows/tree.rs"]
+mod tree;
 #[path = "rows/workload.rs"]
 mod workload;
 
@@ -26,6 +40,11 @@ type Measurement = (&'static [&'static str], fn() -> Result<Vec<Figure>>);
 
 const ALL: &[Measurement] = &[
     (&[replay::EVENTS_PER_S, replay::PEAK_RSS], replay::measure),
+    (&[peers::VS_PONDER, peers::VS_SUBSQUID], peers::measure),
+    (&[live::WS_LATENCY], live::ws),
+    (&[live::POLL_LATENCY], live::poll),
+    (&[live::REORG], live::reorg),
+    (&[live::TAKEOVER], live::takeover),
     (&[restart::READY], restart::measure),
 ];
 

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
@@ -15,9 +15,16 @@ use nix::{
     unistd::Pid,
 };
 
-/// The binary that is measured, which the same build made beside this one.
+use crate::tree;
+
+/// The binary that is measured.
 pub fn binary() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("chancery"))
+    beside("chancery")
+}
+
+/// A binary that the same build made beside this one.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
 /// The root of the repository.
@@ -106,6 +113,16 @@ impl Running {
         self.child.stdout.take().context("stdout is piped")
     }
 
+    /// Its standard input, once.
+    pub fn stdin(&mut self) -> Result<ChildStdin> {
+        self.child.stdin.take().context("stdin is piped")
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Peak resident memory so far, in bytes, as the system counts it.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -117,13 +134,25 @@ impl Running {
 
     /// Processor time so far, in seconds.
     pub fn cpu(&self) -> Result<f64> {
-        cpu(self.child.id())
+        Ok(tree::used(self.id())?.cpu)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
     }
 
     /// Asks it to end and waits.
-    pub fn stop(mut self) -> Result<ExitStatus> {
+    pub fn stop(self) -> Result<ExitStatus> {
         self.terminate();
-        Ok(self.child.wait()?)
+        self.wait()
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     fn terminate(&self) {
@@ -142,117 +171,9 @@ impl Drop for Running {
     }
 }
 
-/// The private Postgres of a place, ready, without anything else of ours: `chancery psql` runs it as
-/// `chancery up` does, for as long as psql is open.
-pub struct Database {
-    // Dropped first: psql ends with its input, and its postgres with it.
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    psql: Running,
-    postmaster: u32,
-    socket: String,
-}
-
-impl Database {
-    /// Makes the cluster, migrates it, and keeps it running.
-    pub fn ready(place: &Place) -> Result<Self> {
-        place.run(&["migrate", "up"])?;
-        let mut command = place.chancery(&[
-            "psql",
-            "--",
-            "-X",
-            "-A",
-            "-t",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]);
-        command
-            .env("CHANCERY__LOG__LEVEL", "warn")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut psql = Running::start(&mut command)?;
-        let input = psql.child.stdin.take().context("stdin is piped")?;
-        let output = psql.child.stdout.take().context("stdout is piped")?;
-        let mut database = Self {
-            psql,
-            input,
-            output: BufReader::new(output),
-            postmaster: 0,
-            socket: String::new(),
-        };
-        ensure!(database.ask("SELECT 'ready'")? == "ready");
-        let pid_file = place.file("data").join("postgres/data/postmaster.pid");
-        let pid_file = fs::read_to_string(pid_file)?;
-        let lines: Vec<&str> = pid_file.lines().map(str::trim).collect();
-        let [pid, _, _, _, socket, ..] = lines[..] else {
-            anyhow::bail!("a short postmaster.pid");
-        };
-        database.postmaster = pid.parse()?;
-        socket.clone_into(&mut database.socket);
-        Ok(database)
-    }
-
-    /// The one value that SQL gives.
-    pub fn ask(&mut self, sql: &str) -> Result<String> {
-        writeln!(self.input, "{sql};")?;
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "psql ended at: {sql}");
-        Ok(line.trim().to_owned())
-    }
-
-    /// The URL of the application's role.
-    pub fn url(&self) -> String {
-        let folder = self.socket.replace('/', "%2F");
-        format!("postgres://chancery_app@localhost:5432/chancery?host={folder}&sslmode=disable")
-    }
-
-    /// Processor time of the whole cluster so far, in seconds.
-    pub fn cpu(&self) -> Result<f64> {
-        let mut all = cpu(self.postmaster)?;
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // Another process may end while we look.
-            let parent = stat(pid)
-                .ok()
-                .and_then(|fields| fields.first()?.parse().ok());
-            if parent == Some(self.postmaster) {
-                all += cpu(pid).unwrap_or_default();
-            }
-        }
-        Ok(all)
-    }
-
-    /// Stops it.
-    pub fn stop(self) -> Result<()> {
-        drop(self.input);
-        let mut psql = self.psql;
-        ensure!(psql.child.wait()?.success(), "psql failed");
-        Ok(())
-    }
-}
-
-/// The fields of `/proc/PID/stat` after the state.
-fn stat(pid: u32) -> Result<Vec<String>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = text.rsplit_once(')').context("no stat")?;
-    Ok(rest.split_whitespace().skip(1).map(str::to_owned).collect())
-}
-
-/// User and system time of a process and of its children that ended.
-fn cpu(pid: u32) -> Result<f64> {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let fields = stat(pid)?;
-    let ticks = fields
-        .iter()
-        .skip(10)
-        .take(4)
-        .map(|ticks| ticks.parse::<f64>());
-    Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
+/// An address of loopback that nobody listens at now.
+pub fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// The status of `GET path`, if anybody answers at `address`.

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    process::{Database, Place, Running},
+    database::Database,
+    process::{Place, Running},
     report::{Figure, Peer},
     workload::{Workload, workload},
 };

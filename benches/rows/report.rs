@@ -132,8 +132,9 @@ fn number(value: f64) -> String {
 const HEAD: &str = "# Benchmarks
 
 Written by `make bench` (all rows) or `scripts/bench NAME...` (only those rows; the others stay as they were). The same
-rows are in `benchmarks.json`, where `value` is the median, rates (`.../s`) should reach their goal, and sizes and times
-should stay below it. Peers were measured elsewhere, as each section says.
+rows are in `benchmarks.json`, where `value` is the median, rates (`.../s`) and ratios (`times`) should reach their goal,
+and sizes and times should stay below it. Peers were measured here where a section says that they ran by turns with
+Chancery, elsewhere where it says so.
 ";
 
 /// Puts the figures into both files. `order` is that of all rows that there are.

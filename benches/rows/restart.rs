@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use crate::{
-    process::{Place, Running, get},
+    process::{Place, Running, free_address, get},
     report::Figure,
 };
 
@@ -60,9 +59,4 @@ pub fn measure() -> Result<Vec<Figure>> {
             .to_owned(),
         runs,
     }])
-}
-
-/// An address of loopback that nobody listens at now.
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

@@ -1,0 +1,74 @@
+//! Chancery's own backfill of the standard workload, and what must be in its database then.
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    contender::{Contender, Run, fresh},
+    database::{Database, Psql},
+    node::Node,
+    process::Place,
+};
+
+/// MD5 of the lines of [`crate::node::Truth::as_is`].
+pub const STATE: &str = r#"
+    SELECT md5(string_agg(concat_ws('|', token_id, '0x' || encode(owner, 'hex'),
+               coalesce('0x' || encode(wallet, 'hex'), ''), coalesce(uri, ''),
+               coalesce((SELECT string_agg(key || '=' || value, ',' ORDER BY key COLLATE "C")
+                           FROM jsonb_each_text(onchain) AS set(key, value)), '')),
+               E'\n' ORDER BY token_id))
+      FROM identity.v_tokens"#;
+
+/// Agents whose current URI nobody will fetch.
+const UNFETCHED: &str = "
+    SELECT count(*) FROM identity.v_tokens t
+     WHERE uri_hash IS NOT NULL
+       AND NOT EXISTS (SELECT FROM store.jobs j WHERE j.kind = 'fetch' AND j.key = encode(t.uri_hash, 'hex'))";
+
+/// Agents of whom the journal says nothing.
+const SILENT: &str = "
+    SELECT count(*) FROM agents a WHERE NOT EXISTS (SELECT FROM journal.said s WHERE s.agent_id = a.id)";
+
+/// Indexes that can be used, and constraints that hold.
+const GUARDS: &str = "(SELECT count(*) FROM pg_index WHERE indisvalid)
+                    + (SELECT count(*) FROM pg_constraint WHERE convalidated)";
+
+/// One backfill in a fresh, migrated database, in the default configuration.
+pub fn backfill(place: &Place, database: &Database, node: &Node) -> Result<Run> {
+    let owner = fresh(place, database, "run", "template0")?;
+    let url = database.url_of("chancery_app", "run");
+    let mut migrate = place.chancery(&["migrate", "up"]);
+    let output = migrate.env("CHANCERY__DATABASE__URL", &owner).output()?;
+    ensure!(output.status.success(), "migrate up failed");
+    let mut psql = Psql::open(place, Some(&owner))?;
+    let guards = psql.ask(&format!("SELECT {GUARDS}"))?;
+    psql.close()?;
+
+    let head = node.head()?;
+    let truth = node.truth(head)?;
+    let mut command = place.chancery(&["serve", "--roles", "index"]);
+    command
+        .env("CHANCERY__DATABASE__URL", &url)
+        .env("CHANCERY__DATABASE__MIGRATE_URL", &owner)
+        .env("CHANCERY__INDEXER__CHAINS", node.as_chain());
+    let done = format!(
+        "SELECT head_number = {head} AND settled_number = {head} AND {GUARDS} >= {guards} FROM chain.chains"
+    );
+    let checks = [
+        (STATE, truth.as_is.clone()),
+        ("SELECT count(*) FROM agents", truth.agents.to_string()),
+        (
+            "SELECT count(*) FROM chain.logs",
+            truth.events().to_string(),
+        ),
+        (UNFETCHED, "0".to_owned()),
+        (SILENT, "0".to_owned()),
+    ];
+    Contender {
+        command,
+        url: &owner,
+        done: &done,
+        checks: &checks.map(|(question, right)| (question.to_owned(), right)),
+        log: place.file("chancery.log"),
+    }
+    .run(place, database)
+}

@@ -1,0 +1,127 @@
+//! Postgres for a measurement, asked through `chancery psql`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{ChildStdin, ChildStdout, Stdio},
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    process::{Place, Running},
+    tree,
+};
+
+/// Server settings under which peers were measured too.
+pub const SETTINGS: &str =
+    "[postgres]\nsettings = { shared_buffers = \"512MB\", max_wal_size = \"4GB\" }\n";
+
+/// A psql that stays open.
+pub struct Psql {
+    // Dropped first: psql ends with its input.
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    running: Running,
+}
+
+impl Psql {
+    /// Opens the database of a place's private Postgres, which runs as long as this does; with a URL,
+    /// that database.
+    pub fn open(place: &Place, url: Option<&str>) -> Result<Self> {
+        let mut command = place.chancery(&["psql", "--"]);
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
+            .env("CHANCERY__LOG__LEVEL", "warn")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if let Some(url) = url {
+            command.env("CHANCERY__DATABASE__URL", url);
+        }
+        let mut running = Running::start(&mut command)?;
+        let mut psql = Self {
+            input: running.stdin()?,
+            output: BufReader::new(running.stdout()?),
+            running,
+        };
+        ensure!(psql.ask("SELECT 'ready'")? == "ready");
+        Ok(psql)
+    }
+
+    /// The one value that SQL gives.
+    pub fn ask(&mut self, sql: &str) -> Result<String> {
+        // Answers come line by line.
+        writeln!(self.input, "{sql};")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "psql ended at: {sql}");
+        Ok(line.trim().to_owned())
+    }
+
+    /// Runs SQL that gives nothing.
+    pub fn run(&mut self, sql: &str) -> Result<()> {
+        writeln!(self.input, "{sql};")?;
+        ensure!(self.ask("SELECT 'done'")? == "done", "in the way: {sql}");
+        Ok(())
+    }
+
+    /// Closes it.
+    pub fn close(self) -> Result<()> {
+        drop(self.input);
+        ensure!(self.running.wait()?.success(), "psql failed");
+        Ok(())
+    }
+}
+
+/// The private Postgres of a place, ready, without anything else of ours: `chancery psql` runs it as
+/// `chancery up` does, for as long as psql is open.
+pub struct Database {
+    psql: Psql,
+    postmaster: u32,
+    socket: String,
+}
+
+impl Database {
+    /// Makes the cluster, migrates it, and keeps it running.
+    pub fn ready(place: &Place) -> Result<Self> {
+        place.run(&["migrate", "up"])?;
+        let psql = Psql::open(place, None)?;
+        let pid_file = place.file("data").join("postgres/data/postmaster.pid");
+        let pid_file = fs::read_to_string(pid_file)?;
+        let lines: Vec<&str> = pid_file.lines().map(str::trim).collect();
+        let [pid, _, _, _, socket, ..] = lines[..] else {
+            anyhow::bail!("a short postmaster.pid");
+        };
+        Ok(Self {
+            psql,
+            postmaster: pid.parse()?,
+            socket: socket.to_owned(),
+        })
+    }
+
+    /// The one value that SQL gives in Chancery's own database, as its owner.
+    pub fn ask(&mut self, sql: &str) -> Result<String> {
+        self.psql.ask(sql)
+    }
+
+    /// The URL of the application's role.
+    pub fn url(&self) -> String {
+        self.url_of("chancery_app", "chancery")
+    }
+
+    /// The URL of a role and a database; the role `postgres` may do everything.
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        let folder = self.socket.replace('/', "%2F");
+        format!("postgres://{role}@localhost:5432/{database}?host={folder}&sslmode=disable")
+    }
+
+    /// Processor time of the whole cluster so far, in seconds.
+    pub fn cpu(&self) -> Result<f64> {
+        Ok(tree::used(self.postmaster)?.cpu)
+    }
+
+    /// Stops it.
+    pub fn stop(self) -> Result<()> {
+        self.psql.close()
+    }
+}
