@@ -277,7 +277,7 @@ async fn set_clock(url: String) {
     };
     loop {
         let now = store::Clock::System.now().timestamp();
-        if let Ok(rpc) = chain::Rpc::connect(url.clone()).await {
+        if let Ok(rpc) = chain::Rpc::connect(url.clone(), chain::Limits::default()).await {
             let set = rpc
                 .ask::<serde_json::Value>("evm_setTime", serde_json::json!([now]))
                 .await;

@@ -209,19 +209,26 @@ impl RpcSource {
     }
 
     async fn receipts(&self, headers: &[Header]) -> Result<Vec<BlockReceipts>> {
+        let hashes: Vec<B256> = headers.iter().map(|header| header.hash).collect();
+        let receipts = match self.rpc.block_receipts(&hashes).await {
+            Ok(receipts) => receipts,
+            // Not every provider serves them; proofs say what is missing.
+            Err(RpcError::NoMethod { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(self.error(error)),
+        };
         let mut out = Vec::with_capacity(headers.len());
-        for header in headers {
-            match self.rpc.block_receipts_raw(header.hash).await {
-                Ok(Some(receipts)) => out.push(BlockReceipts {
-                    number: header.number,
-                    hash: header.hash,
-                    header: header.raw.clone(),
-                    receipts,
-                }),
-                // Not every provider serves them; proofs say what is missing.
-                Ok(None) | Err(RpcError::NoMethod { .. }) => {}
-                Err(error) => return Err(self.error(error)),
-            }
+        for (header, receipts) in headers.iter().zip(receipts) {
+            let Some(receipts) = receipts else { continue };
+            let json = serde_json::to_value(header)
+                .and_then(|header| Ok((header, serde_json::from_str(receipts.get())?)));
+            let (header_json, receipts) =
+                json.map_err(|error| Error::Invalid(format!("receipts: {error}")))?;
+            out.push(BlockReceipts {
+                number: header.number,
+                hash: header.hash,
+                header: header_json,
+                receipts,
+            });
         }
         Ok(out)
     }

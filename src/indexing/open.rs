@@ -1,6 +1,6 @@
 //! Opening a chain: connecting, finding its contracts, making its row.
 
-use chain::{At, Registries, Rpc, RpcError, SeenTopics};
+use chain::{At, Limits, Registries, Rpc, RpcError, SeenTopics};
 use indexer::{
     Anchor, Chain, ChainConfig, Error, Follower, Origin, Replay, RpcSource, Settling, discover,
 };
@@ -116,11 +116,13 @@ pub async fn connect(url: &str) -> Result<Rpc, Error> {
         return Err(Error::Invalid(why));
     }
     let place = url.origin().ascii_serialization();
-    Rpc::connect(url).await.map_err(|error| Error::Rpc {
-        chain: 0,
-        place,
-        error,
-    })
+    Rpc::connect(url, Limits::default())
+        .await
+        .map_err(|error| Error::Rpc {
+            chain: 0,
+            place,
+            error,
+        })
 }
 
 /// The block that tells this chain from another one under the same id.

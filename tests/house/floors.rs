@@ -14,7 +14,7 @@ const FLOOR_PLAN: &[(&str, &[&str])] = &[
     ("kernel", &[]),
     ("store", &["kernel"]),
     ("net", &["kernel"]),
-    ("chain", &["kernel"]),
+    ("chain", &["net", "kernel"]),
     ("journal", &["store", "kernel"]),
     ("content", &["net", "store", "kernel"]),
     ("did", &["net", "chain", "store", "kernel"]),
@@ -220,6 +220,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("alloy", &["crates/chain", "indexer"]),
     ("sol!", &["crates/chain", "indexer"]),
     ("reqwest", &["crates/net"]),
+    ("tokio_tungstenite", &["crates/net"]),
     ("libp2p", &["crates/mesh"]),
     ("std::env", &["src/config"]),
     ("env::", &["src/config"]),
@@ -232,6 +233,7 @@ const MANIFEST_OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["Cargo.toml"]),
     ("alloy", &["crates/chain/Cargo.toml", "indexer/Cargo.toml"]),
     ("reqwest", &["crates/net/Cargo.toml"]),
+    ("tokio-tungstenite", &["crates/net/Cargo.toml"]),
     ("libp2p", &["crates/mesh/Cargo.toml"]),
 ];
 
@@ -333,6 +335,10 @@ fn l2_sees_each_library_outside_of_its_owner() {
         ),
         ("crates/did/src/a.rs", "fn f() { sol! { event A(); } }"),
         ("crates/content/src/a.rs", "fn f(c: reqwest::Client) {}"),
+        (
+            "crates/chain/src/a.rs",
+            "use tokio_tungstenite::connect_async;",
+        ),
         (
             "crates/store/src/a.rs",
             "fn f() { let _ = std::env::var(\"HOME\"); }",

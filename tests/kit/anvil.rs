@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use chain::{At, Call, PrivateKeySigner, Registries, Rpc, Sender, SenderConfig, deploy, registry};
+use chain::{
+    At, Call, Limits, PrivateKeySigner, Registries, Rpc, Sender, SenderConfig, deploy, registry,
+};
 use kernel::{Address, Bytes, U256, clean_text, sha256};
 use serde_json::{Value, json};
 
@@ -114,7 +116,7 @@ impl Chain {
     /// Starts anvil and deploys.
     pub async fn start() -> Self {
         let anvil = Anvil::start();
-        let rpc = Rpc::connect(anvil.url.parse().expect("a URL"))
+        let rpc = Rpc::connect(anvil.url.parse().expect("a URL"), Limits::default())
             .await
             .expect("anvil answers");
         let sender = sender(&rpc);
@@ -138,7 +140,7 @@ impl Chain {
 
     /// The dev chain of a running instance.
     pub async fn of_instance(url: &str, contracts: &Registries) -> Self {
-        let rpc = Rpc::connect(url.parse().expect("a URL"))
+        let rpc = Rpc::connect(url.parse().expect("a URL"), Limits::default())
             .await
             .expect("anvil answers");
         let people = rpc.ask("eth_accounts", json!([])).await.expect("accounts");

@@ -38,5 +38,8 @@ pub use preset::Preset;
 pub use receipts::{BlockReceipts, ReceiptFormat, ReceiptProof};
 pub use recording::{Recording, RecordingError};
 pub use revert::Revert;
-pub use rpc::{At, Call, Fees, Header, LogFilter, Receipt, Rpc, RpcError};
+pub use rpc::{
+    At, Call, Counters, Fees, Header, Heads, Limits, LogFilter, NewHead, Receipt, Rpc, RpcError,
+    heads,
+};
 pub use sender::{Prepared, SendError, Sender, SenderConfig};

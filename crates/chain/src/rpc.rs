@@ -1,27 +1,44 @@
 //! Asking an Ethereum node over HTTP.
 //!
-//! Thin on purpose: one request, one answer, typed. Time limits, repeats, spreading over providers
-//! and splitting ranges belong to the caller, who learns from [`RpcError`] exactly what happened.
-//! `alloy` carries the requests; what its own retry layer thinks of an error is not used, because
-//! it takes every -32005 for a rate limit (Infura's "more than 10000 results" is one).
+//! Thin on purpose: one question, one answer, typed; or many questions in batches of the size that
+//! the node takes. Repeats, spreading over providers and splitting ranges belong to the caller, who
+//! learns from [`RpcError`] exactly what happened. The framing is ours, because what is read here is
+//! hostile: `net` bounds bytes and time, and no id, order or count is taken on trust
+//! (`docs/decisions/0008-json-rpc-is-ours.md`).
 
 mod answer;
 mod error;
+mod exchange;
+mod header;
+mod heads;
+mod meter;
 mod question;
 mod range;
+mod wire;
 mod words;
 
-use std::{fmt, ops::RangeInclusive};
+use std::{
+    fmt,
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use alloy::rpc::client::RpcClient;
 use kernel::{Address, B256, Bytes, U256};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use url::Url;
 
+use self::{answer::WireReceipt, meter::Meter};
 pub use self::{
-    answer::{Fees, Header, Receipt},
+    answer::{Fees, Receipt},
     error::RpcError,
+    header::Header,
+    heads::{Heads, NewHead, heads},
+    meter::Counters,
     question::{At, Call, LogFilter},
 };
 use crate::{
@@ -29,20 +46,69 @@ use crate::{
     quantity::Quantity,
 };
 
-/// One node, which serves one chain.
+/// What a node may cost us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For one HTTP request, its answer included.
+    pub timeout: Duration,
+    /// The most that is read of one answer, in bytes after decompression.
+    pub max_bytes: usize,
+    /// Calls in one batch, to begin with; a node that refuses gets fewer. 1: no batches.
+    pub batch: usize,
+    /// Whether answers may come compressed, which does not pay on one's own machine.
+    pub compressed: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            // 60,000 logs are 34 MB; whoever wants more asks for a smaller range.
+            max_bytes: 48 * 1024 * 1024,
+            batch: 100,
+            compressed: true,
+        }
+    }
+}
+
+/// One node, which serves one chain. Clones share its connections, counters and what was learned of
+/// its limits; many questions may be under way at once.
 #[derive(Clone)]
 pub struct Rpc {
-    client: RpcClient,
-    url: Url,
+    node: Arc<Node>,
     chain: u64,
+}
+
+struct Node {
+    service: net::Service,
+    url: Url,
+    /// Calls in one batch that the node takes, as far as we know.
+    batch: AtomicUsize,
+    next_id: AtomicU64,
+    meter: Meter,
 }
 
 impl Rpc {
     /// Asks the node at `url` for its chain; an address that is no node is told here.
-    pub async fn connect(url: Url) -> Result<Self, RpcError> {
-        let mut rpc = Self {
-            client: RpcClient::new_http(url.clone()),
+    pub async fn connect(url: Url, limits: Limits) -> Result<Self, RpcError> {
+        let service = net::Service::endpoint(
+            &url,
+            net::Limits {
+                timeout: limits.timeout,
+                max_bytes: limits.max_bytes,
+                compressed: limits.compressed,
+            },
+        );
+        let service = service.map_err(|error| error::from_net("connect", &error, &url))?;
+        let node = Node {
+            service,
             url,
+            batch: AtomicUsize::new(limits.batch.max(1)),
+            next_id: AtomicU64::new(1),
+            meter: Meter::default(),
+        };
+        let mut rpc = Self {
+            node: Arc::new(node),
             chain: 0,
         };
         rpc.chain = rpc.chain_id().await?;
@@ -56,7 +122,17 @@ impl Rpc {
 
     /// The node's address without user, password, path and query, which often are secrets.
     pub fn place(&self) -> String {
-        error::place(&self.url)
+        error::place(self.url())
+    }
+
+    /// What the node was asked so far, and how it went.
+    pub fn counters(&self) -> Counters {
+        self.meter().read()
+    }
+
+    /// The most calls that one batch holds, which shrinks where the node refuses.
+    pub fn batch_size(&self) -> usize {
+        self.node.batch.load(Relaxed)
     }
 
     /// The chain that the node serves now.
@@ -66,20 +142,68 @@ impl Rpc {
 
     /// The header of a block; `None`: the node does not know it (yet).
     pub async fn block(&self, at: At) -> Result<Option<Header>, RpcError> {
-        let raw: Result<Option<Value>, RpcError> = match at {
-            At::Hash(hash) => self.ask("eth_getBlockByHash", json!([hash, false])).await,
-            other => {
-                self.ask("eth_getBlockByNumber", json!([other.json(), false]))
-                    .await
-            }
+        let method = match at {
+            At::Hash(_) => "eth_getBlockByHash",
+            _ => "eth_getBlockByNumber",
         };
-        match raw {
-            Ok(Some(raw)) => Header::parse(raw).map(Some),
-            Ok(None) => Ok(None),
+        let header: Option<Header> = match self.ask(method, (at.json(), false)).await {
+            Ok(header) => header,
             // "finalized block not found": geth before the first one is final.
-            Err(error) if error.is_unknown_block() => Ok(None),
-            Err(error) => Err(error),
+            Err(error) if error.is_unknown_block() => None,
+            Err(error) => return Err(error),
+        };
+        let as_asked = header.as_ref().is_none_or(|header| match at {
+            At::Number(number) => header.number == number,
+            At::Hash(hash) => header.hash == hash,
+            _ => true,
+        });
+        if as_asked {
+            Ok(header)
+        } else {
+            Err(self.another_block())
         }
+    }
+
+    /// The headers of a range of blocks, both ends included, in order. Whether each is the parent of
+    /// the next, the caller must find out: the chain may change between two batches.
+    pub async fn headers(&self, range: RangeInclusive<u64>) -> Result<Vec<Header>, RpcError> {
+        let questions: Vec<_> = range
+            .clone()
+            .map(|number| (At::Number(number).json(), false))
+            .collect();
+        let found: Vec<Option<Header>> = self.ask_all("eth_getBlockByNumber", &questions).await?;
+        let mut headers = Vec::with_capacity(found.len());
+        for (number, header) in range.zip(found) {
+            let header = header.ok_or_else(|| {
+                self.failed(RpcError::BeyondHead {
+                    message: format!("block {number} is not known"),
+                })
+            })?;
+            if header.number != number {
+                return Err(self.another_block());
+            }
+            headers.push(header);
+        }
+        Ok(headers)
+    }
+
+    /// The headers of these very blocks, canonical or not; `None`: unknown.
+    pub async fn headers_by_hash(&self, hashes: &[B256]) -> Result<Vec<Option<Header>>, RpcError> {
+        let questions: Vec<_> = hashes.iter().map(|hash| (hash, false)).collect();
+        let headers: Vec<Option<Header>> = self.ask_all("eth_getBlockByHash", &questions).await?;
+        let strange = |(hash, header): (&B256, &Option<Header>)| {
+            header.as_ref().is_some_and(|header| header.hash != *hash)
+        };
+        if hashes.iter().zip(&headers).any(strange) {
+            return Err(self.another_block());
+        }
+        Ok(headers)
+    }
+
+    fn another_block(&self) -> RpcError {
+        self.failed(RpcError::unexpected(
+            "the node gave another block than was asked for",
+        ))
     }
 
     /// All logs of a range of blocks, both ends included, in the node's order. Whether none is
@@ -110,11 +234,10 @@ impl Rpc {
     }
 
     async fn get_logs(&self, query: Value) -> Result<Vec<Log>, RpcError> {
-        let logs: Vec<WireLog> = self.ask("eth_getLogs", json!([query])).await?;
+        let logs: Vec<WireLog> = self.ask("eth_getLogs", [query]).await?;
         if logs.iter().any(|log| log.removed) {
-            return Err(RpcError::unexpected(
-                "eth_getLogs answered with removed logs",
-            ));
+            let removed = RpcError::unexpected("eth_getLogs answered with removed logs");
+            return Err(self.failed(removed));
         }
         Ok(logs
             .into_iter()
@@ -122,9 +245,32 @@ impl Rpc {
             .collect())
     }
 
-    /// Receipts of a whole block as the node gives them, for proofs; `None`: unknown block.
-    pub async fn block_receipts_raw(&self, hash: B256) -> Result<Option<Value>, RpcError> {
-        self.ask("eth_getBlockReceipts", json!([hash])).await
+    /// The receipts of whole blocks as the node gives them, for proofs; `None`: unknown block.
+    pub async fn block_receipts(
+        &self,
+        hashes: &[B256],
+    ) -> Result<Vec<Option<Box<RawValue>>>, RpcError> {
+        let questions: Vec<_> = hashes.iter().map(|hash| [hash]).collect();
+        self.ask_all("eth_getBlockReceipts", &questions).await
+    }
+
+    /// The words that contracts keep in these slots.
+    pub async fn storage(&self, slots: &[(Address, B256)], at: At) -> Result<Vec<B256>, RpcError> {
+        let at = at.reference();
+        let questions: Vec<_> = slots.iter().map(|(of, slot)| (of, slot, &at)).collect();
+        let words: Vec<Quantity<U256>> = self.ask_all("eth_getStorageAt", &questions).await?;
+        Ok(words.into_iter().map(|word| word.0.into()).collect())
+    }
+
+    /// What the node proves of an account and these slots of it (EIP-1186), as it gives it.
+    pub async fn proof(
+        &self,
+        account: Address,
+        slots: &[B256],
+        at: At,
+    ) -> Result<Box<RawValue>, RpcError> {
+        self.ask("eth_getProof", (account, slots, at.reference()))
+            .await
     }
 
     /// A contract's code; empty where there is none.
@@ -187,23 +333,54 @@ impl Rpc {
 
     /// A transaction's receipt; `None`: not mined, or (anvil) not just yet.
     pub async fn receipt(&self, tx: B256) -> Result<Option<Receipt>, RpcError> {
-        Receipt::parse(
-            self.ask("eth_getTransactionReceipt", json!([tx])).await?,
-            self.chain,
-        )
+        let receipt: Option<WireReceipt> = self.ask("eth_getTransactionReceipt", [tx]).await?;
+        Ok(receipt.and_then(|receipt| receipt.into_receipt(self.chain)))
     }
 
     /// Any method: for what has no function of its own.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         method: &'static str,
-        params: Value,
+        params: impl Serialize,
     ) -> Result<T, RpcError> {
-        let answer: Result<Box<RawValue>, _> = self.client.request(method, params).await;
-        let answer = answer.map_err(|error| RpcError::classify(method, &error, &self.url))?;
-        serde_json::from_str(answer.get()).map_err(|error| {
-            RpcError::unexpected(format!("{method} answered with something else: {error}"))
-        })
+        let answer = self.exchange(method, params).await;
+        answer.map_err(|error| self.failed(error))
+    }
+
+    /// Any method, many times: the answers in the order of the questions, or the first error.
+    pub async fn ask_all<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &[impl Serialize],
+    ) -> Result<Vec<T>, RpcError> {
+        let answers = self.exchange_all(method, params).await;
+        answers.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: RpcError) -> RpcError {
+        self.meter().failed(error)
+    }
+
+    fn url(&self) -> &Url {
+        &self.node.url
+    }
+
+    fn service(&self) -> &net::Service {
+        &self.node.service
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.node.meter
+    }
+
+    /// The first of `count` new ids.
+    fn ids(&self, count: usize) -> u64 {
+        self.node.next_id.fetch_add(count as u64, Relaxed)
+    }
+
+    /// Remembers that a batch of `refused` calls was too many.
+    fn halve_batch(&self, refused: usize) {
+        self.node.batch.fetch_min((refused / 2).max(1), Relaxed);
     }
 }
 

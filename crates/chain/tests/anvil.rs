@@ -11,14 +11,14 @@ use std::{
 
 use alloy::sol_types::SolCall;
 use chain::{
-    At, Call, LogFilter, PrivateKeySigner, Registries, Rpc, RpcError, Said, SeenTopics, SendError,
-    Sender, SenderConfig,
+    At, Call, Limits, LogFilter, PrivateKeySigner, Registries, Rpc, RpcError, Said, SeenTopics,
+    SendError, Sender, SenderConfig,
     contracts::{IdentityRegistry, topics},
     decode_token, deploy, registry,
     sender::{prepare, relay},
     subject,
 };
-use kernel::{Address, Bytes, Kind, U256};
+use kernel::{Address, B256, Bytes, Kind, U256};
 use serde_json::{Value, json};
 
 /// The first of anvil's well-known accounts.
@@ -56,7 +56,7 @@ impl Anvil {
     }
 
     async fn rpc(&self) -> Rpc {
-        Rpc::connect(self.url.parse().expect("url"))
+        Rpc::connect(self.url.parse().expect("url"), Limits::default())
             .await
             .expect("anvil answers")
     }
@@ -542,7 +542,7 @@ async fn what_a_node_knows_of_its_blocks() {
         None
     );
     assert_eq!(
-        rpc.block(At::Hash(kernel::B256::repeat_byte(7)))
+        rpc.block(At::Hash(B256::repeat_byte(7)))
             .await
             .expect("answer"),
         None
@@ -550,32 +550,107 @@ async fn what_a_node_knows_of_its_blocks() {
     for tag in [At::Finalized, At::Safe] {
         rpc.block(tag).await.expect("anvil serves the tags");
     }
+    let unknown = B256::repeat_byte(7);
     let receipts = rpc
-        .block_receipts_raw(header.hash)
+        .block_receipts(&[header.hash, unknown])
         .await
-        .expect("receipts")
-        .expect("known");
-    assert_eq!(receipts.as_array().map(Vec::len), Some(1));
-    let unknown = rpc
-        .block_receipts_raw(kernel::B256::repeat_byte(7))
-        .await
-        .expect("answer");
-    assert_eq!(unknown, None);
+        .expect("receipts");
+    let known = receipts[0].as_ref().expect("known");
+    let known: Vec<Value> = serde_json::from_str(known.get()).expect("an array");
+    assert_eq!(known.len(), 1);
+    assert!(receipts[1].is_none());
+    let by_hash = rpc.headers_by_hash(&[unknown, header.hash]).await;
+    assert_eq!(by_hash.expect("headers"), [None, Some(header.clone())]);
+    let json = serde_json::to_string(&header).expect("json");
+    let read: chain::Header = serde_json::from_str(&json).expect("a header");
+    assert!(read.verified().is_some(), "its JSON has all that proves it");
 
     let beyond = rpc.logs(1_000_000..=1_000_001, &LogFilter::default()).await;
     assert!(
         matches!(beyond, Err(RpcError::BeyondHead { .. })),
         "{beyond:?}"
     );
-    let unknown = rpc
-        .logs_of_block(kernel::B256::repeat_byte(7), &LogFilter::default())
-        .await;
+    let unknown = rpc.logs_of_block(unknown, &LogFilter::default()).await;
     assert_eq!(unknown.expect_err("unknown").kind(), Kind::NotFound);
     let code = rpc
         .code(Address::ZERO, At::Hash(header.hash))
         .await
         .expect("EIP-1898");
     assert!(code.is_empty());
+}
+
+#[tokio::test]
+async fn many_blocks_and_slots_are_read_at_once() {
+    let anvil = Anvil::start(&[]);
+    let url = anvil.url.parse().expect("url");
+    let limits = Limits {
+        batch: 7,
+        ..Limits::default()
+    };
+    let rpc = Rpc::connect(url, limits).await.expect("anvil answers");
+    rpc.ask::<Value>("anvil_mine", json!(["0x1e"]))
+        .await
+        .expect("mined");
+    let headers = rpc.headers(0..=30).await.expect("headers");
+    assert_eq!(headers.len(), 31);
+    for (parent, child) in headers.iter().zip(&headers[1..]) {
+        assert_eq!(child.parent, parent.hash);
+    }
+    assert!(headers.iter().all(|header| header.verified().is_some()));
+    assert_eq!(rpc.counters().requests, 7, "chain id, mining, five batches");
+    let beyond = rpc.headers(29..=31).await.expect_err("not mined");
+    assert!(matches!(beyond, RpcError::BeyondHead { .. }), "{beyond:?}");
+    assert_eq!(rpc.counters().errors["beyond_head"], 1);
+
+    let (contract, slot) = (Address::repeat_byte(5), B256::ZERO);
+    let word = B256::repeat_byte(0x66);
+    rpc.ask::<Value>("anvil_setStorageAt", (contract, slot, word))
+        .await
+        .expect("set");
+    let slots = [(contract, slot), (contract, B256::with_last_byte(1))];
+    let words = rpc.storage(&slots, At::Latest).await.expect("words");
+    assert_eq!(words, [word, B256::ZERO]);
+    let proof = rpc.proof(contract, &[slot], At::Latest).await;
+    let proof: Value = serde_json::from_str(proof.expect("proof").get()).expect("json");
+    assert_eq!(proof["storageProof"][0]["value"], word.to_string());
+}
+
+#[tokio::test]
+async fn headers_of_every_fork_hash_to_their_hash() {
+    for fork in [
+        "berlin", "london", "paris", "shanghai", "cancun", "prague", "osaka",
+    ] {
+        let anvil = Anvil::start(&["--hardfork", fork]);
+        let rpc = anvil.rpc().await;
+        rpc.ask::<Value>("evm_mine", json!([]))
+            .await
+            .expect("mined");
+        let headers = rpc.headers(0..=1).await.expect("headers");
+        assert!(
+            headers.iter().all(|header| header.verified().is_some()),
+            "{fork}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn new_heads_are_told_over_a_socket() {
+    let anvil = Anvil::start(&[]);
+    let rpc = anvil.rpc().await;
+    let url = anvil.url.replace("http", "ws").parse().expect("url");
+    let mut heads = chain::heads(url).await.expect("subscribed");
+    for _ in 0..2 {
+        rpc.ask::<Value>("evm_mine", json!([]))
+            .await
+            .expect("mined");
+        let head = heads.next().await.expect("told");
+        let header = rpc.block(At::Latest).await.expect("head").expect("known");
+        let expected = (header.number, header.hash, header.parent);
+        assert_eq!((head.number, head.hash, head.parent), expected);
+    }
+    drop(anvil);
+    let error = heads.next().await.expect_err("gone");
+    assert_eq!(error.kind(), Kind::Unavailable);
 }
 
 #[tokio::test]
@@ -596,13 +671,17 @@ async fn an_address_that_is_no_node_is_told() {
         .expect("written");
     });
     let url = |path: &str| format!("http://{address}/{path}").parse().expect("url");
-    let error = Rpc::connect(url("secret")).await.expect_err("a web page");
+    let error = Rpc::connect(url("secret"), Limits::default())
+        .await
+        .expect_err("a web page");
     assert!(matches!(error, RpcError::NotAnRpc { .. }), "{error:?}");
     assert!(!error.to_string().contains("secret"));
     server.join().expect("served");
 
     // Now nobody listens there.
-    let error = Rpc::connect(url("secret")).await.expect_err("nobody");
+    let error = Rpc::connect(url("secret"), Limits::default())
+        .await
+        .expect_err("nobody");
     assert!(matches!(error, RpcError::Unavailable { .. }), "{error:?}");
     assert!(!error.to_string().contains("secret"), "{error}");
 }

@@ -46,11 +46,16 @@ pub(crate) fn status_error(status: StatusCode, headers: &HeaderMap) -> Error {
     if status != StatusCode::TOO_MANY_REQUESTS {
         return Error::Status(status.as_u16());
     }
-    // The other form, a date, would need a clock; the caller's own back-off serves as well.
-    let seconds = text(headers, RETRY_AFTER).and_then(|value| value.trim().parse().ok());
     Error::Limited {
-        retry_after: seconds.map(Duration::from_secs),
+        retry_after: retry_after(headers),
     }
+}
+
+/// `Retry-After` in seconds. Its other form, a date, would need a clock; the caller's own back-off
+/// serves as well.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = text(headers, RETRY_AFTER)?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The beginning of a text from outside, fit for a message.

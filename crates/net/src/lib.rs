@@ -1,9 +1,10 @@
-//! Outbound HTTP, the only crate that knows an HTTP client. No database.
+//! Outbound HTTP and WebSockets, the only crate that knows a client of either. No database.
 //!
 //! Two ways out, told apart by who chose the address:
 //! - [`Fetcher`]: a stranger did (a URI on a chain, a `did:web`). The address is guarded and the
 //!   answer is hostile.
-//! - [`Service`]: the operator did (Kubo, a gateway). The address is trusted, the answer is hostile.
+//! - [`Service`] and [`Socket`]: the operator did (Kubo, a gateway, an Ethereum node). The address is
+//!   trusted, the answer is hostile.
 //!
 //! Where the network lets nothing out but through a gateway, `net.egress` names it, and a [`Fetcher`]
 //! leaves through that. Neither uses a proxy from the environment, keeps cookies or reads more than its limit.
@@ -16,10 +17,12 @@ mod error;
 mod fetcher;
 mod guard;
 mod service;
+mod socket;
 
 pub use address::is_public;
 pub use config::{Config, HARD_MAX_BYTES};
 pub use error::{Error, Result};
 pub use fetcher::{Fetcher, Get, Response};
 pub use guard::Why;
-pub use service::{Call, Reply, Service};
+pub use service::{Call, Limits, Reply, Service};
+pub use socket::{Socket, SocketLimits};

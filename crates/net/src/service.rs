@@ -53,8 +53,22 @@ pub struct Reply {
     pub status: u16,
     /// `Content-Type` as given.
     pub content_type: Option<String>,
+    /// How long the service asks us to wait (`Retry-After`), where it said so in seconds.
+    pub retry_after: Option<Duration>,
     /// The body, decoded.
     pub bytes: Vec<u8>,
+}
+
+/// What a [`Service::endpoint`] is asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a whole call, the body included.
+    pub timeout: Duration,
+    /// The most that is read of an answer, in bytes after decoding.
+    pub max_bytes: usize,
+    /// Whether answers may come compressed: less to carry and more to compute, which does not pay
+    /// on one's own machine.
+    pub compressed: bool,
 }
 
 impl Service {
@@ -89,6 +103,25 @@ impl Service {
         })
     }
 
+    /// A client of exactly this URL, credentials, path and query included: `post("")` calls it.
+    pub fn endpoint(url: &Url, limits: Limits) -> Result<Self> {
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            let wrong = format!("`{}://...` is no http or https URL", url.scheme());
+            return Err(Error::Config(wrong));
+        }
+        let client = builder(CONNECT_TIMEOUT)
+            .gzip(limits.compressed)
+            .build()
+            .map_err(|error| Error::Config(format!("no HTTP client: {error}")))?;
+        Ok(Self {
+            client,
+            base: url.clone(),
+            bearer: None,
+            timeout: limits.timeout,
+            max_bytes: limits.max_bytes,
+        })
+    }
+
     /// Host and port, for messages: never credentials.
     pub fn name(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
@@ -114,11 +147,13 @@ impl Service {
 
     fn call(&self, method: Method, path: &str) -> Call {
         let mut url = self.base.clone();
-        url.set_path(&format!(
-            "{}{}",
-            self.base.path(),
-            path.trim_start_matches('/')
-        ));
+        if !path.is_empty() {
+            url.set_path(&format!(
+                "{}{}",
+                self.base.path(),
+                path.trim_start_matches('/')
+            ));
+        }
         Call {
             client: self.client.clone(),
             method,
@@ -203,6 +238,7 @@ impl Call {
         Ok(Reply {
             status: response.status().as_u16(),
             content_type: body::text(response.headers(), CONTENT_TYPE),
+            retry_after: body::retry_after(response.headers()),
             bytes: body::read(response, self.max_bytes).await?,
         })
     }

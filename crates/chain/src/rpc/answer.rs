@@ -1,99 +1,12 @@
 //! What a node answers, as far as we read it.
 
-use alloy::consensus;
-use kernel::{Address, B256, Bytes, U256};
+use kernel::{Address, B256, U256};
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::RpcError;
 use crate::{
-    log::{Block, Log, WireLog},
+    log::{Log, WireLog},
     quantity::{self, Quantity},
 };
-
-/// A block's header.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Header {
-    /// Height.
-    pub number: u64,
-    /// Hash of the header, as the node says; [`Header::verified`] checks it.
-    pub hash: B256,
-    /// Hash of the block before it.
-    pub parent: B256,
-    /// Timestamp in seconds.
-    pub time: i64,
-    /// Root of the receipts' trie.
-    pub receipts_root: B256,
-    /// Root of the state's trie.
-    pub state_root: B256,
-    /// 256 bytes: which addresses and topics the block's logs can have.
-    pub logs_bloom: Bytes,
-    /// Wei per gas; `None` before EIP-1559.
-    pub base_fee: Option<u128>,
-    /// Everything that the node said of the header (without transactions and uncles).
-    pub raw: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireHeader {
-    #[serde(with = "quantity")]
-    number: u64,
-    hash: B256,
-    parent_hash: B256,
-    #[serde(with = "quantity")]
-    timestamp: i64,
-    receipts_root: B256,
-    state_root: B256,
-    logs_bloom: Bytes,
-    base_fee_per_gas: Option<Quantity<u128>>,
-}
-
-impl Header {
-    pub(super) fn parse(mut raw: Value) -> Result<Self, RpcError> {
-        if let Some(members) = raw.as_object_mut() {
-            for heavy in [
-                "transactions",
-                "uncles",
-                "withdrawals",
-                "size",
-                "totalDifficulty",
-            ] {
-                members.remove(heavy);
-            }
-        }
-        let wire = WireHeader::deserialize(&raw)
-            .map_err(|error| RpcError::unexpected(format!("this is no block: {error}")))?;
-        Ok(Self {
-            number: wire.number,
-            hash: wire.hash,
-            parent: wire.parent_hash,
-            time: wire.timestamp,
-            receipts_root: wire.receipts_root,
-            state_root: wire.state_root,
-            logs_bloom: wire.logs_bloom,
-            base_fee: wire.base_fee_per_gas.map(|fee| fee.0),
-            raw,
-        })
-    }
-
-    /// The block, as an index keeps it.
-    pub fn block(&self) -> Block {
-        Block {
-            number: self.number,
-            hash: self.hash,
-            parent: Some(self.parent),
-            time: Some(self.time),
-        }
-    }
-
-    /// The header whose RLP hashes to [`Header::hash`], recomputed from what the node said. `None`
-    /// where it does not: the node lies, or the chain's headers are not Ethereum's.
-    pub fn verified(&self) -> Option<consensus::Header> {
-        let header: consensus::Header = serde_json::from_value(self.raw.clone()).ok()?;
-        (header.hash_slow() == self.hash).then_some(header)
-    }
-}
 
 /// What became of a mined transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,45 +29,42 @@ pub struct Receipt {
     pub logs: Vec<Log>,
 }
 
+/// A receipt as the node gives it; one of a transaction that still waits has no block.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireReceipt {
+pub(super) struct WireReceipt {
     transaction_hash: B256,
-    #[serde(with = "quantity")]
-    block_number: u64,
-    block_hash: B256,
-    #[serde(with = "quantity")]
-    status: u8,
-    #[serde(with = "quantity")]
-    gas_used: u64,
+    #[serde(default, with = "quantity::optional")]
+    block_number: Option<u64>,
+    block_hash: Option<B256>,
+    #[serde(default, with = "quantity::optional")]
+    status: Option<u8>,
+    #[serde(default, with = "quantity::optional")]
+    gas_used: Option<u64>,
     effective_gas_price: Option<Quantity<u128>>,
     contract_address: Option<Address>,
+    #[serde(default)]
     logs: Vec<WireLog>,
 }
 
-impl Receipt {
+impl WireReceipt {
     /// `None`: the transaction still waits. Most nodes answer null then, some a receipt without a
     /// block.
-    pub(super) fn parse(raw: Value, chain: u64) -> Result<Option<Self>, RpcError> {
-        if raw["blockHash"].is_null() {
-            return Ok(None);
-        }
-        let wire: WireReceipt = serde_json::from_value(raw)
-            .map_err(|error| RpcError::unexpected(format!("this is no receipt: {error}")))?;
-        Ok(Some(Self {
-            tx: wire.transaction_hash,
-            block_number: wire.block_number,
-            block_hash: wire.block_hash,
-            success: wire.status == 1,
-            gas_used: wire.gas_used,
-            gas_price: wire.effective_gas_price.map(|price| price.0),
-            created: wire.contract_address,
-            logs: wire
+    pub(super) fn into_receipt(self, chain: u64) -> Option<Receipt> {
+        Some(Receipt {
+            tx: self.transaction_hash,
+            block_number: self.block_number?,
+            block_hash: self.block_hash?,
+            success: self.status == Some(1),
+            gas_used: self.gas_used.unwrap_or_default(),
+            gas_price: self.effective_gas_price.map(|price| price.0),
+            created: self.contract_address,
+            logs: self
                 .logs
                 .into_iter()
                 .map(|log| log.into_log(chain))
                 .collect(),
-        }))
+        })
     }
 }
 

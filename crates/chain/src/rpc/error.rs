@@ -1,16 +1,16 @@
 //! Why a node did not answer as asked.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
-use alloy::{
-    rpc::json_rpc::ErrorPayload,
-    transports::{HttpError, RpcError as AlloyError, TransportError, TransportErrorKind},
-};
 use kernel::Kind;
-use serde::Deserialize;
+use net::Reply;
+use serde::de::IgnoredAny;
 use url::Url;
 
-use super::words::{from_payload, shortened};
+use super::{
+    wire::Response,
+    words::{LONGEST_WAIT, from_failure, shortened},
+};
 use crate::revert::Revert;
 
 /// A request that was not answered as asked, told apart by what the caller can do about it.
@@ -108,6 +108,14 @@ impl RpcError {
         }
     }
 
+    /// How long the node asks us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether the node said that it does not know a block.
     pub(crate) fn is_unknown_block(&self) -> bool {
         match self {
@@ -117,37 +125,44 @@ impl RpcError {
         }
     }
 
-    pub(super) fn classify(method: &'static str, error: &TransportError, url: &Url) -> Self {
-        match error {
-            AlloyError::ErrorResp(payload) => from_payload(method, payload),
-            AlloyError::DeserError { text, .. } => from_body(method, text, url),
-            AlloyError::Transport(TransportErrorKind::HttpError(http)) => {
-                from_http(method, http, None, url)
-            }
-            AlloyError::Transport(TransportErrorKind::HttpErrorWithRetryAfter {
-                error: http,
-                retry_after,
-            }) => from_http(method, http, Some(*retry_after), url),
-            AlloyError::Transport(other) => Self::Unavailable {
-                message: without_secrets(&chain_of(other), url),
-            },
-            other => Self::Other {
-                kind: Kind::Internal,
-                code: None,
-                message: without_secrets(&other.to_string(), url),
-            },
+    /// One word for each sort, for counters.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RangeTooLarge { .. } => "range",
+            Self::Limited { .. } => "limited",
+            Self::Unavailable { .. } => "unavailable",
+            Self::NotAnRpc { .. } => "no_rpc",
+            Self::BeyondHead { .. } => "beyond_head",
+            Self::Pruned { .. } => "pruned",
+            Self::NoMethod { .. } => "no_method",
+            Self::Revert { .. } => "revert",
+            Self::Other { .. } => "other",
         }
     }
 }
 
-/// A body with a success status that is not a JSON-RPC response. Some nodes leave out `id`, and
-/// some proxies cut a long answer short.
-fn from_body(method: &'static str, text: &str, url: &Url) -> RpcError {
-    if let Some(error) = error_in_body(method, text) {
-        return error;
+/// No answer at all, or not all of it.
+pub(super) fn from_net(method: &'static str, error: &net::Error, url: &Url) -> RpcError {
+    let message = without_secrets(&error.to_string(), url);
+    match error {
+        net::Error::TooLarge { .. } if method == "eth_getLogs" => RpcError::RangeTooLarge {
+            hint: None,
+            message,
+        },
+        net::Error::Config(_) => RpcError::Other {
+            kind: Kind::Invalid,
+            code: None,
+            message,
+        },
+        _ => RpcError::Unavailable { message },
     }
-    let start: String = text.trim_start().chars().take(200).collect();
-    if start.starts_with(['{', '[']) && start.contains("\"jsonrpc\"") {
+}
+
+/// A body with a success status that is no JSON-RPC response: a web page, or an answer that some
+/// proxy cut short.
+pub(super) fn from_body(body: &[u8], url: &Url) -> RpcError {
+    let start = start_of(body);
+    if start.starts_with(['{', '[']) && serde_json::from_slice::<IgnoredAny>(body).is_err() {
         return RpcError::Unavailable {
             message: "the answer is cut short".to_owned(),
         };
@@ -155,41 +170,45 @@ fn from_body(method: &'static str, text: &str, url: &Url) -> RpcError {
     not_an_rpc(&start, url)
 }
 
-/// The error in a JSON-RPC answer, also in one that lacks `id` or comes with a failure status.
-fn error_in_body(method: &'static str, text: &str) -> Option<RpcError> {
-    #[derive(Deserialize)]
-    struct Failed {
-        error: ErrorPayload,
-    }
-    let failed: Failed = serde_json::from_str(text).ok()?;
-    Some(from_payload(method, &failed.error))
-}
-
-/// A failure status without JSON-RPC.
-fn from_http(
-    method: &'static str,
-    http: &HttpError,
-    retry_after: Option<Duration>,
-    url: &Url,
-) -> RpcError {
-    if let Some(error) = error_in_body(method, &http.body) {
-        return error;
-    }
-    let message = format!("status {} {}", http.status, shortened(&http.body));
+/// A failure status. What a body says in JSON-RPC counts, whatever its label; but a status that says
+/// "not now" is believed, too.
+pub(super) fn from_status(method: &'static str, reply: &Reply, url: &Url) -> RpcError {
+    let said = serde_json::from_slice::<Response<IgnoredAny>>(&reply.bytes)
+        .ok()
+        .and_then(|response| response.error);
+    let error = said.map(|failure| from_failure(method, &failure));
+    let message = match &error {
+        Some(error) => error.to_string(),
+        None => start_of(&reply.bytes),
+    };
+    let message = format!("status {} {message}", reply.status);
     let message = without_secrets(message.trim_end(), url);
-    match http.status {
-        429 => RpcError::Limited {
+    let retry_after = reply.retry_after.map(|wait| wait.min(LONGEST_WAIT));
+    match (reply.status, error) {
+        (_, Some(range @ RpcError::RangeTooLarge { .. })) => range,
+        (429, error) => RpcError::Limited {
+            retry_after: retry_after.or_else(|| error?.retry_after()),
+            message,
+        },
+        (503, None) if retry_after.is_some() => RpcError::Limited {
             retry_after,
             message,
         },
-        401 | 403 => RpcError::Other {
+        (408 | 500..=599, None | Some(RpcError::Other { .. })) => RpcError::Unavailable { message },
+        (_, Some(error)) => error,
+        (401 | 403, None) => RpcError::Other {
             kind: Kind::Denied,
             code: None,
             message,
         },
-        408 | 500..=599 => RpcError::Unavailable { message },
-        status => not_an_rpc(&format!("status {status} {}", http.body), url),
+        (_, None) => not_an_rpc(&message, url),
     }
+}
+
+/// How a body begins, as text.
+fn start_of(body: &[u8]) -> String {
+    let start = &body[..body.len().min(2_000)];
+    shortened(&String::from_utf8_lossy(start))
 }
 
 fn not_an_rpc(text: &str, url: &Url) -> RpcError {
@@ -202,20 +221,6 @@ fn not_an_rpc(text: &str, url: &Url) -> RpcError {
 /// Scheme, host and port: the part of a node's address that may be shown.
 pub(super) fn place(url: &Url) -> String {
     url.origin().ascii_serialization()
-}
-
-/// The whole chain of causes: the outermost often says only "error sending request".
-fn chain_of(error: &TransportErrorKind) -> String {
-    let mut text = error.to_string();
-    let mut cause = match error {
-        TransportErrorKind::Custom(custom) => custom.source(),
-        other => other.source(),
-    };
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Keys of providers stand in the path of their address, which must not get into logs.

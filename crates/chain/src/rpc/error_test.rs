@@ -3,12 +3,9 @@
 use super::*;
 
 fn said(method: &'static str, body: &str) -> RpcError {
-    let url = Url::parse("https://user:pass@node.example:8443/v3/secret?key=secret").expect("url");
-    from_body(
-        method,
-        &format!(r#"{{"jsonrpc":"2.0","error":{body}}}"#),
-        &url,
-    )
+    let text = format!(r#"{{"jsonrpc":"2.0","error":{body}}}"#);
+    let response: Response<IgnoredAny> = serde_json::from_str(&text).expect("an answer");
+    from_failure(method, &response.error.expect("an error"))
 }
 
 fn logs(body: &str) -> RpcError {
@@ -130,50 +127,94 @@ fn a_revert_keeps_its_data() {
 }
 
 #[test]
+fn errors_without_the_right_form_are_understood_too() {
+    for body in [
+        r#""rate limit exceeded""#,
+        r#"{"message":"rate limit exceeded"}"#,
+        r#"{"code":-32005,"message":"rate limit exceeded","data":null}"#,
+        r#"["rate limit exceeded"]"#,
+    ] {
+        assert_eq!(logs(body).kind(), Kind::Limited, "{body}");
+    }
+    let wrapped = said(
+        "eth_call",
+        r#"{"code":3,"message":"reverted","data":{"originalError":{"data":"Reverted 0x7e273289"}}}"#,
+    );
+    let RpcError::Revert { reason } = &wrapped else {
+        panic!("{wrapped:?}")
+    };
+    assert!(reason.is_unknown_token());
+}
+
+#[test]
 fn other_servers_are_no_rpc_and_secrets_stay_out() {
     let url = Url::parse("https://user:pass@node.example:8443/v3/secret").expect("url");
     for text in ["<!DOCTYPE html>", "", "{\"status\":\"ok\"}", "OK", "null"] {
-        let error = from_body("eth_chainId", text, &url);
+        let error = from_body(text.as_bytes(), &url);
         assert!(matches!(error, RpcError::NotAnRpc { .. }), "{text}");
         assert!(!error.to_string().contains("secret"));
     }
-    let cut = from_body(
-        "eth_getLogs",
+    for cut in [
         r#"{"jsonrpc":"2.0","id":1,"result":[{"addr"#,
-        &url,
-    );
-    assert_eq!(cut.kind(), Kind::Unavailable);
-    let custom = TransportErrorKind::custom_str(&format!("error sending request for url ({url})"));
-    let error = RpcError::classify("eth_chainId", &custom, &url);
+        r#"[{"id":1,"result":[{"addr"#,
+        "{",
+    ] {
+        assert_eq!(from_body(cut.as_bytes(), &url).kind(), Kind::Unavailable);
+    }
+    let told = net::Error::Unavailable(format!("error sending request for url ({url})"));
+    let error = from_net("eth_chainId", &told, &url);
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(!error.to_string().contains("secret") && !error.to_string().contains("pass"));
 }
 
 #[test]
-fn statuses_without_json_rpc() {
+fn an_answer_that_is_too_large_asks_for_a_smaller_range() {
     let url = Url::parse("http://node.example/").expect("url");
-    let http = |status: u16, body: &str| {
-        let error = HttpError {
+    let large = net::Error::TooLarge { limit: 5 };
+    let logs = from_net("eth_getLogs", &large, &url);
+    assert!(matches!(logs, RpcError::RangeTooLarge { hint: None, .. }));
+    assert_eq!(from_net("eth_call", &large, &url).kind(), Kind::Unavailable);
+}
+
+#[test]
+fn statuses_count_with_any_body() {
+    let url = Url::parse("http://node.example/").expect("url");
+    let http = |status: u16, retry_after: Option<u64>, body: &str| {
+        let reply = Reply {
             status,
-            body: body.to_owned(),
+            content_type: Some("application/json".to_owned()),
+            retry_after: retry_after.map(Duration::from_secs),
+            bytes: body.as_bytes().to_vec(),
         };
-        from_http("eth_chainId", &error, Some(Duration::from_secs(1)), &url)
+        from_status("eth_getLogs", &reply, &url)
     };
-    assert!(matches!(
-        http(429, ""),
-        RpcError::Limited {
-            retry_after: Some(_),
-            ..
-        }
-    ));
-    assert_eq!(http(503, "<html>").kind(), Kind::Unavailable);
-    assert_eq!(http(401, "no").kind(), Kind::Denied);
-    assert!(matches!(http(404, "<html>"), RpcError::NotAnRpc { .. }));
-    assert!(matches!(
-        http(405, r#"{"detail":"no"}"#),
-        RpcError::NotAnRpc { .. }
-    ));
-    assert!(matches!(http(301, ""), RpcError::NotAnRpc { .. }));
+    let strange = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no backend"}}"#;
+    let limits = r#"{"error":{"code":-32005,"message":"slower, try again in 4ms"}}"#;
+    let range = r#"{"error":{"code":-32005,"message":"query returned more than 10000 results"}}"#;
+    for (status, retry_after, body, wait) in [
+        (429, Some(1), "", Some(Duration::from_secs(1))),
+        (429, Some(1), strange, Some(Duration::from_secs(1))),
+        (429, None, limits, Some(Duration::from_millis(4))),
+        (429, None, "<html>", None),
+        (429, Some(1_000_000), "", Some(LONGEST_WAIT)),
+        (503, Some(7), "<html>", Some(Duration::from_secs(7))),
+    ] {
+        let error = http(status, retry_after, body);
+        assert_eq!(error.kind(), Kind::Limited, "{body}");
+        assert_eq!(error.retry_after(), wait, "{body}");
+    }
+    for (status, body) in [(503, "<html>"), (502, "{"), (500, strange), (408, "")] {
+        assert_eq!(http(status, None, body).kind(), Kind::Unavailable, "{body}");
+    }
+    for status in [200, 400, 429, 500] {
+        let error = http(status, None, range);
+        assert!(matches!(error, RpcError::RangeTooLarge { .. }), "{status}");
+    }
+    assert_eq!(http(401, None, "no").kind(), Kind::Denied);
+    for (status, body) in [(404, "<html>"), (405, r#"{"detail":"no"}"#), (301, "")] {
+        let error = http(status, None, body);
+        assert!(matches!(error, RpcError::NotAnRpc { .. }), "{error:?}");
+    }
 }
 
 #[test]

@@ -2,36 +2,31 @@
 
 use std::time::Duration;
 
-use alloy::rpc::json_rpc::ErrorPayload;
 use kernel::Kind;
 use serde_json::Value;
 
-use super::{error::RpcError, range};
+use super::{error::RpcError, range, wire::Failure};
 use crate::revert::Revert;
 
 /// A JSON-RPC error, by its message; codes are read only where every node means the same by one.
-pub(super) fn from_payload(method: &'static str, payload: &ErrorPayload) -> RpcError {
-    let message = shortened(&payload.message);
-    let lower = payload.message.to_lowercase();
+pub(super) fn from_failure(method: &'static str, failure: &Failure) -> RpcError {
+    let message = shortened(&failure.message);
+    let lower = message.to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    let code = payload.code;
-    let data = payload
-        .data
-        .as_deref()
-        .and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let code = failure.code;
     if code == 3 || says(&["execution reverted", "vm execution error", "reverted"]) {
-        let data = payload.as_revert_data().unwrap_or_default();
+        let data = failure.revert_data();
         return RpcError::Revert {
             reason: Revert { data, message },
         };
     }
     if method == "eth_getLogs" && range::is_refusal(&lower) {
-        let hint = range::hint(&lower).or_else(|| hint_in_data(data.as_ref()?));
+        let hint = range::hint(&lower).or_else(|| hint_in_data(failure.data.as_ref()?));
         return RpcError::RangeTooLarge { hint, message };
     }
     if code == 429 || says(LIMITS) || lower.starts_with("limit exceeded") {
         return RpcError::Limited {
-            retry_after: retry_after(&lower, data.as_ref()),
+            retry_after: retry_after(&lower, failure.data.as_ref()),
             message,
         };
     }
@@ -135,14 +130,16 @@ fn hint_in_data(data: &Value) -> Option<(u64, u64)> {
     Some((number("from")?, number("to")?)).filter(|(from, to)| from <= to)
 }
 
-/// "try again in 4ms", or Infura's `rate.backoff_seconds`; five minutes at the most.
+/// Nobody makes us wait longer than this.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// "try again in 4ms", or Infura's `rate.backoff_seconds`.
 fn retry_after(message: &str, data: Option<&Value>) -> Option<Duration> {
-    let most = Duration::from_mins(5);
     let seconds = data.and_then(|data| data["rate"]["backoff_seconds"].as_f64());
     if let Some(seconds) = seconds {
         return Duration::try_from_secs_f64(seconds)
             .ok()
-            .map(|wait| wait.min(most));
+            .map(|wait| wait.min(LONGEST_WAIT));
     }
     let (_, rest) = message.split_once("try again in ")?;
     let end = rest
@@ -156,7 +153,7 @@ fn retry_after(message: &str, data: Option<&Value>) -> Option<Duration> {
         _ if unit.starts_with('m') => Duration::from_secs(number.saturating_mul(60)),
         _ => return None,
     };
-    Some(wait.min(most))
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// At most 500 characters: some nodes answer with pages.
