@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indexer::{ChainConfig, Error, Follower, Source};
+use indexer::{ChainConfig, Error, Follower, Prove, Prover, Source};
 use store::Outcome;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,9 @@ const AFTER_ERROR: Duration = Duration::from_secs(2);
 
 /// Pause where a person has to do something first.
 const AFTER_WRONG: Duration = Duration::from_secs(30);
+
+/// How often it is looked for ranges that are not proven.
+const PROVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// After so many failed rounds on end the next URL is tried.
 const PATIENCE: u32 = 5;
@@ -73,7 +76,7 @@ pub async fn start(
     for feed in feeds {
         let slot = app.chains.add(feed.place());
         let began = Instant::now();
-        let opened = open(app, &feed, 0).await.map_err(|error| {
+        let opened = open(app, &feed).await.map_err(|error| {
             tell(&slot, &error);
             if !error.kind().is_transient() {
                 wrong.get_or_insert(error);
@@ -109,12 +112,21 @@ async fn run(
     slot: Slot,
     stop: CancellationToken,
 ) {
-    let mut attempt = 0;
     loop {
         let pause = match opened.take() {
             Some((chain, began)) => {
                 let end = match chain {
-                    Opened::Node(follower) => follow(&app, *follower, &slot, &stop, None).await,
+                    Opened::Node(both) => {
+                        let (follower, prover) = *both;
+                        let done = stop.child_token();
+                        let proving = prove(&app, prover, &done);
+                        let following = async {
+                            let end = follow(&app, follower, &slot, &stop, None).await;
+                            done.cancel();
+                            end
+                        };
+                        tokio::join!(following, proving).0
+                    }
                     Opened::Replay(follower) => {
                         follow(&app, *follower, &slot, &stop, Some(began)).await
                     }
@@ -130,9 +142,8 @@ async fn run(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        attempt += 1;
         let began = Instant::now();
-        opened = open(&app, &feed, attempt)
+        opened = open(&app, &feed)
             .await
             .map_err(|error| tell(&slot, &error))
             .ok()
@@ -170,6 +181,7 @@ async fn follow<S: Source>(
                 poll
             }
             Err(error) if error.halts() => return End::Halted,
+            Err(Error::Unproven { .. }) => AFTER_WRONG,
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
@@ -187,6 +199,27 @@ async fn follow<S: Source>(
         }
     }
     End::Done
+}
+
+/// Proves behind the backfill, until the follower ends.
+async fn prove(app: &App, mut prover: Prover, stop: &CancellationToken) {
+    if app.config.indexer.prove == Prove::Off {
+        return;
+    }
+    while !stop.is_cancelled() {
+        let pause = match prover.round().await {
+            Ok(Outcome::Busy) => continue,
+            Ok(Outcome::Idle) => PROVE_AGAIN,
+            Err(error) => {
+                tracing::warn!("proving: {error}");
+                AFTER_WRONG
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
 /// Says what a recorded file came to, from its opening to the last commit.

@@ -22,8 +22,8 @@ const ROWS: [(&str, &str); 5] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 6] = [
-    "store", "journal", "chain", "content", "identity", "identity",
+const MADE_BY: [&str; 7] = [
+    "store", "journal", "chain", "content", "identity", "identity", "chain",
 ];
 
 #[derive(Deserialize)]

@@ -11,12 +11,10 @@ use store::{Cause, Db, Tx, lease::Lease};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, chain_row, ground,
-    source::{Cursor, Extend, Step},
+    Error, Result, chain_row, ground, incident, range,
+    range::Range,
+    source::{Cursor, Extend, LIVE, Step},
 };
-
-/// A step further behind the head than this does not write the head feed: it is a backfill.
-const LIVE: i64 = 256;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +29,8 @@ pub struct Applied {
     pub rewound: i64,
 }
 
-/// Applies a step from `cursor`; the same step applied twice is refused the second time.
+/// Applies a step from `cursor`, where all stored ground is projected; the same step applied twice is
+/// refused the second time.
 pub async fn apply(
     db: &Db,
     chain: u64,
@@ -49,7 +48,7 @@ pub async fn apply(
         lease.fence(&mut tx).await?;
     }
     let applied = match step {
-        Step::Extend(step) => extend(&mut tx, chain, contracts, cursor, step).await?,
+        Step::Extend(step) => extend(&mut tx, chain, contracts, cursor, *step).await?,
         Step::Rewind { to } => rewind(&mut tx, chain, cursor, to).await?,
     };
     tx.commit().await?;
@@ -64,104 +63,135 @@ async fn extend(
     step: Extend,
 ) -> Result<Applied> {
     let before = chain_row::lock(tx, chain, cursor.number).await?;
+    before.check_level(chain)?;
     let to = step.to.number.cast_signed();
-    let settled = step.settled.min(to).max(before.number);
+    let settled = step.settled.min(to).max(before.settled);
     let live = step.head - to < LIVE && to - cursor.number < LIVE;
+    let sorted = Sorted::new(step.logs.clone(), contracts);
+    store_ground(tx, chain, cursor, &step, &sorted).await?;
+    let unread: Vec<(usize, String)> = (0..sorted.logs.len())
+        .filter_map(|index| malformed(&sorted.logs, index))
+        .collect();
+    tell_malformed(tx, chain, &sorted, &unread).await?;
+    identity::subject::put(tx, &sorted.tokens).await?;
+    let moved = step.cursor();
+    chain_row::advance_head(tx, chain, moved, ground::time(&step.to), settled).await?;
 
-    let Sorted {
-        logs,
-        tokens,
-        operators,
-    } = sort(step.logs, contracts);
-    ground::put_blocks(tx, chain, &step.blocks).await?;
-    ground::put_logs(tx, chain, &logs).await?;
-    ground::put_receipts(tx, chain, &step.receipts).await?;
-    ground::put_tip(tx, chain, to, step.to.hash).await?;
-    ground::put_range(tx, chain, cursor.number + 1, to).await?;
-    identity::operator::record(tx, chain, &operators).await?;
-    identity::subject::put(tx, &tokens).await?;
-    let moved = Cursor {
-        number: to,
-        hash: Some(step.to.hash),
-    };
-    chain_row::advance(tx, chain, moved, ground::time(&step.to), settled).await?;
-
-    let mut agents: BTreeSet<Uuid> = tokens.iter().map(|(agent, _)| agent.0).collect();
-    if settled > before.number && before.number < cursor.number {
+    let mut agents: BTreeSet<Uuid> = sorted.tokens.iter().map(|(agent, _)| agent.0).collect();
+    if settled > before.settled && before.settled < cursor.number {
         agents
-            .extend(ground::subjects(tx, chain, before.number, settled.min(cursor.number)).await?);
+            .extend(ground::subjects(tx, chain, before.settled, settled.min(cursor.number)).await?);
     }
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     let feed = if live { Feed::Told } else { Feed::Skipped };
     identity::project(tx, &agents, Mode::Forward, feed).await?;
-    incidents(tx, chain, contracts, &logs).await?;
     Ok(Applied {
         cursor: moved,
-        logs: logs.len(),
+        logs: sorted.logs.len(),
         agents: agents.len(),
         rewound: 0,
     })
 }
 
-/// A step's logs, with the agents that they speak of.
-struct Sorted {
-    logs: Vec<(Log, Option<Uuid>)>,
-    tokens: Vec<(AgentId, Token)>,
-    operators: Vec<(identity::operator::Position, OperatorSet)>,
+/// Stores everything of a step that is not projected: blocks, logs, receipts, what is proven, and what was
+/// wrong with it. Moves the end of ground.
+pub(crate) async fn store_ground(
+    tx: &mut Tx,
+    chain: u64,
+    cursor: Cursor,
+    step: &Extend,
+    sorted: &Sorted,
+) -> Result<()> {
+    let to = step.to.number.cast_signed();
+    ground::put_blocks(tx, chain, &step.blocks).await?;
+    ground::put_logs(tx, chain, &sorted.logs).await?;
+    ground::put_receipts(tx, chain, &step.receipts).await?;
+    ground::put_tip(tx, chain, to, step.to.hash).await?;
+    let proven = Range {
+        from: cursor.number + 1,
+        to,
+        proof: step.proof,
+    };
+    range::put(tx, chain, proven).await?;
+    chain_row::advance_ground(tx, chain, step.cursor()).await?;
+    if let Some(finalized) = step.finalized {
+        chain_row::finalize(tx, chain, finalized).await?;
+    }
+    identity::operator::record(tx, chain, &sorted.operators).await?;
+    incident::record(tx, chain, &step.incidents).await?;
+    Ok(())
 }
 
-fn sort(logs: Vec<Log>, contracts: &Registries) -> Sorted {
-    let mut agents: HashMap<Token, AgentId> = HashMap::new();
-    let mut operators = Vec::new();
-    let logs = logs
-        .into_iter()
-        .map(|log| {
-            let agent = subject(&log, contracts).map(|token| {
-                agents
+/// A step's logs, with the agents that they speak of.
+pub(crate) struct Sorted {
+    /// The logs, each with the agent that it speaks of.
+    pub logs: Vec<(Log, Option<(AgentId, Token)>)>,
+    /// Those agents, once each.
+    pub tokens: Vec<(AgentId, Token)>,
+    /// What the logs say of operators.
+    pub operators: Vec<(identity::operator::Position, OperatorSet)>,
+    /// Logs about operators that cannot be read, by their place in `logs`.
+    pub malformed: Vec<(usize, String)>,
+}
+
+impl Sorted {
+    /// Finds whom each log speaks of.
+    pub fn new(logs: Vec<Log>, contracts: &Registries) -> Self {
+        let mut agents: HashMap<Token, AgentId> = HashMap::new();
+        let (mut operators, mut malformed) = (Vec::new(), Vec::new());
+        let name = |(place, log): (usize, Log)| {
+            let named = subject(&log, contracts).map(|token| {
+                let agent = agents
                     .entry(token)
-                    .or_insert_with(|| AgentId::of_token(&token))
-                    .0
+                    .or_insert_with(|| AgentId::of_token(&token));
+                (*agent, token)
             });
-            if contracts.identity.contains(&log.address)
-                && let Some(Ok(set)) = operator(&log)
-            {
+            if named.is_none() && contracts.identity.contains(&log.address) {
                 let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
-                operators.push((at, set));
+                match operator(&log) {
+                    Some(Ok(set)) => operators.push((at, set)),
+                    Some(Err(why)) => malformed.push((place, why.to_string())),
+                    None => {}
+                }
             }
-            (log, agent)
-        })
-        .collect();
-    let tokens = agents
-        .into_iter()
-        .map(|(token, agent)| (agent, token))
-        .collect();
-    Sorted {
-        logs,
-        tokens,
-        operators,
+            (log, named)
+        };
+        let logs = logs.into_iter().enumerate().map(name).collect();
+        let tokens = agents
+            .into_iter()
+            .map(|(token, agent)| (agent, token))
+            .collect();
+        Self {
+            logs,
+            tokens,
+            operators,
+            malformed,
+        }
     }
 }
 
 /// A log that could not be read is kept, says nothing, and is told once: in the step that stores it.
-async fn incidents(
+pub(crate) async fn tell_malformed(
     tx: &mut Tx,
     chain: u64,
-    contracts: &Registries,
-    logs: &[(Log, Option<Uuid>)],
+    sorted: &Sorted,
+    malformed: &[(usize, String)],
 ) -> Result<()> {
     let now = tx.now();
-    let mut entries = Vec::new();
-    for (index, (log, agent)) in logs.iter().enumerate() {
-        let Some(why) = malformed(logs, index, contracts) else {
-            continue;
-        };
-        entries.push(NewEntry::incident(vec![Change {
-            column: "malformed_log".to_owned(),
-            value: json!({ "agent": agent.map(|agent| agent.to_string()), "why": why }),
-            cause: format!("eip155:{chain}/{:#x}/{}", log.block_hash, log.log_index),
-            time: now,
-        }]));
-    }
+    let entries: Vec<NewEntry> = malformed
+        .iter()
+        .chain(&sorted.malformed)
+        .map(|(place, why)| {
+            let (log, named) = &sorted.logs[*place];
+            let agent = named.map(|(agent, _)| agent.to_string());
+            NewEntry::incident(vec![Change {
+                column: "malformed_log".to_owned(),
+                value: json!({ "agent": agent, "why": why }),
+                cause: format!("eip155:{chain}/{:#x}/{}", log.block_hash, log.log_index),
+                time: now,
+            }])
+        })
+        .collect();
     if !entries.is_empty() {
         let logs = entries.len();
         tracing::warn!(
@@ -175,46 +205,43 @@ async fn incidents(
 }
 
 /// What is wrong with a log, if anything. That depends at most on the one directly before it.
-fn malformed(logs: &[(Log, Option<Uuid>)], index: usize, contracts: &Registries) -> Option<String> {
-    let (log, agent) = &logs[index];
+fn malformed(logs: &[(Log, Option<(AgentId, Token)>)], index: usize) -> Option<(usize, String)> {
+    let (log, named) = &logs[index];
     let last = |read: &[Log]| decode_token(read, SeenTopics::ALL).pop();
-    if let Some((_, Err(why))) = last(std::slice::from_ref(log)) {
-        let before = index.checked_sub(1).map(|before| &logs[before]);
-        return match before.filter(|(_, other)| agent.is_some() && other == agent) {
-            Some((before, _)) => match last(&[before.clone(), log.clone()]) {
-                Some((1, Err(why))) => Some(why.to_string()),
-                _ => None,
-            },
-            None => Some(why.to_string()),
-        };
-    }
-    match operator(log).filter(|_| contracts.identity.contains(&log.address)) {
-        Some(Err(why)) => Some(why.to_string()),
-        _ => None,
+    let Some((_, Err(why))) = last(std::slice::from_ref(log)) else {
+        return None;
+    };
+    let before = index.checked_sub(1).map(|before| &logs[before]);
+    match before.filter(|(_, other)| named.is_some() && other == named) {
+        Some((before, _)) => match last(&[before.clone(), log.clone()]) {
+            Some((1, Err(why))) => Some((index, why.to_string())),
+            _ => None,
+        },
+        None => Some((index, why.to_string())),
     }
 }
 
 async fn rewind(tx: &mut Tx, chain: u64, cursor: Cursor, to: i64) -> Result<Applied> {
     let before = chain_row::lock(tx, chain, cursor.number).await?;
-    if to < before.number && !before.may_rewind {
+    if to < before.settled && !before.may_rewind {
         return Err(Error::DeepReorg {
             chain,
-            settled: before.number.unsigned_abs(),
+            settled: before.settled.unsigned_abs(),
             common: to.unsigned_abs(),
         });
     }
-    let agents = ground::subjects(tx, chain, to, i64::MAX).await?;
+    // Ground that is ahead of its projection goes without a trace: nobody was told of it.
+    let agents = ground::subjects(tx, chain, to, before.head).await?;
     identity::operator::rewind(tx, chain, to).await?;
     ground::rewind(tx, chain, to).await?;
-    let moved = Cursor {
-        number: to,
-        hash: None,
-    };
-    chain_row::advance(tx, chain, moved, None, before.number.min(to)).await?;
+    chain_row::rewind(tx, chain, to, before.settled.min(to)).await?;
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
     Ok(Applied {
-        cursor: moved,
+        cursor: Cursor {
+            number: to,
+            hash: None,
+        },
         logs: 0,
         agents: agents.len(),
         rewound: cursor.number - to,

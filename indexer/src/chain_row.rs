@@ -65,8 +65,9 @@ pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
     sqlx::query!(
         "INSERT INTO chain.chains
                 (chain_id, name, origin, anchor_number, anchor_hash, start_block, has_transfer,
-                 has_metadata_update, has_metadata_set, head_number, settled_number)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) ON CONFLICT (chain_id) DO NOTHING",
+                 has_metadata_update, has_metadata_set, head_number, settled_number, ground_number)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)
+         ON CONFLICT (chain_id) DO NOTHING",
         id,
         chain.name,
         chain.origin.as_str(),
@@ -151,84 +152,135 @@ pub async fn stored_contracts(db: &Db, chain: u64) -> Result<Registries> {
     Ok(out)
 }
 
-/// Where a chain stands, and the known blocks below, newest first.
-pub async fn cursor(db: &Db, chain: u64) -> Result<(Cursor, Vec<(i64, B256)>)> {
-    let id = chain.cast_signed();
-    let row = sqlx::query!(
-        "SELECT head_number, head_hash, anchor_number, anchor_hash FROM chain.chains
-          WHERE chain_id = $1",
-        id
-    )
-    .fetch_one(db.pool())
-    .await?;
-    let trail = sqlx::query!(
-        r#"SELECT number AS "number!", hash AS "hash!"
-             FROM (SELECT number, hash FROM chain.tips WHERE chain_id = $1
-                   UNION SELECT number, hash FROM chain.blocks WHERE chain_id = $1) known
-            ORDER BY number DESC LIMIT 1000"#,
-        id
-    )
-    .fetch_all(db.pool())
-    .await?;
-    let hash = |bytes: &[u8]| B256::try_from(bytes).unwrap_or_default();
-    let mut trail: Vec<(i64, B256)> = trail
-        .iter()
-        .map(|row| (row.number, hash(&row.hash)))
-        .collect();
-    trail.push((row.anchor_number, hash(&row.anchor_hash)));
-    // After a rewind the hash of the common block stands in the trail.
-    let known = trail
-        .iter()
-        .find(|(number, _)| *number == row.head_number)
-        .map(|(_, hash)| *hash);
-    let at = Cursor {
-        number: row.head_number,
-        hash: row.head_hash.as_deref().map(hash).or(known),
-    };
-    Ok((at, trail))
-}
-
-/// Locks the row and makes sure that it stands where the step begins.
-pub async fn lock(tx: &mut Tx, chain: u64, expected: i64) -> Result<Settled> {
-    let row = sqlx::query!(
-        "SELECT head_number, settled_number, origin FROM chain.chains
-          WHERE chain_id = $1 FOR UPDATE",
-        chain.cast_signed()
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    if row.head_number != expected {
-        return Err(Error::Store(store::Error::Moved {
-            what: format!("cursor of chain {chain}"),
-            expected: expected.to_string(),
-            found: row.head_number.to_string(),
-        }));
-    }
-    Ok(Settled {
-        number: row.settled_number,
-        may_rewind: row.origin == "started",
-    })
-}
-
-/// What was settled before a step.
-#[derive(Debug, Clone, Copy)]
-pub struct Settled {
-    /// Up to this block.
-    pub number: i64,
-    /// Whether even that may be rewound: on a chain that we started.
+/// Where a chain stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Everything up to here is stored.
+    pub ground: Cursor,
+    /// Everything up to here is projected; below `ground` in a backfill.
+    pub head: i64,
+    /// Everything up to here is settled.
+    pub settled: i64,
+    /// Whether even what is settled may be rewound: on a chain that we started.
     pub may_rewind: bool,
 }
 
-/// Moves the cursor. The head's time does not go back with a rewind: an act made meanwhile stands after
-/// everything that was seen before.
-pub async fn advance(
+impl Standing {
+    /// Whether everything that is stored is projected.
+    pub fn is_level(&self) -> bool {
+        self.ground.number == self.head
+    }
+
+    /// Errors where it is not.
+    pub(crate) fn check_level(&self, chain: u64) -> Result<()> {
+        if self.is_level() {
+            return Ok(());
+        }
+        Err(Error::Store(store::Error::Moved {
+            what: format!("projection of chain {chain}"),
+            expected: self.ground.number.to_string(),
+            found: self.head.to_string(),
+        }))
+    }
+}
+
+/// The columns of [`Standing`].
+struct Row {
+    head_number: i64,
+    settled_number: i64,
+    origin: String,
+    ground_number: i64,
+    ground_hash: Option<Vec<u8>>,
+}
+
+impl From<Row> for Standing {
+    fn from(row: Row) -> Self {
+        let hash = |bytes: &Vec<u8>| B256::try_from(bytes.as_slice()).unwrap_or_default();
+        Self {
+            ground: Cursor {
+                number: row.ground_number,
+                hash: row.ground_hash.as_ref().map(hash),
+            },
+            head: row.head_number,
+            settled: row.settled_number,
+            may_rewind: row.origin == "started",
+        }
+    }
+}
+
+/// Reads where a chain stands.
+pub async fn standing(db: &Db, chain: u64) -> Result<Standing> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT head_number, settled_number, origin, ground_number, ground_hash FROM chain.chains
+          WHERE chain_id = $1",
+        chain.cast_signed()
+    );
+    Ok(row.fetch_one(db.pool()).await?.into())
+}
+
+/// Which topics the chain's source holds, as it was opened.
+pub async fn topics(db: &Db, chain: u64) -> Result<SeenTopics> {
+    let row = sqlx::query!(
+        "SELECT has_transfer, has_metadata_update, has_metadata_set FROM chain.chains
+          WHERE chain_id = $1",
+        chain.cast_signed()
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(SeenTopics {
+        transfer: row.has_transfer,
+        metadata_update: row.has_metadata_update,
+        metadata_set: row.has_metadata_set,
+    })
+}
+
+/// Locks the row and makes sure that its ground ends where the step begins.
+pub async fn lock(tx: &mut Tx, chain: u64, expected: i64) -> Result<Standing> {
+    let found = lock_any(tx, chain).await?;
+    if found.ground.number == expected {
+        return Ok(found);
+    }
+    Err(Error::Store(store::Error::Moved {
+        what: format!("cursor of chain {chain}"),
+        expected: expected.to_string(),
+        found: found.ground.number.to_string(),
+    }))
+}
+
+/// Locks the row wherever it stands.
+pub async fn lock_any(tx: &mut Tx, chain: u64) -> Result<Standing> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT head_number, settled_number, origin, ground_number, ground_hash FROM chain.chains
+          WHERE chain_id = $1 FOR UPDATE",
+        chain.cast_signed()
+    );
+    Ok(row.fetch_one(tx.conn()).await?.into())
+}
+
+/// Moves the end of ground.
+pub async fn advance_ground(tx: &mut Tx, chain: u64, to: Cursor) -> Result<()> {
+    sqlx::query!(
+        "UPDATE chain.chains SET ground_number = $2, ground_hash = $3 WHERE chain_id = $1",
+        chain.cast_signed(),
+        to.number,
+        to.hash.map(|hash| hash.to_vec()),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Moves what people are told. The head's time does not go back with a rewind: an act made meanwhile
+/// stands after everything that was seen before.
+pub async fn advance_head(
     tx: &mut Tx,
     chain: u64,
     to: Cursor,
     time: Option<DateTime<Utc>>,
     settled: i64,
 ) -> Result<()> {
-    let hash = to.hash.map(|hash| hash.to_vec());
     sqlx::query!(
         "UPDATE chain.chains
             SET head_number = $2, head_hash = $3, head_time = greatest(head_time, $4),
@@ -236,9 +288,48 @@ pub async fn advance(
           WHERE chain_id = $1",
         chain.cast_signed(),
         to.number,
-        hash,
+        to.hash.map(|hash| hash.to_vec()),
         time,
         settled,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Moves both ends back to a fork.
+pub async fn rewind(tx: &mut Tx, chain: u64, to: i64, settled: i64) -> Result<()> {
+    let hash = sqlx::query_scalar!(
+        r#"SELECT hash AS "hash!" FROM chain.tips WHERE chain_id = $1 AND number = $2
+            UNION SELECT hash FROM chain.blocks WHERE chain_id = $1 AND number = $2"#,
+        chain.cast_signed(),
+        to,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    sqlx::query!(
+        "UPDATE chain.chains
+            SET ground_number = $2, ground_hash = $3, settled_number = $4,
+                head_hash = CASE WHEN head_number > $2 THEN $3 ELSE head_hash END,
+                head_number = least(head_number, $2)
+          WHERE chain_id = $1",
+        chain.cast_signed(),
+        to,
+        hash,
+        settled,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Remembers what consensus calls final; it never goes back.
+pub async fn finalize(tx: &mut Tx, chain: u64, number: i64) -> Result<()> {
+    sqlx::query!(
+        "UPDATE chain.chains SET finalized_number = $2
+          WHERE chain_id = $1 AND (finalized_number IS NULL OR finalized_number < $2)",
+        chain.cast_signed(),
+        number,
     )
     .execute(tx.conn())
     .await?;

@@ -14,6 +14,9 @@ pub struct Config {
     pub range_blocks: u64,
     /// Blocks behind the head that count as settled where the provider has no `finalized` tag.
     pub settled_depth: u64,
+    /// When a backfill's ranges are proven complete: `behind` (they are believed first, and proven from the
+    /// head down in the background), `first` (only proven ranges are stored) or `off`.
+    pub prove: Prove,
     /// Whether headers and receipts of live blocks with logs are kept for later proofs.
     pub keep_receipts: bool,
     /// The chains, besides those that flags name.
@@ -27,10 +30,23 @@ impl Default for Config {
             step_logs: 20_000,
             range_blocks: 2_000,
             settled_depth: 64,
+            prove: Prove::Behind,
             keep_receipts: true,
             chains: Vec::new(),
         }
     }
+}
+
+/// When a backfill's ranges are proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prove {
+    /// Behind the backfill.
+    Behind,
+    /// Before they are stored.
+    First,
+    /// Never; live blocks are proven nevertheless.
+    Off,
 }
 
 /// One chain to follow.

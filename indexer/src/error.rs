@@ -72,6 +72,22 @@ pub enum Error {
         /// Last block.
         to: u64,
     },
+    /// Nobody could prove a block's logs.
+    #[error(
+        "chain {chain}: the logs of block {block} cannot be proven: {place} says that {why}, and no other \
+         provider proves them. The chain stops before this block until one does; add a provider \
+         (indexer.chains.rpc), or take this one away"
+    )]
+    Unproven {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// The block.
+        block: u64,
+        /// Who was asked first.
+        place: String,
+        /// What was wrong with the answer.
+        why: String,
+    },
     /// Another process leads this chain.
     #[error("chain {0} is followed by another process")]
     Led(u64),
@@ -87,7 +103,7 @@ impl Error {
             Self::Rpc { error, .. } => error.kind(),
             Self::OtherChain { .. } | Self::DeepReorg { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
-            Self::Moved { .. } | Self::Led(_) => Kind::Unavailable,
+            Self::Moved { .. } | Self::Unproven { .. } | Self::Led(_) => Kind::Unavailable,
         }
     }
 

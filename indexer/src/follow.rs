@@ -1,22 +1,24 @@
 //! The loop around one chain.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::Registries;
 use serde::Serialize;
-use store::{Db, Outcome, lease};
+use store::{Db, Outcome};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, apply, chain_row,
-    source::{Source, Step},
+    Error, Result,
+    apply::{Applied, apply},
+    backfill::Backfill,
+    chain_row::{self, Standing},
+    lead::Leadership,
+    source::{Extend, Source, Step},
+    trail::Trail,
 };
 
-/// How long a leader may be silent before another process takes over.
-const LEASE: Duration = Duration::from_secs(15);
+/// So many rounds on end without a proof are not a provider's bad moment any more.
+const GIVE_UP: u32 = 3;
 
 /// What a chain is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,7 +32,7 @@ pub enum State {
     Following,
     /// Something does not answer; it is tried again.
     Retrying,
-    /// Stopped until a person does something.
+    /// Stopped until a person does something, or a provider proves what none did.
     Halted,
 }
 
@@ -43,6 +45,8 @@ pub struct Status {
     pub state: State,
     /// Newest block of the source.
     pub head: Option<i64>,
+    /// Everything up to here is stored; ahead of what is projected in a backfill.
+    pub ground: Option<i64>,
     /// Steps applied by this process.
     pub steps: u64,
     /// Logs stored by this process.
@@ -59,7 +63,14 @@ pub struct Follower<S> {
     chain: u64,
     contracts: Registries,
     source: S,
-    holder: Uuid,
+    leadership: Leadership,
+    /// Where the chain stands, unless that has to be read first.
+    standing: Option<Standing>,
+    backfill: Option<Backfill>,
+    /// Rounds on end in which a block could not be proven.
+    unproven: u32,
+    /// Whether a person has to do something first.
+    halted: bool,
     status: Arc<Mutex<Status>>,
 }
 
@@ -70,17 +81,22 @@ impl<S: Source> Follower<S> {
             chain,
             state: State::Starting,
             head: None,
+            ground: None,
             steps: 0,
             logs: 0,
             reorgs: 0,
             error: None,
         };
         Self {
+            leadership: Leadership::new(db.clone(), chain, holder),
             db,
             chain,
             contracts,
             source,
-            holder,
+            standing: None,
+            backfill: None,
+            unproven: 0,
+            halted: false,
             status: Arc::new(Mutex::new(status)),
         }
     }
@@ -90,13 +106,17 @@ impl<S: Source> Follower<S> {
         Arc::clone(&self.status)
     }
 
-    /// Asks the source once and applies what it says. An error that cannot heal halts the chain: later
-    /// rounds do nothing, other chains go on.
+    /// Asks the source once and applies what it says. Errors that cannot heal ([`Error::halts`]) halt the
+    /// chain: later rounds do nothing, other chains go on. So does a block that nobody can prove, but it is
+    /// asked for again.
     pub async fn round(&mut self) -> Result<Outcome> {
-        if self.read().state == State::Halted {
+        if self.halted {
             return Ok(Outcome::Idle);
         }
-        let result = self.step().await;
+        // Large, because a whole projection lies in it.
+        let result = Box::pin(self.step()).await;
+        let unproven = matches!(&result, Err(Error::Unproven { .. }));
+        self.unproven = if unproven { self.unproven + 1 } else { 0 };
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         match &result {
             Ok(Outcome::Idle) => {
@@ -106,12 +126,13 @@ impl<S: Source> Follower<S> {
             Ok(Outcome::Busy) => status.error = None,
             Err(error) => {
                 status.error = Some(error.to_string());
-                status.state = if error.halts() {
+                self.halted = error.halts();
+                status.state = if self.halted || self.unproven >= GIVE_UP {
                     State::Halted
                 } else {
                     State::Retrying
                 };
-                if error.halts() {
+                if self.halted || self.unproven == GIVE_UP {
                     tracing::error!(chain = self.chain, %error, "chain {} stopped: {error}", self.chain);
                 }
             }
@@ -120,28 +141,141 @@ impl<S: Source> Follower<S> {
     }
 
     async fn step(&mut self) -> Result<Outcome> {
-        let name = format!("index:{}", self.chain);
-        let lease = lease::acquire(&self.db, &name, self.holder, LEASE)
-            .await?
-            .ok_or(Error::Led(self.chain))?;
-        let (cursor, trail) = chain_row::cursor(&self.db, self.chain).await?;
-        let Some(step) = self.source.next(cursor, &trail).await? else {
-            self.write(|status| status.head = Some(cursor.number));
-            return Ok(Outcome::Idle);
+        self.leadership.take().await?;
+        let standing = match self.standing.take() {
+            Some(standing) => standing,
+            None => self.find_standing().await?,
         };
-        let head = match &step {
-            Step::Extend(extend) => Some(extend.head),
-            Step::Rewind { .. } => None,
+        if self.reload(&standing).await? {
+            self.standing = Some(standing);
+            return Ok(Outcome::Busy);
+        }
+        let trail = Trail::new(&self.db, self.chain);
+        let next = self.source.next(standing.ground, trail).await;
+        // What the source says leaves us where we are; what the database says may not.
+        self.standing = Some(standing.clone());
+        let Some(step) = next? else {
+            return self.idle(standing).await;
         };
-        let applied = apply(
-            &self.db,
-            self.chain,
-            &self.contracts,
-            cursor,
-            step,
-            Some(&lease),
-        )
-        .await?;
+        self.standing = None;
+        match step {
+            Step::Extend(extend) if extend.is_bulk(standing.ground.number) => {
+                self.extend_ahead(standing, *extend).await?;
+            }
+            Step::Extend(extend) => {
+                self.project(&standing).await?;
+                self.write(|status| status.head = Some(extend.head));
+                self.apply(&standing, Step::Extend(extend)).await?;
+            }
+            Step::Rewind { to } => {
+                self.backfill = None;
+                self.apply(&standing, Step::Rewind { to }).await?;
+            }
+        }
+        Ok(Outcome::Busy)
+    }
+
+    /// After a start or a failure: what is in memory may not be what is stored.
+    async fn find_standing(&mut self) -> Result<Standing> {
+        self.backfill = None;
+        chain_row::standing(&self.db, self.chain).await
+    }
+
+    /// Reads a part of stored ground into memory that was not projected before a restart.
+    async fn reload(&mut self, standing: &Standing) -> Result<bool> {
+        if self.backfill.is_none() {
+            if standing.is_level() {
+                return Ok(false);
+            }
+            self.backfill = Some(self.window(standing.head).await?);
+        }
+        let Some(backfill) = &mut self.backfill else {
+            return Ok(false);
+        };
+        if backfill.through() >= standing.ground.number {
+            return Ok(false);
+        }
+        if backfill.is_full() {
+            self.project(standing).await?;
+            return Ok(true);
+        }
+        backfill.reload(standing.ground).await?;
+        Ok(true)
+    }
+
+    async fn window(&self, head: i64) -> Result<Backfill> {
+        let topics = chain_row::topics(&self.db, self.chain).await?;
+        let (db, contracts) = (self.db.clone(), self.contracts.clone());
+        Ok(Backfill::new(db, self.chain, contracts, topics, head))
+    }
+
+    /// Nothing new: what is stored is projected, and then there is nothing to do.
+    async fn idle(&mut self, standing: Standing) -> Result<Outcome> {
+        let outcome = if standing.is_level() {
+            Outcome::Idle
+        } else {
+            Outcome::Busy
+        };
+        self.project(&standing).await?;
+        self.write(|status| status.head = Some(standing.ground.number));
+        Ok(outcome)
+    }
+
+    /// A step of a backfill: its ground is stored, its facts wait in memory.
+    async fn extend_ahead(&mut self, standing: Standing, extend: Extend) -> Result<()> {
+        if self.backfill.as_ref().is_some_and(Backfill::is_full) {
+            self.project(&standing).await?;
+        }
+        let backfill = match self.backfill.take() {
+            Some(backfill) => backfill,
+            None => self.window(standing.ground.number).await?,
+        };
+        let head = extend.head;
+        let lease = self.leadership.lease();
+        let (backfill, applied) = backfill.extend(standing.ground, extend, lease).await?;
+        self.backfill = Some(backfill);
+        let head_before = self.standing.as_ref().map_or(standing.head, |new| new.head);
+        self.standing = Some(Standing {
+            ground: applied.cursor,
+            head: head_before,
+            ..standing
+        });
+        self.write(|status| status.head = Some(head));
+        self.tell(&applied);
+        Ok(())
+    }
+
+    /// Projects what waits in memory, if anything.
+    async fn project(&mut self, standing: &Standing) -> Result<()> {
+        let Some(backfill) = self.backfill.take() else {
+            return Ok(());
+        };
+        let through = backfill.through();
+        self.standing = None;
+        let lease = self.leadership.lease().cloned();
+        let entries = self
+            .leadership
+            .keep(backfill.project(lease.as_ref()))
+            .await?;
+        tracing::info!(
+            chain = self.chain,
+            through,
+            entries,
+            "chain {}: everything up to block {through} is projected",
+            self.chain
+        );
+        self.standing = Some(Standing {
+            head: through,
+            settled: through.max(standing.settled),
+            ..standing.clone()
+        });
+        Ok(())
+    }
+
+    async fn apply(&mut self, standing: &Standing, step: Step) -> Result<()> {
+        let lease = self.leadership.lease();
+        let (chain, contracts) = (self.chain, &self.contracts);
+        let applied = apply(&self.db, chain, contracts, standing.ground, step, lease).await?;
         if applied.rewound > 0 {
             tracing::warn!(
                 chain = self.chain,
@@ -151,8 +285,16 @@ impl<S: Source> Follower<S> {
                 applied.rewound
             );
         }
+        // What it settled is known to the database.
+        self.standing = None;
+        self.tell(&applied);
+        Ok(())
+    }
+
+    /// Shows what was done.
+    fn tell(&self, applied: &Applied) {
         self.write(|status| {
-            status.head = head.or(status.head);
+            status.ground = Some(applied.cursor.number);
             status.steps += 1;
             status.logs += applied.logs as u64;
             status.reorgs += u64::from(applied.rewound > 0);
@@ -161,14 +303,6 @@ impl<S: Source> Follower<S> {
                 _ => State::Following,
             };
         });
-        Ok(Outcome::Busy)
-    }
-
-    fn read(&self) -> Status {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     fn write(&self, change: impl FnOnce(&mut Status)) {

@@ -1,12 +1,15 @@
 //! Ground: blocks, logs, tips, ranges and receipts, written set-based and deleted above a fork.
 
+mod stored;
+
 use chain::{Block, Log};
 use chrono::{DateTime, Utc};
-use kernel::B256;
+use kernel::{AgentId, B256, Token};
 use store::Tx;
 use uuid::Uuid;
 
-use crate::{Result, source::BlockReceipts};
+pub use self::stored::{read, read_range, tip};
+use crate::{Result, range, source::BlockReceipts};
 
 /// Ends of steps that are remembered to look for a fork.
 const TIPS: i64 = 512;
@@ -44,7 +47,11 @@ pub fn time(block: &Block) -> Option<DateTime<Utc>> {
 }
 
 /// Stores logs, each with the agent that it speaks of.
-pub async fn put_logs(tx: &mut Tx, chain: u64, logs: &[(Log, Option<Uuid>)]) -> Result<()> {
+pub async fn put_logs(
+    tx: &mut Tx,
+    chain: u64,
+    logs: &[(Log, Option<(AgentId, Token)>)],
+) -> Result<()> {
     let blocks: Vec<i64> = logs
         .iter()
         .map(|(log, _)| log.block_number.cast_signed())
@@ -65,7 +72,10 @@ pub async fn put_logs(tx: &mut Tx, chain: u64, logs: &[(Log, Option<Uuid>)]) -> 
             .collect()
     };
     let data: Vec<&[u8]> = logs.iter().map(|(log, _)| log.data.as_ref()).collect();
-    let subjects: Vec<Option<Uuid>> = logs.iter().map(|(_, subject)| *subject).collect();
+    let subjects: Vec<Option<Uuid>> = logs
+        .iter()
+        .map(|(_, named)| named.map(|(agent, _)| agent.0))
+        .collect();
     sqlx::query!(
         "INSERT INTO chain.logs (chain_id, block_number, log_index, tx_index, tx_hash, address,
                                  topic0, topic1, topic2, topic3, data, subject)
@@ -112,29 +122,12 @@ pub async fn put_tip(tx: &mut Tx, chain: u64, number: i64, hash: B256) -> Result
     Ok(())
 }
 
-/// Adds blocks to what one provider reported; neighbouring ranges are one.
-pub async fn put_range(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<()> {
-    sqlx::query!(
-        "WITH grown AS (
-            UPDATE chain.ranges SET to_block = $3
-             WHERE chain_id = $1 AND to_block = $2::bigint - 1 AND level = 'reported' RETURNING 1)
-         INSERT INTO chain.ranges (chain_id, from_block, to_block, level)
-         SELECT $1, $2, $3, 'reported' WHERE NOT EXISTS (SELECT FROM grown)",
-        chain.cast_signed(),
-        from,
-        to,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// Keeps what the provider says of blocks, for proofs.
 pub async fn put_receipts(tx: &mut Tx, chain: u64, blocks: &[BlockReceipts]) -> Result<()> {
     for block in blocks {
         sqlx::query!(
             "INSERT INTO chain.receipts (chain_id, block_number, block_hash, header, receipts)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, ($4::text)::jsonb, ($5::text)::jsonb) ON CONFLICT DO NOTHING",
             chain.cast_signed(),
             block.number.cast_signed(),
             block.hash.as_slice(),
@@ -163,47 +156,58 @@ pub async fn subjects(tx: &mut Tx, chain: u64, above: i64, up_to: i64) -> Result
 /// Deletes everything above a fork.
 pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
     let id = chain.cast_signed();
-    sqlx::query!(
-        "DELETE FROM chain.logs WHERE chain_id = $1 AND block_number > $2",
+    let common = sqlx::query_scalar!(
+        r#"SELECT hash AS "hash!" FROM chain.tips WHERE chain_id = $1 AND number = $2
+            UNION SELECT hash FROM chain.blocks WHERE chain_id = $1 AND number = $2"#,
         id,
         to
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    sqlx::query!(
-        "DELETE FROM chain.blocks WHERE chain_id = $1 AND number > $2",
-        id,
-        to
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "DELETE FROM chain.tips WHERE chain_id = $1 AND number > $2",
-        id,
-        to
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "DELETE FROM chain.receipts WHERE chain_id = $1 AND block_number > $2",
-        id,
-        to
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "DELETE FROM chain.ranges WHERE chain_id = $1 AND from_block > $2",
-        id,
-        to
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "UPDATE chain.ranges SET to_block = $2 WHERE chain_id = $1 AND to_block > $2",
-        id,
-        to
-    )
-    .execute(tx.conn())
-    .await?;
+    let top = common.and_then(|hash| B256::try_from(hash.as_slice()).ok());
+    for statement in [
+        sqlx::query!(
+            "DELETE FROM chain.logs WHERE chain_id = $1 AND block_number > $2",
+            id,
+            to
+        ),
+        sqlx::query!(
+            "DELETE FROM chain.blocks WHERE chain_id = $1 AND number > $2",
+            id,
+            to
+        ),
+        sqlx::query!(
+            "DELETE FROM chain.tips WHERE chain_id = $1 AND number > $2",
+            id,
+            to
+        ),
+        sqlx::query!(
+            "DELETE FROM chain.receipts WHERE chain_id = $1 AND block_number > $2",
+            id,
+            to
+        ),
+    ] {
+        statement.execute(tx.conn()).await?;
+    }
+    range::cut_above(tx, chain, to, top).await
+}
+
+/// Forgets some blocks and their logs: they are stored anew.
+pub async fn forget_blocks(tx: &mut Tx, chain: u64, blocks: &[i64]) -> Result<()> {
+    let id = chain.cast_signed();
+    for statement in [
+        sqlx::query!(
+            "DELETE FROM chain.logs WHERE chain_id = $1 AND block_number = ANY($2)",
+            id,
+            blocks
+        ),
+        sqlx::query!(
+            "DELETE FROM chain.blocks WHERE chain_id = $1 AND number = ANY($2)",
+            id,
+            blocks
+        ),
+    ] {
+        statement.execute(tx.conn()).await?;
+    }
     Ok(())
 }

@@ -4,23 +4,39 @@
 //! and cursor together. [`Follower`] is the loop around both.
 
 mod apply;
+mod backfill;
 mod chain_row;
 mod config;
 mod discover;
 mod error;
+mod evidence;
 mod follow;
 mod ground;
+mod incident;
+mod lead;
+mod level;
+mod prove;
+mod providers;
+mod range;
 mod replay;
 mod rpc;
 mod source;
+mod trail;
 pub mod view;
 
 pub use apply::{Applied, apply};
-pub use chain_row::{Anchor, Chain, Origin, cursor, open, stored_contracts};
-pub use config::{ChainConfig, Config};
+pub use chain_row::{Anchor, Chain, Origin, Standing, open, standing, stored_contracts};
+pub use config::{ChainConfig, Config, Prove};
 pub use discover::{Discovered, discover};
 pub use error::{Error, Result};
+pub use evidence::{Evidence, Witness};
 pub use follow::{Follower, State, Status};
+pub use incident::Incident;
+pub use level::Level;
+pub use prove::{Proven, Prover};
+pub use providers::{Providers, Told};
+pub use range::Range;
 pub use replay::Replay;
-pub use rpc::{RpcSource, Settling};
-pub use source::{BlockReceipts, Cursor, Extend, Source, Step};
+pub use rpc::{RpcSource, Settling, filter};
+pub use source::{BlockReceipts, Cursor, Extend, Proof, Source, Step};
+pub use trail::Trail;

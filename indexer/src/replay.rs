@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use chain::{Block, Recording, Registries, preset};
-use kernel::B256;
-
 use crate::{
     Error, Result,
     chain_row::{Anchor, Chain, Origin},
-    source::{Cursor, Extend, Source, Step},
+    source::{Cursor, Extend, Proof, Source, Step},
+    trail::Trail,
 };
+use chain::{Block, Recording, Registries, preset};
 
 /// A recorded chain, played step by step.
 #[derive(Debug)]
@@ -112,6 +111,9 @@ impl Replay {
             blocks: blocks[from..taken].iter().filter(held).cloned().collect(),
             to,
             logs,
+            finalized: None,
+            proof: Proof::REPORTED,
+            incidents: Vec::new(),
             receipts: Vec::new(),
         })
     }
@@ -122,12 +124,12 @@ fn number(block: &Block) -> i64 {
 }
 
 impl Source for Replay {
-    async fn next(&mut self, cursor: Cursor, _: &[(i64, B256)]) -> Result<Option<Step>> {
-        let stored = self
-            .recording
-            .blocks
-            .iter()
-            .find(|block| number(block) == cursor.number);
+    async fn next(&mut self, cursor: Cursor, _: Trail<'_>) -> Result<Option<Step>> {
+        let blocks = &self.recording.blocks;
+        let stored = blocks
+            .binary_search_by_key(&cursor.number, number)
+            .ok()
+            .map(|at| &blocks[at]);
         if let (Some(block), Some(hash)) = (stored, cursor.hash)
             && block.hash != hash
         {
@@ -139,6 +141,6 @@ impl Source for Replay {
                 place: "the replay file".to_owned(),
             });
         }
-        Ok(self.extend(cursor).map(Step::Extend))
+        Ok(self.extend(cursor).map(|step| Step::Extend(Box::new(step))))
     }
 }

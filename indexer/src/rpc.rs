@@ -1,297 +1,313 @@
-//! An Ethereum node as a source.
+//! Ethereum nodes as a source.
 //!
 //! A fork is found by comparing hashes of blocks, never by `removed` logs or filters, which nodes lose
-//! (`indexing.md` §9b). Logs of blocks that may still move are checked against their headers.
+//! (`indexing.md` §9b). At the head every block proves its logs before they are believed; in a backfill
+//! they are believed for a while and proven behind ([`crate::prove`]), or proven at once where the
+//! operator wants it so.
 
-use std::collections::BTreeMap;
+mod ahead;
+mod piece;
 
-use chain::{At, Block, Header, Log, LogFilter, Registries, Rpc, RpcError};
+use std::time::{Duration, Instant};
+
+use chain::{At, Header, LogFilter, Registries};
 use kernel::B256;
 
+use self::ahead::Ahead;
 use crate::{
     Error, Result,
-    config::Config,
-    source::{BlockReceipts, Cursor, Extend, Source, Step},
+    config::{Config, Prove},
+    evidence::Witness,
+    providers::Providers,
+    source::{Cursor, Extend, LIVE, Source, Step},
+    trail::Trail,
 };
 
-/// Above this many blocks behind the head, receipts are not kept: it is a backfill.
-const RECEIPTS_WITHIN: i64 = 256;
+/// Blocks of one step at the head.
+const STEP: u64 = 64;
 
-/// A range of fewer blocks is one of the live following, not of a backfill.
-const LIVE_RANGE: u64 = 256;
+/// In a backfill the head is looked at no more often than this.
+const HEAD_AGE: Duration = Duration::from_secs(2);
 
-/// A node and what is read of its chain.
+/// Nodes of one chain, and what is read of it.
 pub struct RpcSource {
-    rpc: Rpc,
-    filter: LogFilter,
-    range: u64,
-    most: u64,
-    /// Depth that counts as settled, where it is configured or the node has no `finalized`.
+    providers: Providers,
+    witness: Witness,
+    ahead: Ahead,
+    /// Depth that counts as settled, where it is configured or nobody serves `finalized`.
     depth: u64,
-    /// Whether the node's `finalized` counts.
+    /// Whether `finalized` counts.
     ask_finalized: bool,
     keep_receipts: bool,
+    seen: Option<Seen>,
+}
+
+/// The head as it was last looked at.
+#[derive(Clone)]
+struct Seen {
+    head: Header,
+    finalized: Option<u64>,
+    at: Instant,
 }
 
 /// How settledness is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settling {
-    /// The node's `finalized` tag, else this depth.
+    /// The `finalized` tag, else this depth.
     Finalized(u64),
     /// Always this depth; 0 on a chain that we started.
     Depth(u64),
 }
 
-impl RpcSource {
-    /// Reads logs of `contracts` from `rpc`.
-    pub fn new(rpc: Rpc, contracts: &Registries, settling: Settling, config: &Config) -> Self {
-        let addresses = contracts
+/// The question for all logs of ours.
+pub fn filter(contracts: &Registries) -> LogFilter {
+    LogFilter {
+        addresses: contracts
             .identity
             .iter()
             .chain(&contracts.status)
             .copied()
-            .collect();
+            .collect(),
+        ..LogFilter::default()
+    }
+}
+
+impl RpcSource {
+    /// Reads logs of `contracts` from `providers`.
+    pub fn new(
+        providers: Providers,
+        contracts: &Registries,
+        settling: Settling,
+        config: &Config,
+    ) -> Self {
+        let filter = filter(contracts);
         let (depth, ask_finalized) = match settling {
             Settling::Finalized(depth) => (depth, true),
             Settling::Depth(depth) => (depth, false),
         };
+        let witness = Witness::new(providers.clone(), filter.clone());
+        let proven = (config.prove == Prove::First).then(|| witness.clone());
         Self {
-            rpc,
-            filter: LogFilter {
-                addresses,
-                ..LogFilter::default()
-            },
-            range: config.range_blocks.max(1),
-            most: config.range_blocks.max(1) * 8,
+            ahead: Ahead::new(providers.clone(), filter, config.range_blocks, proven),
+            providers,
+            witness,
             depth,
             ask_finalized,
             keep_receipts: config.keep_receipts,
+            seen: None,
         }
     }
 
-    fn error(&self, error: RpcError) -> Error {
-        Error::Rpc {
-            chain: self.rpc.chain(),
-            place: self.rpc.place(),
-            error,
-        }
+    /// Who can prove ranges later.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     async fn header(&self, at: At) -> Result<Option<Header>> {
-        self.rpc.block(at).await.map_err(|error| self.error(error))
+        let told = self
+            .providers
+            .ask(move |rpc| async move { rpc.block(at).await });
+        Ok(told.await?.value)
     }
 
-    async fn head(&self) -> Result<Header> {
-        let head = self.header(At::Latest).await?;
-        let none = || RpcError::BeyondHead {
-            message: "the node has no latest block".to_owned(),
-        };
-        head.ok_or_else(|| self.error(none()))
-    }
-
-    /// The newest known block that is still canonical.
-    async fn fork(&self, trail: &[(i64, B256)]) -> Result<i64> {
-        // The trail is sparse: going back to an older known block than needed is right, only longer.
-        for (number, hash) in trail {
-            let found = self.header(At::Number(number.unsigned_abs())).await?;
-            if found.is_some_and(|header| header.hash == *hash) {
-                return Ok(*number);
-            }
+    /// The newest block, and what is final. Far behind the head it need not be looked at each time.
+    async fn look(&mut self, cursor: Cursor) -> Result<Seen> {
+        if let Some(seen) = &self.seen
+            && seen.at.elapsed() < HEAD_AGE
+            && seen.head.number.cast_signed() - cursor.number >= LIVE
+        {
+            return Ok(seen.clone());
         }
-        let (number, hash) = trail.last().copied().unwrap_or_default();
+        let head = self.providers.head().await?;
+        let known = self
+            .seen
+            .as_ref()
+            .filter(|seen| seen.head.hash == head.hash);
+        let finalized = match known {
+            Some(seen) => seen.finalized,
+            None if self.ask_finalized => self.finalized().await?,
+            None => None,
+        };
+        let seen = Seen {
+            head,
+            finalized,
+            at: Instant::now(),
+        };
+        self.seen = Some(seen.clone());
+        Ok(seen)
+    }
+
+    /// The `finalized` tag; a node that cannot say is a node without it.
+    async fn finalized(&mut self) -> Result<Option<u64>> {
+        match self.header(At::Finalized).await {
+            Ok(header) => Ok(header.map(|header| header.number)),
+            Err(error) if error.kind().is_transient() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The newest known block at or below `from` that is still canonical.
+    async fn fork(&self, from: i64, trail: Trail<'_>) -> Result<i64> {
+        let mut below = from;
+        let mut last = (0, B256::ZERO);
+        loop {
+            let known = trail.below(below).await?;
+            let Some((lowest, _)) = known.last().copied() else {
+                break;
+            };
+            for (number, hash) in known {
+                let found = self.header(At::Number(number.unsigned_abs())).await?;
+                if found.is_some_and(|header| header.hash == hash) {
+                    return Ok(number);
+                }
+                last = (number, hash);
+            }
+            below = lowest - 1;
+        }
+        let (number, hash) = last;
         let found = self.header(At::Number(number.unsigned_abs())).await?;
         Err(Error::OtherChain {
-            chain: self.rpc.chain(),
+            chain: self.providers.chain(),
             number: number.unsigned_abs(),
             stored: format!("{hash:#x}"),
             found: found.map_or_else(
                 || "no block".to_owned(),
                 |header| format!("{:#x}", header.hash),
             ),
-            place: self.rpc.place(),
+            place: self.providers.places(),
         })
     }
 
-    async fn settled(&self, head: u64) -> Result<u64> {
-        if self.ask_finalized {
-            // A node that cannot say is a node without the tag.
-            match self.rpc.block(At::Finalized).await {
-                Ok(Some(header)) => return Ok(header.number),
-                Err(error) if error.kind() == kernel::Kind::Unavailable => {
-                    return Err(self.error(error));
-                }
-                Ok(None) | Err(_) => {}
-            }
-        }
-        Ok(head.saturating_sub(self.depth))
-    }
-
-    /// Logs of a range that the provider accepts; the range is halved until it does.
-    async fn logs(&mut self, from: u64, head: u64) -> Result<(u64, Vec<Log>)> {
-        loop {
-            let to = head.min(from.saturating_add(self.range - 1));
-            match self.rpc.logs(from..=to, &self.filter).await {
-                Ok(logs) => {
-                    self.range = (self.range * 2).min(self.most);
-                    return Ok((to, logs));
-                }
-                Err(RpcError::RangeTooLarge { hint, .. }) if self.range > 1 => {
-                    let hinted = hint.map(|(start, end)| end.saturating_sub(start) + 1);
-                    self.range = hinted
-                        .filter(|n| (1..self.range).contains(n))
-                        .unwrap_or(self.range / 2);
-                    self.most = self.range;
-                }
-                Err(error) => return Err(self.error(error)),
-            }
-        }
-    }
-
-    /// The blocks that hold logs, which must be those that the logs name, and the headers of those
-    /// that had to be asked for.
-    async fn blocks(
+    async fn rewind(
         &self,
-        logs: &[Log],
-        from: u64,
-        to: u64,
-        settled: u64,
-    ) -> Result<(Vec<Block>, Vec<Header>)> {
-        let mut held: BTreeMap<u64, B256> = BTreeMap::new();
-        for log in logs {
-            let moved = Error::Moved {
-                chain: self.rpc.chain(),
-                from,
-                to,
-            };
-            if held
-                .insert(log.block_number, log.block_hash)
-                .is_some_and(|h| h != log.block_hash)
-                || !(from..=to).contains(&log.block_number)
-            {
-                return Err(moved);
-            }
-        }
-        let mut blocks = Vec::with_capacity(held.len());
-        let mut headers = Vec::new();
-        for (number, hash) in held {
-            let time = logs
-                .iter()
-                .find(|log| log.block_number == number)
-                .and_then(|log| log.block_time);
-            // A settled block cannot move, and its logs tell its time: nothing to ask for.
-            if time.is_some()
-                && number <= settled
-                && !(self.keep_receipts && to - from < LIVE_RANGE)
-            {
-                blocks.push(Block {
-                    number,
-                    hash,
-                    parent: None,
-                    time,
-                });
-                continue;
-            }
-            match self.header(At::Number(number)).await? {
-                Some(header) if header.hash == hash => {
-                    blocks.push(header.block());
-                    headers.push(header);
-                }
-                _ => {
-                    return Err(Error::Moved {
-                        chain: self.rpc.chain(),
-                        from,
-                        to,
-                    });
-                }
-            }
-        }
-        Ok((blocks, headers))
+        cursor: Cursor,
+        head: &Header,
+        trail: Trail<'_>,
+    ) -> Result<Option<Step>> {
+        let from = cursor.number.min(head.number.cast_signed());
+        let to = self.fork(from, trail).await?;
+        Ok(Some(Step::Rewind { to }))
     }
 
-    async fn receipts(&self, headers: &[Header]) -> Result<Vec<BlockReceipts>> {
-        let hashes: Vec<B256> = headers.iter().map(|header| header.hash).collect();
-        let receipts = match self.rpc.block_receipts(&hashes).await {
-            Ok(receipts) => receipts,
-            // Not every provider serves them; proofs say what is missing.
-            Err(RpcError::NoMethod { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(self.error(error)),
+    /// Whether our last block is still canonical, where the head does not say so by itself.
+    async fn is_canonical(&self, cursor: Cursor, head: &Header, trail: Trail<'_>) -> Result<bool> {
+        let (Ok(number), Some(hash)) = (u64::try_from(cursor.number), cursor.hash) else {
+            return Ok(true);
         };
-        let mut out = Vec::with_capacity(headers.len());
-        for (header, receipts) in headers.iter().zip(receipts) {
-            let Some(receipts) = receipts else { continue };
-            let json = serde_json::to_value(header)
-                .and_then(|header| Ok((header, serde_json::from_str(receipts.get())?)));
-            let (header_json, receipts) =
-                json.map_err(|error| Error::Invalid(format!("receipts: {error}")))?;
-            out.push(BlockReceipts {
-                number: header.number,
-                hash: header.hash,
-                header: header_json,
-                receipts,
-            });
+        if number == head.number {
+            return Ok(hash == head.hash);
         }
-        Ok(out)
+        if number + 1 == head.number {
+            return Ok(hash == head.parent);
+        }
+        if number < head.number {
+            let found = self.header(At::Number(number)).await?;
+            return Ok(found.is_none_or(|header| header.hash == hash));
+        }
+        if self.is_ours() {
+            // Nobody but our own node can be behind: it lost its tail.
+            return Ok(false);
+        }
+        // A head that went back is somebody who is behind, unless what he has is another block.
+        let known = trail.below(head.number.cast_signed()).await?;
+        let same_height = known
+            .first()
+            .filter(|(known, _)| *known == head.number.cast_signed());
+        match (same_height, known.first()) {
+            (Some((_, known)), _) => Ok(*known == head.hash),
+            (None, Some((lower, known))) => {
+                let found = self.header(At::Number(lower.unsigned_abs())).await?;
+                Ok(found.is_none_or(|header| header.hash == *known))
+            }
+            (None, None) => Ok(true),
+        }
+    }
+
+    /// Blocks at the head, each of which proves its logs.
+    async fn live(&self, from: u64, cursor: Cursor, seen: &Seen) -> Result<Step> {
+        let head = &seen.head;
+        let to = head.number.min(from + STEP - 1);
+        let evidence = if from == head.number {
+            self.witness.examine(vec![head.clone()]).await?
+        } else {
+            self.witness.gather(from, to).await?
+        };
+        let Some((first, last)) = evidence.headers.first().zip(evidence.headers.last()) else {
+            return Err(self.moved(from, to));
+        };
+        let linked = cursor.hash.is_none_or(|hash| hash == first.parent);
+        if !linked || (to == head.number && last.hash != head.hash) {
+            return Err(self.moved(from, to));
+        }
+        Ok(Step::Extend(Box::new(Extend {
+            to: last.block(),
+            blocks: evidence.holding().map(Header::block).collect(),
+            settled: self.settled(seen).min(to).cast_signed(),
+            head: head.number.cast_signed(),
+            finalized: seen.finalized.map(u64::cast_signed),
+            proof: evidence.proof,
+            incidents: Vec::new(),
+            receipts: if self.keep_receipts {
+                evidence.receipts
+            } else {
+                Vec::new()
+            },
+            logs: evidence.logs,
+        })))
+    }
+
+    /// A chain that we started: everything on it is settled as soon as it is there.
+    fn is_ours(&self) -> bool {
+        self.depth == 0 && !self.ask_finalized
+    }
+
+    fn settled(&self, seen: &Seen) -> u64 {
+        seen.finalized
+            .unwrap_or_else(|| seen.head.number.saturating_sub(self.depth))
+    }
+
+    fn moved(&self, from: u64, to: u64) -> Error {
+        Error::Moved {
+            chain: self.providers.chain(),
+            from,
+            to,
+        }
     }
 }
 
 impl Source for RpcSource {
-    async fn next(&mut self, cursor: Cursor, trail: &[(i64, B256)]) -> Result<Option<Step>> {
-        let head = self.head().await?;
-        if let (Ok(number), Some(hash)) = (u64::try_from(cursor.number), cursor.hash) {
-            let stored = if number == head.number {
-                Some(head.clone())
-            } else {
-                self.header(At::Number(number)).await?
-            };
-            if stored.is_none_or(|header| header.hash != hash) {
-                return Ok(Some(Step::Rewind {
-                    to: self.fork(trail).await?,
-                }));
-            }
-        }
+    async fn next(&mut self, cursor: Cursor, trail: Trail<'_>) -> Result<Option<Step>> {
+        let seen = self.look(cursor).await?;
         let from = (cursor.number + 1).max(0).unsigned_abs();
-        if from > head.number {
+        let settled = self.settled(&seen);
+        let behind = seen.head.number.cast_signed() - cursor.number;
+        let bulk = behind >= LIVE && from <= settled;
+        if bulk
+            && !self.ahead.goes_on(from)
+            && !self.is_canonical(cursor, &seen.head, trail).await?
+        {
+            return self.rewind(cursor, &seen.head, trail).await;
+        }
+        if bulk {
+            let piece = self.ahead.take(from, settled).await?;
+            return Ok(Some(Step::Extend(Box::new(Extend {
+                to: piece.to,
+                blocks: piece.blocks,
+                logs: piece.logs,
+                settled: settled.cast_signed(),
+                head: seen.head.number.cast_signed(),
+                finalized: seen.finalized.map(u64::cast_signed),
+                proof: piece.proof,
+                incidents: Vec::new(),
+                receipts: Vec::new(),
+            }))));
+        }
+        if !self.is_canonical(cursor, &seen.head, trail).await? {
+            return self.rewind(cursor, &seen.head, trail).await;
+        }
+        if from > seen.head.number {
             return Ok(None);
         }
-        let settled = self.settled(head.number).await?;
-        let (to, logs) = self.logs(from, head.number).await?;
-        let (blocks, headers) = self.blocks(&logs, from, to, settled).await?;
-        // Read after the logs: had the chain moved meanwhile below `to`, this is another block.
-        let end = if to == head.number {
-            Some(head.clone())
-        } else {
-            self.header(At::Number(to)).await?
-        };
-        let again = self.header(At::Number(to)).await?;
-        let (Some(end), Some(again)) = (end, again) else {
-            return Err(Error::Moved {
-                chain: self.rpc.chain(),
-                from,
-                to,
-            });
-        };
-        if end.hash != again.hash {
-            return Err(Error::Moved {
-                chain: self.rpc.chain(),
-                from,
-                to,
-            });
-        }
-        let behind = head.number.saturating_sub(to).cast_signed();
-        let receipts = if self.keep_receipts && behind < RECEIPTS_WITHIN {
-            self.receipts(&headers).await?
-        } else {
-            Vec::new()
-        };
-        let mut logs = logs;
-        logs.sort_by_key(Log::position);
-        Ok(Some(Step::Extend(Extend {
-            to: end.block(),
-            blocks,
-            logs,
-            settled: settled.min(to).cast_signed(),
-            head: head.number.cast_signed(),
-            receipts,
-        })))
+        self.live(from, cursor, &seen).await.map(Some)
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use chain::{Block, Log};
 use kernel::B256;
 
-use crate::Result;
+use crate::{Result, incident::Incident, level::Level, trail::Trail};
 
 /// How far a chain is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// It grew.
-    Extend(Extend),
+    Extend(Box<Extend>),
     /// It turned out to be another one above this block.
     Rewind {
         /// The newest block that both have.
@@ -41,8 +41,52 @@ pub struct Extend {
     pub settled: i64,
     /// The chain's newest block as the source knows it, for progress and lag.
     pub head: i64,
+    /// What consensus calls final, where the source says it.
+    pub finalized: Option<i64>,
+    /// What is proven of the range.
+    pub proof: Proof,
+    /// What was told wrongly of the range; `logs` are the truth.
+    pub incidents: Vec<Incident>,
     /// Headers and receipts of blocks, as the provider gave them, for proofs.
     pub receipts: Vec<BlockReceipts>,
+}
+
+impl Extend {
+    /// Where a chain stands after it.
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            number: self.to.number.cast_signed(),
+            hash: Some(self.to.hash),
+        }
+    }
+
+    /// Whether nothing of it can move any more and the head is far: it is stored ahead of its projection.
+    pub fn is_bulk(&self, cursor: i64) -> bool {
+        self.to.number.cast_signed() <= self.settled && self.head - cursor >= LIVE
+    }
+}
+
+/// Further behind the head than this many blocks, a step is part of a backfill.
+pub const LIVE: i64 = 256;
+
+/// What is proven of a range of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// What holds for every block.
+    pub level: Level,
+    /// The hash that the first block names as its parent's, where every header was hashed and linked.
+    pub below: Option<B256>,
+    /// The last block's own hash, where every header was hashed and linked.
+    pub top: Option<B256>,
+}
+
+impl Proof {
+    /// One provider's word.
+    pub const REPORTED: Self = Self {
+        level: Level::Reported,
+        below: None,
+        top: None,
+    };
 }
 
 /// What a provider says of one block, kept for proofs.
@@ -53,19 +97,19 @@ pub struct BlockReceipts {
     /// Hash.
     pub hash: B256,
     /// The header's JSON.
-    pub header: serde_json::Value,
+    pub header: String,
     /// The receipts' JSON.
-    pub receipts: serde_json::Value,
+    pub receipts: String,
 }
 
 /// A chain that can be asked what comes after a cursor.
 pub trait Source {
     /// The next step; `None` where there is nothing new for now.
     ///
-    /// `trail` holds known blocks below the cursor, newest first, to look for a fork.
+    /// `trail` holds known blocks below the cursor, to look for a fork.
     fn next(
         &mut self,
         cursor: Cursor,
-        trail: &[(i64, B256)],
+        trail: Trail<'_>,
     ) -> impl Future<Output = Result<Option<Step>>> + Send;
 }

@@ -26,15 +26,52 @@ pub struct ChainView {
     pub settled: i64,
     /// First block to index.
     pub start_block: i64,
+    /// Everything up to this block is stored; ahead of `head` in a backfill.
+    pub ground: i64,
+    /// What consensus calls final, where a provider says it.
+    pub finalized: Option<i64>,
+    /// How many of the blocks from the first one to `head` are proven how far: by level, weakest first.
+    pub levels: Vec<LevelView>,
+    /// Whether every block from the first one to `head` is proven, or fits its bloom where the chain's
+    /// receipts cannot be recomputed.
+    pub complete: bool,
+    /// Logs that providers told wrongly, all found and put right.
+    pub incidents: i64,
     /// Contracts that are read, EIP-55, by kind: `identity`, `status`.
     pub contracts: BTreeMap<String, Vec<String>>,
+}
+
+/// Blocks of one proof level.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LevelView {
+    /// `reported`, `agreed`, `bloom`, `proven` or `finalized`.
+    pub level: String,
+    /// How many blocks.
+    pub blocks: i64,
+    /// The lowest of them.
+    pub from: i64,
+    /// The highest of them.
+    pub to: i64,
 }
 
 /// All chains that are kept here.
 pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
     let rows = sqlx::query!(
-        "SELECT chain_id, name, origin, head_number, head_time, settled_number, start_block
-           FROM chain.chains ORDER BY chain_id"
+        r#"SELECT chain_id, name, origin, head_number, head_time, settled_number, start_block,
+                  ground_number, finalized_number,
+                  (SELECT count(*) FROM chain.incidents i WHERE i.chain_id = c.chain_id) AS "incidents!"
+             FROM chain.chains c ORDER BY chain_id"#
+    )
+    .fetch_all(db.pool())
+    .await?;
+    let levels = sqlx::query!(
+        r#"SELECT chain_id AS "chain!", level AS "level!",
+                  sum(least(to_block, head_number) - from_block + 1)::bigint AS "blocks!",
+                  min(from_block) AS "from!", max(least(to_block, head_number)) AS "to!"
+             FROM chain.v_ranges JOIN chain.v_chains USING (chain_id)
+            WHERE from_block <= head_number
+            GROUP BY chain_id, level
+            ORDER BY array_position(ARRAY['reported', 'agreed', 'bloom', 'proven', 'finalized'], level)"#
     )
     .fetch_all(db.pool())
     .await?;
@@ -52,11 +89,38 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             head_time: row.head_time,
             settled: row.settled_number,
             start_block: row.start_block,
+            ground: row.ground_number,
+            finalized: row.finalized_number,
+            levels: Vec::new(),
+            complete: false,
+            incidents: row.incidents,
             contracts: ["identity", "status"]
                 .map(|kind| (kind.to_owned(), Vec::new()))
                 .into(),
         })
         .collect();
+    for row in levels {
+        let level = LevelView {
+            level: row.level,
+            blocks: row.blocks,
+            from: row.from,
+            to: row.to,
+        };
+        if let Some(chain) = chains.iter_mut().find(|chain| chain.chain == row.chain) {
+            chain.levels.push(level);
+        }
+    }
+    for chain in &mut chains {
+        let checked =
+            |level: &&LevelView| matches!(&*level.level, "bloom" | "proven" | "finalized");
+        let blocks: i64 = chain
+            .levels
+            .iter()
+            .filter(checked)
+            .map(|level| level.blocks)
+            .sum();
+        chain.complete = blocks == chain.head - chain.start_block + 1;
+    }
     for row in contracts {
         let of_chain = chains.iter_mut().find(|chain| chain.chain == row.chain_id);
         let address = Address::try_from(row.address.as_slice());

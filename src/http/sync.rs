@@ -57,6 +57,19 @@ struct Chain {
     /// Up to this block the journal was told.
     #[schema(required)]
     settled: Option<i64>,
+    /// Everything up to this block is stored; ahead of `head` in a backfill.
+    #[schema(required)]
+    ground: Option<i64>,
+    /// What consensus calls final, where a provider says it.
+    #[schema(required)]
+    finalized: Option<i64>,
+    /// How far the blocks up to `head` are proven, weakest level first.
+    levels: Vec<LevelBlocks>,
+    /// Whether every block up to `head` is proven (or fits its bloom, where receipts of this chain cannot
+    /// be recomputed): no log is missing.
+    complete: bool,
+    /// Logs that providers told wrongly, all found and put right.
+    incidents: i64,
     /// Newest block of the source.
     #[schema(required)]
     source_head: Option<i64>,
@@ -75,6 +88,19 @@ struct Chain {
     reorgs: u64,
     /// Contracts that are read, by kind: `identity`, `status`.
     contracts: BTreeMap<String, Vec<String>>,
+}
+
+/// Blocks of one proof level.
+#[derive(Debug, Serialize, ToSchema)]
+struct LevelBlocks {
+    /// `reported`, `agreed`, `bloom`, `proven` or `finalized`.
+    level: String,
+    /// How many blocks.
+    blocks: i64,
+    /// The lowest of them.
+    from: i64,
+    /// The highest of them.
+    to: i64,
 }
 
 /// How far the journal is.
@@ -147,6 +173,11 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         head: Some(kept.head),
         head_time: kept.head_time,
         settled: Some(kept.settled),
+        ground: Some(kept.ground),
+        finalized: kept.finalized,
+        levels: kept.levels.into_iter().map(LevelBlocks::of).collect(),
+        complete: kept.complete,
+        incidents: kept.incidents,
         source_head,
         lag: source_head.map(|head| (head - kept.head).max(0)),
         start_block: Some(kept.start_block),
@@ -156,6 +187,17 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
             .and_then(|status| status.error)
             .or_else(|| its.and_then(|its| its.error)),
         contracts: kept.contracts,
+    }
+}
+
+impl LevelBlocks {
+    fn of(view: view::LevelView) -> Self {
+        Self {
+            level: view.level,
+            blocks: view.blocks,
+            from: view.from,
+            to: view.to,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Opening a chain: connecting, finding its contracts, making its row.
 
-use chain::{At, Limits, Registries, Rpc, RpcError, SeenTopics};
+use chain::{At, Registries, Rpc, RpcError, SeenTopics};
 use indexer::{
-    Anchor, Chain, ChainConfig, Error, Follower, Origin, Replay, RpcSource, Settling, discover,
+    Anchor, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay, RpcSource,
+    Settling, discover,
 };
 use url::Url;
 
@@ -11,16 +12,16 @@ use crate::app::App;
 
 /// A chain that can be followed.
 pub enum Opened {
-    /// From a node.
-    Node(Box<Follower<RpcSource>>),
+    /// From nodes, with who proves what the backfill was told.
+    Node(Box<(Follower<RpcSource>, Prover)>),
     /// From a file.
     Replay(Box<Follower<Replay>>),
 }
 
-/// Opens it; `attempt` says which of its URLs.
-pub async fn open(app: &App, feed: &Feed, attempt: usize) -> Result<Opened, Error> {
+/// Opens it.
+pub async fn open(app: &App, feed: &Feed) -> Result<Opened, Error> {
     match feed {
-        Feed::Node(config) => node(app, config, attempt).await,
+        Feed::Node(config) => node(app, config).await,
         Feed::Started(url) => started(app, url).await,
         Feed::Replay { file, registries } => {
             let replay = Replay::open(file, app.config.indexer.step_logs)?;
@@ -49,14 +50,11 @@ pub async fn open(app: &App, feed: &Feed, attempt: usize) -> Result<Opened, Erro
     }
 }
 
-async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened, Error> {
-    let Some(url) = config.rpc.get(attempt % config.rpc.len().max(1)) else {
-        let which = config.chain.as_deref().unwrap_or("without a name");
-        return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
-    };
-    let rpc = connect(url).await?;
-    app.nodes.put(&rpc);
-    let found = discover(&rpc, config).await?;
+async fn node(app: &App, config: &ChainConfig) -> Result<Opened, Error> {
+    let nodes = reachable(config).await?;
+    let rpc = &nodes[0];
+    app.nodes.put(rpc);
+    let found = discover(rpc, config).await?;
     let settings = &app.config.indexer;
     let settling = match config.settled_depth {
         Some(depth) => Settling::Depth(depth),
@@ -66,12 +64,30 @@ async fn node(app: &App, config: &ChainConfig, attempt: usize) -> Result<Opened,
         id: rpc.chain(),
         name: found.name,
         origin: Origin::Rpc,
-        anchor: anchor(&rpc, found.start).await?,
+        anchor: anchor(rpc, found.start).await?,
         start: found.start,
         topics: SeenTopics::ALL,
         contracts: found.contracts,
     };
-    follower(app, rpc, chain, settling).await
+    follower(app, nodes, chain, settling).await
+}
+
+/// The nodes of a chain that answer; the first one's error where none does.
+async fn reachable(config: &ChainConfig) -> Result<Vec<Rpc>, Error> {
+    let mut nodes = Vec::new();
+    let mut failed = None;
+    for url in &config.rpc {
+        match connect(url).await {
+            Ok(rpc) => nodes.push(rpc),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    if nodes.is_empty() {
+        let which = config.chain.as_deref().unwrap_or("without a name");
+        let none = || Error::Invalid(format!("the chain {which} has no rpc URL"));
+        return Err(failed.unwrap_or_else(none));
+    }
+    Ok(nodes)
 }
 
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.
@@ -87,12 +103,26 @@ async fn started(app: &App, url: &str) -> Result<Opened, Error> {
         topics: SeenTopics::ALL,
         contracts: dev::contracts(app, &rpc).await?,
     };
-    follower(app, rpc, chain, Settling::Depth(0)).await
+    follower(app, vec![rpc], chain, Settling::Depth(0)).await
 }
 
-async fn follower(app: &App, rpc: Rpc, chain: Chain, settling: Settling) -> Result<Opened, Error> {
+async fn follower(
+    app: &App,
+    nodes: Vec<Rpc>,
+    chain: Chain,
+    settling: Settling,
+) -> Result<Opened, Error> {
     indexer::open(&app.db, &chain).await?;
-    let source = RpcSource::new(rpc, &chain.contracts, settling, &app.config.indexer);
+    let settings = &app.config.indexer;
+    let providers = Providers::new(nodes, settings.range_blocks);
+    let source = RpcSource::new(providers, &chain.contracts, settling, settings);
+    let prover = Prover::new(
+        app.db.clone(),
+        chain.id,
+        chain.contracts.clone(),
+        source.witness(),
+        app.process,
+    );
     let follower = Follower::new(
         app.db.clone(),
         chain.id,
@@ -100,7 +130,7 @@ async fn follower(app: &App, rpc: Rpc, chain: Chain, settling: Settling) -> Resu
         source,
         app.process,
     );
-    Ok(Opened::Node(Box::new(follower)))
+    Ok(Opened::Node(Box::new((follower, prover))))
 }
 
 /// A node that answers.
@@ -116,7 +146,7 @@ pub async fn connect(url: &str) -> Result<Rpc, Error> {
         return Err(Error::Invalid(why));
     }
     let place = url.origin().ascii_serialization();
-    Rpc::connect(url, Limits::default())
+    Rpc::connect(url, chain::Limits::default())
         .await
         .map_err(|error| Error::Rpc {
             chain: 0,

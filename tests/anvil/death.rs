@@ -35,7 +35,7 @@ async fn chain_of(instance: &Instance, db: &Db) -> Chain {
 /// Waits until everything on the chain is indexed, judged and projected.
 async fn indexed(db: &Db, chain: &Chain) {
     until("everything is indexed", PATIENCE, || async {
-        let head = indexer::cursor(db, 31_337).await.ok()?.0;
+        let head = indexer::standing(db, 31_337).await.ok()?.ground;
         let newest = chain.rpc.block(chain::At::Latest).await.ok()??;
         let open = list(
             db.pool(),

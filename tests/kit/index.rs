@@ -2,7 +2,7 @@
 
 use chain::{At, SeenTopics};
 use content::Content;
-use indexer::{Anchor, Chain as Row, Follower, Origin, RpcSource, Settling};
+use indexer::{Anchor, Chain as Row, Follower, Origin, Providers, RpcSource, Settling};
 use kernel::Address;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::{Clock, Db, Outcome};
@@ -52,7 +52,8 @@ impl Index {
         let db = Db::from_pool(pool.clone(), Clock::System);
         indexer::open(&db, &row).await.expect("opened");
         let config = indexer::Config::default();
-        let source = RpcSource::new(chain.rpc.clone(), &row.contracts, settling, &config);
+        let providers = Providers::new(vec![chain.rpc.clone()], config.range_blocks);
+        let source = RpcSource::new(providers, &row.contracts, settling, &config);
         let holder = Uuid::from_u128(1);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
         Self {
@@ -81,11 +82,10 @@ impl Index {
 
     /// Where the index stands.
     pub async fn head(&self) -> i64 {
-        indexer::cursor(&self.db, self.row.id)
+        indexer::standing(&self.db, self.row.id)
             .await
-            .expect("a cursor")
-            .0
-            .number
+            .expect("a chain")
+            .head
     }
 
     /// Projects what is dirty.

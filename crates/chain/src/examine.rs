@@ -121,7 +121,7 @@ pub fn examine(
         _ => None,
     };
     let findings = match &truth {
-        Some(truth) => against(told, truth, header, sieve),
+        Some(truth) => compare(told, truth, header, sieve),
         None => alone(told, header, sieve, format),
     };
     let suspicious = truth.is_none() && told.is_empty() && format.has_bloom();
@@ -167,7 +167,7 @@ fn dated(log: &Log, header: &Header) -> Log {
 }
 
 /// What was told, against what is so.
-fn against(told: &[Log], truth: &[Log], header: &Header, sieve: &Sieve) -> Vec<Finding> {
+pub fn compare(told: &[Log], truth: &[Log], header: &Header, sieve: &Sieve) -> Vec<Finding> {
     let fits = |told: &Log, real: &Log| same(told, real) && timely(told, header);
     if told.len() == truth.len() && told.iter().zip(truth).all(|(told, real)| fits(told, real)) {
         return Vec::new();

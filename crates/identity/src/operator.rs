@@ -49,3 +49,15 @@ pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
     .await?;
     Ok(())
 }
+
+/// Forgets what some blocks said: they are read again.
+pub async fn forget_blocks(tx: &mut Tx, chain: u64, blocks: &[i64]) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM identity.operators WHERE chain_id = $1 AND block_number = ANY($2)",
+        chain.cast_signed(),
+        blocks
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

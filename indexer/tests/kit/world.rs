@@ -3,7 +3,7 @@
 use chain::SeenTopics;
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::document::{Fetched, State, Verification};
-use indexer::{Anchor, Applied, Chain, Extend, Origin, Step};
+use indexer::{Anchor, Applied, Chain, Extend, Origin, Proof, Step};
 use kernel::{AgentId, Principal, sha256};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool, Row};
@@ -67,7 +67,7 @@ impl World {
     pub fn step(&self, script: &Script, above: i64, to: i64) -> Step {
         let of = |number: i64| &script.blocks[usize::try_from(number).expect("a block")];
         let range = || (above + 1..=to).map(of);
-        Step::Extend(Extend {
+        Step::Extend(Box::new(Extend {
             to: of(to).0.clone(),
             blocks: range()
                 .filter(|(_, logs)| !logs.is_empty())
@@ -76,13 +76,16 @@ impl World {
             logs: range().flat_map(|(_, logs)| logs.clone()).collect(),
             settled: (to - self.depth).max(0),
             head: script.tip(),
+            finalized: None,
+            proof: Proof::REPORTED,
+            incidents: Vec::new(),
             receipts: Vec::new(),
-        })
+        }))
     }
 
     /// Applies one step up to block `to`.
     pub async fn extend(&self, script: &Script, to: i64) -> indexer::Result<Applied> {
-        let (cursor, _) = indexer::cursor(&self.db, script.id).await?;
+        let cursor = indexer::standing(&self.db, script.id).await?.ground;
         let step = self.step(script, cursor.number, to);
         indexer::apply(&self.db, script.id, &script.contracts(), cursor, step, None).await
     }
@@ -90,7 +93,7 @@ impl World {
     /// Opens the chain and follows it to its end, block by block.
     pub async fn follow(&self, script: &Script) -> indexer::Result<()> {
         self.open(script).await?;
-        let (cursor, _) = indexer::cursor(&self.db, script.id).await?;
+        let cursor = indexer::standing(&self.db, script.id).await?.ground;
         for to in cursor.number + 1..=script.tip() {
             self.extend(script, to).await?;
         }
@@ -98,7 +101,7 @@ impl World {
     }
 
     pub async fn rewind(&self, script: &Script, to: i64) -> indexer::Result<Applied> {
-        let (cursor, _) = indexer::cursor(&self.db, script.id).await?;
+        let cursor = indexer::standing(&self.db, script.id).await?.ground;
         let step = Step::Rewind { to };
         indexer::apply(&self.db, script.id, &script.contracts(), cursor, step, None).await
     }

@@ -76,7 +76,9 @@ impl Run {
     }
 
     async fn follow(&mut self) -> anyhow::Result<()> {
-        let (cursor, _) = indexer::cursor(&self.world.db, self.script.id).await?;
+        let cursor = indexer::standing(&self.world.db, self.script.id)
+            .await?
+            .ground;
         let mut at = cursor.number;
         while at < self.script.tip() {
             let by = i64::try_from(1 + self.dice.roll(self.stride))?;

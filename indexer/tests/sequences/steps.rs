@@ -125,7 +125,7 @@ async fn the_same_step_is_refused_the_second_time(pool: PgPool) -> anyhow::Resul
     let (world, mut script) = (World::new(pool), Script::new(31337));
     script.block(start() + 1, |b| b.register(1, ALICE, ""));
     world.open(&script).await?;
-    let (cursor, _) = indexer::cursor(&world.db, script.id).await?;
+    let cursor = indexer::standing(&world.db, script.id).await?.ground;
     let step = || world.step(&script, 0, 1);
     let contracts = script.contracts();
     indexer::apply(&world.db, script.id, &contracts, cursor, step(), None).await?;

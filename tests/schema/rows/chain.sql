@@ -1,5 +1,5 @@
-INSERT INTO chain.chains (chain_id, name, origin, anchor_number, anchor_hash, start_block, head_number, settled_number)
-VALUES (31337, 'dev', 'started', 0, sha256('0'), 0, 1, 1);
+INSERT INTO chain.chains (chain_id, name, origin, anchor_number, anchor_hash, start_block, head_number, settled_number, ground_number)
+VALUES (31337, 'dev', 'started', 0, sha256('0'), 0, 1, 1, 1);
 INSERT INTO chain.contracts (chain_id, address, kind, ordinal)
 VALUES (31337, decode(repeat('80', 20), 'hex'), 'identity', 0);
 INSERT INTO chain.blocks (chain_id, number, hash, time) VALUES (31337, 1, sha256('1'), now());
@@ -9,3 +9,5 @@ VALUES (31337, 1, 0, 0, sha256('t'), decode(repeat('80', 20), 'hex'), '', '00000
 INSERT INTO chain.receipts (chain_id, block_number, block_hash, header, receipts)
 VALUES (31337, 1, sha256('1'), '{}', '[]');
 INSERT INTO chain.ranges (chain_id, from_block, to_block, level) VALUES (31337, 0, 1, 'reported');
+INSERT INTO chain.incidents (chain_id, block_number, block_hash, log_index, kind, provider, found_at)
+VALUES (31337, 1, sha256('1'), 0, 'lost_log', 'http://localhost', now());

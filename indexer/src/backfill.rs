@@ -1,0 +1,166 @@
+//! A backfill: ground is stored ahead in its own commits, its facts are kept in memory, and the projection
+//! trails with its own cursor (`indexing.md` §9).
+//!
+//! After a kill the facts are read again from the stored logs; memory is bounded by their bytes.
+
+use std::sync::Arc;
+
+use chain::{Registries, SeenTopics};
+use chrono::{DateTime, Utc};
+use identity::{Feed, Window};
+use store::{Cause, Db, lease::Lease};
+
+use crate::{
+    Error, Result,
+    apply::{Applied, Sorted, store_ground, tell_malformed},
+    chain_row, ground,
+    source::{Cursor, Extend},
+};
+
+/// Facts of this many bytes are projected even where more ground is at hand.
+const WINDOW_BYTES: usize = 40 << 20;
+
+/// Logs that are read at once from the database after a restart.
+const RELOAD_LOGS: i64 = 20_000;
+
+/// Ground that is stored and not projected, as facts in memory.
+pub struct Backfill {
+    db: Db,
+    chain: u64,
+    contracts: Registries,
+    window: Window,
+    /// Everything up to here is in the window.
+    through: Cursor,
+    /// The newest block time in it.
+    time: Option<DateTime<Utc>>,
+}
+
+impl Backfill {
+    /// Goes on above `head`, up to which everything is projected.
+    pub fn new(db: Db, chain: u64, contracts: Registries, topics: SeenTopics, head: i64) -> Self {
+        Self {
+            db,
+            chain,
+            contracts,
+            window: Window::new(chain, topics, head),
+            through: Cursor {
+                number: head,
+                hash: None,
+            },
+            time: None,
+        }
+    }
+
+    /// Everything up to here is in the window.
+    pub fn through(&self) -> i64 {
+        self.through.number
+    }
+
+    /// Whether the window should be projected before more is taken in.
+    pub fn is_full(&self) -> bool {
+        self.window.bytes() >= WINDOW_BYTES
+    }
+
+    /// Reads a part of stored ground into the window, up to `ground`.
+    pub async fn reload(&mut self, ground: Cursor) -> Result<()> {
+        let (above, up_to) = (self.through.number, ground.number);
+        let stored = ground::read(&self.db, self.chain, above, up_to, RELOAD_LOGS).await?;
+        let sorted = Sorted::new(stored.logs, &self.contracts);
+        self.through = match stored.end {
+            Some(end) => Cursor {
+                number: end.number.cast_signed(),
+                hash: Some(end.hash),
+            },
+            None => ground,
+        };
+        self.time = stored.blocks.last().and_then(ground::time).or(self.time);
+        let now = self.db.clock().now();
+        // What cannot be read was told when it was stored.
+        self.window
+            .add(self.through.number, now, &stored.blocks, &sorted.logs)?;
+        Ok(())
+    }
+
+    /// Stores a step's ground from `cursor`, where the window ends, and takes its facts in meanwhile. After
+    /// an error the window is not what is stored: it is to be read again.
+    pub async fn extend(
+        mut self,
+        cursor: Cursor,
+        mut step: Extend,
+        lease: Option<&Lease>,
+    ) -> Result<(Self, Applied)> {
+        let logs = std::mem::take(&mut step.logs);
+        let contracts = self.contracts.clone();
+        let sorted = blocking(move || Arc::new(Sorted::new(logs, &contracts))).await?;
+        let cause = Cause::Block {
+            chain: self.chain,
+            number: step.to.number,
+        };
+        let mut tx = self.db.begin(cause).await?;
+        chain_row::lock(&mut tx, self.chain, cursor.number).await?;
+        let (to, now, mut window) = (step.cursor(), tx.now(), self.window);
+        let (facts, blocks) = (Arc::clone(&sorted), step.blocks.clone());
+        let folding = blocking(move || {
+            let malformed = window.add(to.number, now, &blocks, &facts.logs);
+            malformed.map(|malformed| (window, malformed))
+        });
+        let storing = store_ground(&mut tx, self.chain, cursor, &step, &sorted);
+        let (stored, folded) = tokio::join!(storing, folding);
+        stored?;
+        let (window, malformed) = folded??;
+        let malformed: Vec<(usize, String)> = malformed
+            .into_iter()
+            .map(|(place, why)| (place, why.to_string()))
+            .collect();
+        tell_malformed(&mut tx, self.chain, &sorted, &malformed).await?;
+        if let Some(lease) = lease {
+            lease.fence(&mut tx).await?;
+        }
+        tx.commit().await?;
+        self.window = window;
+        self.through = to;
+        self.time = ground::time(&step.to).or(self.time);
+        let applied = Applied {
+            cursor: to,
+            logs: sorted.logs.len(),
+            agents: sorted.tokens.len(),
+            rewound: 0,
+        };
+        Ok((self, applied))
+    }
+
+    /// Projects the whole window in one transaction: rows, journal and cursor. The window is used up,
+    /// whether that succeeds or not.
+    pub async fn project(self, lease: Option<&Lease>) -> Result<usize> {
+        let to = self.through.number;
+        let cause = Cause::Block {
+            chain: self.chain,
+            number: to.unsigned_abs(),
+        };
+        let mut tx = self.db.begin(cause).await?;
+        let before = chain_row::lock_any(&mut tx, self.chain).await?;
+        if before.ground.number < to {
+            return Err(Error::Store(store::Error::Moved {
+                what: format!("ground of chain {}", self.chain),
+                expected: to.to_string(),
+                found: before.ground.number.to_string(),
+            }));
+        }
+        let settled = to.max(before.settled);
+        chain_row::advance_head(&mut tx, self.chain, self.through, self.time, settled).await?;
+        let report = identity::project_window(&mut tx, &self.window, Feed::Skipped).await?;
+        // At the end: renewing the lease must not wait for a long transaction.
+        if let Some(lease) = lease {
+            lease.fence(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(report.entries)
+    }
+}
+
+/// Work that would keep other tasks from running.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Invalid(format!("a backfill's worker ended: {error}")))
+}

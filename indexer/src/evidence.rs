@@ -1,0 +1,260 @@
+//! What blocks themselves prove of their logs (`audit-ipfs-reliability.md` §3.3).
+//!
+//! Headers are hashed and linked. A block whose bloom excludes our contracts has no log of ours; of every
+//! other one the receipts are asked for, and where their root is the header's, their logs are the truth.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chain::{
+    BlockReceipts as Receipts, Header, Log, LogFilter, ReceiptFormat, RpcError, Sieve,
+    examine::{self, examine},
+};
+use kernel::B256;
+
+use crate::{
+    Error, Result,
+    level::Level,
+    providers::{Id, Providers},
+    source::{BlockReceipts, Proof},
+};
+
+/// Blocks of which receipts are asked for at once: their answers are held in memory together.
+const RECEIPTS_AT_ONCE: usize = 64;
+
+/// Headers of a range, and the logs that its blocks hold.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Every header of the range, ascending.
+    pub headers: Vec<Header>,
+    /// All logs of ours, in chain order.
+    pub logs: Vec<Log>,
+    /// What that proves.
+    pub proof: Proof,
+    /// Headers and receipts of blocks that hold logs of ours.
+    pub receipts: Vec<BlockReceipts>,
+}
+
+impl Evidence {
+    /// Headers of the blocks that hold logs of ours, ascending.
+    pub fn holding(&self) -> impl Iterator<Item = &Header> {
+        self.headers.iter().filter(|header| {
+            let found = self
+                .logs
+                .binary_search_by_key(&header.number, |log| log.block_number);
+            found.is_ok()
+        })
+    }
+}
+
+/// Asks providers for evidence.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    providers: Providers,
+    sieve: Arc<Sieve>,
+    format: ReceiptFormat,
+    /// Whether receipts of this chain had the header's root once: then others with another one are false.
+    matched: Arc<AtomicBool>,
+}
+
+/// The logs of one block.
+struct BlockLogs {
+    logs: Vec<Log>,
+    level: Level,
+    kept: Option<BlockReceipts>,
+}
+
+impl Witness {
+    /// Evidence about logs that match `filter`.
+    pub fn new(providers: Providers, filter: LogFilter) -> Self {
+        Self {
+            format: ReceiptFormat::of_chain(providers.chain()),
+            providers,
+            sieve: Arc::new(Sieve::new(filter)),
+            matched: Arc::default(),
+        }
+    }
+
+    /// What is asked for.
+    pub fn sieve(&self) -> &Sieve {
+        &self.sieve
+    }
+
+    /// Evidence about a range of blocks, both ends included. Where no provider can prove a block, the
+    /// error names it.
+    pub async fn gather(&self, from: u64, to: u64) -> Result<Evidence> {
+        let headers = self
+            .providers
+            .ask(move |rpc| async move { rpc.headers(from..=to).await })
+            .await?;
+        self.examine(headers.value).await
+    }
+
+    /// Evidence about blocks whose headers are at hand, ascending and without a gap.
+    pub async fn examine(&self, headers: Vec<Header>) -> Result<Evidence> {
+        let linked = headers
+            .windows(2)
+            .all(|two| two[1].parent == two[0].hash && two[1].number == two[0].number + 1);
+        let number = |header: Option<&Header>| header.map_or(0, |header| header.number);
+        if !linked {
+            return Err(Error::Moved {
+                chain: self.providers.chain(),
+                from: number(headers.first()),
+                to: number(headers.last()),
+            });
+        }
+        let hashed = headers.iter().all(|header| header.verified().is_some());
+        let mut level = if hashed {
+            Level::Proven
+        } else {
+            Level::Reported
+        };
+        let (mut logs, mut receipts, mut hits) = (Vec::new(), Vec::new(), Vec::new());
+        for header in &headers {
+            let verdict = examine(header, &[], None, &self.sieve, self.format);
+            // Without headers that hash, a bloom is no better than its teller's word.
+            if hashed && verdict.truth.is_some() {
+                level = level.min(verdict.level.into());
+            } else {
+                hits.push(header);
+            }
+        }
+        for hits in hits.chunks(RECEIPTS_AT_ONCE) {
+            for block in self.logs_of(hits).await? {
+                level = level.min(block.level);
+                logs.extend(block.logs);
+                receipts.extend(block.kept);
+            }
+        }
+        let linked = |hash: Option<B256>| hash.filter(|_| hashed);
+        Ok(Evidence {
+            proof: Proof {
+                level,
+                below: linked(headers.first().map(|first| first.parent)),
+                top: linked(headers.last().map(|last| last.hash)),
+            },
+            logs,
+            receipts,
+            headers,
+        })
+    }
+
+    /// The logs of blocks that may hold some.
+    async fn logs_of(&self, blocks: &[&Header]) -> Result<Vec<BlockLogs>> {
+        let hashes: Arc<[B256]> = blocks.iter().map(|header| header.hash).collect();
+        let told = self
+            .providers
+            .ask(move |rpc| {
+                let hashes = Arc::clone(&hashes);
+                async move { rpc.block_receipts(&hashes).await }
+            })
+            .await;
+        let told = match told {
+            Err(Error::Rpc {
+                error: RpcError::NoMethod { .. },
+                ..
+            }) => return self.by_bloom(blocks).await,
+            told => told?,
+        };
+        let mut out = Vec::with_capacity(blocks.len());
+        for (header, raw) in blocks.iter().zip(told.value) {
+            let raw = raw.as_deref().map_or("null", |raw| raw.get());
+            out.push(match self.judge(header, raw) {
+                Ok(block) => block,
+                Err(why) => self.second_opinion(header, told.by, why).await?,
+            });
+        }
+        Ok(out)
+    }
+
+    /// What receipts say of their block; `Err` says why they are not this block's.
+    fn judge(&self, header: &Header, raw: &str) -> Result<BlockLogs, String> {
+        let receipts = Receipts::parse(self.providers.chain(), raw)
+            .map_err(|error| error.to_string())?
+            .ok_or("it has no receipts of this block")?;
+        let mut verdict = examine(header, &[], Some(&receipts), &self.sieve, self.format);
+        if verdict.evidence == examine::Evidence::Unequal
+            && self.format == ReceiptFormat::Assumed
+            && !self.matched.load(Ordering::Relaxed)
+        {
+            let format = ReceiptFormat::Unknown;
+            verdict = examine(header, &[], Some(&receipts), &self.sieve, format);
+        }
+        if verdict.evidence == examine::Evidence::Root && !receipts.is_empty() {
+            self.matched.store(true, Ordering::Relaxed);
+        }
+        let Some(logs) = verdict.truth else {
+            return Err("its receipts are not those that the header commits to".to_owned());
+        };
+        let hashed = header.verified().is_some();
+        let kept = (!logs.is_empty()).then(|| BlockReceipts {
+            number: header.number,
+            hash: header.hash,
+            header: serde_json::to_string(header).unwrap_or_default(),
+            receipts: raw.to_owned(),
+        });
+        Ok(BlockLogs {
+            logs,
+            level: if hashed {
+                verdict.level.into()
+            } else {
+                Level::Reported
+            },
+            kept,
+        })
+    }
+
+    /// Another provider's receipts, where the first one's are not the block's.
+    async fn second_opinion(&self, header: &Header, not: Id, why: String) -> Result<BlockLogs> {
+        let hash = header.hash;
+        let told = self
+            .providers
+            .ask_other(
+                not,
+                move |rpc| async move { rpc.block_receipts(&[hash]).await },
+            )
+            .await?;
+        let raw = told.and_then(|told| told.value.into_iter().next().flatten());
+        let found = raw.map(|raw| self.judge(header, raw.get()));
+        found.and_then(Result::ok).ok_or_else(|| Error::Unproven {
+            chain: self.providers.chain(),
+            block: header.number,
+            place: self.providers.place(not),
+            why,
+        })
+    }
+
+    /// Where no provider serves receipts: the block's logs as told, held against its bloom.
+    async fn by_bloom(&self, blocks: &[&Header]) -> Result<Vec<BlockLogs>> {
+        let mut out = Vec::with_capacity(blocks.len());
+        for header in blocks {
+            let hash = header.hash;
+            let told = self
+                .providers
+                .ask(|rpc| async move { rpc.logs_of_block(hash, self.sieve.filter()).await })
+                .await?;
+            let verdict = examine(header, &told.value, None, &self.sieve, self.format);
+            if let Some(finding) = verdict.findings.first() {
+                return Err(Error::Unproven {
+                    chain: self.providers.chain(),
+                    block: header.number,
+                    place: self.providers.place(told.by),
+                    why: finding.why.to_owned(),
+                });
+            }
+            let hashed = header.verified().is_some() && self.format.has_bloom();
+            out.push(BlockLogs {
+                logs: told.value,
+                level: if hashed {
+                    Level::Bloom
+                } else {
+                    Level::Reported
+                },
+                kept: None,
+            });
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,207 @@
+//! Proving behind the backfill: ranges that were only reported are read again as headers and receipts, from
+//! the head down, and what was told wrongly is put right.
+
+use std::collections::BTreeSet;
+
+use chain::{Log, Registries, Sieve, examine::compare};
+use identity::{Feed, Mode};
+use kernel::AgentId;
+use store::{Cause, Db, Outcome, Tx};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result,
+    apply::Sorted,
+    chain_row,
+    evidence::{Evidence, Witness},
+    ground,
+    incident::{self, Incident},
+    lead::Leadership,
+    level::Level,
+    range::{self, Range},
+};
+
+/// Blocks that are proven at once.
+const BLOCKS: i64 = 512;
+
+/// What proving a part of a chain found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// The part.
+    pub range: Range,
+    /// Logs that had been told wrongly, and were not known to be.
+    pub incidents: usize,
+}
+
+/// Proves what a chain's backfill only reported.
+pub struct Prover {
+    db: Db,
+    chain: u64,
+    contracts: Registries,
+    witness: Witness,
+    leadership: Leadership,
+    /// Set where the chain's headers do not hash as Ethereum's do: nothing more can be proven.
+    hopeless: bool,
+}
+
+impl Prover {
+    /// A prover of an opened chain; `holder` names this process.
+    pub fn new(db: Db, chain: u64, contracts: Registries, witness: Witness, holder: Uuid) -> Self {
+        Self {
+            leadership: Leadership::new(db.clone(), chain, holder),
+            db,
+            chain,
+            contracts,
+            witness,
+            hopeless: false,
+        }
+    }
+
+    /// Proves the highest part that is not.
+    pub async fn round(&mut self) -> Result<Outcome> {
+        if self.hopeless {
+            return Ok(Outcome::Idle);
+        }
+        match self.leadership.take().await {
+            Err(Error::Led(_)) => return Ok(Outcome::Idle),
+            other => other?,
+        }
+        let standing = chain_row::standing(&self.db, self.chain).await?;
+        let unproven = range::unproven(&self.db, self.chain, standing.head).await?;
+        let Some((range, above)) = unproven else {
+            return Ok(Outcome::Idle);
+        };
+        let from = range.from.max(range.to - BLOCKS + 1);
+        let evidence = self
+            .witness
+            .gather(from.unsigned_abs(), range.to.unsigned_abs())
+            .await?;
+        if evidence.proof.level < Level::Bloom {
+            self.hopeless = true;
+            return Ok(Outcome::Idle);
+        }
+        let expected = match above {
+            Some(hash) => Some(hash),
+            None => ground::tip(&self.db, self.chain, range.to).await?,
+        };
+        if expected.is_some_and(|hash| Some(hash) != evidence.proof.top) {
+            return Err(Error::Moved {
+                chain: self.chain,
+                from: from.unsigned_abs(),
+                to: range.to.unsigned_abs(),
+            });
+        }
+        self.put_right(from, range.to, evidence, "backfill").await?;
+        Ok(Outcome::Busy)
+    }
+
+    /// Proves a range again from other evidence, whatever was proven of it before.
+    pub async fn verify(&self, from: i64, to: i64) -> Result<Proven> {
+        let evidence = self
+            .witness
+            .gather(from.unsigned_abs(), to.unsigned_abs())
+            .await?;
+        self.put_right(from, to, evidence, "verify").await
+    }
+
+    /// Holds stored logs against evidence, and makes them what it says, in one transaction.
+    async fn put_right(
+        &self,
+        from: i64,
+        to: i64,
+        evidence: Evidence,
+        provider: &str,
+    ) -> Result<Proven> {
+        let mut tx = self.db.begin(Cause::Job("prove")).await?;
+        let standing = chain_row::lock_any(&mut tx, self.chain).await?;
+        if standing.head < to {
+            // A reorg came between.
+            return Err(Error::Moved {
+                chain: self.chain,
+                from: from.unsigned_abs(),
+                to: to.unsigned_abs(),
+            });
+        }
+        let stored = ground::read_range(&mut tx, self.chain, from, to).await?;
+        let incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
+        if !incidents.is_empty() {
+            self.heal(&mut tx, &stored, &evidence, &incidents).await?;
+        }
+        let known = incident::record(&mut tx, self.chain, &incidents).await?;
+        let range = Range {
+            from,
+            to,
+            proof: evidence.proof,
+        };
+        range::put(&mut tx, self.chain, range).await?;
+        if let Some(lease) = self.leadership.lease() {
+            lease.fence(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(Proven {
+            range,
+            incidents: known,
+        })
+    }
+
+    /// Puts the true logs of the blocks in question in the place of those that were told, and projects
+    /// everybody whom they speak of anew.
+    async fn heal(
+        &self,
+        tx: &mut Tx,
+        stored: &[Log],
+        evidence: &Evidence,
+        incidents: &[Incident],
+    ) -> Result<()> {
+        let wrong: BTreeSet<u64> = incidents.iter().map(|one| one.block_number).collect();
+        let of_wrong = |logs: &[Log]| -> Vec<Log> {
+            logs.iter()
+                .filter(|log| wrong.contains(&log.block_number))
+                .cloned()
+                .collect()
+        };
+        let before = Sorted::new(of_wrong(stored), &self.contracts);
+        let after = Sorted::new(of_wrong(&evidence.logs), &self.contracts);
+        let numbers: Vec<i64> = wrong.iter().map(|number| number.cast_signed()).collect();
+        ground::forget_blocks(tx, self.chain, &numbers).await?;
+        identity::operator::forget_blocks(tx, self.chain, &numbers).await?;
+        let wrong_blocks = evidence
+            .holding()
+            .filter(|header| wrong.contains(&header.number));
+        let blocks: Vec<chain::Block> = wrong_blocks.map(chain::Header::block).collect();
+        ground::put_blocks(tx, self.chain, &blocks).await?;
+        ground::put_logs(tx, self.chain, &after.logs).await?;
+        identity::operator::record(tx, self.chain, &after.operators).await?;
+        identity::subject::put(tx, &after.tokens).await?;
+        let tokens = before.tokens.iter().chain(&after.tokens);
+        let agents: BTreeSet<Uuid> = tokens.map(|(agent, _)| agent.0).collect();
+        let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
+        identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
+        Ok(())
+    }
+}
+
+/// What was stored otherwise than the blocks have it.
+fn incidents(stored: &[Log], evidence: &Evidence, sieve: &Sieve, provider: &str) -> Vec<Incident> {
+    let mut incidents = Vec::new();
+    for header in &evidence.headers {
+        let of_block = |logs: &'_ [Log]| -> std::ops::Range<usize> {
+            let start = logs.partition_point(|log| log.block_number < header.number);
+            let end = logs.partition_point(|log| log.block_number <= header.number);
+            start..end
+        };
+        let (told, truth) = (
+            &stored[of_block(stored)],
+            &evidence.logs[of_block(&evidence.logs)],
+        );
+        let findings = compare(told, truth, header, sieve);
+        incidents.extend(findings.into_iter().map(|finding| Incident {
+            block_number: header.number,
+            block_hash: header.hash,
+            log_index: finding.log_index,
+            kind: finding.kind,
+            provider: provider.to_owned(),
+        }));
+    }
+    incidents
+}

@@ -1,0 +1,130 @@
+//! Reading ahead in a backfill: several ranges are asked for at once and given in their order.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chain::LogFilter;
+use tokio::task::JoinHandle;
+
+use super::piece::{self, Piece};
+use crate::{Error, Result, evidence::Witness, providers::Providers};
+
+/// Ranges that are asked for at once.
+const AT_ONCE: usize = 4;
+
+/// Logs that one range should hold: answers of some megabytes.
+const GOAL: u64 = 6_000;
+
+/// Most blocks of a range of which every header is asked for.
+const PROVEN_BLOCKS: u64 = 512;
+
+/// Blocks above a cursor, being read.
+pub struct Ahead {
+    providers: Providers,
+    filter: LogFilter,
+    /// Reads headers and receipts instead of logs, where ranges are proven at once.
+    witness: Option<Witness>,
+    /// Blocks of the next range: what held about [`GOAL`] logs lately.
+    width: Arc<AtomicU64>,
+    /// The first block that nobody was asked for.
+    next: u64,
+    running: VecDeque<Running>,
+}
+
+/// A range that somebody was asked for.
+struct Running {
+    from: u64,
+    task: JoinHandle<Result<Piece>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Ahead {
+    /// Begins with ranges of `width` blocks. With a witness, every range is proven before it is given.
+    pub fn new(
+        providers: Providers,
+        filter: LogFilter,
+        width: u64,
+        witness: Option<Witness>,
+    ) -> Self {
+        Self {
+            providers,
+            filter,
+            witness,
+            width: Arc::new(AtomicU64::new(width.max(1))),
+            next: 0,
+            running: VecDeque::new(),
+        }
+    }
+
+    /// Whether the range that begins at block `from` is being read.
+    pub fn goes_on(&self, from: u64) -> bool {
+        self.running.front().is_some_and(|first| first.from == from)
+    }
+
+    /// The range that begins at block `from`, of blocks up to `last`.
+    pub async fn take(&mut self, from: u64, last: u64) -> Result<Piece> {
+        if !self.goes_on(from) {
+            self.running.clear();
+            self.next = from;
+        }
+        self.ask(last);
+        let Some(mut first) = self.running.pop_front() else {
+            let chain = self.providers.chain();
+            return Err(Error::Moved {
+                chain,
+                from,
+                to: last,
+            });
+        };
+        let piece = (&mut first.task).await;
+        // While this one is stored, the others are read.
+        self.ask(last);
+        piece.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
+    }
+
+    fn ask(&mut self, last: u64) {
+        while self.running.len() < AT_ONCE && self.next <= last {
+            let width = self.width.load(Ordering::Relaxed);
+            let from = self.next;
+            let to = last.min(from.saturating_add(width - 1));
+            self.next = to + 1;
+            let read = self.read(from, to);
+            self.running.push_back(Running {
+                from,
+                task: tokio::spawn(read),
+            });
+        }
+    }
+
+    fn read(&self, from: u64, to: u64) -> impl Future<Output = Result<Piece>> + use<> {
+        let (providers, filter) = (self.providers.clone(), self.filter.clone());
+        let (witness, width) = (self.witness.clone(), Arc::clone(&self.width));
+        async move {
+            let piece = match &witness {
+                Some(witness) => piece::proven(witness, from, to).await?,
+                None => piece::told(&providers, &filter, from, to).await?,
+            };
+            let most = if witness.is_some() {
+                PROVEN_BLOCKS
+            } else {
+                u64::MAX
+            };
+            let blocks = to - from + 1;
+            let fitting = blocks.saturating_mul(GOAL) / (piece.logs.len() as u64).max(1);
+            // Twice as wide at the most: the next range may be denser.
+            let next = fitting.clamp(1, blocks.saturating_mul(2)).min(most);
+            width.store(next, Ordering::Relaxed);
+            Ok(piece)
+        }
+    }
+}

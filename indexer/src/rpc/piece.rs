@@ -1,0 +1,138 @@
+//! One range of a backfill: its logs as told, or as its blocks prove them.
+
+use std::collections::BTreeMap;
+
+use chain::{At, Block, Log, LogFilter, RpcError};
+use kernel::B256;
+
+use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
+
+/// A range as it was read.
+#[derive(Debug)]
+pub struct Piece {
+    /// Its last block.
+    pub to: Block,
+    /// Blocks that hold logs, ascending.
+    pub blocks: Vec<Block>,
+    /// Logs in chain order.
+    pub logs: Vec<Log>,
+    /// What is proven of it.
+    pub proof: Proof,
+}
+
+/// Headers, and receipts where a bloom does not exclude us.
+pub async fn proven(witness: &Witness, from: u64, to: u64) -> Result<Piece> {
+    let evidence = witness.gather(from, to).await?;
+    let Some(last) = evidence.headers.last().map(chain::Header::block) else {
+        return Err(Error::Invalid(
+            "a range without blocks was asked for".to_owned(),
+        ));
+    };
+    Ok(Piece {
+        to: last,
+        blocks: evidence.holding().map(chain::Header::block).collect(),
+        proof: evidence.proof,
+        logs: evidence.logs,
+    })
+}
+
+/// The logs that a provider tells, in as many questions as it wants.
+pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64) -> Result<Piece> {
+    let mut logs: Vec<Log> = Vec::new();
+    let mut at = from;
+    while at <= to {
+        let told = providers.logs(at, to, filter).await?;
+        let (end, mut part) = told.value;
+        if logs.is_empty() {
+            logs = part;
+        } else {
+            logs.append(&mut part);
+        }
+        at = end + 1;
+    }
+    logs.sort_by_key(Log::position);
+    logs.dedup();
+    let moved = || Error::Moved {
+        chain: providers.chain(),
+        from,
+        to,
+    };
+    let held = held(&logs, from, to).ok_or_else(moved)?;
+    let end = providers
+        .ask(move |rpc| async move { rpc.block(At::Number(to)).await?.ok_or_else(beyond_head) })
+        .await?
+        .value;
+    if held.get(&to).is_some_and(|(hash, _)| *hash != end.hash) {
+        return Err(moved());
+    }
+    Ok(Piece {
+        to: end.block(),
+        blocks: blocks(providers, held).await?,
+        logs,
+        proof: Proof::REPORTED,
+    })
+}
+
+fn beyond_head() -> RpcError {
+    RpcError::BeyondHead {
+        message: "the node does not know a block below its own head".to_owned(),
+    }
+}
+
+/// Hash and time of each block that holds logs; `None` where they contradict each other.
+fn held(logs: &[Log], from: u64, to: u64) -> Option<BTreeMap<u64, (B256, Option<i64>)>> {
+    let mut held = BTreeMap::new();
+    for two in logs.windows(2) {
+        if two[0].position() == two[1].position() {
+            return None;
+        }
+    }
+    for log in logs {
+        let block = (log.block_hash, log.block_time);
+        let known = *held.entry(log.block_number).or_insert(block);
+        if known != block || !(from..=to).contains(&log.block_number) {
+            return None;
+        }
+    }
+    Some(held)
+}
+
+/// The blocks, with the times of those whose logs did not tell them asked for.
+async fn blocks(
+    providers: &Providers,
+    held: BTreeMap<u64, (B256, Option<i64>)>,
+) -> Result<Vec<Block>> {
+    let mut blocks: Vec<Block> = held
+        .into_iter()
+        .map(|(number, (hash, time))| Block {
+            number,
+            hash,
+            parent: None,
+            time,
+        })
+        .collect();
+    let untimed: Vec<B256> = blocks
+        .iter()
+        .filter(|block| block.time.is_none())
+        .map(|block| block.hash)
+        .collect();
+    if untimed.is_empty() {
+        return Ok(blocks);
+    }
+    let headers = providers
+        .ask(move |rpc| {
+            let untimed = untimed.clone();
+            async move { rpc.headers_by_hash(&untimed).await }
+        })
+        .await?
+        .value;
+    let times: BTreeMap<B256, i64> = headers
+        .iter()
+        .flatten()
+        .map(|header| (header.hash, header.time))
+        .collect();
+    for block in &mut blocks {
+        block.time = block.time.or_else(|| times.get(&block.hash).copied());
+    }
+    Ok(blocks)
+}
