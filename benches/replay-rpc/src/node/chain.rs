@@ -1,6 +1,9 @@
 //! The chain itself: what is canonical, what was, and what counts as final.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256, Bytes};
 
@@ -21,7 +24,13 @@ pub struct Chain {
     spec: Spec,
     canonical: Vec<Arc<Block>>,
     by_hash: HashMap<B256, Arc<Block>>,
-    by_tx: HashMap<B256, Vec<(B256, usize)>>,
+    /// Every block ever known, canonical or not.
+    known: Vec<Arc<Block>>,
+    /// Where a transaction stands: in which of the known blocks, and at what place. Small, because a
+    /// million events have nearly as many transactions.
+    by_tx: HashMap<B256, (u32, u32)>,
+    /// Where else it stands: both sides of a fork may hold it.
+    also: HashMap<B256, Vec<(u32, u32)>>,
     /// The branch that the last reorg left: its blocks in order.
     left: Vec<Arc<Block>>,
     code: HashMap<Address, (u64, Bytes)>,
@@ -37,7 +46,9 @@ impl Chain {
             spec,
             canonical: Vec::new(),
             by_hash: HashMap::new(),
+            known: Vec::new(),
             by_tx: HashMap::new(),
+            also: HashMap::new(),
             left: Vec::new(),
             code: HashMap::new(),
             finality: Some(Finality {
@@ -87,8 +98,12 @@ impl Chain {
 
     /// The blocks that hold a transaction, canonical or not, with its place there.
     pub(super) fn with_tx(&self, hash: B256) -> impl Iterator<Item = (&Arc<Block>, usize)> {
-        let places = self.by_tx.get(&hash).into_iter().flatten();
-        places.filter_map(|(block, place)| Some((self.by_hash.get(block)?, *place)))
+        let first = self.by_tx.get(&hash).into_iter();
+        let places = first.chain(self.also.get(&hash).into_iter().flatten());
+        places.filter_map(|(block, place)| {
+            let block = self.known.get(usize::try_from(*block).ok()?)?;
+            Some((block, usize::try_from(*place).ok()?))
+        })
     }
 
     /// The branch that the last reorg left, in order; empty if there was none.
@@ -175,10 +190,18 @@ impl Chain {
             return Arc::clone(known);
         }
         let block = Arc::new(block);
-        for (place, tx) in block.txs.iter().enumerate() {
-            let places = self.by_tx.entry(tx.hash).or_default();
-            places.push((block.hash, place));
+        let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        for (place, tx) in (0..).zip(&block.txs) {
+            match self.by_tx.entry(tx.hash) {
+                Entry::Vacant(free) => {
+                    free.insert((number, place));
+                }
+                Entry::Occupied(_) => {
+                    self.also.entry(tx.hash).or_default().push((number, place));
+                }
+            }
         }
+        self.known.push(Arc::clone(&block));
         self.by_hash.insert(block.hash, Arc::clone(&block));
         block
     }

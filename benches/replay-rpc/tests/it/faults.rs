@@ -112,7 +112,8 @@ fn the_same_seed_loses_the_same_logs_and_another_one_others() {
 
 #[test]
 fn lies_about_logs_are_counted_by_log() {
-    let cases: [(Faults, fn(&Provider) -> Vec<LogId>); 3] = [
+    type Counted = fn(&Provider) -> Vec<LogId>;
+    let cases: [(Faults, Counted); 3] = [
         (
             Faults {
                 alter_one_in: 10,

@@ -85,8 +85,11 @@ pub fn post(address: SocketAddr, body: &str) -> Option<Answer> {
 /// Posts a body on a connection that is there.
 pub fn exchange(stream: &mut TcpStream, body: &str) -> Option<Answer> {
     let length = body.len();
-    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json";
-    write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
+    // In one piece: a second small one would wait for the first one's receipt.
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
