@@ -42,7 +42,7 @@ fn main() {
         .map(|from| {
             let to = (from + 499).min(blocks - 1);
             let range = json!([{"address": REGISTRY, "fromBlock": hex(from), "toBlock": hex(to)}]);
-            call(0, "eth_getLogs", range)
+            call(0, "eth_getLogs", &range)
         })
         .collect();
     measure("all logs, 500 blocks a call", &mut client, &logs);
@@ -51,7 +51,7 @@ fn main() {
             let one = |number: u64| {
                 let mut params = vec![json!(hex(number))];
                 params.extend_from_slice(more);
-                call(number, method, json!(params))
+                call(number, method, &json!(params))
             };
             json!(
                 (from..(from + BATCH).min(blocks))
@@ -67,13 +67,13 @@ fn main() {
     measure("all receipts in batches of 100", &mut client, &receipts);
     let full = batches("eth_getBlockByNumber", &[json!(true)]);
     measure("all full blocks in batches of 100", &mut client, &full);
-    let one = call(1, "eth_getBlockByNumber", json!(["0x7", false]));
+    let one = call(1, "eth_getBlockByNumber", &json!(["0x7", false]));
     measure("10,000 single headers", &mut client, &vec![one; 10_000]);
     println!("{} MB resident at the end", resident());
     in_process(&provider, &receipts);
 }
 
-fn call(id: u64, method: &str, params: Value) -> Value {
+fn call(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
