@@ -1,0 +1,174 @@
+//! The engine on a made-up network whose true end is known.
+
+use std::time::Duration;
+
+use chain::{Limits, Registries, Rpc, SeenTopics};
+use indexer::{
+    Anchor, Chain, Config, Follower, Origin, Prove, Prover, Providers, RpcSource, Settling, Status,
+};
+use replay_rpc::{
+    node::{Faults, Network, Provider, Stats},
+    workload::{Params, REGISTRY},
+};
+use sqlx::{AssertSqlSafe, Executor, PgPool, Row, postgres::PgPoolOptions};
+use store::{Clock, Db, Outcome};
+use uuid::Uuid;
+
+/// One line for each agent, as the network's oracle writes them.
+const LINES: &str = r"
+    SELECT coalesce(string_agg(line, E'\n' ORDER BY token_id), '') FROM (
+    SELECT token_id, token_id || '|0x' || encode(owner, 'hex') || '|0x'
+           || coalesce(encode(wallet, 'hex'), repeat('0', 40)) || '|' || coalesce(uri, '') || '|'
+           || coalesce((SELECT string_agg(key || '=' || value, ',' ORDER BY key)
+                          FROM jsonb_each_text(onchain)), '') AS line
+      FROM identity.v_tokens) AS lines";
+
+pub struct Index {
+    pool: PgPool,
+    network: Network,
+    providers: Vec<Provider>,
+    follower: Follower<RpcSource>,
+    prover: Prover,
+}
+
+impl Index {
+    /// An empty database of its own, a chain of `blocks` blocks, and a provider for each of `faults`.
+    pub async fn new(
+        pool: &PgPool,
+        place: usize,
+        blocks: u64,
+        prove: Prove,
+        faults: &[Faults],
+    ) -> anyhow::Result<Self> {
+        let pool = database(pool, place).await?;
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        let params = Params {
+            events: 10,
+            ..Params::default()
+        };
+        let network = Network::of_workload(params, blocks);
+        let mut providers = Vec::new();
+        let mut nodes = Vec::new();
+        for faults in faults {
+            let provider = network.provider(faults.clone())?;
+            let limits = Limits {
+                timeout: Duration::from_secs(20),
+                ..Limits::default()
+            };
+            nodes.push(Rpc::connect(provider.url().parse()?, limits).await?);
+            providers.push(provider);
+        }
+        let genesis = network.chain().canonical()[0].hash;
+        let chain = Chain {
+            id: params.chain_id,
+            name: "made up".to_owned(),
+            origin: Origin::Rpc,
+            anchor: Anchor {
+                number: 0,
+                hash: genesis,
+            },
+            start: 0,
+            topics: SeenTopics::ALL,
+            contracts: Registries {
+                identity: vec![REGISTRY],
+                status: Vec::new(),
+            },
+        };
+        indexer::open(&db, &chain).await?;
+        let config = Config {
+            prove,
+            range_blocks: 100,
+            ..Config::default()
+        };
+        let nodes = Providers::new(nodes, config.range_blocks);
+        let (holder, contracts) = (Uuid::from_u128(1), chain.contracts);
+        let source = RpcSource::new(nodes, &contracts, Settling::Depth(64), &config);
+        let witness = source.witness();
+        let prover = Prover::new(db.clone(), chain.id, contracts.clone(), witness, holder);
+        Ok(Self {
+            pool,
+            network,
+            providers,
+            follower: Follower::new(db, chain.id, contracts, source, holder),
+            prover,
+        })
+    }
+
+    /// Rounds until there is nothing new.
+    pub async fn follow(&mut self) -> indexer::Result<()> {
+        while self.follower.round().await? == Outcome::Busy {}
+        Ok(())
+    }
+
+    /// Rounds of proving until nothing is left.
+    pub async fn prove(&mut self) -> indexer::Result<()> {
+        while self.prover.round().await? == Outcome::Busy {}
+        Ok(())
+    }
+
+    pub fn status(&self) -> Status {
+        self.follower.status().lock().expect("not poisoned").clone()
+    }
+
+    pub fn stats(&self, provider: usize) -> Stats {
+        self.providers[provider].stats()
+    }
+
+    /// What every agent must be in the end.
+    pub fn truth(&self) -> String {
+        let head = self.network.chain().head().number();
+        self.network.truth(head).expect("a workload").as_is
+    }
+
+    /// What every agent is.
+    pub async fn state(&self) -> String {
+        let row = sqlx::query(AssertSqlSafe(format!("SELECT md5(({LINES}))")));
+        row.fetch_one(&self.pool).await.expect("agents").get(0)
+    }
+
+    pub async fn count(&self, of: &str) -> i64 {
+        let row = sqlx::query(AssertSqlSafe(format!("SELECT count(*) FROM {of}")));
+        row.fetch_one(&self.pool).await.expect(of).get(0)
+    }
+
+    /// The last block that was only reported.
+    pub async fn reported_to(&self) -> u64 {
+        let query = "SELECT max(to_block) FROM chain.ranges WHERE level = 'reported'";
+        let row = sqlx::query(query)
+            .fetch_one(&self.pool)
+            .await
+            .expect("ranges");
+        row.get::<i64, _>(0).unsigned_abs()
+    }
+
+    /// The proof levels of all blocks.
+    pub async fn levels(&self) -> Vec<String> {
+        let rows = sqlx::query("SELECT DISTINCT level FROM chain.v_ranges ORDER BY level");
+        let rows = rows.fetch_all(&self.pool).await.expect("ranges");
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+/// A migrated database beside that of the test.
+async fn database(pool: &PgPool, place: usize) -> anyhow::Result<PgPool> {
+    if place == 0 {
+        return Ok(pool.clone());
+    }
+    let options = pool.connect_options();
+    let name = options.get_database().unwrap_or_default();
+    let name = format!(
+        "other_{}",
+        hex::encode(&kernel::sha256(format!("{name}{place}").as_bytes())[..12])
+    );
+    pool.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS \"{name}\"")))
+        .await?;
+    pool.execute(AssertSqlSafe(format!("CREATE DATABASE \"{name}\"")))
+        .await?;
+    let options = options.as_ref().clone().database(&name);
+    let pool = PgPoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await?;
+    sqlx::migrate!("../migrations").run(&pool).await?;
+    Ok(pool)
+}

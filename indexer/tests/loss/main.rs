@@ -1,0 +1,113 @@
+//! Providers that lose, forge and alter logs: whatever they tell, the rows are the chain's, and each lie is
+//! an incident. Real headers, receipts and roots; the provider is a process of its own sockets.
+
+mod index;
+
+use index::Index;
+use indexer::{Error, Prove, State};
+use replay_rpc::node::{Faults, Lose};
+use sqlx::PgPool;
+
+/// Blocks of the backfill.
+const BLOCKS: u64 = 700;
+
+fn losing(lose: Lose, one_in: u64) -> Faults {
+    Faults {
+        lose,
+        lose_one_in: one_in,
+        ..Faults::default()
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_a_backfill_lost_is_found_behind_it_and_put_right(pool: PgPool) -> anyhow::Result<()> {
+    for (place, faults) in [
+        losing(Lose::Wide, 100),
+        losing(Lose::All, 100),
+        losing(Lose::Blocks, 50),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut index = Index::new(&pool, place, BLOCKS, Prove::Behind, &[faults]).await?;
+        index.follow().await?;
+        // What was read ahead and not stored was not lost.
+        let stored = index.reported_to().await;
+        let lost = index.stats(0).lost;
+        let lost = lost.iter().filter(|log| log.block <= stored).count();
+        assert!(lost > 20, "{lost} logs were lost");
+        index.prove().await?;
+        assert_eq!(index.state().await, index.truth(), "case {place}");
+        let incidents = index.count("chain.incidents WHERE kind = 'lost_log'").await;
+        assert_eq!(incidents, lost as i64, "case {place}");
+        let told = index.count("journal.entries WHERE kind = 'incident'").await;
+        assert_eq!(told, incidents, "each is an entry");
+        assert_eq!(index.levels().await, ["proven"], "case {place}");
+        index.prove().await?;
+        assert_eq!(index.count("chain.incidents").await, incidents, "only once");
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn forged_altered_and_reordered_logs_are_refused(pool: PgPool) -> anyhow::Result<()> {
+    let forging = Faults {
+        forge_one_in: 60,
+        ..Faults::default()
+    };
+    let altering = Faults {
+        alter_one_in: 200,
+        ..Faults::default()
+    };
+    for (place, faults, kind) in [(0, forging, "extra_log"), (1, altering, "altered_log")] {
+        let mut index = Index::new(&pool, place, BLOCKS, Prove::Behind, &[faults]).await?;
+        index.follow().await?;
+        let (stored, stats) = (index.reported_to().await, index.stats(0));
+        index.prove().await?;
+        assert_eq!(index.state().await, index.truth(), "{kind}");
+        let of = format!("chain.incidents WHERE kind = '{kind}'");
+        let lies = stats.forged.iter().chain(&stats.altered);
+        let lies = lies.filter(|log| log.block <= stored).count();
+        assert!(lies > 2, "{lies} lies");
+        assert_eq!(index.count(&of).await, lies as i64, "{kind}");
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn proven_at_once_nothing_is_lost_in_the_first_place(pool: PgPool) -> anyhow::Result<()> {
+    let faults = losing(Lose::All, 20);
+    let mut index = Index::new(&pool, 0, BLOCKS, Prove::First, &[faults]).await?;
+    index.follow().await?;
+    assert_eq!(index.state().await, index.truth());
+    assert_eq!(index.count("chain.incidents").await, 0);
+    assert_eq!(index.levels().await, ["proven"]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_nobody_can_prove_stops_the_chain_until_somebody_can(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let hiding = Faults {
+        lose_in_receipts: true,
+        ..losing(Lose::All, 50)
+    };
+    let mut index = Index::new(&pool, 0, 40, Prove::Behind, &[hiding.clone()]).await?;
+    let error = index
+        .follow()
+        .await
+        .expect_err("nothing proves these blocks");
+    assert!(matches!(error, Error::Unproven { .. }), "{error}");
+    for _ in 0..2 {
+        index.follow().await.expect_err("still not");
+    }
+    assert_eq!(index.status().state, State::Halted);
+
+    // With a second provider that is honest the same chain heals by itself.
+    let mut index = Index::new(&pool, 1, 40, Prove::Behind, &[hiding, Faults::default()]).await?;
+    index.follow().await?;
+    assert_eq!(index.state().await, index.truth());
+    assert_eq!(index.levels().await, ["proven"]);
+    Ok(())
+}
