@@ -82,6 +82,11 @@ impl Witness {
         &self.sieve
     }
 
+    /// Who is asked, for people.
+    pub fn places(&self) -> String {
+        self.providers.places()
+    }
+
     /// Evidence about a range of blocks, both ends included. Where no provider can prove a block, the
     /// error names it.
     pub async fn gather(&self, from: u64, to: u64) -> Result<Evidence> {

@@ -91,7 +91,7 @@ impl Prover {
                 to: range.to.unsigned_abs(),
             });
         }
-        self.put_right(from, range.to, evidence, "backfill").await?;
+        self.put_right(from, range.to, evidence).await?;
         Ok(Outcome::Busy)
     }
 
@@ -101,17 +101,11 @@ impl Prover {
             .witness
             .gather(from.unsigned_abs(), to.unsigned_abs())
             .await?;
-        self.put_right(from, to, evidence, "verify").await
+        self.put_right(from, to, evidence).await
     }
 
     /// Holds stored logs against evidence, and makes them what it says, in one transaction.
-    async fn put_right(
-        &self,
-        from: i64,
-        to: i64,
-        evidence: Evidence,
-        provider: &str,
-    ) -> Result<Proven> {
+    async fn put_right(&self, from: i64, to: i64, evidence: Evidence) -> Result<Proven> {
         let mut tx = self.db.begin(Cause::Job("prove")).await?;
         let standing = chain_row::lock_any(&mut tx, self.chain).await?;
         if standing.head < to {
@@ -123,7 +117,12 @@ impl Prover {
             });
         }
         let stored = ground::read_range(&mut tx, self.chain, from, to).await?;
-        let incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
+        let incidents = incidents(
+            &stored,
+            &evidence,
+            self.witness.sieve(),
+            &self.witness.places(),
+        );
         if !incidents.is_empty() {
             self.heal(&mut tx, &stored, &evidence, &incidents).await?;
         }
