@@ -1,6 +1,7 @@
 //! A chain of the test's own: anvil on a free port with our contracts, and what people do on it.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     num::NonZeroU32,
     path::PathBuf,
@@ -9,7 +10,8 @@ use std::{
 };
 
 use chain::{
-    At, Call, Limits, PrivateKeySigner, Registries, Rpc, Sender, SenderConfig, deploy, registry,
+    At, Call, Limits, PrivateKeySigner, Registries, Rpc, SendError, Sender, SenderConfig, deploy,
+    registry,
 };
 use kernel::{Address, Bytes, U256, clean_text, sha256};
 use serde_json::{Value, json};
@@ -23,6 +25,9 @@ const DEPLOYER: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7b
 /// wrong for what waits in one block with others.
 const GAS: &str = "0x200000";
 
+/// The metadata that tests write, and look for.
+pub const METADATA: [&str; 3] = ["early", "model", "region"];
+
 /// anvil, which ends with the value.
 pub struct Anvil {
     child: Child,
@@ -32,8 +37,14 @@ pub struct Anvil {
 impl Anvil {
     /// Starts it on a free port.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(flags: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .args(["--port", "0"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -89,7 +100,7 @@ pub struct Chain {
     pub status: Address,
     /// Accounts that anvil signs for.
     pub people: Vec<Address>,
-    _anvil: Option<Anvil>,
+    anvil: Option<Anvil>,
 }
 
 /// What a contract says of an agent.
@@ -107,6 +118,8 @@ pub struct Agent {
     pub uri_hash: Option<String>,
     /// `getApproved`.
     pub approved: Option<Address>,
+    /// `getMetadata` of [`METADATA`], as hex, where it is not empty.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// A transaction that somebody wants.
@@ -115,27 +128,42 @@ pub type Wanted = (Address, Address, Bytes);
 impl Chain {
     /// Starts anvil and deploys.
     pub async fn start() -> Self {
-        let anvil = Anvil::start();
+        Self::on(Anvil::start()).await
+    }
+
+    /// Deploys on an anvil that runs.
+    pub async fn on(anvil: Anvil) -> Self {
         let rpc = Rpc::connect(anvil.url.parse().expect("a URL"), Limits::default())
             .await
             .expect("anvil answers");
-        let sender = sender(&rpc);
-        let registry = deploy::identity_registry(&sender)
-            .await
-            .expect("deployed")
-            .address;
-        let status = deploy::agent_status(&sender)
-            .await
-            .expect("deployed")
-            .address;
         let people = rpc.ask("eth_accounts", json!([])).await.expect("accounts");
+        let mut chain = Self::without_contracts(rpc, people);
+        let deployer = DEPLOYER.parse().expect("a key");
+        (chain.registry, chain.status) = chain.deployed(deployer).await.expect("deployed");
+        chain.anvil = Some(anvil);
+        chain
+    }
+
+    /// A chain that has no contract of ours yet.
+    pub fn without_contracts(rpc: Rpc, people: Vec<Address>) -> Self {
         Self {
             rpc,
-            registry,
-            status,
+            registry: Address::ZERO,
+            status: Address::ZERO,
             people,
-            _anvil: Some(anvil),
+            anvil: None,
         }
+    }
+
+    /// Deploys both contracts; gives their addresses.
+    pub async fn deployed(
+        &self,
+        deployer: PrivateKeySigner,
+    ) -> Result<(Address, Address), SendError> {
+        let sender = sender(&self.rpc, deployer);
+        let registry = deploy::identity_registry(&sender).await?;
+        let status = deploy::agent_status(&sender).await?;
+        Ok((registry.address, status.address))
     }
 
     /// The dev chain of a running instance.
@@ -150,7 +178,7 @@ impl Chain {
             registry,
             status,
             people,
-            _anvil: None,
+            anvil: None,
         }
     }
 
@@ -168,7 +196,11 @@ impl Chain {
             data: code,
             ..Call::default()
         };
-        let receipt = sender(&self.rpc).send(call).await.expect("deployed");
+        let deployer = DEPLOYER.parse().expect("a key");
+        let receipt = sender(&self.rpc, deployer)
+            .send(call)
+            .await
+            .expect("deployed");
         receipt.created.expect("a contract")
     }
 
@@ -288,6 +320,21 @@ impl Chain {
         let approved = (!approved.is_zero()).then_some(approved);
         let raw = uri.expect("an owned token has a URI");
         let uri_hash = (!raw.is_empty()).then(|| hex::encode(sha256(&raw)));
+        let mut metadata = BTreeMap::new();
+        for key in METADATA {
+            let asked = call(
+                "getMetadata(uint256,string)",
+                &[Arg::Number(token), Arg::Text(key)],
+            );
+            let answer = rpc.call(&Call::new(registry, asked), At::Latest).await;
+            let answer = answer.expect("answered");
+            // An offset, the length, the bytes.
+            let length = usize::from(u16::from_be_bytes([answer[62], answer[63]]));
+            if length > 0 {
+                let value = format!("0x{}", hex::encode(&answer[64..64 + length]));
+                metadata.insert(key.to_owned(), value);
+            }
+        }
         Some(Agent {
             id,
             owner,
@@ -295,6 +342,7 @@ impl Chain {
             uri: clean_text(&raw).value,
             uri_hash,
             approved,
+            metadata,
         })
     }
 
@@ -392,8 +440,7 @@ impl Chain {
 }
 
 /// A fresh sender: a reorg takes nonces back, which an older one would not know.
-fn sender(rpc: &Rpc) -> Sender {
-    let key: PrivateKeySigner = DEPLOYER.parse().expect("a key");
+fn sender(rpc: &Rpc, key: PrivateKeySigner) -> Sender {
     let config = SenderConfig {
         answer_within: Duration::from_secs(30),
         poll: Duration::from_millis(10),

@@ -1,5 +1,7 @@
 //! An indexer that the test drives round by round.
 
+use std::collections::BTreeMap;
+
 use chain::{At, SeenTopics};
 use content::Content;
 use indexer::{Anchor, Chain as Row, Follower, Origin, Providers, RpcSource, Settling};
@@ -27,6 +29,16 @@ impl Index {
     /// Opens `chain`, from its first block on. With depth 0 it is one that we started, else
     /// somebody's node.
     pub async fn open(pool: &PgPool, chain: &Chain, settling: Settling) -> Self {
+        Self::open_with(pool, chain, settling, &indexer::Config::default()).await
+    }
+
+    /// The same with another configuration.
+    pub async fn open_with(
+        pool: &PgPool,
+        chain: &Chain,
+        settling: Settling,
+        config: &indexer::Config,
+    ) -> Self {
         let genesis = chain
             .rpc
             .block(At::Number(0))
@@ -35,7 +47,7 @@ impl Index {
             .expect("a genesis");
         let row = Row {
             id: chain.rpc.chain(),
-            name: "anvil".to_owned(),
+            name: "test".to_owned(),
             origin: if settling == Settling::Depth(0) {
                 Origin::Started
             } else {
@@ -51,9 +63,8 @@ impl Index {
         };
         let db = Db::from_pool(pool.clone(), Clock::System);
         indexer::open(&db, &row).await.expect("opened");
-        let config = indexer::Config::default();
         let providers = Providers::new(vec![chain.rpc.clone()], config.range_blocks);
-        let source = RpcSource::new(providers, &row.contracts, settling, &config);
+        let source = RpcSource::new(providers, &row.contracts, settling, config);
         let holder = Uuid::from_u128(1);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
         Self {
@@ -127,7 +138,7 @@ impl Index {
 pub async fn agents(pool: &PgPool) -> Vec<Agent> {
     let rows = sqlx::query(
         "SELECT t.token_id::bigint, t.owner, t.wallet, coalesce(t.uri, ''), t.approved, a.owner_address,
-                CASE WHEN t.uri <> '' THEN encode(t.uri_hash, 'hex') END
+                CASE WHEN t.uri <> '' THEN encode(t.uri_hash, 'hex') END, t.onchain
            FROM identity.v_tokens t JOIN identity.agents a ON a.id = t.agent_id ORDER BY 1",
     )
     .fetch_all(pool)
@@ -150,9 +161,16 @@ pub async fn agents(pool: &PgPool) -> Vec<Agent> {
                 uri: row.get(3),
                 uri_hash: row.get(6),
                 approved: address(row.get(4)),
+                metadata: metadata(row.get(7)),
             }
         })
         .collect()
+}
+
+/// What is not empty: the contract does not tell an empty value from none.
+fn metadata(onchain: serde_json::Value) -> BTreeMap<String, String> {
+    let all: BTreeMap<String, String> = serde_json::from_value(onchain).expect("texts");
+    all.into_iter().filter(|(_, value)| value != "0x").collect()
 }
 
 /// The first column of the rows of a query, as text.

@@ -4,7 +4,10 @@
 
 pub mod anvil;
 pub mod calls;
+pub mod deeds;
 pub mod equal;
+pub mod geth;
+pub mod http;
 pub mod index;
 pub mod left;
 

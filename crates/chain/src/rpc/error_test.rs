@@ -100,6 +100,11 @@ fn limits_heads_methods_and_history_are_told_apart() {
     ));
     let internal = logs(r#"{"code":-32603,"message":"something"}"#);
     assert_eq!(internal.kind(), Kind::Unavailable);
+    let young = said(
+        "eth_getTransactionReceipt",
+        r#"{"code":-32000,"message":"transaction indexing is in progress"}"#,
+    );
+    assert_eq!(young.kind(), Kind::Unavailable, "geth, just started");
     let denied = logs(r#"{"code":-32000,"message":"Unauthorized: invalid api key"}"#);
     assert_eq!(denied.kind(), Kind::Denied);
 }

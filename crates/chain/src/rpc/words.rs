@@ -119,6 +119,7 @@ const BUSY: &[&str] = &[
     "no response",
     "internal error",
     "failed to process log index", // geth after debug_setHead, until the next block
+    "indexing is in progress",     // geth soon after its start, of transactions and their receipts
 ];
 
 /// `{"from": "0x..", "to": "0x.."}`, which Infura says beside its message.
