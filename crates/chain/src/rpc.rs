@@ -12,6 +12,7 @@ mod exchange;
 mod header;
 mod heads;
 mod meter;
+mod pace;
 mod question;
 mod range;
 mod wire;
@@ -19,6 +20,7 @@ mod words;
 
 use std::{
     fmt,
+    num::NonZeroU32,
     ops::RangeInclusive,
     sync::{
         Arc,
@@ -32,7 +34,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use url::Url;
 
-use self::{answer::WireReceipt, meter::Meter};
+use self::{answer::WireReceipt, meter::Meter, pace::Pace};
 pub use self::{
     answer::{Fees, Receipt},
     error::RpcError,
@@ -46,7 +48,7 @@ use crate::{
     quantity::Quantity,
 };
 
-/// What a node may cost us.
+/// What a node may cost us, and what we may cost it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// For one HTTP request, its answer included.
@@ -57,6 +59,10 @@ pub struct Limits {
     pub batch: usize,
     /// Whether answers may come compressed, which does not pay on one's own machine.
     pub compressed: bool,
+    /// HTTP requests that are under way at once; others wait for their turn.
+    pub at_once: usize,
+    /// Calls that begin within a second, each item of a batch counted, as providers count.
+    pub per_second: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -67,6 +73,8 @@ impl Default for Limits {
             max_bytes: 48 * 1024 * 1024,
             batch: 100,
             compressed: true,
+            at_once: 8,
+            per_second: None,
         }
     }
 }
@@ -86,6 +94,7 @@ struct Node {
     batch: AtomicUsize,
     next_id: AtomicU64,
     meter: Meter,
+    pace: Pace,
 }
 
 impl Rpc {
@@ -106,6 +115,7 @@ impl Rpc {
             batch: AtomicUsize::new(limits.batch.max(1)),
             next_id: AtomicU64::new(1),
             meter: Meter::default(),
+            pace: Pace::new(limits.at_once, limits.per_second),
         };
         let mut rpc = Self {
             node: Arc::new(node),
@@ -367,6 +377,10 @@ impl Rpc {
 
     fn service(&self) -> &net::Service {
         &self.node.service
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.node.pace
     }
 
     fn meter(&self) -> &Meter {

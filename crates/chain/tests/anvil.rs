@@ -1,13 +1,9 @@
 //! The client, the sender and our contracts on a real chain: anvil, as npm brings it.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::TcpListener,
-    num::NonZeroU32,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+#[path = "kit/node.rs"]
+mod node;
+
+use std::{net::TcpListener, num::NonZeroU32};
 
 use alloy::sol_types::SolCall;
 use chain::{
@@ -19,90 +15,8 @@ use chain::{
     subject,
 };
 use kernel::{Address, B256, Bytes, Kind, U256};
+use node::{ALICE, Anvil, BOB, config, sender, signer};
 use serde_json::{Value, json};
-
-/// The first of anvil's well-known accounts.
-const ALICE: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-/// The second.
-const BOB: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
-
-/// A chain of our own, which ends with the value.
-struct Anvil {
-    child: Child,
-    url: String,
-}
-
-impl Anvil {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary())
-            .args(["--port", "0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("anvil: run `npm ci` in contracts/");
-        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
-            .expect("anvil says where it listens");
-        // Nobody reads on, and a full pipe would stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            child,
-            url: format!("http://{address}"),
-        }
-    }
-
-    async fn rpc(&self) -> Rpc {
-        Rpc::connect(self.url.parse().expect("url"), Limits::default())
-            .await
-            .expect("anvil answers")
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn binary() -> PathBuf {
-    let os = if cfg!(target_os = "macos") {
-        "darwin"
-    } else {
-        "linux"
-    };
-    let machine = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    };
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../contracts/node_modules/@foundry-rs")
-        .join(format!("anvil-{os}-{machine}/bin/anvil"))
-}
-
-fn signer(key: &str) -> PrivateKeySigner {
-    key.parse().expect("a key")
-}
-
-fn config() -> SenderConfig {
-    SenderConfig {
-        answer_within: Duration::from_secs(30),
-        poll: Duration::from_millis(20),
-        replace_after: NonZeroU32::new(500).expect("positive"),
-        most_replacements: 3,
-        gas_margin: 20,
-        most_fee: None,
-    }
-}
-
-fn sender(rpc: &Rpc, key: &str) -> Sender {
-    Sender::new(rpc.clone(), signer(key), config())
-}
 
 #[tokio::test]
 async fn our_contracts_are_deployed_and_read_back() {
@@ -582,12 +496,11 @@ async fn what_a_node_knows_of_its_blocks() {
 #[tokio::test]
 async fn many_blocks_and_slots_are_read_at_once() {
     let anvil = Anvil::start(&[]);
-    let url = anvil.url.parse().expect("url");
     let limits = Limits {
         batch: 7,
         ..Limits::default()
     };
-    let rpc = Rpc::connect(url, limits).await.expect("anvil answers");
+    let rpc = anvil.rpc_within(limits).await;
     rpc.ask::<Value>("anvil_mine", json!(["0x1e"]))
         .await
         .expect("mined");

@@ -129,6 +129,18 @@ async fn several_questions_are_under_way_at_once() {
 }
 
 #[tokio::test]
+async fn no_more_is_asked_at_once_than_a_node_may_bear() {
+    let limits = Limits {
+        at_once: 2,
+        ..Limits::default()
+    };
+    let (server, rpc) = node_within(|body| honest(body, asked_block), limits).await;
+    let many = (0..20).map(|_| async { headers(&rpc, 9).await.map(drop) });
+    assert!(futures::future::try_join_all(many).await.is_ok());
+    assert!(server.connections.load(SeqCst) <= 2);
+}
+
+#[tokio::test]
 async fn every_way_of_not_answering_has_its_name() {
     type Case = (&'static str, fn(&Value) -> Answer, &'static str, Kind);
     let cases: &[Case] = &[

@@ -99,17 +99,16 @@ pub(crate) fn parsed(answer: &Value) -> BlockReceipts {
 
 /// The header that commits to the receipts.
 pub(crate) fn header(receipts: &BlockReceipts) -> Header {
-    Header {
-        number: NUMBER,
-        hash: HASH,
-        parent: B256::ZERO,
-        time: TIME,
-        receipts_root: receipts.root(ReceiptFormat::Ethereum).expect("a root"),
-        state_root: B256::ZERO,
-        logs_bloom: receipts.bloom().to_vec().into(),
-        base_fee: None,
-        raw: Value::Null,
-    }
+    let header = json!({
+        "number": NUMBER,
+        "hash": HASH,
+        "parentHash": B256::ZERO,
+        "timestamp": TIME,
+        "receiptsRoot": receipts.root(ReceiptFormat::Ethereum).expect("a root"),
+        "stateRoot": B256::ZERO,
+        "logsBloom": receipts.bloom(),
+    });
+    serde_json::from_value(header).expect("a header")
 }
 
 /// Blocks of at most `most` transactions, from few contracts and events, so that filters match.

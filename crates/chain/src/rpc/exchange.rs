@@ -154,6 +154,7 @@ impl Rpc {
     }
 
     async fn post(&self, body: Vec<u8>, calls: usize) -> Result<Reply, net::Error> {
+        let _turn = self.pace().enter(calls).await;
         let began = Instant::now();
         let call = self.service().post("").accept("application/json");
         let reply = call.body("application/json", body).send().await;

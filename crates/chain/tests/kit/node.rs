@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chain::{PrivateKeySigner, Rpc, Sender, SenderConfig};
+use chain::{Limits, PrivateKeySigner, Rpc, Sender, SenderConfig};
 
 /// The first of anvil's well-known accounts.
 pub const ALICE: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -18,7 +18,7 @@ pub const BOB: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6
 /// A chain of our own, which ends with the value.
 pub struct Anvil {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Anvil {
@@ -45,7 +45,11 @@ impl Anvil {
     }
 
     pub async fn rpc(&self) -> Rpc {
-        Rpc::connect(self.url.parse().expect("url"))
+        self.rpc_within(Limits::default()).await
+    }
+
+    pub async fn rpc_within(&self, limits: Limits) -> Rpc {
+        Rpc::connect(self.url.parse().expect("url"), limits)
             .await
             .expect("anvil answers")
     }
