@@ -13,7 +13,7 @@ use std::{
 
 use indexer::{ChainConfig, Error, Follower, Prove, Prover, Source};
 use store::Outcome;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, ChainState};
@@ -26,6 +26,9 @@ use open::{Opened, open};
 
 /// Pause after a failed round.
 const AFTER_ERROR: Duration = Duration::from_secs(2);
+
+/// Pause where a database is away, and of a process that waits to lead.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Pause where a person has to do something first.
 const AFTER_WRONG: Duration = Duration::from_secs(30);
@@ -119,16 +122,19 @@ async fn run(
                     Opened::Node(both) => {
                         let (follower, prover) = *both;
                         let done = stop.child_token();
+                        let news = Arc::new(Notify::new());
+                        let listening = listen(&feed, &news, &done);
                         let proving = prove(&app, prover, &done);
                         let following = async {
-                            let end = follow(&app, follower, &slot, &stop, None).await;
+                            let end = follow(&app, follower, &slot, &stop, &news, None).await;
                             done.cancel();
                             end
                         };
-                        tokio::join!(following, proving).0
+                        tokio::join!(following, proving, listening).0
                     }
                     Opened::Replay(follower) => {
-                        follow(&app, *follower, &slot, &stop, Some(began)).await
+                        let quiet = Notify::new();
+                        follow(&app, *follower, &slot, &stop, &quiet, Some(began)).await
                     }
                 };
                 match end {
@@ -157,6 +163,7 @@ async fn follow<S: Source>(
     mut follower: Follower<S>,
     slot: &Slot,
     stop: &CancellationToken,
+    news: &Notify,
     replay: Option<Instant>,
 ) -> End {
     slot.follow(follower.status());
@@ -182,23 +189,41 @@ async fn follow<S: Source>(
             }
             Err(error) if error.halts() => return End::Halted,
             Err(Error::Unproven { .. }) => AFTER_WRONG,
+            Err(Error::Led(_)) => SOON,
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
                     tracing::warn!("{error}: it is tried again");
                 }
-                if failures >= PATIENCE {
-                    return End::Unreachable;
+                match error {
+                    Error::Store(_) => SOON,
+                    _ if failures >= PATIENCE => return End::Unreachable,
+                    _ => AFTER_ERROR,
                 }
-                AFTER_ERROR
             }
         };
         tokio::select! {
             () = stop.cancelled() => {}
+            () = news.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
     End::Done
+}
+
+/// Hears of new heads where the chain has a WebSocket, until the follower ends.
+async fn listen(feed: &Feed, news: &Arc<Notify>, stop: &CancellationToken) {
+    let url = match feed {
+        Feed::Node(config) => config.ws.clone(),
+        // anvil speaks both at one port.
+        Feed::Started(url) => Some(url.replacen("http", "ws", 1)),
+        Feed::Replay { .. } => None,
+    };
+    match url.as_deref().map(str::parse) {
+        Some(Ok(url)) => indexer::news::listen(url, Arc::clone(news), stop.clone()).await,
+        Some(Err(error)) => tracing::warn!("indexer.chains.ws is no URL: {error}"),
+        None => {}
+    }
 }
 
 /// Proves behind the backfill, until the follower ends.

@@ -57,6 +57,8 @@ pub struct ChainConfig {
     pub chain: Option<String>,
     /// URLs of nodes; the first one is used, the others are for failover.
     pub rpc: Vec<String>,
+    /// A node's WebSocket (`ws://` or `wss://`) that tells of new heads, so that they need not be polled for.
+    pub ws: Option<String>,
     /// Identity registries; the preset's where absent. Short names belong to the first.
     pub registries: Vec<String>,
     /// `AgentStatus` contracts.

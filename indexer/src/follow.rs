@@ -32,6 +32,8 @@ pub enum State {
     Following,
     /// Something does not answer; it is tried again.
     Retrying,
+    /// Another process leads; this one takes over when that ends.
+    Standby,
     /// Stopped until a person does something, or a provider proves what none did.
     Halted,
 }
@@ -127,7 +129,9 @@ impl<S: Source> Follower<S> {
             Err(error) => {
                 status.error = Some(error.to_string());
                 self.halted = error.halts();
-                status.state = if self.halted || self.unproven >= GIVE_UP {
+                status.state = if matches!(error, Error::Led(_)) {
+                    State::Standby
+                } else if self.halted || self.unproven >= GIVE_UP {
                     State::Halted
                 } else {
                     State::Retrying

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{Error, Result};
 
 /// How long a dead leader keeps the others waiting.
-const TTL: Duration = Duration::from_secs(4);
+const TTL: Duration = Duration::from_secs(3);
 
 /// A lease of this age is renewed.
 const RENEW: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ mod ground;
 mod incident;
 mod lead;
 mod level;
+pub mod news;
 mod prove;
 mod providers;
 mod range;

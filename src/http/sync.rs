@@ -44,7 +44,7 @@ struct Chain {
     /// `started` (our dev chain), `rpc` or `replay`.
     #[schema(required)]
     origin: Option<String>,
-    /// `starting`, `backfilling`, `following`, `retrying` or `halted`; null where another process
+    /// `starting`, `backfilling`, `following`, `retrying`, `standby` or `halted`; null where another process
     /// follows it, or nobody.
     #[schema(required)]
     state: Option<&'static str>,
@@ -225,6 +225,7 @@ fn word(state: indexer::State) -> &'static str {
         indexer::State::Backfilling => "backfilling",
         indexer::State::Following => "following",
         indexer::State::Retrying => "retrying",
+        indexer::State::Standby => "standby",
         indexer::State::Halted => "halted",
     }
 }
