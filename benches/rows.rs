@@ -7,6 +7,8 @@
     reason = "a measurement may stop"
 )]
 
+#[path = "rows/backfill.rs"]
+mod backfill;
 #[path = "rows/chancery.rs"]
 mod chancery;
 #[path = "rows/contender.rs"]
@@ -40,6 +42,13 @@ type Measurement = (&'static [&'static str], fn() -> Result<Vec<Figure>>);
 
 const ALL: &[Measurement] = &[
     (&[replay::EVENTS_PER_S, replay::PEAK_RSS], replay::measure),
+    (
+        &[backfill::EVENTS_PER_S, backfill::PEAK_RSS],
+        backfill::measure,
+    ),
+    (&[backfill::PROVEN], backfill::proven),
+    (&[backfill::LATENCY], backfill::latency),
+    (&[backfill::SPARSE], backfill::sparse),
     (&[peers::VS_PONDER, peers::VS_SUBSQUID], peers::measure),
     (&[live::WS_LATENCY], live::ws),
     (&[live::POLL_LATENCY], live::poll),

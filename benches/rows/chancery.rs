@@ -32,8 +32,22 @@ const SILENT: &str = "
 const GUARDS: &str = "(SELECT count(*) FROM pg_index WHERE indisvalid)
                     + (SELECT count(*) FROM pg_constraint WHERE convalidated)";
 
-/// One backfill in a fresh, migrated database, in the default configuration.
-pub fn backfill(place: &Place, database: &Database, node: &Node) -> Result<Run> {
+/// Proofs before rows.
+pub const PROVE_FIRST: (&str, &str) = ("CHANCERY__INDEXER__PROVE", "first");
+
+/// Blocks that are proven, or final on top.
+const PROVEN: &str = "
+    SELECT coalesce(sum(to_block - from_block + 1) FILTER (WHERE level IN ('proven', 'finalized')), 0)
+      FROM chain.v_ranges";
+
+/// One backfill in a fresh, migrated database, in the default configuration but for `settings`, which are
+/// variables.
+pub fn backfill(
+    place: &Place,
+    database: &Database,
+    node: &Node,
+    settings: &[(&str, &str)],
+) -> Result<Run> {
     let owner = fresh(place, database, "run", "template0")?;
     let url = database.url_of("chancery_app", "run");
     let mut migrate = place.chancery(&["migrate", "up"]);
@@ -49,11 +63,12 @@ pub fn backfill(place: &Place, database: &Database, node: &Node) -> Result<Run> 
     command
         .env("CHANCERY__DATABASE__URL", &url)
         .env("CHANCERY__DATABASE__MIGRATE_URL", &owner)
-        .env("CHANCERY__INDEXER__CHAINS", node.as_chain());
+        .env("CHANCERY__INDEXER__CHAINS", node.as_chain())
+        .envs(settings.iter().copied());
     let done = format!(
         "SELECT head_number = {head} AND settled_number = {head} AND {GUARDS} >= {guards} FROM chain.chains"
     );
-    let checks = [
+    let mut checks = vec![
         (STATE, truth.as_is.clone()),
         ("SELECT count(*) FROM agents", truth.agents.to_string()),
         (
@@ -63,11 +78,18 @@ pub fn backfill(place: &Place, database: &Database, node: &Node) -> Result<Run> 
         (UNFETCHED, "0".to_owned()),
         (SILENT, "0".to_owned()),
     ];
+    if settings.contains(&PROVE_FIRST) {
+        checks.push((PROVEN, (head + 1).to_string()));
+    }
+    let checks: Vec<_> = checks
+        .into_iter()
+        .map(|(question, right)| (question.to_owned(), right))
+        .collect();
     Contender {
         command,
         url: &owner,
         done: &done,
-        checks: &checks.map(|(question, right)| (question.to_owned(), right)),
+        checks: &checks,
         log: place.file("chancery.log"),
     }
     .run(place, database)

@@ -92,6 +92,9 @@ impl Contender<'_> {
         }
         let seconds = began.elapsed().as_secs_f64();
         let used = tree::used(running.id())?;
+        // What the system saw of the process itself is never less than what we happened to look at; one
+        // that has ended shows nothing.
+        let peak = running.peak_memory().unwrap_or_default();
         let postgres = database.cpu()? - postgres;
         for (question, right) in self.checks {
             let answer = psql.ask(question)?;
@@ -101,7 +104,7 @@ impl Contender<'_> {
         running.stop()?;
         psql.close()?;
         #[expect(clippy::cast_precision_loss, reason = "megabytes")]
-        let memory = memory.max(used.memory) as f64 / 1e6;
+        let memory = memory.max(used.memory).max(peak) as f64 / 1e6;
         let cpu = used.cpu;
         Ok(Run {
             seconds,

@@ -116,6 +116,7 @@ pub fn measure() -> Result<Vec<Figure>> {
             &track.place,
             &track.database,
             &track.ours,
+            &[],
         )?);
         for (ponder, lane) in PONDERS.iter().zip(&mut warm) {
             lane.add(track.run(ponder, &cache(ponder))?);
