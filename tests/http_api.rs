@@ -13,5 +13,7 @@ mod journal;
 mod kit;
 #[path = "http/openapi.rs"]
 mod openapi;
+#[path = "http/sync.rs"]
+mod sync;
 #[path = "http/writes.rs"]
 mod writes;

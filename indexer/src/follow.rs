@@ -1,6 +1,9 @@
 //! The loop around one chain.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use chain::Registries;
 use serde::Serialize;
@@ -13,6 +16,7 @@ use crate::{
     backfill::Backfill,
     chain_row::{self, Standing},
     lead::Leadership,
+    progress::Progress,
     source::{Extend, Source, Step},
     trail::Trail,
 };
@@ -57,6 +61,9 @@ pub struct Status {
     pub reorgs: u64,
     /// Why it is retrying or halted.
     pub error: Option<String>,
+    /// How fast it is read.
+    #[serde(skip)]
+    pub progress: Progress,
 }
 
 /// Follows one chain.
@@ -88,6 +95,7 @@ impl<S: Source> Follower<S> {
             logs: 0,
             reorgs: 0,
             error: None,
+            progress: Progress::default(),
         };
         Self {
             leadership: Leadership::new(db.clone(), chain, holder),
@@ -302,6 +310,10 @@ impl<S: Source> Follower<S> {
             status.steps += 1;
             status.logs += applied.logs as u64;
             status.reorgs += u64::from(applied.rewound > 0);
+            let logs = status.logs;
+            status
+                .progress
+                .note(Instant::now(), applied.cursor.number, logs);
             status.state = match status.head {
                 Some(head) if head > applied.cursor.number => State::Backfilling,
                 _ => State::Following,

@@ -13,6 +13,8 @@ use crate::data_dir::DataDir;
 
 /// One answer has so long.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// One for which much has to be read or proven.
+const MUCH_PATIENCE: Duration = Duration::from_mins(16);
 /// No answer is longer.
 const MOST_BYTES: usize = 64 << 20;
 /// The longest page that the API gives.
@@ -31,6 +33,7 @@ pub struct Client<'a> {
     url: String,
     /// Whether the URL is what `up` wrote into the data directory.
     ours: bool,
+    patience: Duration,
     reader: Service,
 }
 
@@ -51,13 +54,21 @@ impl<'a> Client<'a> {
             Some(url) => (url.trim_end_matches('/').to_owned(), false),
             None => (address(context)?, true),
         };
-        let reader = service(&url, None)?;
+        let reader = service(&url, None, PATIENCE)?;
         Ok(Self {
             context,
             url,
             ours,
+            patience: PATIENCE,
             reader,
         })
+    }
+
+    /// For questions that take minutes.
+    pub fn patient(mut self) -> anyhow::Result<Self> {
+        self.patience = MUCH_PATIENCE;
+        self.reader = service(&self.url, None, self.patience)?;
+        Ok(self)
     }
 
     /// GET of JSON.
@@ -138,7 +149,7 @@ impl<'a> Client<'a> {
 
     /// An instance that may write.
     fn writer(&self) -> anyhow::Result<Service> {
-        Ok(service(&self.url, Some(self.token()?))?)
+        Ok(service(&self.url, Some(self.token()?), self.patience)?)
     }
 
     /// The token: of `--token-file`, of `CHANCERY_TOKEN`, else this machine's own, which is told to
@@ -233,8 +244,8 @@ fn json_body(call: Call, body: &Value) -> Call {
         .body("application/json", body.to_string().into_bytes())
 }
 
-fn service(url: &str, token: Option<String>) -> Result<Service, Failure> {
-    Service::new(url, token, PATIENCE, MOST_BYTES)
+fn service(url: &str, token: Option<String>, patience: Duration) -> Result<Service, Failure> {
+    Service::new(url, token, patience, MOST_BYTES)
         .map_err(|error| Failure::invalid(format!("--url: {error}")))
 }
 

@@ -67,6 +67,17 @@ pub fn time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// How long something takes, by its two largest units.
+pub fn duration(seconds: u64) -> String {
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) if hours < 48 => format!("{hours} h {} min", minutes % 60),
+        (hours, _) => format!("{} days {} h", hours / 24, hours % 24),
+    }
+}
+
 /// Labels and values below each other; those without a value are left out. Values are printed
 /// whole: they are what people copy.
 pub fn fields(pairs: &[(&str, Option<String>)]) -> String {
@@ -144,6 +155,18 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("ACTIVE"));
+    }
+
+    #[test]
+    fn a_time_to_wait_is_told_in_two_units() {
+        for (seconds, expected) in [
+            (7, "7 s"),
+            (200, "3 min 20 s"),
+            (7_500, "2 h 5 min"),
+            (180_000, "2 days 2 h"),
+        ] {
+            assert_eq!(duration(seconds), expected);
+        }
     }
 
     #[test]

@@ -55,8 +55,16 @@ fn cors() -> CorsLayer {
         .expose_headers([header::ETAG, header::LINK, head::CHANCERY_HEAD, REQUEST_ID])
 }
 
+/// Questions that read or prove much, and how long they may take.
+const LONG: [&str; 2] = ["/v1/sync/digest", "/v1/sync/verify"];
+const LONG_LIMIT: Duration = Duration::from_mins(15);
+
 async fn timeout(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let limit = Duration::from_secs(app.config.http.timeout_seconds);
+    let limit = if LONG.contains(&request.uri().path()) {
+        LONG_LIMIT
+    } else {
+        Duration::from_secs(app.config.http.timeout_seconds)
+    };
     tokio::time::timeout(limit, next.run(request))
         .await
         .unwrap_or_else(|_| {

@@ -1,12 +1,15 @@
 //! How far everything is: chains, agents, journal.
 
+mod digest;
+
+use std::{collections::BTreeMap, time::Instant};
+
 use axum::{extract::State, http::HeaderMap, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use indexer::view::{self, ChainView};
 use journal::log;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -15,7 +18,9 @@ use crate::indexing::ChainState;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .merge(digest::routes())
 }
 
 /// How far everything is.
@@ -82,12 +87,27 @@ struct Chain {
     /// Why it is retrying or halted.
     #[schema(required)]
     error: Option<String>,
+    /// How fast it was read over the last ten seconds; null where nothing was, and in other processes.
+    #[schema(required)]
+    rate: Option<Rate>,
+    /// Seconds until `ground` reaches `source_head` at this rate.
+    #[schema(required)]
+    eta_seconds: Option<u64>,
     /// Logs stored by this process.
     logs: u64,
     /// Reorgs seen by this process.
     reorgs: u64,
     /// Contracts that are read, by kind: `identity`, `status`.
     contracts: BTreeMap<String, Vec<String>>,
+}
+
+/// How fast a chain is read.
+#[derive(Debug, Serialize, ToSchema)]
+struct Rate {
+    /// Logs of ours in a second.
+    events_per_s: f64,
+    /// Blocks in a second, with and without logs.
+    blocks_per_s: f64,
 }
 
 /// Blocks of one proof level.
@@ -165,6 +185,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let its = at.map(|at| followed.remove(at));
     let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
+    let (rate, eta_seconds) = speed(status.as_ref());
     Chain {
         chain: id,
         name: kept.name,
@@ -181,6 +202,8 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         source_head,
         lag: source_head.map(|head| (head - kept.head).max(0)),
         start_block: Some(kept.start_block),
+        rate,
+        eta_seconds,
         logs: status.as_ref().map_or(0, |status| status.logs),
         reorgs: status.as_ref().map_or(0, |status| status.reorgs),
         error: status
@@ -188,6 +211,22 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
             .or_else(|| its.and_then(|its| its.error)),
         contracts: kept.contracts,
     }
+}
+
+/// How fast a chain is read, and how long that takes to its head.
+fn speed(status: Option<&indexer::Status>) -> (Option<Rate>, Option<u64>) {
+    let Some(status) = status else {
+        return (None, None);
+    };
+    let now = Instant::now();
+    // Three digits are enough, and a number that JSON can say.
+    let short = |figure: f64| (figure * 1e3).round() / 1e3;
+    let rate = status.progress.rate(now).map(|rate| Rate {
+        events_per_s: short(rate.events_per_s),
+        blocks_per_s: short(rate.blocks_per_s),
+    });
+    let eta = status.head.and_then(|head| status.progress.eta(now, head));
+    (rate, eta.map(|eta| eta.as_secs()))
 }
 
 impl LevelBlocks {

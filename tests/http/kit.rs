@@ -87,7 +87,11 @@ impl Instance {
     }
 
     pub async fn replay(&self, file: &Path) {
-        let replay = Replay::open(file, 40).unwrap();
+        self.replay_in_steps(file, 40).await;
+    }
+
+    pub async fn replay_in_steps(&self, file: &Path, logs: usize) {
+        let replay = Replay::open(file, logs).unwrap();
         let chain = replay.chain(Registries::default()).unwrap();
         indexer::open(&self.app.db, &chain).await.unwrap();
         let contracts = chain.contracts.clone();

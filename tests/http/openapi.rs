@@ -177,6 +177,7 @@ async fn answers_are_as_described(pool: PgPool) {
         ("/v1/entries/{cid}", format!("/v1/entries/{cid}")),
         ("/v1/changes", "/v1/changes".to_owned()),
         ("/v1/sync", "/v1/sync".to_owned()),
+        ("/v1/sync/digest", "/v1/sync/digest".to_owned()),
         (
             "/v1/transactions/{chain}/{tx}",
             format!("/v1/transactions/1/{tx}"),
@@ -222,6 +223,7 @@ async fn every_route_is_described(pool: PgPool) {
         "/v1/entries/{cid}/proof",
         "/v1/changes",
         "/v1/sync",
+        "/v1/sync/digest",
         "/v1/transactions/prepare",
         "/v1/transactions",
         "/v1/transactions/{chain}/{tx}",

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod agent;
 pub mod by_tx;
+pub mod digest;
 pub mod dirty;
 pub mod document;
 mod error;

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use kernel::AgentId;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use store::Db;
+use store::{Db, Snapshot};
 use uuid::Uuid;
 
 use crate::{
@@ -52,13 +52,18 @@ pub async fn net(db: &Db, agents: &[AgentId]) -> Result<HashMap<AgentId, Vec<Sai
 
 /// Order-independent digest over the set of (agent, change) that is said (`sync verify --digest`).
 pub async fn digest_set(db: &Db) -> Result<SetDigest> {
+    digest_set_in(&mut db.snapshot().await?).await
+}
+
+/// The same, of the moment that a snapshot shows.
+pub async fn digest_set_in(snapshot: &mut Snapshot) -> Result<SetDigest> {
     use futures::TryStreamExt as _;
     let mut rows = sqlx::query_scalar!(
         r#"SELECT digest AS "digest!" FROM journal.said, unnest(digests) AS digest
             GROUP BY digest
            HAVING max(entry_seq) FILTER (WHERE sign > 0) = max(entry_seq) ORDER BY digest"#
     )
-    .fetch(db.pool());
+    .fetch(snapshot.conn());
     let (mut hasher, mut changes) = (Sha256::new(), 0);
     while let Some(digest) = rows.try_next().await? {
         hasher.update(digest);

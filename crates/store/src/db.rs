@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use crate::{Cause, Clock, Error, Result, Tx};
+use crate::{Cause, Clock, Error, Result, Snapshot, Tx};
 
 /// How the pool is sized; the defaults are those of the seed (VEXEL).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,6 +117,11 @@ impl Db {
     /// Begins a transaction (READ COMMITTED) that knows its cause and its time.
     pub async fn begin(&self, cause: Cause) -> Result<Tx> {
         Tx::begin(&self.pool, cause, self.clock.now()).await
+    }
+
+    /// Begins reading one moment: what is committed later is not seen.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::begin(&self.pool).await
     }
 
     /// Closes all connections, waiting for those in use.

@@ -11,6 +11,7 @@ mod error;
 pub mod job;
 pub mod lease;
 pub mod migrate;
+mod snapshot;
 mod tx;
 mod worker;
 
@@ -18,5 +19,6 @@ pub use cause::Cause;
 pub use clock::Clock;
 pub use db::{Db, PoolConfig, SslMode};
 pub use error::{Error, Result};
+pub use snapshot::{Digests, Snapshot, TableDigest};
 pub use tx::Tx;
 pub use worker::{Outcome, Pace, Worker};
