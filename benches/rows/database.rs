@@ -33,6 +33,7 @@ impl Psql {
         command
             .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
             .env("CHANCERY__LOG__LEVEL", "warn")
+            .env("PGOPTIONS", "-c client_min_messages=warning")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if let Some(url) = url {

@@ -67,12 +67,12 @@ impl Live {
         Ok(live)
     }
 
-    /// A process that would lead; it is ready.
+    /// A process that would lead, with a data directory of its own; it is ready.
     fn serve(&self) -> Result<Running> {
         let address = free_address()?;
-        let mut command =
-            self.place
-                .chancery(&["serve", "--roles", "api,index", "--listen", &address]);
+        let data = address.replace(':', "-");
+        let args = ["serve", "--roles", "api,index", "--listen", &address];
+        let mut command = self.place.chancery_in(&data, &args);
         let log = std::fs::File::options()
             .create(true)
             .append(true)

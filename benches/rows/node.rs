@@ -124,15 +124,16 @@ impl Node {
 
     /// The chain for Chancery's configuration, over HTTP alone.
     pub fn as_chain(&self) -> String {
-        chain(&format!("\"{}\"", self.url()))
+        self.chain("")
     }
 
     /// The chain for Chancery's configuration, with a WebSocket that tells of new heads.
     pub fn as_ws_chain(&self) -> String {
-        chain(&format!("\"ws://{}\"", self.address))
+        self.chain(&format!(", ws = \"ws://{}\"", self.address))
     }
-}
 
-fn chain(urls: &str) -> String {
-    format!("[{{ rpc = [{urls}], registries = [\"{REGISTRY}\"], from_block = 0 }}]")
+    fn chain(&self, more: &str) -> String {
+        let url = self.url();
+        format!("[{{ rpc = [\"{url}\"], registries = [\"{REGISTRY}\"], from_block = 0{more} }}]")
+    }
 }

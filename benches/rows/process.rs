@@ -58,6 +58,11 @@ impl Place {
 
     /// `chancery` in its default configuration on this place.
     pub fn chancery(&self, args: &[&str]) -> Command {
+        self.chancery_in("data", args)
+    }
+
+    /// The same with a data directory of its own, for one of several processes.
+    pub fn chancery_in(&self, data: &str, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         for name in ["DATABASE_URL", "CHANCERY_URL", "CHANCERY_TOKEN"] {
             command.env_remove(name);
@@ -65,7 +70,7 @@ impl Place {
         command
             .env("CHANCERY__LOG__FORMAT", "json")
             .arg("--data-dir")
-            .arg(self.file("data"))
+            .arg(self.file(data))
             .arg("--config")
             .arg(self.file("chancery.toml"))
             .args(args)
