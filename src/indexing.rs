@@ -3,7 +3,9 @@
 
 mod board;
 mod dev;
+mod expect;
 mod open;
+mod progress;
 
 use std::{
     path::PathBuf,
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, ChainState};
 pub use dev::sender as dev_sender;
+pub use expect::head;
 pub use open::connect;
 
 use crate::{app::App, http::Head};
@@ -76,6 +79,7 @@ pub async fn start(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let mut wrong = None;
+    workers.spawn(progress::show(app.chains.clone(), stop.clone()));
     for feed in feeds {
         let slot = app.chains.add(feed.place());
         let began = Instant::now();
@@ -119,9 +123,19 @@ async fn run(
         let pause = match opened.take() {
             Some((chain, began)) => {
                 let end = match chain {
-                    Opened::Node(both) => {
-                        let (follower, prover) = *both;
+                    Opened::Node(node) => {
+                        let open::Node {
+                            follower,
+                            prover,
+                            verifier,
+                            nodes,
+                            fresh,
+                            contracts,
+                        } = *node;
                         let done = stop.child_token();
+                        let expecting = expect::backfill(&slot, nodes.clone(), fresh, contracts);
+                        let expecting = done.run_until_cancelled(expecting);
+                        slot.read_from(nodes, verifier);
                         let news = Arc::new(Notify::new());
                         let listening = listen(&feed, &news, &done);
                         let proving = prove(&app, prover, &done);
@@ -130,7 +144,7 @@ async fn run(
                             done.cancel();
                             end
                         };
-                        tokio::join!(following, proving, listening).0
+                        tokio::join!(following, proving, listening, expecting).0
                     }
                     Opened::Replay(follower) => {
                         let quiet = Notify::new();

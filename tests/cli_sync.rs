@@ -56,3 +56,145 @@ fn the_digest_is_printed_in_full() {
     assert!(human.contains("  chain.logs ("), "{human}");
     assert!(human.ends_with("  everything\n"), "{human}");
 }
+
+#[test]
+fn what_is_stored_is_proven_again_and_put_right() {
+    let place = Place::new("data");
+    let instance = place.up_with(&["--demo"]);
+    let registered = (0..1_000).any(|_| {
+        let sync: Value = serde_json::from_str(&instance.get("/v1/sync").1).unwrap();
+        let chain = &sync["chains"][0];
+        chain["complete"] == true && chain["lag"] == 0 && sync["agents"].as_u64() > Some(2)
+    });
+    assert!(registered, "{}", instance.log());
+    let sample = text(&place.run(&["sync", "verify"]));
+    assert!(
+        sample.starts_with("chain 31337: ") && sample.contains("proven"),
+        "{sample}"
+    );
+    let digest = || {
+        let json = text(&place.run(&["sync", "verify", "--digest", "-o", "json"]));
+        serde_json::from_str::<Value>(&json).unwrap()["tables"].clone()
+    };
+    let right = digest();
+
+    place
+        .sql(
+            "SET chancery.cause = 'test'; DELETE FROM chain.logs WHERE (block_number, log_index) =
+                 (SELECT block_number, log_index FROM chain.logs ORDER BY 1 DESC, 2 DESC LIMIT 1)",
+        )
+        .unwrap();
+    assert_ne!(digest(), right);
+    let head = place.sql("SELECT head_number FROM chain.chains").unwrap();
+    let found = place.run(&["sync", "verify", &format!("0..{head}"), "-o", "json"]);
+    assert_eq!(found.status.code(), Some(6));
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(report[0]["incidents"][0]["kind"], "lost_log", "{report}");
+    assert_eq!(digest(), right, "it is there again");
+    let again = place.run(&["sync", "verify", &format!("0..{head}")]);
+    assert_eq!(again.status.code(), Some(0));
+
+    for (args, code) in [
+        (&["sync", "verify", "9..5"][..], 2),
+        (&["sync", "verify", "0..99999999"], 2),
+        (&["sync", "verify", "--chain", "1"], 3),
+        (&["sync", "verify", "--digest", "5"], 2),
+    ] {
+        assert_eq!(place.run(args).status.code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
+fn an_estimate_needs_no_instance_and_refuses_unknown_chains() {
+    let place = Place::new("data");
+    let instance = place.up_with(&["--demo"]);
+    let rpc = instance.ready["rpc"].as_str().unwrap();
+    let sync: Value = serde_json::from_str(&instance.get("/v1/sync").1).unwrap();
+    let registry = sync["chains"][0]["contracts"]["identity"][0]
+        .as_str()
+        .unwrap();
+    let other = Place::new("other");
+    let estimate = ["sync", "estimate", "--rpc", rpc, "--registry", registry];
+    let human = text(&other.run(&estimate));
+    for label in [
+        "chain ",
+        "provider ",
+        "blocks ",
+        "logs ",
+        "read ",
+        "prove ",
+        "disk ",
+    ] {
+        assert!(human.contains(label), "{label}: {human}");
+    }
+    let json: Value = serde_json::from_str(&text(
+        &other.run(&[&estimate[..], &["-o", "json"]].concat()),
+    ))
+    .unwrap();
+    assert!(json["estimate"]["logs"].as_u64() > Some(0), "{json}");
+    let unknown = other.run(&["sync", "estimate", "--rpc", rpc]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let why = String::from_utf8(unknown.stderr).unwrap();
+    assert!(why.contains("--registry"), "{why}");
+}
+
+#[test]
+fn every_metric_that_the_manual_names_is_there() {
+    let place = Place::new("data");
+    let instance = place.up_with(&["--demo"]);
+    let manual = include_str!("../docs/operations.md");
+    let mut named: Vec<&str> = manual
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("chancery_"))
+        .map(|word| word.strip_suffix("_bucket").unwrap_or(word))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    assert!(named.len() > 30, "{named:?}");
+    // They come when something happens for the first time, which here nothing makes happen.
+    let rare = [
+        "chancery_incidents_total",
+        "chancery_provider_errors_total",
+        "chancery_reorgs_total",
+        "chancery_reorg_depth_blocks",
+    ];
+    let shown = |metrics: &str, name: &str| {
+        metrics.lines().any(|line| {
+            let of = line.split(['{', ' ']).next().unwrap_or_default();
+            let of = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| of.strip_suffix(end))
+                .unwrap_or(of);
+            of == name
+        })
+    };
+    let missing = |metrics: &str| -> Vec<&str> {
+        let there = |name: &&&str| !rare.contains(*name) && !shown(metrics, name);
+        named.iter().filter(there).copied().collect()
+    };
+    let complete = (0..1_000).any(|_| missing(&instance.get("/metrics").1).is_empty());
+    let metrics = instance.get("/metrics").1;
+    assert!(complete, "missing: {:?}\n{metrics}", missing(&metrics));
+    for name in rare {
+        let code = [
+            include_str!("../indexer/src/incident.rs"),
+            include_str!("../indexer/src/stage.rs"),
+            include_str!("../src/http/metrics/chains.rs"),
+        ];
+        assert!(
+            code.iter()
+                .any(|code| code.contains(&format!("\"{name}\""))),
+            "{name}"
+        );
+    }
+    let undocumented: Vec<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| name.starts_with("chancery_") && !named.contains(name))
+        .collect();
+    assert_eq!(
+        undocumented, [""; 0],
+        "docs/operations.md names every metric"
+    );
+}

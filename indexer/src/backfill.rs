@@ -15,6 +15,7 @@ use crate::{
     apply::{Applied, Sorted, store_ground, tell_malformed},
     chain_row, ground,
     source::{Cursor, Extend},
+    stage::{self, Stage},
 };
 
 /// Facts of this many bytes are projected even where more ground is at hand.
@@ -61,6 +62,11 @@ impl Backfill {
         self.window.bytes() >= WINDOW_BYTES
     }
 
+    /// How much memory the window takes.
+    pub fn bytes(&self) -> usize {
+        self.window.bytes()
+    }
+
     /// Reads a part of stored ground into the window, up to `ground`.
     pub async fn reload(&mut self, ground: Cursor) -> Result<()> {
         let (above, up_to) = (self.through.number, ground.number);
@@ -91,7 +97,8 @@ impl Backfill {
     ) -> Result<(Self, Applied)> {
         let logs = std::mem::take(&mut step.logs);
         let contracts = self.contracts.clone();
-        let sorted = blocking(move || Arc::new(Sorted::new(logs, &contracts))).await?;
+        let sorting = blocking(move || Arc::new(Sorted::new(logs, &contracts)));
+        let sorted = stage::timed(self.chain, Stage::Sort, sorting).await?;
         let cause = Cause::Block {
             chain: self.chain,
             number: step.to.number,

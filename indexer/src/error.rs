@@ -88,6 +88,23 @@ pub enum Error {
         /// What was wrong with the answer.
         why: String,
     },
+    /// Who was asked to prove blocks again follows another fork, or lies: nothing was changed.
+    #[error(
+        "chain {chain}: {place} has {found} as block {block}, where {expected} is expected: it follows \
+         another fork, or lies; what is stored stays"
+    )]
+    OtherFork {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// The block.
+        block: u64,
+        /// Its hash as it is stored, or as our usual providers tell it.
+        expected: String,
+        /// Its hash there.
+        found: String,
+        /// Who was asked.
+        place: String,
+    },
     /// Another process leads this chain.
     #[error("chain {0} is followed by another process")]
     Led(u64),
@@ -101,7 +118,9 @@ impl Error {
             Self::Identity(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Rpc { error, .. } => error.kind(),
-            Self::OtherChain { .. } | Self::DeepReorg { .. } => Kind::Conflict,
+            Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::OtherFork { .. } => {
+                Kind::Conflict
+            }
             Self::Invalid(_) => Kind::Invalid,
             Self::Moved { .. } | Self::Unproven { .. } | Self::Led(_) => Kind::Unavailable,
         }

@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use chain::{
-    BlockReceipts as Receipts, Header, Log, LogFilter, ReceiptFormat, RpcError, Sieve,
+    At, BlockReceipts as Receipts, Header, Log, LogFilter, ReceiptFormat, RpcError, Sieve,
     examine::{self, examine},
 };
 use kernel::B256;
@@ -85,6 +85,15 @@ impl Witness {
     /// Who is asked, for people.
     pub fn places(&self) -> String {
         self.providers.places()
+    }
+
+    /// The hash of a block, as the first provider that answers tells it.
+    pub async fn hash(&self, number: u64) -> Result<Option<B256>> {
+        let told = self
+            .providers
+            .ask(move |rpc| async move { rpc.block(At::Number(number)).await })
+            .await?;
+        Ok(told.value.map(|header| header.hash))
     }
 
     /// Evidence about a range of blocks, both ends included. Where no provider can prove a block, the

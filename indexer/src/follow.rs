@@ -18,6 +18,7 @@ use crate::{
     lead::Leadership,
     progress::Progress,
     source::{Extend, Source, Step},
+    stage::{self, Stage},
     trail::Trail,
 };
 
@@ -244,7 +245,8 @@ impl<S: Source> Follower<S> {
         };
         let head = extend.head;
         let lease = self.leadership.lease();
-        let (backfill, applied) = backfill.extend(standing.ground, extend, lease).await?;
+        let work = backfill.extend(standing.ground, extend, lease);
+        let (backfill, applied) = stage::timed(self.chain, Stage::Ground, work).await?;
         self.backfill = Some(backfill);
         let head_before = self.standing.as_ref().map_or(standing.head, |new| new.head);
         self.standing = Some(Standing {
@@ -265,10 +267,10 @@ impl<S: Source> Follower<S> {
         let through = backfill.through();
         self.standing = None;
         let lease = self.leadership.lease().cloned();
-        let entries = self
-            .leadership
-            .keep(backfill.project(lease.as_ref()))
-            .await?;
+        let work = backfill.project(lease.as_ref());
+        let work = stage::timed(self.chain, Stage::Project, work);
+        let entries = self.leadership.keep(work).await?;
+        stage::waiting(self.chain, 0);
         tracing::info!(
             chain = self.chain,
             through,
@@ -287,7 +289,8 @@ impl<S: Source> Follower<S> {
     async fn apply(&mut self, standing: &Standing, step: Step) -> Result<()> {
         let lease = self.leadership.lease();
         let (chain, contracts) = (self.chain, &self.contracts);
-        let applied = apply(&self.db, chain, contracts, standing.ground, step, lease).await?;
+        let work = apply(&self.db, chain, contracts, standing.ground, step, lease);
+        let applied = stage::timed(chain, Stage::Step, work).await?;
         if applied.rewound > 0 {
             tracing::warn!(
                 chain = self.chain,
@@ -305,6 +308,9 @@ impl<S: Source> Follower<S> {
 
     /// Shows what was done.
     fn tell(&self, applied: &Applied) {
+        stage::stepped(self.chain, applied.logs, applied.rewound.unsigned_abs());
+        let waiting = self.backfill.as_ref().map_or(0, Backfill::bytes);
+        stage::waiting(self.chain, waiting);
         self.write(|status| {
             status.ground = Some(applied.cursor.number);
             status.steps += 1;

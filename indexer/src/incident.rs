@@ -34,6 +34,13 @@ pub struct Incident {
     pub provider: String,
 }
 
+impl Incident {
+    /// What was wrong, as the journal has it: `lost_log`, `extra_log`, `altered_log` or `reordered_log`.
+    pub fn word(&self) -> &'static str {
+        word(self.kind)
+    }
+}
+
 /// Keeps incidents and journals those that are new. Gives their number.
 pub async fn record(tx: &mut Tx, chain: u64, incidents: &[Incident]) -> Result<usize> {
     if incidents.is_empty() {

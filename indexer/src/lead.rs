@@ -9,7 +9,7 @@ use store::{
 };
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::{Error, Result, stage};
 
 /// How long a dead leader keeps the others waiting.
 const TTL: Duration = Duration::from_secs(3);
@@ -50,6 +50,7 @@ impl Leadership {
         }
         let lease = lease::acquire(&self.db, &self.name, self.holder, TTL).await?;
         self.held = lease.map(|lease| (lease, now));
+        stage::leads(self.chain, self.held.is_some());
         match self.held {
             Some(_) => Ok(()),
             None => Err(Error::Led(self.chain)),

@@ -1,6 +1,8 @@
 //! Proving behind the backfill: ranges that were only reported are read again as headers and receipts, from
 //! the head down, and what was told wrongly is put right.
 
+mod verify;
+
 use std::collections::BTreeSet;
 
 use chain::{Log, Registries, Sieve, examine::compare};
@@ -9,6 +11,7 @@ use kernel::AgentId;
 use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
+pub use self::verify::Verifier;
 use crate::{
     Error, Result,
     apply::Sorted,
@@ -19,18 +22,21 @@ use crate::{
     lead::Leadership,
     level::Level,
     range::{self, Range},
+    stage::{self, Stage},
 };
 
 /// Blocks that are proven at once.
 const BLOCKS: i64 = 512;
 
 /// What proving a part of a chain found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proven {
-    /// The part.
+    /// The part, and what is proven of it now.
     pub range: Range,
-    /// Logs that had been told wrongly, and were not known to be.
-    pub incidents: usize,
+    /// Logs that were stored otherwise than the blocks have them; now they are as these have them.
+    pub incidents: Vec<Incident>,
+    /// How many of them were not known before, and are journaled now.
+    pub new: usize,
 }
 
 /// Proves what a chain's backfill only reported.
@@ -72,10 +78,10 @@ impl Prover {
             return Ok(Outcome::Idle);
         };
         let from = range.from.max(range.to - BLOCKS + 1);
-        let evidence = self
+        let asking = self
             .witness
-            .gather(from.unsigned_abs(), range.to.unsigned_abs())
-            .await?;
+            .gather(from.unsigned_abs(), range.to.unsigned_abs());
+        let evidence = stage::timed(self.chain, Stage::Prove, asking).await?;
         if evidence.proof.level < Level::Bloom {
             self.hopeless = true;
             return Ok(Outcome::Idle);
@@ -91,21 +97,20 @@ impl Prover {
                 to: range.to.unsigned_abs(),
             });
         }
-        self.put_right(from, range.to, evidence).await?;
+        self.put_right(from, range.to, evidence, &self.witness.places())
+            .await?;
         Ok(Outcome::Busy)
     }
 
-    /// Proves a range again from other evidence, whatever was proven of it before.
-    pub async fn verify(&self, from: i64, to: i64) -> Result<Proven> {
-        let evidence = self
-            .witness
-            .gather(from.unsigned_abs(), to.unsigned_abs())
-            .await?;
-        self.put_right(from, to, evidence).await
-    }
-
-    /// Holds stored logs against evidence, and makes them what it says, in one transaction.
-    async fn put_right(&self, from: i64, to: i64, evidence: Evidence) -> Result<Proven> {
+    /// Holds stored logs against evidence, and makes them what it says, in one transaction. Weaker evidence
+    /// than what was proven before changes nothing.
+    async fn put_right(
+        &self,
+        from: i64,
+        to: i64,
+        evidence: Evidence,
+        provider: &str,
+    ) -> Result<Proven> {
         let mut tx = self.db.begin(Cause::Job("prove")).await?;
         let standing = chain_row::lock_any(&mut tx, self.chain).await?;
         if standing.head < to {
@@ -117,29 +122,37 @@ impl Prover {
             });
         }
         let stored = ground::read_range(&mut tx, self.chain, from, to).await?;
-        let incidents = incidents(
-            &stored,
-            &evidence,
-            self.witness.sieve(),
-            &self.witness.places(),
-        );
+        let incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
+        let before = range::lowest(&mut tx, self.chain, from, to).await?;
+        let proof = evidence.proof;
+        if let (Some(first), true) = (incidents.first(), proof.level < before) {
+            return Err(Error::Unproven {
+                chain: self.chain,
+                block: first.block_number,
+                place: provider.to_owned(),
+                why: format!(
+                    "its logs are others, but it proves no more than `{}` of what was `{}` before",
+                    proof.level.as_str(),
+                    before.as_str()
+                ),
+            });
+        }
         if !incidents.is_empty() {
             self.heal(&mut tx, &stored, &evidence, &incidents).await?;
         }
-        let known = incident::record(&mut tx, self.chain, &incidents).await?;
-        let range = Range {
-            from,
-            to,
-            proof: evidence.proof,
-        };
-        range::put(&mut tx, self.chain, range).await?;
+        let new = incident::record(&mut tx, self.chain, &incidents).await?;
+        let range = Range { from, to, proof };
+        if before < proof.level {
+            range::put(&mut tx, self.chain, range).await?;
+        }
         if let Some(lease) = self.leadership.lease() {
             lease.fence(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(Proven {
             range,
-            incidents: known,
+            incidents,
+            new,
         })
     }
 

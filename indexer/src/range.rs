@@ -112,6 +112,26 @@ pub async fn unproven(
     }))
 }
 
+/// The least that is said of any block of a range; of blocks of which nothing is said, one provider's word.
+pub async fn lowest(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Level> {
+    let rows = sqlx::query!(
+        r#"SELECT level, sum(least(to_block, $3) - greatest(from_block, $2) + 1)::bigint AS "blocks!"
+             FROM chain.ranges WHERE chain_id = $1 AND from_block <= $3 AND to_block >= $2
+            GROUP BY level"#,
+        chain.cast_signed(),
+        from,
+        to,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let told: i64 = rows.iter().map(|row| row.blocks).sum();
+    let levels = rows.iter().map(|row| Level::parse(&row.level));
+    Ok(levels
+        .min()
+        .filter(|_| told == to - from + 1)
+        .unwrap_or(Level::Reported))
+}
+
 /// Deletes the ranges that touch some blocks, and gives them, ascending.
 async fn take(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Vec<Range>> {
     let rows = sqlx::query!(

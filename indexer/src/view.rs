@@ -54,6 +54,40 @@ pub struct LevelView {
     pub to: i64,
 }
 
+/// What is proven of the blocks up to a chain's head, from there down: at most `most` ranges, of which
+/// neighbours have different levels.
+pub async fn ranges(db: &Db, chain: u64, most: usize) -> Result<Vec<LevelView>> {
+    Ok(sqlx::query_as!(
+        LevelView,
+        r#"WITH told AS (
+               SELECT from_block, least(to_block, head_number) AS to_block, level
+                 FROM chain.v_ranges JOIN chain.v_chains USING (chain_id)
+                WHERE chain_id = $1 AND from_block <= head_number),
+           begins AS (
+               SELECT *, level IS DISTINCT FROM lag(level) OVER low_to_high
+                         OR from_block <> lag(to_block) OVER low_to_high + 1 AS new
+                 FROM told WINDOW low_to_high AS (ORDER BY from_block)),
+           numbered AS (
+               SELECT *, count(*) FILTER (WHERE new) OVER (ORDER BY from_block) AS range FROM begins)
+           SELECT level AS "level!", sum(to_block - from_block + 1)::bigint AS "blocks!",
+                  min(from_block) AS "from!", max(to_block) AS "to!"
+             FROM numbered GROUP BY range, level ORDER BY 3 DESC LIMIT $2"#,
+        chain.cast_signed(),
+        i64::try_from(most).unwrap_or(i64::MAX),
+    )
+    .fetch_all(db.pool())
+    .await?)
+}
+
+/// The first block to index of a chain that is kept here.
+pub async fn start(db: &Db, chain: u64) -> Result<Option<i64>> {
+    let start = sqlx::query_scalar!(
+        "SELECT start_block FROM chain.chains WHERE chain_id = $1",
+        chain.cast_signed()
+    );
+    Ok(start.fetch_optional(db.pool()).await?)
+}
+
 /// All chains that are kept here.
 pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
     let rows = sqlx::query!(

@@ -78,6 +78,18 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
+/// Bytes in the unit that keeps them below 1,024, with one decimal.
+pub fn size(bytes: u64) -> String {
+    let mut tenths = u128::from(bytes) * 10;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if tenths < 10_240 {
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        tenths /= 1_024;
+    }
+    format!("{}.{} TiB", tenths / 10, tenths % 10)
+}
+
 /// Labels and values below each other; those without a value are left out. Values are printed
 /// whole: they are what people copy.
 pub fn fields(pairs: &[(&str, Option<String>)]) -> String {
@@ -166,6 +178,19 @@ mod tests {
             (180_000, "2 days 2 h"),
         ] {
             assert_eq!(duration(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, expected) in [
+            (0, "0.0 B"),
+            (1_023, "1023.0 B"),
+            (1_536, "1.5 KiB"),
+            (3 << 30, "3.0 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
         }
     }
 

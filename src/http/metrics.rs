@@ -1,6 +1,8 @@
 //! `/metrics` in Prometheus' format, and the counts of requests themselves.
 
-use std::sync::OnceLock;
+mod chains;
+
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -19,10 +21,24 @@ const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// Histograms of the indexer, with their buckets.
+const INDEXING: [(&str, &[f64]); 3] = [
+    ("chancery_stage_seconds", BUCKETS),
+    (
+        "chancery_reorg_depth_blocks",
+        &[1.0, 2.0, 3.0, 6.0, 12.0, 32.0, 64.0, 128.0],
+    ),
+    (
+        "chancery_batch_logs",
+        &[0.0, 1.0, 10.0, 100.0, 1e3, 3e3, 6e3, 1e4, 3e4, 1e5],
+    ),
+];
+
 /// Everything that this process counts.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    seen: Arc<chains::Seen>,
 }
 
 impl Metrics {
@@ -30,10 +46,12 @@ impl Metrics {
     pub fn install() -> Self {
         static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
         let handle = HANDLE.get_or_init(|| {
-            let builder = PrometheusBuilder::new();
-            let builder = builder
-                .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), BUCKETS)
-                .unwrap_or_else(|_| PrometheusBuilder::new());
+            let named = INDEXING.into_iter().chain([(DURATION, BUCKETS)]);
+            let builder = named.fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+                builder
+                    .set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
+                    .unwrap_or_else(|_| PrometheusBuilder::new())
+            });
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {
@@ -45,6 +63,7 @@ impl Metrics {
         });
         Self {
             handle: handle.clone(),
+            seen: Arc::default(),
         }
     }
 }
@@ -57,6 +76,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 /// Counters, gauges and histograms of this process.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)))]
 async fn show(State(app): State<Shared>) -> impl IntoResponse {
+    chains::measure(&app, &app.metrics.seen).await;
     app.metrics.handle.run_upkeep();
     (
         [(

@@ -1,6 +1,8 @@
 //! How far everything is: chains, agents, journal.
 
 mod digest;
+mod node;
+mod verify;
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -13,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::node::{Estimate, Provider};
 use super::{Problem, Shared, paging};
 use crate::indexing::ChainState;
 
@@ -21,6 +24,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(show))
         .merge(digest::routes())
+        .merge(verify::routes())
 }
 
 /// How far everything is.
@@ -97,6 +101,11 @@ struct Chain {
     logs: u64,
     /// Reorgs seen by this process.
     reorgs: u64,
+    /// What its first backfill was expected to take; null where this process did not begin it.
+    #[schema(required)]
+    estimate: Option<Estimate>,
+    /// The nodes that this process reads it from.
+    providers: Vec<Provider>,
     /// Contracts that are read, by kind: `identity`, `status`.
     contracts: BTreeMap<String, Vec<String>>,
 }
@@ -186,6 +195,9 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
     let (rate, eta_seconds) = speed(status.as_ref());
+    let nodes = its.as_ref().map_or(&[][..], |its| &its.nodes);
+    let providers = nodes.iter().map(Provider::of).collect();
+    let estimate = its.as_ref().and_then(|its| its.estimate.clone());
     Chain {
         chain: id,
         name: kept.name,
@@ -206,6 +218,8 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         eta_seconds,
         logs: status.as_ref().map_or(0, |status| status.logs),
         reorgs: status.as_ref().map_or(0, |status| status.reorgs),
+        estimate: estimate.map(Estimate::from),
+        providers,
         error: status
             .and_then(|status| status.error)
             .or_else(|| its.and_then(|its| its.error)),

@@ -1,11 +1,12 @@
 //! What each chain is doing, for `/v1/sync` and `sync status`.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use indexer::Status;
+use chain::Rpc;
+use indexer::{Estimate, Status, Verifier};
 use serde::Serialize;
 
 /// One chain of this process.
@@ -17,25 +18,33 @@ pub struct ChainState {
     pub status: Option<Status>,
     /// Why it is not opened.
     pub error: Option<String>,
+    /// What its first backfill was expected to take, where this process began it.
+    pub estimate: Option<Estimate>,
+    /// The nodes that it is read from.
+    #[serde(skip)]
+    pub nodes: Vec<Rpc>,
 }
 
 /// All chains of this process, in the order of their start.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Board {
     slots: Arc<Mutex<Vec<Slot>>>,
 }
 
 /// One chain's place on the board.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Slot {
     place: String,
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     status: Option<Arc<Mutex<Status>>>,
     error: Option<String>,
+    estimate: Option<Estimate>,
+    nodes: Vec<Rpc>,
+    verifier: Option<Arc<Verifier>>,
     /// Whether the error will not heal by itself.
     wrong: bool,
 }
@@ -59,12 +68,19 @@ impl Board {
             .push(slot.clone());
         slot
     }
+
+    /// Who proves what is stored of a chain again; `None` where this process does not read it from nodes.
+    pub fn verifier(&self, chain: u64) -> Option<Arc<Verifier>> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.iter().find(|slot| slot.chain() == Some(chain))?;
+        slot.lock().verifier.clone()
+    }
 }
 
 impl Slot {
     /// It could not be opened. Says whether that is news.
     pub fn fail(&self, error: &indexer::Error) -> bool {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
         inner.wrong = !error.kind().is_transient();
         let text = error.to_string();
         let news = inner.error.as_ref() != Some(&text);
@@ -74,8 +90,7 @@ impl Slot {
 
     /// How long to wait until it is tried again.
     pub fn pause(&self) -> Duration {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.wrong {
+        if self.lock().wrong {
             super::AFTER_WRONG
         } else {
             super::AFTER_ERROR
@@ -84,11 +99,22 @@ impl Slot {
 
     /// It is followed from now on.
     pub fn follow(&self, status: Arc<Mutex<Status>>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        *inner = Inner {
-            status: Some(status),
-            ..Inner::default()
-        };
+        let mut inner = self.lock();
+        inner.status = Some(status);
+        inner.error = None;
+        inner.wrong = false;
+    }
+
+    /// It is read from these nodes, and can be verified.
+    pub fn read_from(&self, nodes: Vec<Rpc>, verifier: Arc<Verifier>) {
+        let mut inner = self.lock();
+        inner.nodes = nodes;
+        inner.verifier = Some(verifier);
+    }
+
+    /// What its backfill is expected to take.
+    pub fn expect(&self, estimate: Estimate) {
+        self.lock().estimate = Some(estimate);
     }
 
     /// Its id, once it was opened.
@@ -102,7 +128,7 @@ impl Slot {
     }
 
     fn state(&self) -> ChainState {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.lock();
         let read = |status: &Arc<Mutex<Status>>| {
             status
                 .lock()
@@ -113,6 +139,12 @@ impl Slot {
             place: self.place.clone(),
             status: inner.status.as_ref().map(read),
             error: inner.error.clone(),
+            estimate: inner.estimate.clone(),
+            nodes: inner.nodes.clone(),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

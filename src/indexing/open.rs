@@ -1,9 +1,11 @@
 //! Opening a chain: connecting, finding its contracts, making its row.
 
+use std::sync::Arc;
+
 use chain::{At, Registries, Rpc, RpcError, SeenTopics};
 use indexer::{
     Anchor, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay, RpcSource,
-    Settling, discover,
+    Settling, Verifier, Witness, discover,
 };
 use url::Url;
 
@@ -12,10 +14,26 @@ use crate::app::App;
 
 /// A chain that can be followed.
 pub enum Opened {
-    /// From nodes, with who proves what the backfill was told.
-    Node(Box<(Follower<RpcSource>, Prover)>),
+    /// From nodes.
+    Node(Box<Node>),
     /// From a file.
     Replay(Box<Follower<Replay>>),
+}
+
+/// A chain that is read from nodes.
+pub struct Node {
+    /// Follows it.
+    pub follower: Follower<RpcSource>,
+    /// Proves what the backfill was told.
+    pub prover: Prover,
+    /// Proves again what is stored, when somebody asks for it.
+    pub verifier: Arc<Verifier>,
+    /// The nodes.
+    pub nodes: Vec<Rpc>,
+    /// The first block, where nothing of the chain is stored yet.
+    pub fresh: Option<u64>,
+    /// Contracts that are read.
+    pub contracts: Registries,
 }
 
 /// Opens it.
@@ -114,15 +132,25 @@ async fn follower(
 ) -> Result<Opened, Error> {
     indexer::open(&app.db, &chain).await?;
     let settings = &app.config.indexer;
-    let providers = Providers::new(nodes, settings.range_blocks);
+    let width = settings.range_blocks;
+    let providers = Providers::new(nodes.clone(), width);
     let source = RpcSource::new(providers, &chain.contracts, settling, settings);
-    let prover = Prover::new(
-        app.db.clone(),
-        chain.id,
-        chain.contracts.clone(),
-        source.witness(),
-        app.process,
+    let prover = || {
+        let (db, contracts) = (app.db.clone(), chain.contracts.clone());
+        Prover::new(db, chain.id, contracts, source.witness(), app.process)
+    };
+    // Whoever is asked first for the chain is asked last to verify it.
+    let mut others = nodes.clone();
+    others.rotate_left(1);
+    let others = Providers::new(others, width);
+    let verifier = Verifier::new(
+        prover(),
+        Witness::new(others, indexer::filter(&chain.contracts)),
     );
+    let standing = indexer::standing(&app.db, chain.id).await?;
+    let fresh = standing.ground.number < chain.start.cast_signed();
+    let prover = prover();
+    let contracts = chain.contracts.clone();
     let follower = Follower::new(
         app.db.clone(),
         chain.id,
@@ -130,7 +158,14 @@ async fn follower(
         source,
         app.process,
     );
-    Ok(Opened::Node(Box::new((follower, prover))))
+    Ok(Opened::Node(Box::new(Node {
+        follower,
+        prover,
+        verifier: Arc::new(verifier),
+        nodes,
+        fresh: fresh.then_some(chain.start),
+        contracts,
+    })))
 }
 
 /// A node that answers.

@@ -178,6 +178,7 @@ async fn answers_are_as_described(pool: PgPool) {
         ("/v1/changes", "/v1/changes".to_owned()),
         ("/v1/sync", "/v1/sync".to_owned()),
         ("/v1/sync/digest", "/v1/sync/digest".to_owned()),
+        ("/v1/sync/ranges", "/v1/sync/ranges?chain=1".to_owned()),
         (
             "/v1/transactions/{chain}/{tx}",
             format!("/v1/transactions/1/{tx}"),
@@ -224,6 +225,8 @@ async fn every_route_is_described(pool: PgPool) {
         "/v1/changes",
         "/v1/sync",
         "/v1/sync/digest",
+        "/v1/sync/ranges",
+        "/v1/sync/verify",
         "/v1/transactions/prepare",
         "/v1/transactions",
         "/v1/transactions/{chain}/{tx}",

@@ -12,7 +12,12 @@ use chain::LogFilter;
 use tokio::task::JoinHandle;
 
 use super::piece::{self, Piece};
-use crate::{Error, Result, evidence::Witness, providers::Providers};
+use crate::{
+    Error, Result,
+    evidence::Witness,
+    providers::Providers,
+    stage::{self, Stage},
+};
 
 /// Ranges that are asked for at once.
 const AT_ONCE: usize = 4;
@@ -110,10 +115,13 @@ impl Ahead {
         let (providers, filter) = (self.providers.clone(), self.filter.clone());
         let (witness, width) = (self.witness.clone(), Arc::clone(&self.width));
         async move {
-            let piece = match &witness {
-                Some(witness) => piece::proven(witness, from, to).await?,
-                None => piece::told(&providers, &filter, from, to).await?,
+            let reading = async {
+                match &witness {
+                    Some(witness) => piece::proven(witness, from, to).await,
+                    None => piece::told(&providers, &filter, from, to).await,
+                }
             };
+            let piece = stage::timed(providers.chain(), Stage::Fetch, reading).await?;
             let most = if witness.is_some() {
                 PROVEN_BLOCKS
             } else {

@@ -1,0 +1,167 @@
+//! What is measured when somebody looks: how far each chain is, its nodes, the database's pool.
+//!
+//! Names and what to alert on: `docs/operations.md`.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use chain::Rpc;
+use indexer::{State, Status, view, view::ChainView};
+
+use crate::app::App;
+
+/// Counters that others keep: the last value of each that was seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    last: Mutex<HashMap<String, u64>>,
+}
+
+impl Seen {
+    /// By how much a counter grew since it was looked at; one that fell began anew.
+    fn growth(&self, counter: String, value: u64) -> u64 {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.insert(counter, value).unwrap_or_default();
+        value.checked_sub(before).unwrap_or(value)
+    }
+}
+
+/// Measures. Where the database does not answer, its part keeps its last values.
+pub async fn measure(app: &App, seen: &Seen) {
+    let pool = app.db.pool();
+    let idle = u64::try_from(pool.num_idle()).unwrap_or_default();
+    set("chancery_db_connections", &[], f64::from(pool.size()));
+    set("chancery_db_connections_idle", &[], figure(idle));
+    let most = app.config.database.pool.max_connections;
+    set("chancery_db_connections_most", &[], f64::from(most));
+    if let Ok(chains) = view::chains(&app.db).await {
+        chains.iter().for_each(stored);
+    }
+    for chain in app.chains.list() {
+        if let Some(status) = &chain.status {
+            followed(status);
+            for (nth, rpc) in chain.nodes.iter().enumerate() {
+                provider(status.chain, nth, rpc, seen);
+            }
+        }
+    }
+}
+
+/// How far a chain is, as the database has it.
+fn stored(chain: &ChainView) {
+    let labels = [("chain", chain.chain.to_string())];
+    let checked =
+        |level: &&view::LevelView| matches!(&*level.level, "bloom" | "proven" | "finalized");
+    let proven: i64 = chain
+        .levels
+        .iter()
+        .filter(checked)
+        .map(|level| level.blocks)
+        .sum();
+    let all = (chain.head - chain.start_block + 1).max(0);
+    for (name, value) in [
+        ("chancery_ground_block", chain.ground),
+        ("chancery_projected_block", chain.head),
+        ("chancery_settled_block", chain.settled),
+        ("chancery_finalized_block", chain.finalized.unwrap_or(-1)),
+        ("chancery_unproven_blocks", all - proven),
+        ("chancery_incidents", chain.incidents),
+        ("chancery_complete", i64::from(chain.complete)),
+    ] {
+        set(name, &labels, signed(value));
+    }
+    if let Some(time) = chain.head_time {
+        set(
+            "chancery_projected_time_seconds",
+            &labels,
+            signed(time.timestamp()),
+        );
+    }
+}
+
+/// What following a chain is like in this process.
+fn followed(status: &Status) {
+    let labels = [("chain", status.chain.to_string())];
+    if let Some(head) = status.head {
+        set("chancery_head_block", &labels, signed(head));
+        let ground = status.ground.unwrap_or(head);
+        set(
+            "chancery_lag_blocks",
+            &labels,
+            signed((head - ground).max(0)),
+        );
+    }
+    let rate = status.progress.rate(Instant::now());
+    let (events, blocks) = rate.map_or((0.0, 0.0), |rate| (rate.events_per_s, rate.blocks_per_s));
+    set("chancery_events_per_second", &labels, events);
+    set("chancery_blocks_per_second", &labels, blocks);
+    for (state, word) in [
+        (State::Starting, "starting"),
+        (State::Backfilling, "backfilling"),
+        (State::Following, "following"),
+        (State::Retrying, "retrying"),
+        (State::Halted, "halted"),
+    ] {
+        let labels = [labels[0].clone(), ("state", word.to_owned())];
+        set(
+            "chancery_chain_state",
+            &labels,
+            f64::from(u8::from(status.state == state)),
+        );
+    }
+}
+
+/// What a node was asked. Two of one place are told apart by their place in the configuration.
+fn provider(chain: u64, nth: usize, rpc: &Rpc, seen: &Seen) {
+    let counters = rpc.counters();
+    let name = format!("{}#{nth}", rpc.place());
+    let labels = [("chain", chain.to_string()), ("provider", name.clone())];
+    for (counter, value) in [
+        ("chancery_provider_requests_total", counters.requests),
+        ("chancery_provider_calls_total", counters.calls),
+        ("chancery_provider_bytes_total", counters.bytes),
+    ] {
+        let growth = seen.growth(format!("{counter} {chain} {name}"), value);
+        metrics::counter!(counter, &labels).increment(growth);
+    }
+    for (kind, count) in counters.errors {
+        let growth = seen.growth(format!("errors {chain} {name} {kind}"), count);
+        let [chain, provider] = labels.clone();
+        let labels = [chain, provider, ("kind", kind.to_owned())];
+        metrics::counter!("chancery_provider_errors_total", &labels).increment(growth);
+    }
+    let latency = counters.latency.as_secs_f64();
+    set("chancery_provider_latency_seconds", &labels, latency);
+    let batch = u64::try_from(rpc.batch_size()).unwrap_or(u64::MAX);
+    set("chancery_provider_batch_calls", &labels, figure(batch));
+}
+
+fn set(name: &'static str, labels: &[(&'static str, String)], value: f64) {
+    metrics::gauge!(name, labels).set(value);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to show")]
+fn figure(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to show")]
+fn signed(count: i64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_began_anew_goes_on() {
+        let seen = Seen::default();
+        let growth: Vec<u64> = [5, 5, 9, 2, 3]
+            .map(|value| seen.growth("calls".to_owned(), value))
+            .into();
+        assert_eq!(growth, [5, 0, 4, 2, 1]);
+    }
+}
