@@ -7,6 +7,8 @@ mod kit;
 
 #[path = "anvil/death.rs"]
 mod death;
+#[path = "anvil/drawn.rs"]
+mod drawn;
 #[path = "anvil/reorg.rs"]
 mod reorg;
 #[path = "anvil/state.rs"]

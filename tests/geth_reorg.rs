@@ -25,8 +25,7 @@ const DEEDS: u64 = 3;
 
 /// A block on the head, with what is drawn for it, which becomes no head.
 async fn sibling(geth: &Geth, dice: &mut Dice, left: Left) -> Block {
-    let agents = geth.chain.agents().await;
-    let wanted = deeds(&geth.chain, &agents, DEEDS, dice);
+    let wanted = deeds(&geth.chain, DEEDS, dice).await;
     geth.build(&wanted, left).await
 }
 

@@ -106,7 +106,9 @@ pub(crate) async fn store_ground(
     ground::put_blocks(tx, chain, &step.blocks).await?;
     ground::put_logs(tx, chain, &sorted.logs).await?;
     ground::put_receipts(tx, chain, &step.receipts).await?;
-    ground::put_tip(tx, chain, to, step.to.hash).await?;
+    let mut tips = step.movable.clone();
+    tips.push((step.to.number, step.to.hash));
+    ground::put_tips(tx, chain, &tips, step.settled).await?;
     let proven = Range {
         from: cursor.number + 1,
         to,

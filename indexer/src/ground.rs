@@ -100,22 +100,30 @@ pub async fn put_logs(
     Ok(())
 }
 
-/// Remembers the end of a step.
-pub async fn put_tip(tx: &mut Tx, chain: u64, number: i64, hash: B256) -> Result<()> {
+/// Remembers blocks where a fork may be found. Old ones below what is settled are forgotten.
+pub async fn put_tips(tx: &mut Tx, chain: u64, tips: &[(u64, B256)], settled: i64) -> Result<()> {
+    let numbers: Vec<i64> = tips
+        .iter()
+        .map(|(number, _)| number.cast_signed())
+        .collect();
+    let hashes: Vec<&[u8]> = tips.iter().map(|(_, hash)| hash.as_slice()).collect();
     sqlx::query!(
-        "INSERT INTO chain.tips (chain_id, number, hash) VALUES ($1, $2, $3)
-         ON CONFLICT (chain_id, number) DO UPDATE SET hash = $3",
+        "INSERT INTO chain.tips (chain_id, number, hash)
+         SELECT DISTINCT ON (number) $1::bigint, number, hash
+           FROM unnest($2::bigint[], $3::bytea[]) AS tips(number, hash)
+         ON CONFLICT (chain_id, number) DO UPDATE SET hash = EXCLUDED.hash",
         chain.cast_signed(),
-        number,
-        hash.as_slice(),
+        &numbers,
+        &hashes as &[&[u8]],
     )
     .execute(tx.conn())
     .await?;
     sqlx::query!(
-        "DELETE FROM chain.tips WHERE chain_id = $1 AND number <=
+        "DELETE FROM chain.tips WHERE chain_id = $1 AND number < $3 AND number <=
             (SELECT number FROM chain.tips WHERE chain_id = $1 ORDER BY number DESC OFFSET $2 LIMIT 1)",
         chain.cast_signed(),
         TIPS,
+        settled,
     )
     .execute(tx.conn())
     .await?;

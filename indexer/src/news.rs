@@ -10,7 +10,7 @@ use url::Url;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest such pause.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Wakes `wake` at every new head of the node at `url` (`ws://` or `wss://`) until `stop`. Where nothing
 /// comes, whoever waits looks by himself: nodes lose subscriptions without a word.

@@ -111,6 +111,7 @@ impl Replay {
             blocks: blocks[from..taken].iter().filter(held).cloned().collect(),
             to,
             logs,
+            movable: Vec::new(),
             finalized: None,
             proof: Proof::REPORTED,
             incidents: Vec::new(),

@@ -152,17 +152,15 @@ impl RpcSource {
         let mut last = (0, B256::ZERO);
         loop {
             let known = trail.below(below).await?;
-            let Some((lowest, _)) = known.last().copied() else {
+            let Some(lowest) = known.last().copied() else {
                 break;
             };
-            for (number, hash) in known {
-                let found = self.header(At::Number(number.unsigned_abs())).await?;
-                if found.is_some_and(|header| header.hash == hash) {
-                    return Ok(number);
-                }
-                last = (number, hash);
+            let taken = self.taken(&known).await?;
+            if let Some((number, _)) = known.get(taken) {
+                return Ok(*number);
             }
-            below = lowest - 1;
+            last = lowest;
+            below = lowest.0 - 1;
         }
         let (number, hash) = last;
         let found = self.header(At::Number(number.unsigned_abs())).await?;
@@ -176,6 +174,28 @@ impl RpcSource {
             ),
             place: self.providers.places(),
         })
+    }
+
+    /// How many of these blocks, newest first, are canonical no more. Looked for in strides that double:
+    /// most reorgs are shallow, and a deep one must not cost a question for each block.
+    async fn taken(&self, known: &[(i64, B256)]) -> Result<usize> {
+        let (mut taken, mut kept) = (0, known.len());
+        let mut at = 0;
+        while taken < kept {
+            let (number, hash) = known[at];
+            let found = self.header(At::Number(number.unsigned_abs())).await?;
+            if found.is_some_and(|header| header.hash == hash) {
+                kept = at;
+            } else {
+                taken = at + 1;
+            }
+            at = if kept == known.len() {
+                (2 * taken).min(known.len() - 1)
+            } else {
+                usize::midpoint(taken, kept)
+            };
+        }
+        Ok(taken)
     }
 
     async fn rewind(
@@ -242,6 +262,11 @@ impl RpcSource {
         Ok(Step::Extend(Box::new(Extend {
             to: last.block(),
             blocks: evidence.holding().map(Header::block).collect(),
+            movable: evidence
+                .headers
+                .iter()
+                .map(|header| (header.number, header.hash))
+                .collect(),
             settled: self.settled(seen).min(to).cast_signed(),
             head: head.number.cast_signed(),
             finalized: seen.finalized.map(u64::cast_signed),
@@ -294,6 +319,7 @@ impl Source for RpcSource {
                 to: piece.to,
                 blocks: piece.blocks,
                 logs: piece.logs,
+                movable: Vec::new(),
                 settled: settled.cast_signed(),
                 head: seen.head.number.cast_signed(),
                 finalized: seen.finalized.map(u64::cast_signed),

@@ -37,6 +37,9 @@ pub struct Extend {
     pub blocks: Vec<Block>,
     /// Their logs, in chain order.
     pub logs: Vec<Log>,
+    /// Number and hash of blocks of the range that may still move, as far as they are known: so a fork is
+    /// found where it is, and not at the last block below it that happened to hold a log.
+    pub movable: Vec<(u64, B256)>,
     /// Everything up to here is settled; never above `to`.
     pub settled: i64,
     /// The chain's newest block as the source knows it, for progress and lag.

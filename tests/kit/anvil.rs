@@ -13,6 +13,7 @@ use chain::{
     At, Call, Limits, PrivateKeySigner, Registries, Rpc, SendError, Sender, SenderConfig, deploy,
     registry,
 };
+use futures::future::join_all;
 use kernel::{Address, Bytes, U256, clean_text, sha256};
 use serde_json::{Value, json};
 
@@ -102,6 +103,9 @@ pub struct Chain {
     pub people: Vec<Address>,
     anvil: Option<Anvil>,
 }
+
+/// So many questions are asked at once.
+const AT_ONCE: u64 = 32;
 
 /// What a contract says of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,20 +294,36 @@ impl Chain {
         i64::try_from(head.number).expect("small")
     }
 
+    /// Numbers and owners of all agents.
+    pub async fn owners(&self) -> Vec<(u64, Address)> {
+        let mut owners = Vec::new();
+        loop {
+            let first = owners.len() as u64;
+            let asked = (first..first + AT_ONCE).map(|id| async move {
+                let token = U256::from(id);
+                let owner = registry::owner_of(&self.rpc, self.registry, token, At::Latest).await;
+                owner.expect("answered").map(|owner| (id, owner))
+            });
+            owners.extend(join_all(asked).await.into_iter().flatten());
+            if owners.len() as u64 != first + AT_ONCE {
+                return owners;
+            }
+        }
+    }
+
     /// What the contract says of all agents.
     pub async fn agents(&self) -> Vec<Agent> {
+        let owners = self.owners().await;
         let mut agents = Vec::new();
-        while let Some(agent) = self.agent(agents.len() as u64).await {
-            agents.push(agent);
+        for some in owners.chunks(usize::try_from(AT_ONCE).expect("small")) {
+            let asked = some.iter().map(|(id, owner)| self.agent(*id, *owner));
+            agents.extend(join_all(asked).await);
         }
         agents
     }
 
-    async fn agent(&self, id: u64) -> Option<Agent> {
+    async fn agent(&self, id: u64, owner: Address) -> Agent {
         let (rpc, registry, token) = (&self.rpc, self.registry, U256::from(id));
-        let owner = registry::owner_of(rpc, registry, token, At::Latest)
-            .await
-            .expect("answered");
         let wallet = registry::agent_wallet(rpc, registry, token, At::Latest)
             .await
             .expect("answered");
@@ -311,7 +331,6 @@ impl Chain {
             .await
             .expect("answered");
         let asked = call("getApproved(uint256)", &[Arg::Number(token)]);
-        let owner = Some(owner?);
         let approved = rpc
             .call(&Call::new(registry, asked), At::Latest)
             .await
@@ -335,15 +354,15 @@ impl Chain {
                 metadata.insert(key.to_owned(), value);
             }
         }
-        Some(Agent {
+        Agent {
             id,
-            owner,
+            owner: Some(owner),
             wallet,
             uri: clean_text(&raw).value,
             uri_hash,
             approved,
             metadata,
-        })
+        }
     }
 
     /// `isApprovedForAll`.

@@ -4,7 +4,7 @@ use chain::registry;
 use kernel::{Address, Bytes, U256};
 
 use super::{
-    anvil::{Agent, Chain, METADATA, Wanted},
+    anvil::{Chain, METADATA, Wanted},
     calls::{approve, operator},
 };
 
@@ -36,13 +36,15 @@ impl Dice {
         all[self.index(all.len())]
     }
 
-    fn index(&mut self, length: usize) -> usize {
+    /// A place in a list of this length.
+    pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("small")
     }
 }
 
-/// A deed of one of the people, the first aside, who deploys. `agents` are those of the head.
-pub fn deed(chain: &Chain, agents: &[Agent], dice: &mut Dice) -> Wanted {
+/// A deed of one of the people, the first aside, who deploys. `agents` are those of the head, by number
+/// and owner.
+fn deed(chain: &Chain, agents: &[(u64, Address)], dice: &mut Dice) -> Wanted {
     let people = &chain.people[1..];
     let kind = dice.below(12);
     if agents.is_empty() || kind < 3 {
@@ -52,15 +54,12 @@ pub fn deed(chain: &Chain, agents: &[Agent], dice: &mut Dice) -> Wanted {
         }
         return chain.register(owner, &uri(dice));
     }
-    let agent = &agents[dice.index(agents.len())];
-    let (id, owner) = (
-        U256::from(agent.id),
-        agent.owner.expect("no agent is burned"),
-    );
+    let (agent, owner) = dice.pick(agents);
+    let id = U256::from(agent);
     let at = |data: Bytes| -> Wanted { (owner, chain.registry, data) };
     match kind {
-        3 | 4 => chain.uri(owner, agent.id, &uri(dice)),
-        5 | 6 => chain.transfer(owner, dice.pick(people), agent.id),
+        3 | 4 => chain.uri(owner, agent, &uri(dice)),
+        5 | 6 => chain.transfer(owner, dice.pick(people), agent),
         7 => {
             let value = Bytes::copy_from_slice(&dice.below(1000).to_be_bytes());
             at(registry::set_metadata(id, dice.pick(&METADATA), value))
@@ -70,18 +69,19 @@ pub fn deed(chain: &Chain, agents: &[Agent], dice: &mut Dice) -> Wanted {
         10 => at(registry::unset_agent_wallet(id)),
         _ => chain.says(
             owner,
-            agent.id,
+            agent,
             u8::try_from(dice.below(2)).expect("small"),
             "as drawn",
         ),
     }
 }
 
-/// Several deeds for one block or more, by different people, so that none depends on another one.
-pub fn deeds(chain: &Chain, agents: &[Agent], count: u64, dice: &mut Dice) -> Vec<Wanted> {
+/// At most so many deeds on the head, by different people, so that none depends on another one.
+pub async fn deeds(chain: &Chain, count: u64, dice: &mut Dice) -> Vec<Wanted> {
+    let agents = chain.owners().await;
     let mut out: Vec<Wanted> = Vec::new();
     for _ in 0..count {
-        let wanted = deed(chain, agents, dice);
+        let wanted = deed(chain, &agents, dice);
         if out.iter().all(|(from, _, _)| *from != wanted.0) {
             out.push(wanted);
         }

@@ -74,6 +74,7 @@ impl World {
                 .map(|(b, _)| b.clone())
                 .collect(),
             logs: range().flat_map(|(_, logs)| logs.clone()).collect(),
+            movable: Vec::new(),
             settled: (to - self.depth).max(0),
             head: script.tip(),
             finalized: None,
