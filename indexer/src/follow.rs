@@ -267,7 +267,8 @@ impl<S: Source> Follower<S> {
         let through = backfill.through();
         self.standing = None;
         let lease = self.leadership.lease().cloned();
-        let work = backfill.project(lease.as_ref());
+        // Large: a whole projection lies in it.
+        let work = Box::pin(backfill.project(lease.as_ref()));
         let work = stage::timed(self.chain, Stage::Project, work);
         let entries = self.leadership.keep(work).await?;
         stage::waiting(self.chain, 0);
@@ -289,7 +290,7 @@ impl<S: Source> Follower<S> {
     async fn apply(&mut self, standing: &Standing, step: Step) -> Result<()> {
         let lease = self.leadership.lease();
         let (chain, contracts) = (self.chain, &self.contracts);
-        let work = apply(&self.db, chain, contracts, standing.ground, step, lease);
+        let work = Box::pin(apply(&self.db, chain, contracts, standing.ground, step, lease));
         let applied = stage::timed(chain, Stage::Step, work).await?;
         if applied.rewound > 0 {
             tracing::warn!(
