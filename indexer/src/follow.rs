@@ -290,7 +290,14 @@ impl<S: Source> Follower<S> {
     async fn apply(&mut self, standing: &Standing, step: Step) -> Result<()> {
         let lease = self.leadership.lease();
         let (chain, contracts) = (self.chain, &self.contracts);
-        let work = Box::pin(apply(&self.db, chain, contracts, standing.ground, step, lease));
+        let work = Box::pin(apply(
+            &self.db,
+            chain,
+            contracts,
+            standing.ground,
+            step,
+            lease,
+        ));
         let applied = stage::timed(chain, Stage::Step, work).await?;
         if applied.rewound > 0 {
             tracing::warn!(

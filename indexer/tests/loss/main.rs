@@ -39,7 +39,7 @@ async fn what_a_backfill_lost_is_found_behind_it_and_put_right(pool: PgPool) -> 
         index.prove().await?;
         assert_eq!(index.state().await, index.truth(), "case {place}");
         let incidents = index.count("chain.incidents WHERE kind = 'lost_log'").await;
-        assert_eq!(incidents, lost as i64, "case {place}");
+        assert_eq!(incidents, i64::try_from(lost)?, "case {place}");
         let told = index.count("journal.entries WHERE kind = 'incident'").await;
         assert_eq!(told, incidents, "each is an entry");
         assert_eq!(index.levels().await, ["proven"], "case {place}");
@@ -69,7 +69,7 @@ async fn forged_altered_and_reordered_logs_are_refused(pool: PgPool) -> anyhow::
         let lies = stats.forged.iter().chain(&stats.altered);
         let lies = lies.filter(|log| log.block <= stored).count();
         assert!(lies > 2, "{lies} lies");
-        assert_eq!(index.count(&of).await, lies as i64, "{kind}");
+        assert_eq!(index.count(&of).await, i64::try_from(lies)?, "{kind}");
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn what_nobody_can_prove_stops_the_chain_until_somebody_can(
         lose_in_receipts: true,
         ..losing(Lose::All, 50)
     };
-    let mut index = Index::new(&pool, 0, 40, Prove::Behind, &[hiding.clone()]).await?;
+    let mut index = Index::new(&pool, 0, 40, Prove::Behind, std::slice::from_ref(&hiding)).await?;
     let error = index
         .follow()
         .await

@@ -6,7 +6,7 @@ use crate::cli::{Context, client::Client, show};
 
 /// The answer of `/v1/sync/digest`.
 #[derive(Debug, Deserialize)]
-struct Digest {
+struct Digests {
     digest: String,
     tables: Vec<Part>,
     journal: Part,
@@ -24,12 +24,12 @@ struct Part {
 pub async fn run(context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?.patient()?;
     let answer = client.get("v1/sync/digest").await?;
-    let digest: Digest = serde_json::from_value(answer.clone()).map_err(|_| client.stranger())?;
+    let digest: Digests = serde_json::from_value(answer.clone()).map_err(|_| client.stranger())?;
     Ok(context.output.one(&answer, || human(&digest))?)
 }
 
 /// Digests are printed whole, after the names: two of these texts are equal or not.
-fn human(digest: &Digest) -> String {
+fn human(digest: &Digests) -> String {
     let parts = digest.tables.iter().chain([&digest.journal]);
     let lines: Vec<String> = parts
         .map(|part| {

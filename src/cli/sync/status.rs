@@ -18,7 +18,7 @@ struct Row {
     source_head: Option<i64>,
     lag: Option<i64>,
     start_block: Option<i64>,
-    levels: Vec<Level>,
+    levels: Vec<LevelBlocks>,
     incidents: i64,
     rate: Option<Rate>,
     eta_seconds: Option<u64>,
@@ -27,7 +27,7 @@ struct Row {
 
 /// Blocks of one proof level.
 #[derive(Debug, Deserialize)]
-struct Level {
+struct LevelBlocks {
     level: String,
     blocks: i64,
     from: i64,
@@ -57,7 +57,8 @@ impl Row {
         let (Some(start), Some(head)) = (self.start_block, self.head) else {
             return "-".to_owned();
         };
-        let checked = |level: &&Level| matches!(&*level.level, "bloom" | "proven" | "finalized");
+        let checked =
+            |level: &&LevelBlocks| matches!(&*level.level, "bloom" | "proven" | "finalized");
         let all = i128::from(head - start + 1);
         let proven: i64 = self
             .levels
@@ -93,7 +94,7 @@ impl Row {
             .levels
             .iter()
             .map(|level| {
-                let Level {
+                let LevelBlocks {
                     blocks, from, to, ..
                 } = level;
                 let word = show::clean(&level.level);

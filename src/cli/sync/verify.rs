@@ -39,7 +39,7 @@ impl std::str::FromStr for Blocks {
 
 /// A chain as `/v1/sync` shows it.
 #[derive(Debug, Deserialize)]
-struct Chain {
+struct Followed {
     chain: Option<u64>,
     origin: Option<String>,
     start_block: Option<i64>,
@@ -88,7 +88,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let client = Client::of(context)?.patient()?;
     let answer = client.get("v1/sync").await?;
-    let chains: Vec<Chain> =
+    let chains: Vec<Followed> =
         serde_json::from_value(answer["chains"].clone()).map_err(|_| client.stranger())?;
     let chains = chosen(chains, only)?;
     if blocks.is_some() && chains.len() > 1 {
@@ -117,8 +117,8 @@ pub async fn run(
 }
 
 /// Chains that come from nodes: id, first block and head of each.
-fn chosen(chains: Vec<Chain>, only: Option<u64>) -> Result<Vec<(u64, i64, i64)>, Failure> {
-    let from_node = |chain: &Chain| {
+fn chosen(chains: Vec<Followed>, only: Option<u64>) -> Result<Vec<(u64, i64, i64)>, Failure> {
+    let from_node = |chain: &Followed| {
         chain
             .origin
             .as_deref()

@@ -20,7 +20,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 
 /// Digests of one moment.
 #[derive(Serialize, ToSchema)]
-struct Digest {
+struct Digests {
     /// SHA-256 over the lines `<name> <rows> <digest>` of the tables, in the order of their names, and of
     /// the journal, each with its line feed.
     digest: String,
@@ -58,7 +58,7 @@ impl Part {
 /// Digests of all rows that follow from facts, and of what the journal says: equal on two instances that
 /// saw the same facts
 #[utoipa::path(get, path = "/v1/sync/digest", tag = "health", responses(
-    (status = OK, body = Digest),
+    (status = OK, body = Digests),
     (status = TOO_MANY_REQUESTS, body = Problem, description = "another digest is being made"),
 ))]
 async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -77,7 +77,7 @@ async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response,
         digest: hex::encode(said.digest),
     };
     let lines: String = tables.iter().chain([&journal]).map(Part::line).collect();
-    let digest = Digest {
+    let digest = Digests {
         digest: hex::encode(sha256(lines.as_bytes())),
         tables,
         journal,
