@@ -5,6 +5,8 @@
 mod instance;
 mod kit;
 
+#[path = "anvil/census.rs"]
+mod census;
 #[path = "anvil/death.rs"]
 mod death;
 #[path = "anvil/drawn.rs"]

@@ -11,7 +11,7 @@ use store::{Cause, Db, Tx, lease::Lease};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, chain_row, ground, incident, range,
+    Error, Result, census, chain_row, ground, incident, range,
     range::Range,
     source::{Cursor, Extend, LIVE, Step},
 };
@@ -237,6 +237,7 @@ async fn rewind(tx: &mut Tx, chain: u64, cursor: Cursor, to: i64) -> Result<Appl
     identity::operator::rewind(tx, chain, to).await?;
     ground::rewind(tx, chain, to).await?;
     chain_row::rewind(tx, chain, to, before.settled.min(to)).await?;
+    census::rewound(tx, chain, to, &agents).await?;
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
     Ok(Applied {

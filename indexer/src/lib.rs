@@ -5,6 +5,7 @@
 
 mod apply;
 mod backfill;
+pub mod census;
 mod chain_row;
 mod config;
 pub mod digest;
@@ -30,6 +31,7 @@ mod trail;
 pub mod view;
 
 pub use apply::{Applied, apply};
+pub use census::Census;
 pub use chain_row::{Anchor, Chain, Origin, Standing, open, standing, stored_contracts};
 pub use config::{ChainConfig, Config, Prove};
 pub use discover::{Discovered, discover};

@@ -15,7 +15,7 @@ pub use self::verify::Verifier;
 use crate::{
     Error, Result,
     apply::Sorted,
-    chain_row,
+    census, chain_row,
     evidence::{Evidence, Witness},
     ground,
     incident::{self, Incident},
@@ -187,6 +187,8 @@ impl Prover {
         identity::subject::put(tx, &after.tokens).await?;
         let tokens = before.tokens.iter().chain(&after.tokens);
         let agents: BTreeSet<Uuid> = tokens.map(|(agent, _)| agent.0).collect();
+        let agents: Vec<Uuid> = agents.into_iter().collect();
+        census::again(tx, self.chain, &agents).await?;
         let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
         identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
         Ok(())

@@ -1,5 +1,7 @@
 //! Chains as doors show them.
 
+mod census;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -7,6 +9,7 @@ use kernel::Address;
 use serde::Serialize;
 use store::Db;
 
+pub use self::census::{CensusView, MismatchView, census, mismatches};
 use crate::Result;
 
 /// A chain's row.

@@ -13,7 +13,7 @@ use crate::kit::{
 };
 
 /// The minter that acts on an agent before `register` has returned, as `contracts/build.mjs` made it.
-async fn minter(chain: &Chain) -> Address {
+pub async fn minter(chain: &Chain) -> Address {
     #[derive(Deserialize)]
     struct Artifact {
         bytecode: Bytes,

@@ -18,7 +18,7 @@ const PUBLISHED: &[(&str, &[&str])] = &[
     ("chain.v_ranges", &["identity", "did", "trust"]),
     ("journal.v_entries", &[]),
     ("identity.v_operators", &[]),
-    ("identity.v_tokens", &[]),
+    ("identity.v_tokens", &["indexer"]),
 ];
 
 /// Rows that follow from facts; only these may hang on an agent and go with it.

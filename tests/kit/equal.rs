@@ -13,7 +13,7 @@ use super::{
 
 /// Tables of which nothing is compared: work that is under way, and what only tells of it. Of the
 /// chain's tables, `model.md` compares blocks and logs.
-const ASIDE: [&str; 10] = [
+const ASIDE: [&str; 14] = [
     "identity.head_changes",
     "identity.dirty",
     "identity.subjects",
@@ -24,6 +24,10 @@ const ASIDE: [&str; 10] = [
     "chain.tips",
     "chain.receipts",
     "chain.ranges",
+    "chain.incidents",
+    "chain.census",
+    "chain.census_again",
+    "chain.mismatches",
 ];
 
 /// Columns that tell when and how often we looked.

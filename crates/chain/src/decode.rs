@@ -3,9 +3,11 @@
 //!
 //! - [`subject()`] names the token that a log speaks of,
 //! - [`decode_token`] says what each log of one token says, with the re-entrancy rules,
+//! - [`rule()`] names the rule that made a log say so,
 //! - [`operator`] and [`upgraded`] read the logs that speak of no token.
 
 mod event;
+mod rule;
 mod said;
 mod subject;
 mod token;
@@ -14,6 +16,7 @@ mod token;
 mod corpus;
 
 pub use event::{OperatorSet, Upgraded, operator, upgraded};
+pub use rule::rule;
 pub use said::{Malformed, Said};
 pub use subject::{Registries, subject};
 pub use token::{SeenTopics, decode_token};

@@ -29,7 +29,7 @@ mod quantity;
 pub use alloy::signers::local::PrivateKeySigner;
 pub use bloom::Sieve;
 pub use decode::{
-    Malformed, OperatorSet, Registries, Said, SeenTopics, Upgraded, decode_token, operator,
+    Malformed, OperatorSet, Registries, Said, SeenTopics, Upgraded, decode_token, operator, rule,
     subject, upgraded,
 };
 pub use examine::{Evidence, Finding, FindingKind, Level, Verdict, examine};

@@ -183,6 +183,23 @@ pub async fn agent_wallet(
     Ok((!wallet.is_zero()).then_some(wallet))
 }
 
+/// A metadata value, by a key that is UTF-8; empty where none was set.
+pub async fn metadata(
+    rpc: &Rpc,
+    registry: Address,
+    id: U256,
+    key: &str,
+    at: At,
+) -> Result<Bytes, RpcError> {
+    let call = R::getMetadataCall {
+        agentId: id,
+        metadataKey: key.to_owned(),
+    }
+    .abi_encode();
+    let answer = rpc.call(&Call::new(registry, call.into()), at).await?;
+    abi::dynamic(&answer, 0).map_err(no_registry)
+}
+
 /// An unknown token is an answer, other refusals are not.
 fn known_token(answer: Result<Bytes, RpcError>) -> Result<Option<Bytes>, RpcError> {
     match answer {

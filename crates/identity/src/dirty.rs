@@ -29,7 +29,7 @@ pub(crate) async fn mark(tx: &mut Tx, agents: &HashSet<Uuid>, refold: bool) -> R
 }
 
 /// Who of `agents` waits for the sweep.
-pub(crate) async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<HashSet<Uuid>> {
+pub async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<HashSet<Uuid>> {
     let rows = sqlx::query_scalar!(
         r#"SELECT DISTINCT agent_id AS "agent!" FROM identity.dirty WHERE agent_id = ANY($1)"#,
         agents

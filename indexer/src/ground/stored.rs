@@ -4,8 +4,12 @@ use chain::{Block, Log};
 use chrono::{DateTime, Utc};
 use kernel::{Address, B256, Bytes};
 use store::{Db, Tx};
+use uuid::Uuid;
 
 use crate::Result;
+
+/// Logs of one agent that are read at most, the newest: some agents have many thousands.
+const SUBJECT_LOGS: i64 = 5_000;
 
 /// Stored ground, read again.
 pub struct Stored {
@@ -112,6 +116,25 @@ pub async fn read_range(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<V
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(|row| row.log(chain)).collect())
+}
+
+/// The last logs that speak of an agent, in chain order.
+pub async fn of_subject(tx: &mut Tx, chain: u64, agent: Uuid) -> Result<Vec<Log>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT l.block_number, l.log_index, l.tx_index, l.tx_hash, l.address,
+                l.topic0, l.topic1, l.topic2, l.topic3, l.data, b.hash, b.time
+           FROM chain.logs l
+           JOIN chain.blocks b ON b.chain_id = l.chain_id AND b.number = l.block_number
+          WHERE l.chain_id = $1 AND l.subject = $2
+          ORDER BY l.block_number DESC, l.log_index DESC LIMIT $3",
+        chain.cast_signed(),
+        agent,
+        SUBJECT_LOGS,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().rev().map(|row| row.log(chain)).collect())
 }
 
 /// The stored hash of a block, where a step ended or a log lies in it.

@@ -11,3 +11,7 @@ VALUES (31337, 1, sha256('1'), '{}', '[]');
 INSERT INTO chain.ranges (chain_id, from_block, to_block, level) VALUES (31337, 0, 1, 'reported');
 INSERT INTO chain.incidents (chain_id, block_number, block_hash, log_index, kind, provider, found_at)
 VALUES (31337, 1, sha256('1'), 0, 'lost_log', 'http://localhost', now());
+INSERT INTO chain.census (chain_id, registry, through_block) VALUES (31337, decode(repeat('80', 20), 'hex'), 1);
+INSERT INTO chain.census_again (chain_id, agent_id) VALUES (31337, '00000000-0000-4000-8000-000000000002');
+INSERT INTO chain.mismatches (chain_id, registry, what, rule, ours, theirs, level, block_number, block_hash, found_at)
+VALUES (31337, decode(repeat('80', 20), 'hex'), 'agents', 'agents = mints', '1', '2', 'proven', 1, sha256('1'), now());

@@ -1,3 +1,6 @@
+-- Facts are not rewritten without a cause.
+SELECT set_config('chancery.cause', 'job:migrate', true);
+
 CREATE OR REPLACE VIEW chain.v_ranges AS SELECT chain_id, from_block, to_block, level FROM chain.ranges;
 
 CREATE OR REPLACE VIEW chain.v_logs AS
