@@ -174,13 +174,18 @@ pub const KEYS: &[Key] = &[
         "Blocks behind the head that count as settled where the provider has no `finalized` tag.",
     ),
     key(
+        "indexer.prove",
+        "When a backfill's ranges are proven complete: \"behind\" (they are believed first, and proven from the \
+         head down), \"first\" (only what is proven is stored) or \"off\". Live blocks always are.",
+    ),
+    key(
         "indexer.keep_receipts",
         "Whether headers and receipts of live blocks with logs are kept for later proofs.",
     ),
     key(
         "indexer.chains",
-        "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]; also registries, \
-         status, from_block, settled_depth. Only `up` does without: it starts a dev chain.",
+        "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]; also ws \
+         (a WebSocket that tells of new heads), registries, status, from_block, settled_depth. Only `up` does without: it starts a dev chain.",
     ),
     optional(
         "postgres.bin_dir",
