@@ -170,7 +170,7 @@ fn shows(cli: &Cli<'_>, ada: &Value) {
         "status  ACTIVE",
         OWNER,
         "file    fetched, verified",
-        "proof   reported",
+        "proof   proven",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -21,14 +21,13 @@ use std::{
 
 use chrono::DateTime;
 use content::Content;
-use indexer::{Follower, Replay};
+use indexer::{Replay, Source as _, Trail};
 use instance::{Instance, Place};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::PgPool;
 use stand_in::Internet;
 use store::{Clock, Db, Outcome};
-use uuid::Uuid;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mainnet/documents.tsv");
 const COLUMNS: &str = "log\tagent\turi\tanswer\tstate\tverification\twarnings\twhy";
@@ -125,20 +124,20 @@ fn open_content(internet: SocketAddr, dir: &Path) -> Content {
 /// Indexes the file log by log, and judges each document before the next log is read, so that those
 /// that a later log replaces are judged too. Gives the steps that were taken.
 async fn index(db: &Db, content: &Content) -> anyhow::Result<u64> {
-    let replay = Replay::open(&corpus("mainnet-logs.json"), 1)?;
+    let mut replay = Replay::open(&corpus("mainnet-logs.json"), 1)?;
     let chain = replay.chain(chain::Registries::default())?;
     indexer::open(db, &chain).await?;
-    let holder = Uuid::from_u128(1);
-    let mut follower = Follower::new(db.clone(), chain.id, chain.contracts, replay, holder);
+    let mut steps = 0;
     loop {
-        let outcome = follower.round().await?;
+        let cursor = indexer::standing(db, chain.id).await?.ground;
+        let Some(step) = replay.next(cursor, Trail::new(db, chain.id)).await? else {
+            return Ok(steps);
+        };
+        // Not by a follower, who would read on and project once at the end.
+        indexer::apply(db, chain.id, &chain.contracts, cursor, step, None).await?;
+        steps += 1;
         while identity::document::fetch_due(db, content).await? == Outcome::Busy {}
         while identity::dirty::sweep(db).await? == Outcome::Busy {}
-        if outcome == Outcome::Idle {
-            let status = follower.status();
-            let steps = status.lock().unwrap().steps;
-            return Ok(steps);
-        }
     }
 }
 

@@ -54,6 +54,7 @@ impl World {
         let mut tx = self.db.begin(Cause::Job("test")).await?;
         let last = &script.blocks[usize::try_from(window.to()).expect("a block")].0;
         let moved = "UPDATE chain.chains SET head_number = $2, head_hash = $3, settled_number = $2,
+                            ground_number = $2, ground_hash = $3,
                             head_time = greatest(head_time, $4) WHERE chain_id = $1";
         sqlx::query(moved)
             .bind(script.id.cast_signed())
