@@ -72,9 +72,14 @@ fn what_is_stored_is_proven_again_and_put_right() {
         sample.starts_with("chain 31337: ") && sample.contains("proven"),
         "{sample}"
     );
+    // Of ground alone: documents are still being judged meanwhile.
     let digest = || {
         let json = text(&place.run(&["sync", "verify", "--digest", "-o", "json"]));
-        serde_json::from_str::<Value>(&json).unwrap()["tables"].clone()
+        let digests: Value = serde_json::from_str(&json).unwrap();
+        let mut tables = digests["tables"].as_array().unwrap().clone();
+        tables.retain(|table| table["name"].as_str().unwrap().starts_with("chain."));
+        assert_eq!(tables.len(), 2);
+        tables
     };
     let right = digest();
 
