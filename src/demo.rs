@@ -66,7 +66,7 @@ pub async fn play(app: &Arc<App>, rpc_url: &str, own_url: &str) -> Result<(), Er
     if done.exists() {
         return Ok(());
     }
-    let rpc = &indexing::connect(rpc_url).await?;
+    let rpc = &indexing::dev_connect(rpc_url).await?;
     let sender = &indexing::dev_sender(rpc)?;
     tracing::info!("registering the demo's agents on the dev chain");
     let contracts = indexer::stored_contracts(&app.db, rpc.chain()).await?;

@@ -19,9 +19,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, ChainState};
-pub use dev::sender as dev_sender;
-pub use expect::head;
-pub use open::connect;
+pub use dev::{connect as dev_connect, sender as dev_sender};
 
 use crate::{app::App, http::Head};
 use board::Slot;
@@ -128,14 +126,15 @@ async fn run(
                             follower,
                             prover,
                             verifier,
-                            nodes,
+                            providers,
                             fresh,
                             contracts,
                         } = *node;
                         let done = stop.child_token();
-                        let expecting = expect::backfill(&slot, nodes.clone(), fresh, contracts);
+                        let expecting =
+                            expect::backfill(&slot, providers.clone(), fresh, contracts);
                         let expecting = done.run_until_cancelled(expecting);
-                        slot.read_from(nodes, verifier);
+                        slot.read_from(providers, verifier);
                         let news = Arc::new(Notify::new());
                         let listening = listen(&feed, &news, &done);
                         let proving = prove(&app, prover, &done);

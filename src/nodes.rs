@@ -6,34 +6,32 @@ use std::{
 };
 
 use chain::Rpc;
-use indexer::ChainConfig;
+use indexer::{Config, Providers};
 
-use crate::indexing;
-
-/// Nodes by the chain that they serve. The role `index` puts those that it follows; a process
+/// Providers by the chain that they serve. The role `index` puts those that it follows; a process
 /// without that role connects when it is asked.
 #[derive(Debug, Default)]
 pub struct Nodes {
-    known: Mutex<BTreeMap<u64, Rpc>>,
+    known: Mutex<BTreeMap<u64, Providers>>,
 }
 
 impl Nodes {
-    /// From now on this node is asked for its chain.
-    pub fn put(&self, rpc: &Rpc) {
+    /// From now on these are asked for their chain.
+    pub fn put(&self, providers: &Providers) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(rpc.chain(), rpc.clone());
+        known.insert(providers.chain(), providers.clone());
     }
 
-    /// The node of a chain; without a chain, the only node that there is.
-    pub async fn find(&self, chain: Option<u64>, configured: &[ChainConfig]) -> Option<Rpc> {
+    /// The best node of a chain; without a chain, of the only one that there is.
+    pub async fn find(&self, chain: Option<u64>, config: &Config) -> Option<Rpc> {
         if let Some(rpc) = self.known(chain) {
             return Some(rpc);
         }
-        for url in configured.iter().flat_map(|chain| &chain.rpc) {
-            if let Ok(rpc) = indexing::connect(url).await
-                && self.known(Some(rpc.chain())).is_none()
+        for configured in &config.chains {
+            if let Ok(providers) = Providers::connect(config, configured).await
+                && self.known(Some(providers.chain())).is_none()
             {
-                self.put(&rpc);
+                self.put(&providers);
             }
         }
         self.known(chain)
@@ -41,10 +39,11 @@ impl Nodes {
 
     fn known(&self, chain: Option<u64>) -> Option<Rpc> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match chain {
-            Some(chain) => known.get(&chain).cloned(),
-            None if known.len() == 1 => known.values().next().cloned(),
+        let providers = match chain {
+            Some(chain) => known.get(&chain),
+            None if known.len() == 1 => known.values().next(),
             None => None,
-        }
+        };
+        providers?.node().ok()
     }
 }

@@ -1,9 +1,9 @@
 //! What is read of a chain that a person only gave a URL of (`model.md` §6).
 
-use chain::{At, Registries, Rpc, RpcError, preset};
+use chain::{At, Registries, preset};
 use kernel::Address;
 
-use crate::{Error, Result, config::ChainConfig};
+use crate::{Error, Providers, Result, config::ChainConfig};
 
 /// What was found out about a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,24 +18,12 @@ pub struct Discovered {
 
 /// Configured values over presets over what the chain itself shows: the mainnet registry's address,
 /// then the testnet's. Errors where none has code, and says what to give.
-pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
-    let failed = |error: RpcError| Error::Rpc {
-        chain: rpc.chain(),
-        place: rpc.place(),
-        error,
-    };
-    let preset = preset::by_id(rpc.chain());
-    if let Some(wanted) = &config.chain {
-        let id = preset::by_name(wanted)
-            .map(|preset| preset.id)
-            .or_else(|| wanted.parse().ok());
-        if id != Some(rpc.chain()) {
-            return Err(Error::Invalid(format!(
-                "{} serves chain {}, but --chain says {wanted}",
-                rpc.place(),
-                rpc.chain()
-            )));
-        }
+pub async fn discover(providers: &Providers, config: &ChainConfig) -> Result<Discovered> {
+    let preset = preset::by_id(providers.chain());
+    if let (Some(wanted), None) = (&config.chain, config.id()) {
+        return Err(Error::Invalid(format!(
+            "`{wanted}` is no chain that is known by name: give its EIP-155 id"
+        )));
     }
     let mut identity = addresses(&config.registries)?;
     if identity.is_empty() {
@@ -44,12 +32,7 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
             None => vec![preset::MAINNET_REGISTRY, preset::TESTNET_REGISTRY],
         };
         for guess in guesses {
-            if !rpc
-                .code(guess, At::Latest)
-                .await
-                .map_err(failed)?
-                .is_empty()
-            {
+            if has_code(providers, guess, At::Latest).await? {
                 identity.push(guess);
                 break;
             }
@@ -58,8 +41,8 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
     let Some(registry) = identity.first().copied() else {
         return Err(Error::Invalid(format!(
             "chain {} at {} has no identity registry at a known address: name one with --registry",
-            rpc.chain(),
-            rpc.place()
+            providers.chain(),
+            providers.places()
         )));
     };
     let start = match (
@@ -68,10 +51,13 @@ pub async fn discover(rpc: &Rpc, config: &ChainConfig) -> Result<Discovered> {
     ) {
         (Some(block), _) => block,
         (None, Some(block)) if config.registries.is_empty() => block,
-        _ => first_code(rpc, registry).await.map_err(failed)?,
+        _ => first_code(providers, registry).await?,
     };
     Ok(Discovered {
-        name: preset.map_or_else(|| format!("chain {}", rpc.chain()), |p| p.name.to_owned()),
+        name: preset.map_or_else(
+            || format!("chain {}", providers.chain()),
+            |p| p.name.to_owned(),
+        ),
         contracts: Registries {
             identity,
             status: addresses(&config.status)?,
@@ -91,24 +77,25 @@ fn addresses(texts: &[String]) -> Result<Vec<Address>> {
     texts.iter().map(parse).collect()
 }
 
+async fn has_code(providers: &Providers, contract: Address, at: At) -> Result<bool> {
+    let code = providers.ask(|rpc| async move { rpc.code(contract, at).await });
+    Ok(!code.await?.value.is_empty())
+}
+
 /// The first block at which the contract has code, by bisection; 0 where history is not served.
-async fn first_code(rpc: &Rpc, contract: Address) -> Result<u64, RpcError> {
-    let has = |block: u64| rpc.code(contract, At::Number(block));
-    let head = rpc
-        .block(At::Latest)
-        .await?
-        .map_or(0, |header| header.number);
-    let (mut without, mut with) = (0, head);
+async fn first_code(providers: &Providers, contract: Address) -> Result<u64> {
+    let has = |block: u64| has_code(providers, contract, At::Number(block));
+    let (mut without, mut with) = (0, providers.head().await?.number);
     match has(0).await {
-        Ok(code) if code.is_empty() => {}
-        // Already there, or the node does not know: begin at the beginning.
+        Ok(false) => {}
+        // Already there, or nobody knows: begin at the beginning.
         _ => return Ok(0),
     }
     while with - without > 1 {
         let middle = without + (with - without) / 2;
         match has(middle).await {
-            Ok(code) if code.is_empty() => without = middle,
-            Ok(_) => with = middle,
+            Ok(false) => without = middle,
+            Ok(true) => with = middle,
             Err(error) if error.kind().is_transient() => return Err(error),
             Err(_) => return Ok(0),
         }

@@ -105,6 +105,14 @@ pub enum Error {
         /// Who was asked.
         place: String,
     },
+    /// The providers do not agree about the chain, or too few of them answer.
+    #[error("chain {chain}: {what}")]
+    Disagree {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Who says what.
+        what: String,
+    },
     /// Another process leads this chain.
     #[error("chain {0} is followed by another process")]
     Led(u64),
@@ -122,7 +130,9 @@ impl Error {
                 Kind::Conflict
             }
             Self::Invalid(_) => Kind::Invalid,
-            Self::Moved { .. } | Self::Unproven { .. } | Self::Led(_) => Kind::Unavailable,
+            Self::Moved { .. } | Self::Unproven { .. } | Self::Disagree { .. } | Self::Led(_) => {
+                Kind::Unavailable
+            }
         }
     }
 

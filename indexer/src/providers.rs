@@ -1,10 +1,35 @@
 //! The providers of one chain: who is asked, and who is asked instead.
+//!
+//! A provider that fails rests, longer each time, and is then asked one question at a time until it
+//! answers one; meanwhile others are asked. Where all of them rest, whoever asks waits a while. So a
+//! provider's bad minute costs little, and no storm of repeats meets one that comes back.
 
-use std::sync::Arc;
+mod asking;
+mod health;
+mod logs;
+mod measure;
+mod quorum;
+mod slot;
+mod width;
 
-use chain::{At, Header, Log, LogFilter, Rpc, RpcError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
-use crate::{Error, Result};
+use chain::{Header, Limits, Rpc, RpcError};
+use futures::future::join_all;
+use kernel::Kind;
+use tokio::sync::{Mutex, Notify};
+use url::{Host, Url};
+
+use self::slot::Slot;
+pub use self::{measure::ProviderState, quorum::Opinion};
+use crate::{ChainConfig, Config, Error, Result};
+
+/// Where all are asked, the answers of those that take longer are not waited for.
+const EACH_WITHIN: Duration = Duration::from_secs(3);
 
 /// One of the providers of a chain, by its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,65 +44,150 @@ pub struct Told<T> {
     pub by: Id,
 }
 
-/// All providers of a chain. Cheap to clone.
+/// All providers of a chain. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
 pub struct Providers {
-    nodes: Arc<Vec<Rpc>>,
-    width: Arc<std::sync::atomic::AtomicU64>,
+    pool: Arc<Pool>,
+    /// Whether the one that was asked most is asked last.
+    others_first: bool,
+}
+
+#[derive(Debug)]
+struct Pool {
+    slots: Vec<Slot>,
+    /// What all of them serve: what the configuration says, else the first one that answered.
+    chain: OnceLock<u64>,
+    quorum: Option<usize>,
+    /// The head that was told last.
+    last: Mutex<Option<Header>>,
+    /// Somebody's question ended.
+    changed: Notify,
 }
 
 impl Providers {
-    /// Providers that serve the same chain; the first one is asked first.
-    pub fn new(nodes: Vec<Rpc>, range_blocks: u64) -> Self {
+    /// Connects to all that a chain's configuration names. One that serves another chain than the
+    /// configuration says, or without a word there than the first that answers, is an error; one that
+    /// does not answer is tried again later. At least one must answer.
+    pub async fn connect(config: &Config, chain: &ChainConfig) -> Result<Self> {
+        let mut slots = Vec::new();
+        for provider in chain.all_providers() {
+            let url = node_url(&provider.url)?;
+            let defaults = Limits::default();
+            let limits = Limits {
+                timeout: Duration::from_secs(config.provider_timeout_seconds.max(1)),
+                at_once: provider.at_once.unwrap_or(config.provider_at_once),
+                per_second: provider
+                    .calls_per_second
+                    .or(config.provider_calls_per_second),
+                compressed: !is_loopback(&url),
+                ..defaults
+            };
+            slots.push(Slot::new(url, limits, config.range_blocks));
+        }
+        let which = chain.chain.as_deref().unwrap_or("without a name");
+        if slots.is_empty() {
+            return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
+        }
+        if chain
+            .quorum
+            .is_some_and(|quorum| quorum == 0 || quorum > slots.len())
+        {
+            let count = slots.len();
+            let wrong =
+                format!("the chain {which} has {count} providers, so its quorum is 1 to {count}");
+            return Err(Error::Invalid(wrong));
+        }
+        let providers = Self {
+            pool: Arc::new(Pool {
+                slots,
+                chain: chain.id().map(OnceLock::from).unwrap_or_default(),
+                quorum: chain.quorum,
+                last: Mutex::default(),
+                changed: Notify::new(),
+            }),
+            others_first: false,
+        };
+        providers.greet().await?;
+        Ok(providers)
+    }
+
+    /// Asks everybody for its chain.
+    async fn greet(&self) -> Result<()> {
+        let hello = |rpc: Rpc| async move { Ok(rpc.chain()) };
+        let told = match self.ids().next() {
+            Some(only) if self.pool.slots.len() == 1 => {
+                vec![(only, self.ask_one(only, hello).await)]
+            }
+            _ => self.ask_each(hello).await,
+        };
+        let mut failed = None;
+        let mut answered = false;
+        for (id, told) in told {
+            let Err(error) = told else {
+                answered = true;
+                continue;
+            };
+            let other_chain = error.kind() == Kind::Conflict;
+            let error = self.error(id, error);
+            if other_chain {
+                return Err(error);
+            }
+            failed = failed.or(Some(error));
+        }
+        match failed {
+            Some(error) if !answered => Err(error),
+            Some(error) => {
+                tracing::warn!("{error}: others are asked meanwhile");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The same, but whoever was asked most so far is asked last: for second opinions on all of it.
+    #[must_use]
+    pub fn others_first(&self) -> Self {
         Self {
-            nodes: Arc::new(nodes),
-            width: Arc::new(range_blocks.max(1).into()),
+            others_first: true,
+            ..self.clone()
         }
     }
 
     /// EIP-155 id of the chain.
     pub fn chain(&self) -> u64 {
-        self.nodes.first().map_or(0, Rpc::chain)
+        self.pool.chain.get().copied().unwrap_or_default()
     }
 
     /// A provider's address without secrets.
     pub fn place(&self, id: Id) -> String {
-        self.nodes.get(id.0).map_or_else(String::new, Rpc::place)
+        self.slot(id).place.clone()
     }
 
     /// All addresses without secrets, for people.
     pub fn places(&self) -> String {
-        let places: Vec<String> = self.nodes.iter().map(Rpc::place).collect();
+        let places: Vec<&str> = self.pool.slots.iter().map(|slot| &*slot.place).collect();
         places.join(", ")
     }
 
-    /// Asks one provider; where it fails for now, another.
+    /// A connection to the provider that does best now, for what is no question to a chain (sending
+    /// transactions, deploying).
+    pub fn node(&self) -> Result<Rpc> {
+        let mut ids: Vec<Id> = self.ids().collect();
+        ids.sort_by(|one, other| self.rank(*one).total_cmp(&self.rank(*other)));
+        let connected = ids.into_iter().find_map(|id| self.slot(id).rpc());
+        connected.ok_or_else(|| self.none_left(None, &|_| true))
+    }
+
+    /// Asks the provider that does best; where it fails, another. An answer of the chain itself (a
+    /// revert, a range that is too large for all) is passed on.
     pub async fn ask<T, F>(&self, question: impl Fn(Rpc) -> F) -> Result<Told<T>>
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        let mut failed = None;
-        for (index, node) in self.nodes.iter().enumerate() {
-            match question(node.clone()).await {
-                Ok(value) => {
-                    return Ok(Told {
-                        value,
-                        by: Id(index),
-                    });
-                }
-                Err(error) => {
-                    let transient = error.kind().is_transient();
-                    failed = Some(self.error(Id(index), error));
-                    if !transient {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failed.unwrap_or_else(|| Error::Invalid("a chain has no provider".to_owned())))
+        self.ask_where(|_| true, |_, rpc| question(rpc)).await
     }
 
-    /// Asks a provider other than `not`; `None` where there is none.
+    /// Asks a provider other than `not`; `None` where there is none, or none answers.
     pub async fn ask_other<T, F>(
         &self,
         not: Id,
@@ -86,62 +196,98 @@ impl Providers {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        for (index, node) in self.nodes.iter().enumerate() {
-            if Id(index) != not
-                && let Ok(value) = question(node.clone()).await
-            {
-                return Ok(Some(Told {
-                    value,
-                    by: Id(index),
-                }));
-            }
+        if self.pool.slots.len() < 2 {
+            return Ok(None);
         }
-        Ok(None)
+        Ok(self
+            .ask_where(|id| id != not, |_, rpc| question(rpc))
+            .await
+            .ok())
     }
 
-    /// The newest block.
-    pub async fn head(&self) -> Result<Header> {
-        let none = || RpcError::BeyondHead {
-            message: "the node has no latest block".to_owned(),
-        };
-        let head = self.ask(|rpc| async move { rpc.block(At::Latest).await?.ok_or_else(none) });
-        Ok(head.await?.value)
-    }
-
-    /// Logs from block `from` on, up to at most `to`: as far as the provider accepts a range. The answer
-    /// says up to which block.
-    pub async fn logs(
+    /// Asks all that do not rest, at the same time. Those that take too long count as failed.
+    pub async fn ask_each<T, F>(
         &self,
-        from: u64,
-        to: u64,
-        filter: &LogFilter,
-    ) -> Result<Told<(u64, Vec<Log>)>> {
-        use std::sync::atomic::Ordering::Relaxed;
-        loop {
-            let width = self.width.load(Relaxed);
-            let end = to.min(from.saturating_add(width - 1));
-            let told = self.ask(|rpc| async move { rpc.logs(from..=end, filter).await });
-            match told.await {
-                Ok(Told { value, by }) => {
-                    return Ok(Told {
-                        value: (end, value),
-                        by,
-                    });
-                }
-                Err(Error::Rpc {
-                    error: RpcError::RangeTooLarge { hint, .. },
-                    ..
-                }) if end > from => {
-                    let hinted = hint.map(|(start, end)| end.saturating_sub(start) + 1);
-                    let asked = end - from + 1;
-                    let narrower = hinted
-                        .filter(|n| (1..asked).contains(n))
-                        .unwrap_or(asked / 2);
-                    self.width.store(narrower.max(1), Relaxed);
-                }
-                Err(error) => return Err(error),
+        question: impl Fn(Rpc) -> F,
+    ) -> Vec<(Id, Result<T, RpcError>)>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let now = Instant::now();
+        let awake = self
+            .ids()
+            .filter(|id| self.slot(*id).readiness(now).is_ok());
+        let asked = awake.map(|id| {
+            let (slot, question) = (self.slot(id), &question);
+            async move {
+                let answer = tokio::time::timeout(EACH_WITHIN, self.ask_one(id, question)).await;
+                let answer = answer.unwrap_or_else(|_| {
+                    let late = RpcError::Unavailable {
+                        message: "no answer in time".to_owned(),
+                    };
+                    slot.note(Some(&late), now);
+                    Err(late)
+                });
+                (id, answer)
             }
+        });
+        join_all(asked).await
+    }
+
+    async fn ask_one<T, F>(&self, id: Id, question: impl FnOnce(Rpc) -> F) -> Result<T, RpcError>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let pool = &self.pool;
+        self.slot(id)
+            .ask(&pool.chain, &pool.changed, question)
+            .await
+    }
+
+    /// What asking it costs; infinite where it rests.
+    fn rank(&self, id: Id) -> f64 {
+        let slot = self.slot(id);
+        let Ok(cost) = slot.readiness(Instant::now()) else {
+            return f64::INFINITY;
+        };
+        // Far above any latency, so that these come last, in the same order.
+        let doubtful = if slot.opinion().is_doubtful() {
+            1e6
+        } else {
+            0.0
+        };
+        let busiest = if self.others_first && self.busiest() == Some(id) {
+            1e4
+        } else {
+            0.0
+        };
+        let unknown = if slot.rpc().is_none() { 1e3 } else { 0.0 };
+        cost + doubtful + busiest + unknown
+    }
+
+    fn busiest(&self) -> Option<Id> {
+        let calls = |id: &Id| self.slot(*id).rpc().map(|rpc| rpc.counters().calls);
+        self.ids().max_by_key(calls)
+    }
+
+    fn none_left(&self, failed: Option<(Id, RpcError)>, allowed: &impl Fn(Id) -> bool) -> Error {
+        let last = |id: Id| Some((id, self.slot(id).health().last_error()?.clone()));
+        let last = || self.ids().filter(|id| allowed(*id)).find_map(last);
+        match failed.or_else(last) {
+            Some((id, error)) => self.error(id, error),
+            None => Error::Disagree {
+                chain: self.chain(),
+                what: "nobody is left to be asked".to_owned(),
+            },
         }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        (0..self.pool.slots.len()).map(Id)
+    }
+
+    fn slot(&self, id: Id) -> &Slot {
+        &self.pool.slots[id.0]
     }
 
     fn error(&self, id: Id, error: RpcError) -> Error {
@@ -150,5 +296,28 @@ impl Providers {
             place: self.place(id),
             error,
         }
+    }
+}
+
+/// Reads the URL of a node.
+fn node_url(text: &str) -> Result<Url> {
+    let url: Url = text
+        .parse()
+        .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let scheme = url.scheme();
+        let why = format!("an rpc URL begins with http:// or https://, not {scheme}://");
+        return Err(Error::Invalid(why));
+    }
+    Ok(url)
+}
+
+/// Whether what is sent there does not leave the machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
     }
 }

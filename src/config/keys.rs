@@ -179,13 +179,29 @@ pub const KEYS: &[Key] = &[
          head down), \"first\" (only what is proven is stored) or \"off\". Live blocks always are.",
     ),
     key(
+        "indexer.provider_timeout_seconds",
+        "How long a provider may take for one answer.",
+    ),
+    key(
+        "indexer.provider_at_once",
+        "Requests that are under way at one provider at once.",
+    ),
+    optional(
+        "indexer.provider_calls_per_second",
+        "25",
+        "Calls that one provider is asked per second, each item of a batch counted. Absent: no limit.",
+    ),
+    key(
         "indexer.keep_receipts",
         "Whether headers and receipts of live blocks with logs are kept for later proofs.",
     ),
     key(
         "indexer.chains",
-        "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]; also ws \
-         (a WebSocket that tells of new heads), registries, status, from_block, settled_depth. Only `up` does without: it starts a dev chain.",
+        "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]. All URLs \
+         are used, the best first; providers = [{ url = \"...\", at_once = 4, calls_per_second = 25 }] \
+         are some with limits of their own, quorum how many must know a block before it counts as the \
+         head (absent: most of those that answer), ws a node's WebSocket. Also registries, status, \
+         from_block, settled_depth. Only `up` does without: it starts a dev chain.",
     ),
     optional(
         "postgres.bin_dir",

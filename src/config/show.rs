@@ -20,14 +20,20 @@ pub fn masked(config: &Config) -> Value {
     let chains = tree
         .pointer_mut("/indexer/chains")
         .and_then(Value::as_array_mut);
-    let nodes = chains
-        .into_iter()
-        .flatten()
-        .filter_map(|chain| chain["rpc"].as_array_mut());
-    for url in nodes.flatten() {
-        *url = mask(url.as_str().unwrap_or_default()).into();
+    for chain in chains.into_iter().flatten() {
+        let plain = chain["rpc"].as_array_mut().into_iter().flatten();
+        plain.for_each(hide);
+        let providers = chain["providers"].as_array_mut().into_iter().flatten();
+        providers.for_each(|provider| hide(&mut provider["url"]));
+        if !chain["ws"].is_null() {
+            hide(&mut chain["ws"]);
+        }
     }
     tree
+}
+
+fn hide(url: &mut Value) {
+    *url = mask(url.as_str().unwrap_or_default()).into();
 }
 
 /// The configuration as TOML with each value's origin, secrets masked.
@@ -101,7 +107,7 @@ fn mask(secret: &str) -> String {
     let Ok(mut url) = url::Url::parse(secret) else {
         return MASK.to_owned();
     };
-    if ["http", "https"].contains(&url.scheme()) {
+    if ["http", "https", "ws", "wss"].contains(&url.scheme()) {
         return format!("{}/{MASK}", url.origin().ascii_serialization());
     }
     if !["postgres", "postgresql"].contains(&url.scheme()) {

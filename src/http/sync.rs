@@ -195,8 +195,11 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
     let (rate, eta_seconds) = speed(status.as_ref());
-    let nodes = its.as_ref().map_or(&[][..], |its| &its.nodes);
-    let providers = nodes.iter().map(Provider::of).collect();
+    let providers = its.as_ref().and_then(|its| its.providers.as_ref());
+    let providers = providers
+        .map(indexer::Providers::states)
+        .unwrap_or_default();
+    let providers = providers.into_iter().map(Provider::of).collect();
     let estimate = its.as_ref().and_then(|its| its.estimate.clone());
     Chain {
         chain: id,

@@ -143,7 +143,7 @@ async fn relay(
 }
 
 async fn node(app: &Shared, chain: Option<u64>) -> Result<Rpc, Problem> {
-    let found = app.nodes.find(chain, &app.config.indexer.chains).await;
+    let found = app.nodes.find(chain, &app.config.indexer).await;
     found.ok_or_else(|| {
         let detail = match chain {
             Some(chain) => format!("there is no node for chain {chain} here"),

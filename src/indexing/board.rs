@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chain::Rpc;
-use indexer::{Estimate, Status, Verifier};
+use indexer::{Estimate, Providers, Status, Verifier};
 use serde::Serialize;
 
 /// One chain of this process.
@@ -20,9 +19,9 @@ pub struct ChainState {
     pub error: Option<String>,
     /// What its first backfill was expected to take, where this process began it.
     pub estimate: Option<Estimate>,
-    /// The nodes that it is read from.
+    /// Whom it is read from.
     #[serde(skip)]
-    pub nodes: Vec<Rpc>,
+    pub providers: Option<Providers>,
 }
 
 /// All chains of this process, in the order of their start.
@@ -43,7 +42,7 @@ struct Inner {
     status: Option<Arc<Mutex<Status>>>,
     error: Option<String>,
     estimate: Option<Estimate>,
-    nodes: Vec<Rpc>,
+    providers: Option<Providers>,
     verifier: Option<Arc<Verifier>>,
     /// Whether the error will not heal by itself.
     wrong: bool,
@@ -105,10 +104,10 @@ impl Slot {
         inner.wrong = false;
     }
 
-    /// It is read from these nodes, and can be verified.
-    pub fn read_from(&self, nodes: Vec<Rpc>, verifier: Arc<Verifier>) {
+    /// It is read from these, and can be verified.
+    pub fn read_from(&self, providers: Providers, verifier: Arc<Verifier>) {
         let mut inner = self.lock();
-        inner.nodes = nodes;
+        inner.providers = Some(providers);
         inner.verifier = Some(verifier);
     }
 
@@ -140,7 +139,7 @@ impl Slot {
             status: inner.status.as_ref().map(read),
             error: inner.error.clone(),
             estimate: inner.estimate.clone(),
-            nodes: inner.nodes.clone(),
+            providers: inner.providers.clone(),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use chain::{At, PrivateKeySigner, Registries, Rpc, SendError, Sender, SenderConfig, deploy};
+use chain::{
+    At, Limits, PrivateKeySigner, Registries, Rpc, SendError, Sender, SenderConfig, deploy,
+};
 use indexer::Error;
 
 use crate::app::App;
@@ -30,6 +32,20 @@ pub async fn contracts(app: &App, rpc: &Rpc) -> Result<Registries, Error> {
         identity: vec![registry],
         status: vec![status],
     })
+}
+
+/// The dev chain's node.
+pub async fn connect(url: &str) -> Result<Rpc, Error> {
+    let url = url
+        .parse()
+        .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
+    Rpc::connect(url, Limits::default())
+        .await
+        .map_err(|error| Error::Rpc {
+            chain: 0,
+            place: "the dev chain".to_owned(),
+            error,
+        })
 }
 
 /// A sender of transactions on the dev chain.

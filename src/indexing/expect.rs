@@ -1,7 +1,7 @@
 //! What a first backfill will take is told while it begins.
 
-use chain::{At, Registries, Rpc, Sieve};
-use indexer::{Error, Estimate};
+use chain::{Registries, Rpc, Sieve};
+use indexer::{Error, Estimate, Providers};
 
 use super::board::Slot;
 
@@ -9,42 +9,42 @@ use super::board::Slot;
 const WORTH: u64 = 20_000;
 
 /// Where nothing of a chain is stored yet, estimates what reading it takes, logs it and shows it.
-pub async fn backfill(slot: &Slot, nodes: Vec<Rpc>, fresh: Option<u64>, contracts: Registries) {
-    let (Some(from), Some(rpc)) = (fresh, nodes.first()) else {
-        return;
-    };
-    match of_chain(rpc, from, &contracts).await {
-        Ok(Some(estimate)) => {
-            tell(rpc, &estimate);
+pub async fn backfill(
+    slot: &Slot,
+    providers: Providers,
+    fresh: Option<u64>,
+    contracts: Registries,
+) {
+    let Some(from) = fresh else { return };
+    match of_chain(&providers, from, &contracts).await {
+        Ok(Some((rpc, estimate))) => {
+            tell(&rpc, &estimate);
             slot.expect(estimate);
         }
         Ok(None) => {}
         Err(error) => tracing::info!(
-            chain = rpc.chain(),
+            chain = providers.chain(),
             %error,
             "chain {}: what its backfill takes could not be estimated: {error}",
-            rpc.chain()
+            providers.chain()
         ),
     }
 }
 
-async fn of_chain(rpc: &Rpc, from: u64, contracts: &Registries) -> Result<Option<Estimate>, Error> {
-    let to = head(rpc).await?;
+/// An estimate, and whom it was learned from: samples of several providers would say nothing of any.
+async fn of_chain(
+    providers: &Providers,
+    from: u64,
+    contracts: &Registries,
+) -> Result<Option<(Rpc, Estimate)>, Error> {
+    let to = providers.head().await?.number;
     if to < from.saturating_add(WORTH) {
         return Ok(None);
     }
+    let rpc = providers.node()?;
     let sieve = Sieve::new(indexer::filter(contracts));
-    indexer::estimate(rpc, &sieve, from, to).await.map(Some)
-}
-
-/// The newest block of a node.
-pub async fn head(rpc: &Rpc) -> Result<u64, Error> {
-    let head = rpc.block(At::Latest).await.map_err(|error| Error::Rpc {
-        chain: rpc.chain(),
-        place: rpc.place(),
-        error,
-    })?;
-    Ok(head.map_or(0, |head| head.number))
+    let estimate = indexer::estimate(&rpc, &sieve, from, to).await?;
+    Ok(Some((rpc, estimate)))
 }
 
 fn tell(rpc: &Rpc, estimate: &Estimate) {

@@ -77,9 +77,9 @@ fn backfill(chain: &ChainState, now: Instant) -> Option<Backfill> {
     Some(Backfill {
         chain: status.chain,
         place: chain
-            .nodes
-            .first()
-            .map_or_else(|| chain.place.clone(), chain::Rpc::place),
+            .providers
+            .as_ref()
+            .map_or_else(|| chain.place.clone(), indexer::Providers::places),
         from: status.progress.from().unwrap_or(ground),
         ground,
         head,

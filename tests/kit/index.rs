@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chain::{At, SeenTopics};
 use content::Content;
-use indexer::{Anchor, Chain as Row, Follower, Origin, Providers, RpcSource, Settling};
+use indexer::{
+    Anchor, Chain as Row, ChainConfig, Follower, Origin, Providers, RpcSource, Settling,
+};
 use kernel::Address;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::{Clock, Db, Outcome};
@@ -63,7 +65,12 @@ impl Index {
         };
         let db = Db::from_pool(pool.clone(), Clock::System);
         indexer::open(&db, &row).await.expect("opened");
-        let providers = Providers::new(vec![chain.rpc.clone()], config.range_blocks);
+        // Neither anvil's nor geth's address has a path.
+        let chain = ChainConfig {
+            rpc: vec![chain.rpc.place()],
+            ..ChainConfig::default()
+        };
+        let providers = Providers::connect(config, &chain).await.expect("connected");
         let source = RpcSource::new(providers, &row.contracts, settling, config);
         let holder = Uuid::from_u128(1);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);

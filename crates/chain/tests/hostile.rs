@@ -333,41 +333,16 @@ async fn a_limit_tells_how_long_to_wait() {
 
 #[tokio::test]
 async fn a_node_that_hangs_is_given_up() {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{";
     let limits = Limits {
         timeout: Duration::from_millis(100),
         ..Limits::default()
     };
-    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{";
-    let server = Server::start(|body| {
-        if body["method"] == "eth_chainId" {
-            Answer::Json(result(body, json!("0x1")))
-        } else {
-            Answer::Silence
-        }
-    });
-    let server = server.await;
-    let rpc = Rpc::connect(server.url.parse().expect("url"), limits)
-        .await
-        .expect("a node");
-    let error = logs(&rpc).await.expect_err("silence");
-    assert!(matches!(error, RpcError::Unavailable { .. }), "{error:?}");
-
-    // The same after some bytes.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("address"));
-    let half = tokio::spawn(async move {
-        use tokio::io::AsyncWriteExt;
-        let (mut socket, _) = listener.accept().await.expect("a request");
-        socket.write_all(head).await.expect("written");
-        std::future::pending::<()>().await;
-    });
-    let error = Rpc::connect(url.parse().expect("url"), limits)
-        .await
-        .expect_err("half");
-    assert!(matches!(error, RpcError::Unavailable { .. }), "{error:?}");
-    half.abort();
+    for start in [b"", HEAD] {
+        let (_server, rpc) = node_within(|_| Answer::Silence(start), limits).await;
+        let error = logs(&rpc).await.expect_err("silence");
+        assert!(matches!(error, RpcError::Unavailable { .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
 //! The engine on a made-up network whose true end is known.
 
-use std::time::Duration;
-
-use chain::{Limits, Registries, Rpc, SeenTopics};
+use chain::{Registries, SeenTopics};
 use indexer::{
-    Anchor, Chain, Config, Follower, Origin, Prove, Prover, Providers, RpcSource, Settling, Status,
+    Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Prover, Providers, RpcSource,
+    Settling, Status,
 };
 use replay_rpc::{
     node::{Faults, Network, Provider, Stats},
@@ -48,14 +47,10 @@ impl Index {
         };
         let network = Network::of_workload(params, blocks);
         let mut providers = Vec::new();
-        let mut nodes = Vec::new();
+        let mut nodes = ChainConfig::default();
         for faults in faults {
             let provider = network.provider(faults.clone())?;
-            let limits = Limits {
-                timeout: Duration::from_secs(20),
-                ..Limits::default()
-            };
-            nodes.push(Rpc::connect(provider.url().parse()?, limits).await?);
+            nodes.rpc.push(provider.url());
             providers.push(provider);
         }
         let genesis = network.chain().canonical()[0].hash;
@@ -80,7 +75,7 @@ impl Index {
             range_blocks: 100,
             ..Config::default()
         };
-        let nodes = Providers::new(nodes, config.range_blocks);
+        let nodes = Providers::connect(&config, &nodes).await?;
         let (holder, contracts) = (Uuid::from_u128(1), chain.contracts);
         let source = RpcSource::new(nodes, &contracts, Settling::Depth(64), &config);
         let witness = source.witness();

@@ -1,13 +1,10 @@
 //! `chancery sync estimate`: what reading a chain takes, asked of its node alone.
 
 use chain::Sieve;
-use indexer::{ChainConfig, Estimate, discover};
+use indexer::{ChainConfig, Config, Estimate, Providers, discover};
 use serde_json::json;
 
-use crate::{
-    cli::{Context, show},
-    indexing,
-};
+use crate::cli::{Context, show};
 
 /// Arguments of `sync estimate`.
 #[derive(Debug, clap::Args)]
@@ -34,24 +31,21 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         chain: args.chain.clone(),
         registries: args.registry.clone(),
         from_block: args.from_block,
+        rpc: vec![args.rpc.clone()],
         ..ChainConfig::default()
     };
-    let (name, place, estimate) = sampled(&args.rpc, &config)
-        .await
-        .map_err(crate::Error::from)?;
+    let (name, place, estimate) = sampled(&config).await.map_err(crate::Error::from)?;
     let value = json!({ "chain": name, "provider": place, "estimate": estimate });
     Ok(context
         .output
         .one(&value, || human(&name, &place, &estimate))?)
 }
 
-async fn sampled(
-    url: &str,
-    config: &ChainConfig,
-) -> Result<(String, String, Estimate), indexer::Error> {
-    let rpc = indexing::connect(url).await?;
-    let found = discover(&rpc, config).await?;
-    let head = indexing::head(&rpc).await?;
+async fn sampled(config: &ChainConfig) -> Result<(String, String, Estimate), indexer::Error> {
+    let providers = Providers::connect(&Config::default(), config).await?;
+    let found = discover(&providers, config).await?;
+    let head = providers.head().await?.number;
+    let rpc = providers.node()?;
     let sieve = Sieve::new(indexer::filter(&found.contracts));
     let estimate = indexer::estimate(&rpc, &sieve, found.start, head).await?;
     Ok((found.name, rpc.place(), estimate))

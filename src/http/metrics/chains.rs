@@ -8,8 +8,7 @@ use std::{
     time::Instant,
 };
 
-use chain::Rpc;
-use indexer::{State, Status, view, view::ChainView};
+use indexer::{ProviderState, State, Status, view, view::ChainView};
 
 use crate::app::App;
 
@@ -42,8 +41,9 @@ pub async fn measure(app: &App, seen: &Seen) {
     for chain in app.chains.list() {
         if let Some(status) = &chain.status {
             followed(status);
-            for (nth, rpc) in chain.nodes.iter().enumerate() {
-                provider(status.chain, nth, rpc, seen);
+            let providers = chain.providers.iter().flat_map(indexer::Providers::states);
+            for (nth, state) in providers.enumerate() {
+                provider(status.chain, nth, state, seen);
             }
         }
     }
@@ -114,9 +114,9 @@ fn followed(status: &Status) {
 }
 
 /// What a node was asked. Two of one place are told apart by their place in the configuration.
-fn provider(chain: u64, nth: usize, rpc: &Rpc, seen: &Seen) {
-    let counters = rpc.counters();
-    let name = format!("{}#{nth}", rpc.place());
+fn provider(chain: u64, nth: usize, state: ProviderState, seen: &Seen) {
+    let counters = state.counters;
+    let name = format!("{}#{nth}", state.place);
     let labels = [("chain", chain.to_string()), ("provider", name.clone())];
     for (counter, value) in [
         ("chancery_provider_requests_total", counters.requests),
@@ -132,10 +132,28 @@ fn provider(chain: u64, nth: usize, rpc: &Rpc, seen: &Seen) {
         let labels = [chain, provider, ("kind", kind.to_owned())];
         metrics::counter!("chancery_provider_errors_total", &labels).increment(growth);
     }
-    let latency = counters.latency.as_secs_f64();
-    set("chancery_provider_latency_seconds", &labels, latency);
-    let batch = u64::try_from(rpc.batch_size()).unwrap_or(u64::MAX);
-    set("chancery_provider_batch_calls", &labels, figure(batch));
+    for (gauge, value) in [
+        (
+            "chancery_provider_latency_seconds",
+            state.latency.as_secs_f64(),
+        ),
+        ("chancery_provider_error_ratio", state.error_rate),
+        ("chancery_provider_rests_seconds", state.rests.as_secs_f64()),
+        ("chancery_provider_range_blocks", figure(state.range_blocks)),
+        (
+            "chancery_provider_doubtful",
+            f64::from(u8::from(state.opinion.is_doubtful())),
+        ),
+    ] {
+        set(gauge, &labels, value);
+    }
+    if let Some(head) = state.opinion.head() {
+        set("chancery_provider_head_block", &labels, figure(head));
+    }
+    if let Some(batch) = state.batch {
+        let batch = u64::try_from(batch).unwrap_or(u64::MAX);
+        set("chancery_provider_batch_calls", &labels, figure(batch));
+    }
 }
 
 fn set(name: &'static str, labels: &[(&'static str, String)], value: f64) {

@@ -1,8 +1,8 @@
 //! What a chain's nodes were asked, and what reading it was expected to take.
 
-use chain::Rpc;
+use indexer::ProviderState;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use utoipa::ToSchema;
 
 /// A node that a chain is read from, since this process connected to it.
@@ -16,22 +16,39 @@ pub struct Provider {
     calls: u64,
     /// Bytes of its answers, unpacked.
     bytes: u64,
-    /// How long its last request took.
+    /// How long its answers took lately.
     latency_ms: u64,
+    /// The share of its answers that failed lately, 0 to 1.
+    error_rate: f64,
+    /// How long it is not asked, because it failed or wants us to wait.
+    rests_ms: u64,
+    /// Where it stands to the block that most of them know.
+    opinion: String,
+    /// Its last failure.
+    #[schema(required)]
+    last_error: Option<String>,
+    /// Blocks of the next question for logs.
+    range_blocks: u64,
     /// Calls that failed, by sort: `range`, `limited`, `unavailable`, ...
     errors: BTreeMap<&'static str, u64>,
 }
 
 impl Provider {
     /// What was asked of a node.
-    pub fn of(rpc: &Rpc) -> Self {
-        let counters = rpc.counters();
+    pub fn of(state: ProviderState) -> Self {
+        let ProviderState { counters, .. } = state;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
-            place: rpc.place(),
+            place: state.place,
             requests: counters.requests,
             calls: counters.calls,
             bytes: counters.bytes,
-            latency_ms: u64::try_from(counters.latency.as_millis()).unwrap_or(u64::MAX),
+            latency_ms: millis(state.latency),
+            error_rate: state.error_rate,
+            rests_ms: millis(state.rests),
+            opinion: state.opinion.to_string(),
+            last_error: state.last_error,
+            range_blocks: state.range_blocks,
             errors: counters.errors,
         }
     }

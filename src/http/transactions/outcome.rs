@@ -77,10 +77,7 @@ pub async fn show(
     headers: HeaderMap,
     Path((chain, tx)): Path<(u64, B256)>,
 ) -> Result<Response, Problem> {
-    let rpc = app
-        .nodes
-        .find(Some(chain), &app.config.indexer.chains)
-        .await;
+    let rpc = app.nodes.find(Some(chain), &app.config.indexer).await;
     let receipt = match &rpc {
         Some(rpc) => rpc.receipt(tx).await?,
         None => None,

@@ -23,8 +23,8 @@ pub enum Answer {
     Http(u16, &'static str, Vec<u8>),
     /// These bytes, and the end of the connection.
     Raw(Vec<u8>),
-    /// Nothing, for ever.
-    Silence,
+    /// The beginning of an answer, and then nothing, for ever.
+    Silence(&'static [u8]),
 }
 
 /// A server on loopback, for as long as the test's runtime.
@@ -125,7 +125,10 @@ async fn connection(
                 let _ = socket.write_all(&bytes).await;
                 return;
             }
-            Answer::Silence => std::future::pending().await,
+            Answer::Silence(start) => {
+                let _ = socket.write_all(start).await;
+                std::future::pending().await
+            }
         };
         let length = bytes.len();
         let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{headers}\r\n");

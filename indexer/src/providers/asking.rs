@@ -1,0 +1,112 @@
+//! One after the other, the best first, and again after a pause: how a question finds its answer.
+
+use std::time::{Duration, Instant};
+
+use chain::{Rpc, RpcError};
+
+use super::{Id, Providers, Told, health::is_the_providers};
+use crate::Result;
+
+/// Whoever asks waits no longer than this for a provider that rests.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What became of a round of asking one after the other.
+enum Round<T> {
+    Answered(Told<T>),
+    /// Nobody can answer this question.
+    No(Id, RpcError),
+    /// Those that were asked failed; the error is missing where nobody could be asked.
+    Failed(Option<(Id, RpcError)>),
+}
+
+impl Providers {
+    /// Asks one of those that are `allowed`, and others after it; waits where all rest.
+    pub(super) async fn ask_where<T, F>(
+        &self,
+        allowed: impl Fn(Id) -> bool,
+        question: impl Fn(Id, Rpc) -> F,
+    ) -> Result<Told<T>>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let mut deadline = None;
+        loop {
+            let changed = self.pool.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let failed = match self.round(&allowed, &question).await {
+                Round::Answered(told) => return Ok(told),
+                Round::No(id, error) => return Err(self.error(id, error)),
+                Round::Failed(failed) => failed,
+            };
+            let now = Instant::now();
+            let until = *deadline.get_or_insert(now + PATIENCE);
+            let next = match self.next_turn(&allowed, now, until) {
+                Some(next) => next,
+                // It failed, and has rested already while others were asked.
+                None if failed.is_some() => now,
+                None => return Err(self.none_left(failed, &allowed)),
+            };
+            if next > until || now >= until {
+                return Err(self.none_left(failed, &allowed));
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+        }
+    }
+
+    /// Asks each once, the best first, until one answers.
+    async fn round<T, F>(
+        &self,
+        allowed: &impl Fn(Id) -> bool,
+        question: &impl Fn(Id, Rpc) -> F,
+    ) -> Round<T>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let mut left: Vec<Id> = self.ids().filter(|id| allowed(*id)).collect();
+        let (mut failed, mut said_no) = (None, None);
+        while let Some(id) = self.best(&left) {
+            left.retain(|other| *other != id);
+            match self.ask_one(id, |rpc| question(id, rpc)).await {
+                Ok(value) => return Round::Answered(Told { value, by: id }),
+                Err(error @ RpcError::Revert { .. }) => return Round::No(id, error),
+                Err(error) if is_the_providers(&error) => failed = failed.or(Some((id, error))),
+                Err(error) => said_no = said_no.or(Some((id, error))),
+            }
+        }
+        match said_no {
+            // Who lacks a method or the history cannot speak for those that only failed just now.
+            Some((_, RpcError::NoMethod { .. } | RpcError::Pruned { .. })) if failed.is_some() => {
+                Round::Failed(failed)
+            }
+            Some((id, error)) => Round::No(id, error),
+            None => Round::Failed(failed),
+        }
+    }
+
+    fn best(&self, left: &[Id]) -> Option<Id> {
+        let cost = |id: &Id| (*id, self.rank(*id));
+        let awake = left.iter().map(cost).filter(|(_, cost)| cost.is_finite());
+        awake
+            .min_by(|(_, one), (_, other)| one.total_cmp(other))
+            .map(|(id, _)| id)
+    }
+
+    /// When the first of those that rest may be asked again; `latest` where that depends on a question
+    /// that is under way. `None`: none rests.
+    fn next_turn(
+        &self,
+        allowed: &impl Fn(Id) -> bool,
+        now: Instant,
+        latest: Instant,
+    ) -> Option<Instant> {
+        let turns = self
+            .ids()
+            .filter(|id| allowed(*id))
+            .filter_map(|id| self.slot(id).readiness(now).err());
+        turns.map(|turn| turn.unwrap_or(latest)).min()
+    }
+}
