@@ -1,5 +1,5 @@
 //! The role `index`: opens the chains that flags and configuration name, and follows each until we
-//! stop. A chain whose node does not answer is tried again, with its next URL; the others go on.
+//! stop. A chain whose nodes do not answer is tried again; the others go on.
 
 mod board;
 mod dev;
@@ -37,7 +37,7 @@ const AFTER_WRONG: Duration = Duration::from_secs(30);
 /// How often it is looked for ranges that are not proven.
 const PROVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// After so many failed rounds on end the next URL is tried.
+/// After so many failed rounds on end the chain is opened anew: a dev chain may have lost our contracts.
 const PATIENCE: u32 = 5;
 
 /// Where one chain comes from.

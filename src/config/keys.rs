@@ -200,7 +200,7 @@ pub const KEYS: &[Key] = &[
         "The chains, such as [{ chain = \"base\", rpc = [\"https://node.example\"] }]. All URLs \
          are used, the best first; providers = [{ url = \"...\", at_once = 4, calls_per_second = 25 }] \
          are some with limits of their own, quorum how many must know a block before it counts as the \
-         head (absent: most of those that answer), ws a node's WebSocket. Also registries, status, \
+         head (absent: most of those that answer), ws a node's WebSocket that tells of new heads. Also registries, status, \
          from_block, settled_depth. Only `up` does without: it starts a dev chain.",
     ),
     optional(

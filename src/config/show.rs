@@ -170,6 +170,36 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_addresses_of_nodes_are_masked_under_every_name() {
+        let chain = indexer::ChainConfig {
+            rpc: vec![
+                "https://one.example/v3/key".to_owned(),
+                "secret key".to_owned(),
+            ],
+            ws: Some("wss://two.example/v3/key".to_owned()),
+            providers: vec![indexer::ProviderConfig {
+                url: "https://user:key@three.example/?token=key".to_owned(),
+                ..indexer::ProviderConfig::default()
+            }],
+            ..indexer::ChainConfig::default()
+        };
+        let mut config = Config::default();
+        config.indexer.chains = vec![chain, indexer::ChainConfig::default()];
+        let printed = masked(&config);
+        let chains = &printed["indexer"]["chains"];
+        assert_eq!(chains[0]["rpc"][0], "https://one.example/****");
+        assert_eq!(chains[0]["rpc"][1], MASK);
+        assert_eq!(chains[0]["ws"], "wss://two.example/****");
+        assert_eq!(
+            chains[0]["providers"][0]["url"],
+            "https://three.example/****"
+        );
+        assert!(chains[1]["ws"].is_null());
+        assert!(!printed.to_string().contains("key@"), "{printed}");
+        assert!(!printed.to_string().contains("/key"), "{printed}");
+    }
+
+    #[test]
     fn the_example_with_every_key_uncommented_is_valid() {
         let uncommented = |line: &str| match line.strip_prefix('#') {
             Some(rest) if !rest.starts_with(' ') => rest.to_owned(),

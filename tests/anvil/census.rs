@@ -2,7 +2,7 @@
 //! ours is wrong.
 
 use chain::registry;
-use indexer::{Census, Providers, Settling, census::StateLevel, view};
+use indexer::{Census, Settling, census::StateLevel, view};
 use kernel::{Bytes, U256};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -18,14 +18,13 @@ use crate::{
     state::minter,
 };
 
-fn census(index: &Index, chain: &Chain) -> Census {
-    let providers = Providers::new(vec![chain.rpc.clone()], 1000);
+fn census(index: &Index) -> Census {
     let (id, contracts) = (index.row.id, index.row.contracts.clone());
     Census::new(
         index.db.clone(),
         id,
         contracts,
-        providers,
+        index.providers.clone(),
         Uuid::from_u128(1),
     )
 }
@@ -101,7 +100,7 @@ async fn rows_of_agents_whose_events_lie_are_the_contracts_state(pool: PgPool) {
     chain.send(chain.wallet(alice, 2, bob).await).await;
     index.catch_up().await;
 
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     let reports = census.take().await.expect("taken");
     assert_eq!(reports.len(), 1);
     let report = &reports[0];
@@ -135,7 +134,7 @@ async fn a_rule_that_believes_the_wrong_event_is_caught(pool: PgPool) {
     index.catch_up().await;
     assert_ne!(index.agents().await, chain.agents().await);
 
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     let reports = census.take().await.expect("taken");
     let found: Vec<String> = reports[0]
         .mismatches
@@ -192,7 +191,7 @@ async fn rows_that_were_spoilt_are_named_with_their_rule_and_forgiven_when_they_
     let region = registry::set_metadata(U256::from(0), "region", Bytes::from_static(b"eu"));
     chain.send((alice, chain.registry, region)).await;
     index.catch_up().await;
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     rounds(&mut census).await;
     assert!(holds(&index).await);
 
@@ -253,7 +252,7 @@ async fn a_row_that_waits_for_its_projection_is_no_mismatch(pool: PgPool) {
     let (alice, bob) = (chain.people[1], chain.people[2]);
     chain.send(chain.register(alice, "ipfs://one")).await;
     index.catch_up().await;
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     rounds(&mut census).await;
 
     // A person holds the row, so the step leaves the agent to the sweep.
@@ -290,7 +289,7 @@ async fn what_a_reorg_touches_is_compared_again(pool: PgPool) {
         chain.send(chain.register(alice, "ipfs://one")).await;
     }
     index.catch_up().await;
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     rounds(&mut census).await;
     chain.send(chain.transfer(alice, bob, 0)).await;
     chain.send(chain.register(bob, "ipfs://four")).await;
@@ -331,7 +330,7 @@ async fn an_implementation_that_keeps_its_values_elsewhere_is_called(pool: PgPoo
     chain.mine(1).await;
     index.catch_up().await;
 
-    let mut census = census(&index, &chain);
+    let mut census = census(&index);
     let report = &census.take().await.expect("taken")[0];
     assert_eq!(
         (report.count_level, report.level),

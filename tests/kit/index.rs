@@ -24,6 +24,8 @@ pub struct Index {
     pub row: Row,
     /// What is settled.
     pub settling: Settling,
+    /// Whom it is read from.
+    pub providers: Providers,
     follower: Follower<RpcSource>,
 }
 
@@ -71,7 +73,7 @@ impl Index {
             ..ChainConfig::default()
         };
         let providers = Providers::connect(config, &chain).await.expect("connected");
-        let source = RpcSource::new(providers, &row.contracts, settling, config);
+        let source = RpcSource::new(providers.clone(), &row.contracts, settling, config);
         let holder = Uuid::from_u128(1);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
         Self {
@@ -79,6 +81,7 @@ impl Index {
             pool: pool.clone(),
             row,
             settling,
+            providers,
             follower,
         }
     }

@@ -51,6 +51,16 @@ impl Opinion {
         }
     }
 
+    /// One word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Agrees { .. } => "agrees",
+            Self::Behind { .. } => "behind",
+            Self::Disagrees { .. } => "disagrees",
+        }
+    }
+
     /// Its own newest block, where it is known.
     pub fn head(&self) -> Option<u64> {
         match self {

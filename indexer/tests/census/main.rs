@@ -3,12 +3,11 @@
 
 mod registry;
 
-use std::time::Duration;
-
-use chain::{Limits, Registries, Rpc, RpcError, SeenTopics};
+use chain::{Registries, RpcError, SeenTopics};
 use chrono::TimeDelta;
 use indexer::{
-    Anchor, Census, Chain, Config, Error, Follower, Origin, Providers, RpcSource, Settling,
+    Anchor, Census, Chain, ChainConfig, Config, Error, Follower, Origin, Providers, RpcSource,
+    Settling,
     census::{self, StateLevel},
     view,
 };
@@ -34,11 +33,6 @@ impl Index {
         let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let db = Db::from_pool(pool, clock.clone());
         let provider = network.provider(faults)?;
-        let limits = Limits {
-            timeout: Duration::from_secs(20),
-            ..Limits::default()
-        };
-        let rpc = Rpc::connect(provider.url().parse()?, limits).await?;
         let hash = network.chain().canonical()[0].hash;
         let contracts = Registries {
             identity: vec![REGISTRY],
@@ -54,9 +48,14 @@ impl Index {
             contracts: contracts.clone(),
         };
         indexer::open(&db, &chain).await?;
-        let providers = Providers::new(vec![rpc], 1000);
+        let config = Config::default();
+        let nodes = ChainConfig {
+            rpc: vec![provider.url()],
+            ..ChainConfig::default()
+        };
+        let providers = Providers::connect(&config, &nodes).await?;
         let settling = Settling::Depth(0);
-        let source = RpcSource::new(providers.clone(), &contracts, settling, &Config::default());
+        let source = RpcSource::new(providers.clone(), &contracts, settling, &config);
         let holder = Uuid::from_u128(1);
         Ok(Self {
             follower: Follower::new(db.clone(), CHAIN, contracts.clone(), source, holder),

@@ -1,5 +1,7 @@
 //! `chancery sync status`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,7 +24,51 @@ struct Row {
     incidents: i64,
     rate: Option<Rate>,
     eta_seconds: Option<u64>,
+    providers: Vec<Provider>,
     error: Option<String>,
+}
+
+/// A node that this instance reads a chain from.
+#[derive(Debug, Deserialize)]
+struct Provider {
+    place: String,
+    calls: u64,
+    latency_ms: u64,
+    error_rate: f64,
+    rests_ms: u64,
+    opinion: String,
+    last_error: Option<String>,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Provider {
+    /// How it does, and how often it refused what.
+    fn line(&self) -> String {
+        let mut parts = vec![
+            show::clean(&self.opinion),
+            format!("{} calls, {} ms", self.calls, self.latency_ms),
+        ];
+        if self.error_rate >= 0.005 {
+            parts.push(format!("{:.0}% fail", self.error_rate * 100.0));
+        }
+        let refused: Vec<String> = self
+            .errors
+            .iter()
+            .map(|(kind, count)| format!("{count} {}", show::clean(kind)))
+            .collect();
+        if !refused.is_empty() {
+            parts.push(format!("refused {}", refused.join(", ")));
+        }
+        if self.rests_ms > 0 {
+            let seconds = self.rests_ms.div_ceil(1_000);
+            parts.push(format!("not asked for {}", show::duration(seconds)));
+        }
+        let failing = self.rests_ms > 0 || self.error_rate >= 0.005;
+        if let (true, Some(error)) = (failing, &self.last_error) {
+            parts.push(show::clean(error));
+        }
+        format!("{}: {}", show::clean(&self.place), parts.join("; "))
+    }
 }
 
 /// Blocks of one proof level.
@@ -87,7 +133,7 @@ impl Row {
         ]
     }
 
-    /// What does not fit into the table: ranges, speed, what is wrong.
+    /// What does not fit into the table: ranges, speed, providers, what is wrong.
     fn lines(&self) -> Vec<String> {
         let title = self.title();
         let mut lines: Vec<String> = self
@@ -112,6 +158,8 @@ impl Row {
                 end.unwrap_or_default()
             ));
         }
+        let providers = self.providers.iter();
+        lines.extend(providers.map(|one| format!("{title}: {}", one.line())));
         if let Some(error) = &self.error {
             lines.push(format!("{title}: {}", show::clean(error)));
         }
@@ -154,4 +202,45 @@ fn human(answer: &Value, chains: &[Row]) -> String {
         answer["agents"], journal["size"], journal["queued"]
     ));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_shown_with_what_it_refused_and_why_it_rests() {
+        let well = Provider {
+            place: "https://one.example".to_owned(),
+            calls: 120,
+            latency_ms: 35,
+            error_rate: 0.0,
+            rests_ms: 0,
+            opinion: "its newest block is 100".to_owned(),
+            last_error: Some("long ago".to_owned()),
+            errors: BTreeMap::new(),
+        };
+        assert_eq!(
+            well.line(),
+            "https://one.example: its newest block is 100; 120 calls, 35 ms"
+        );
+        let errors = [("limited", 3), ("range", 2)].map(|(kind, count)| (kind.to_owned(), count));
+        let ill = Provider {
+            error_rate: 0.25,
+            rests_ms: 6_500,
+            opinion: "it does not answer".to_owned(),
+            last_error: Some("status 429\u{1b}[2J".to_owned()),
+            errors: errors.into(),
+            ..well
+        };
+        let line = ill.line();
+        assert!(
+            line.starts_with(
+                "https://one.example: it does not answer; 120 calls, 35 ms; 25% fail; refused 3 limited, \
+                 2 range; not asked for 7 s; status 429"
+            ),
+            "{line}"
+        );
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+    }
 }

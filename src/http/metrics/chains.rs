@@ -102,6 +102,7 @@ fn followed(status: &Status) {
         (State::Backfilling, "backfilling"),
         (State::Following, "following"),
         (State::Retrying, "retrying"),
+        (State::Standby, "standby"),
         (State::Halted, "halted"),
     ] {
         let labels = [labels[0].clone(), ("state", word.to_owned())];

@@ -1,8 +1,9 @@
 //! What a chain's nodes were asked, and what reading it was expected to take.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use indexer::ProviderState;
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
 use utoipa::ToSchema;
 
 /// A node that a chain is read from, since this process connected to it.
@@ -22,13 +23,21 @@ pub struct Provider {
     error_rate: f64,
     /// How long it is not asked, because it failed or wants us to wait.
     rests_ms: u64,
-    /// Where it stands to the block that most of them know.
+    /// Where it stands to the block that most of them know: `agrees`, `behind`, `disagrees` or `silent`.
+    standing: &'static str,
+    /// The same for people.
     opinion: String,
+    /// Its own newest block, where it told it.
+    #[schema(required)]
+    head: Option<u64>,
     /// Its last failure.
     #[schema(required)]
     last_error: Option<String>,
     /// Blocks of the next question for logs.
     range_blocks: u64,
+    /// Calls in one batch that it takes; null while it is not connected.
+    #[schema(required)]
+    batch_calls: Option<usize>,
     /// Calls that failed, by sort: `range`, `limited`, `unavailable`, ...
     errors: BTreeMap<&'static str, u64>,
 }
@@ -46,9 +55,12 @@ impl Provider {
             latency_ms: millis(state.latency),
             error_rate: state.error_rate,
             rests_ms: millis(state.rests),
+            standing: state.opinion.word(),
             opinion: state.opinion.to_string(),
+            head: state.opinion.head(),
             last_error: state.last_error,
             range_blocks: state.range_blocks,
+            batch_calls: state.batch,
             errors: counters.errors,
         }
     }
