@@ -89,6 +89,9 @@ async fn changing(view: &Arc<Mutex<View>>) -> Server {
     .await
 }
 
+/// A way of not answering.
+type Spoil = Box<dyn Fn() -> Answer + Send + Sync>;
+
 /// Tells its chain, and spoils every other answer.
 async fn spoiled(spoil: impl Fn() -> Answer + Send + Sync + 'static) -> Server {
     Server::start(move |body| {
@@ -210,7 +213,7 @@ async fn one_that_does_not_answer_at_first_is_used_later() {
 #[tokio::test]
 async fn where_one_fails_another_answers_and_the_first_one_rests() {
     let bomb = gzip(&vec![b' '; 80_000_000]);
-    let ways: Vec<(&str, Box<dyn Fn() -> Answer + Send + Sync>)> = vec![
+    let ways: Vec<(&str, Spoil)> = vec![
         (
             "429",
             Box::new(|| Answer::Http(429, "retry-after: 60\r\n", vec![])),
@@ -420,13 +423,13 @@ async fn head(views: &[View], quorum: Option<usize>) -> (Result<(u64, B256), Err
 
 #[tokio::test]
 async fn the_head_is_the_newest_block_that_a_quorum_knows() {
+    type Case<'a> = (&'a [View], Option<usize>, Option<u64>);
     let at = |head| View { head, ..VIEW };
     let forked = |head, from| View {
         head,
         fork: Some((from, 9)),
         ..VIEW
     };
-    type Case<'a> = (&'a [View], Option<usize>, Option<u64>);
     let cases: &[Case<'_>] = &[
         (&[at(100)], None, Some(100)),
         (&[at(100), at(98)], None, Some(98)),
