@@ -69,10 +69,7 @@ async fn extend(
     let live = step.head - to < LIVE && to - cursor.number < LIVE;
     let sorted = Sorted::new(step.logs.clone(), contracts);
     store_ground(tx, chain, cursor, &step, &sorted).await?;
-    let unread: Vec<(usize, String)> = (0..sorted.logs.len())
-        .filter_map(|index| malformed(&sorted.logs, index))
-        .collect();
-    tell_malformed(tx, chain, &sorted, &unread).await?;
+    tell_malformed(tx, chain, &sorted, &sorted.unread()).await?;
     identity::subject::put(tx, &sorted.tokens).await?;
     let moved = step.cursor();
     chain_row::advance_head(tx, chain, moved, ground::time(&step.to), settled).await?;
@@ -132,7 +129,7 @@ pub(crate) struct Sorted {
     pub tokens: Vec<(AgentId, Token)>,
     /// What the logs say of operators.
     pub operators: Vec<(identity::operator::Position, OperatorSet)>,
-    /// Logs about operators that cannot be read, by their place in `logs`.
+    /// Logs that name no agent and cannot be read, by their place in `logs`.
     pub malformed: Vec<(usize, String)>,
 }
 
@@ -148,12 +145,13 @@ impl Sorted {
                     .or_insert_with(|| AgentId::of_token(&token));
                 (*agent, token)
             });
-            if named.is_none() && contracts.identity.contains(&log.address) {
+            if named.is_none() {
+                let of_registry = contracts.identity.contains(&log.address);
                 let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
-                match operator(&log) {
+                match of_registry.then(|| operator(&log)).flatten() {
                     Some(Ok(set)) => operators.push((at, set)),
                     Some(Err(why)) => malformed.push((place, why.to_string())),
-                    None => {}
+                    None => malformed.extend(alone(&log).map(|why| (place, why))),
                 }
             }
             (log, named)
@@ -170,6 +168,14 @@ impl Sorted {
             malformed,
         }
     }
+
+    /// Logs that cannot be read, by their place in `logs`.
+    pub fn unread(&self) -> Vec<(usize, String)> {
+        (0..self.logs.len())
+            .filter_map(|index| malformed(&self.logs, index))
+            .chain(self.malformed.iter().cloned())
+            .collect()
+    }
 }
 
 /// A log that could not be read is kept, says nothing, and is told once: in the step that stores it.
@@ -182,7 +188,6 @@ pub(crate) async fn tell_malformed(
     let now = tx.now();
     let entries: Vec<NewEntry> = malformed
         .iter()
-        .chain(&sorted.malformed)
         .map(|(place, why)| {
             let (log, named) = &sorted.logs[*place];
             let agent = named.map(|(agent, _)| agent.to_string());
@@ -206,20 +211,26 @@ pub(crate) async fn tell_malformed(
     Ok(())
 }
 
-/// What is wrong with a log, if anything. That depends at most on the one directly before it.
+/// What is wrong with an agent's log, if anything. That depends at most on the one directly before it.
 fn malformed(logs: &[(Log, Option<(AgentId, Token)>)], index: usize) -> Option<(usize, String)> {
     let (log, named) = &logs[index];
-    let last = |read: &[Log]| decode_token(read, SeenTopics::ALL).pop();
-    let Some((_, Err(why))) = last(std::slice::from_ref(log)) else {
-        return None;
-    };
+    let token = (*named)?;
+    let why = alone(log)?;
     let before = index.checked_sub(1).map(|before| &logs[before]);
-    match before.filter(|(_, other)| named.is_some() && other == named) {
-        Some((before, _)) => match last(&[before.clone(), log.clone()]) {
+    match before.filter(|(_, other)| *other == Some(token)) {
+        Some((before, _)) => match decode_token(&[before, log], SeenTopics::ALL).pop() {
             Some((1, Err(why))) => Some((index, why.to_string())),
             _ => None,
         },
-        None => Some((index, why.to_string())),
+        None => Some((index, why)),
+    }
+}
+
+/// What is wrong with a log as it stands by itself.
+fn alone(log: &Log) -> Option<String> {
+    match decode_token(std::slice::from_ref(log), SeenTopics::ALL).pop() {
+        Some((_, Err(why))) => Some(why.to_string()),
+        _ => None,
     }
 }
 

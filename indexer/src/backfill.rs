@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use chain::{Registries, SeenTopics};
 use chrono::{DateTime, Utc};
-use identity::{Feed, Window};
-use store::{Cause, Db, lease::Lease};
+use identity::{Feed, Mode, Window};
+use kernel::AgentId;
+use store::{Cause, Db, Tx, lease::Lease};
 
 use crate::{
     Error, Result,
     apply::{Applied, Sorted, store_ground, tell_malformed},
-    chain_row, ground,
+    chain_row::{self, Standing},
+    ground,
     source::{Cursor, Extend},
     stage::{self, Stage},
 };
@@ -118,6 +120,7 @@ impl Backfill {
         let malformed: Vec<(usize, String)> = malformed
             .into_iter()
             .map(|(place, why)| (place, why.to_string()))
+            .chain(sorted.malformed.iter().cloned())
             .collect();
         tell_malformed(&mut tx, self.chain, &sorted, &malformed).await?;
         if let Some(lease) = lease {
@@ -153,6 +156,7 @@ impl Backfill {
                 found: before.ground.number.to_string(),
             }));
         }
+        let late = self.settle_before(&mut tx, &before).await?;
         let settled = to.max(before.settled);
         chain_row::advance_head(&mut tx, self.chain, self.through, self.time, settled).await?;
         let report = identity::project_window(&mut tx, &self.window, Feed::Skipped).await?;
@@ -161,6 +165,19 @@ impl Backfill {
             lease.fence(&mut tx).await?;
         }
         tx.commit().await?;
+        Ok(report.entries + late)
+    }
+
+    /// A chain that was at its head before has logs below the window that were not settled then. They are now,
+    /// and the states that the window goes on from must hold them. Gives the number of journal entries.
+    async fn settle_before(&self, tx: &mut Tx, before: &Standing) -> Result<usize> {
+        if before.settled >= before.head {
+            return Ok(0);
+        }
+        let agents = ground::subjects(tx, self.chain, before.settled, before.head).await?;
+        let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
+        chain_row::settle(tx, self.chain, before.head).await?;
+        let report = identity::project(tx, &agents, Mode::Forward, Feed::Skipped).await?;
         Ok(report.entries)
     }
 }

@@ -297,6 +297,18 @@ pub async fn advance_head(
     Ok(())
 }
 
+/// Moves what is settled, up to the head at most.
+pub async fn settle(tx: &mut Tx, chain: u64, settled: i64) -> Result<()> {
+    sqlx::query!(
+        "UPDATE chain.chains SET settled_number = $2 WHERE chain_id = $1",
+        chain.cast_signed(),
+        settled,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Moves both ends back to a fork.
 pub async fn rewind(tx: &mut Tx, chain: u64, to: i64, settled: i64) -> Result<()> {
     let hash = sqlx::query_scalar!(

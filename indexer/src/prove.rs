@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub use self::verify::Verifier;
 use crate::{
     Error, Result,
-    apply::Sorted,
+    apply::{Sorted, tell_malformed},
     census, chain_row,
     evidence::{Evidence, Witness},
     ground,
@@ -174,6 +174,7 @@ impl Prover {
         };
         let before = Sorted::new(of_wrong(stored), &self.contracts);
         let after = Sorted::new(of_wrong(&evidence.logs), &self.contracts);
+        self.tell_unread(tx, &before, &after).await?;
         let numbers: Vec<i64> = wrong.iter().map(|number| number.cast_signed()).collect();
         ground::forget_blocks(tx, self.chain, &numbers).await?;
         identity::operator::forget_blocks(tx, self.chain, &numbers).await?;
@@ -192,6 +193,17 @@ impl Prover {
         let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
         identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
         Ok(())
+    }
+
+    /// Tells of logs that cannot be read and were not known before, as the step would have that stored them.
+    async fn tell_unread(&self, tx: &mut Tx, before: &Sorted, after: &Sorted) -> Result<()> {
+        let told = before.unread().into_iter();
+        let told: BTreeSet<_> = told
+            .map(|(place, _)| before.logs[place].0.position())
+            .collect();
+        let mut unread = after.unread();
+        unread.retain(|(place, _)| !told.contains(&after.logs[*place].0.position()));
+        tell_malformed(tx, self.chain, after, &unread).await
     }
 }
 

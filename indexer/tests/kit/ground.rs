@@ -1,6 +1,6 @@
 //! Ground that runs ahead of the projection, as a backfill stores it, and windows over it.
 
-use chain::{Log, subject};
+use chain::{Log, operator, subject};
 use identity::{Feed, Report, Window};
 use kernel::{AgentId, Token};
 use store::{Cause, Tx};
@@ -43,6 +43,17 @@ impl World {
         for (log, named) in &logs {
             put(&mut tx, log, named.map(|(agent, _)| agent)).await;
         }
+        let operators: Vec<_> = logs
+            .iter()
+            .filter(|(log, _)| contracts.identity.contains(&log.address))
+            .filter_map(|(log, _)| {
+                let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
+                Some((at, operator(log)?.ok()?))
+            })
+            .collect();
+        identity::operator::record(&mut tx, script.id, &operators)
+            .await
+            .expect("operators");
         tx.commit().await.expect("committed");
         let blocks: Vec<_> = blocks.iter().map(|(block, _)| block.clone()).collect();
         let now = self.clock.now();

@@ -7,4 +7,4 @@ mod world;
 
 pub use fresh::{Fresh, Way};
 pub use script::{ACTIVE, ALICE, BOB, CAROL, NOBODY, REGISTRY, SLEEP, Script, TERMINATED, Writer};
-pub use world::{World, start};
+pub use world::{World, list, start};

@@ -204,6 +204,12 @@ impl Writer {
         self.log(self.registry, topics, vec![1, 2, 3])
     }
 
+    /// ERC-20's `Transfer`, which names no token.
+    pub fn nameless(&mut self) -> &mut Self {
+        let topics = vec![topics::TRANSFER, ALICE.into_word(), BOB.into_word()];
+        self.log(self.registry, topics, vec![])
+    }
+
     fn log(&mut self, address: Address, topics: Vec<B256>, data: Vec<u8>) -> &mut Self {
         let index = u32::try_from(self.logs.len()).expect("few");
         let tx_hash = self.named.unwrap_or_else(|| {

@@ -255,8 +255,11 @@ pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
                 .founding
                 .as_ref()
                 .and_then(|named| founding_time(named, facts));
+            // Without a token a row's created_at is only what an INSERT said.
+            let is_of_state =
+                row.act.founding.is_some() && row.act.founding == state.token.founding;
             let known = state.created_at.map(|time| time.timestamp_micros());
-            let floor = founded.or(known.filter(|_| row.act.founding == state.token.founding));
+            let floor = founded.or(known.filter(|_| is_of_state));
             Fact {
                 place: Place {
                     time: row.at.max(floor.unwrap_or(i64::MIN)),
