@@ -81,7 +81,7 @@ pub async fn start(
     for feed in feeds {
         let slot = app.chains.add(feed.place());
         let began = Instant::now();
-        let opened = open(app, &feed).await.map_err(|error| {
+        let opened = open(app, &feed, &slot).await.map_err(|error| {
             tell(&slot, &error);
             if !error.kind().is_transient() {
                 wrong.get_or_insert(error);
@@ -131,10 +131,9 @@ async fn run(
                             contracts,
                         } = *node;
                         let done = stop.child_token();
-                        let expecting =
-                            expect::backfill(&slot, providers.clone(), fresh, contracts);
+                        let expecting = expect::backfill(&slot, providers, fresh, contracts);
                         let expecting = done.run_until_cancelled(expecting);
-                        slot.read_from(providers, verifier);
+                        slot.verified_by(verifier);
                         let news = Arc::new(Notify::new());
                         let listening = listen(&feed, &news, &done);
                         let proving = prove(&app, prover, &done);
@@ -162,7 +161,7 @@ async fn run(
             () = tokio::time::sleep(pause) => {}
         }
         let began = Instant::now();
-        opened = open(&app, &feed)
+        opened = open(&app, &feed, &slot)
             .await
             .map_err(|error| tell(&slot, &error))
             .ok()

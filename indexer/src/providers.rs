@@ -19,17 +19,23 @@ use std::{
 };
 
 use chain::{Header, Limits, Rpc, RpcError};
-use futures::future::join_all;
+use futures::{StreamExt, stream::FuturesUnordered};
 use kernel::Kind;
-use tokio::sync::{Mutex, Notify};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout_at,
+};
 use url::{Host, Url};
 
 use self::slot::Slot;
 pub use self::{measure::ProviderState, quorum::Opinion};
-use crate::{ChainConfig, Config, Error, Result};
+use crate::{ChainConfig, Config, Error, ProviderConfig, Result};
 
 /// Where all are asked, the answers of those that take longer are not waited for.
 const EACH_WITHIN: Duration = Duration::from_secs(3);
+
+/// Once enough have answered, the others have this long.
+const REST_WITHIN: Duration = Duration::from_secs(1);
 
 /// One of the providers of a chain, by its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,25 +71,16 @@ struct Pool {
 }
 
 impl Providers {
-    /// Connects to all that a chain's configuration names. One that serves another chain than the
-    /// configuration says, or without a word there than the first that answers, is an error; one that
-    /// does not answer is tried again later. At least one must answer.
-    pub async fn connect(config: &Config, chain: &ChainConfig) -> Result<Self> {
-        let mut slots = Vec::new();
-        for provider in chain.all_providers() {
-            let url = node_url(&provider.url)?;
-            let defaults = Limits::default();
-            let limits = Limits {
-                timeout: Duration::from_secs(config.provider_timeout_seconds.max(1)),
-                at_once: provider.at_once.unwrap_or(config.provider_at_once),
-                per_second: provider
-                    .calls_per_second
-                    .or(config.provider_calls_per_second),
-                compressed: !is_loopback(&url),
-                ..defaults
-            };
-            slots.push(Slot::new(url, limits, config.range_blocks));
-        }
+    /// All that a chain's configuration names. Nobody is asked yet.
+    pub fn new(config: &Config, chain: &ChainConfig) -> Result<Self> {
+        let slots = chain.all_providers().into_iter();
+        let slots: Vec<Slot> = slots
+            .map(|provider| {
+                let url = node_url(&provider.url)?;
+                let limits = limits(config, &provider, &url);
+                Ok(Slot::new(url, limits, config.range_blocks))
+            })
+            .collect::<Result<_>>()?;
         let which = chain.chain.as_deref().unwrap_or("without a name");
         if slots.is_empty() {
             return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
@@ -97,7 +94,7 @@ impl Providers {
                 format!("the chain {which} has {count} providers, so its quorum is 1 to {count}");
             return Err(Error::Invalid(wrong));
         }
-        let providers = Self {
+        Ok(Self {
             pool: Arc::new(Pool {
                 slots,
                 chain: chain.id().map(OnceLock::from).unwrap_or_default(),
@@ -106,27 +103,30 @@ impl Providers {
                 changed: Notify::new(),
             }),
             others_first: false,
-        };
+        })
+    }
+
+    /// [`Self::new`], then [`Self::greet`].
+    pub async fn connect(config: &Config, chain: &ChainConfig) -> Result<Self> {
+        let providers = Self::new(config, chain)?;
         providers.greet().await?;
         Ok(providers)
     }
 
-    /// Asks everybody for its chain.
-    async fn greet(&self) -> Result<()> {
+    /// Asks everybody who does not rest for its chain. One that serves another chain than the
+    /// configuration says, or without a word there than the first that answers, is an error; one that
+    /// does not answer is tried again later. At least one must answer.
+    pub async fn greet(&self) -> Result<()> {
         let hello = |rpc: Rpc| async move { Ok(rpc.chain()) };
-        let told = match self.ids().next() {
-            Some(only) if self.pool.slots.len() == 1 => {
-                vec![(only, self.ask_one(only, hello).await)]
-            }
+        let told = match self.awake()[..] {
+            // A person waits for what it says, however late.
+            [only] if self.pool.slots.len() == 1 => vec![(only, self.ask_one(only, hello).await)],
             _ => self.ask_each(hello).await,
         };
+        let answered = told.iter().any(|(_, told)| told.is_ok());
         let mut failed = None;
-        let mut answered = false;
         for (id, told) in told {
-            let Err(error) = told else {
-                answered = true;
-                continue;
-            };
+            let Err(error) = told else { continue };
             let other_chain = error.kind() == Kind::Conflict;
             let error = self.error(id, error);
             if other_chain {
@@ -135,12 +135,13 @@ impl Providers {
             failed = failed.or(Some(error));
         }
         match failed {
-            Some(error) if !answered => Err(error),
-            Some(error) => {
+            Some(error) if answered => {
                 tracing::warn!("{error}: others are asked meanwhile");
                 Ok(())
             }
-            None => Ok(()),
+            None if answered => Ok(()),
+            Some(error) => Err(error),
+            None => Err(self.none_left(None, &|_| true)),
         }
     }
 
@@ -205,7 +206,8 @@ impl Providers {
             .ok())
     }
 
-    /// Asks all that do not rest, at the same time. Those that take too long count as failed.
+    /// Asks all that do not rest, at the same time, and gives the answers in the order of the
+    /// configuration. Those that take too long count as failed.
     pub async fn ask_each<T, F>(
         &self,
         question: impl Fn(Rpc) -> F,
@@ -213,25 +215,48 @@ impl Providers {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        let now = Instant::now();
-        let awake = self
-            .ids()
-            .filter(|id| self.slot(*id).readiness(now).is_ok());
-        let asked = awake.map(|id| {
-            let (slot, question) = (self.slot(id), &question);
-            async move {
-                let answer = tokio::time::timeout(EACH_WITHIN, self.ask_one(id, question)).await;
-                let answer = answer.unwrap_or_else(|_| {
-                    let late = RpcError::Unavailable {
-                        message: "no answer in time".to_owned(),
-                    };
-                    slot.note(Some(&late), now);
-                    Err(late)
-                });
-                (id, answer)
+        let began = Instant::now();
+        let mut waiting = self.awake();
+        let most = self.majority(waiting.len());
+        let question = &question;
+        let ask = |id: &Id| {
+            let id = *id;
+            async move { (id, self.ask_one(id, question).await) }
+        };
+        let mut answers: FuturesUnordered<_> = waiting.iter().map(ask).collect();
+        let (mut told, mut good) = (Vec::new(), 0);
+        let mut until = began + EACH_WITHIN;
+        while let Ok(Some((id, answer))) = timeout_at(until.into(), answers.next()).await {
+            waiting.retain(|other| *other != id);
+            good += usize::from(answer.is_ok());
+            told.push((id, answer));
+            if good >= most {
+                until = until.min(Instant::now() + REST_WITHIN);
             }
-        });
-        join_all(asked).await
+        }
+        for id in waiting {
+            let late = RpcError::Unavailable {
+                message: "no answer in time".to_owned(),
+            };
+            // Who waits for its turn with us is not late.
+            if self.slot(id).rpc().is_none_or(|rpc| rpc.waiting() == 0) {
+                self.slot(id).note(Some(&late), began);
+            }
+            told.push((id, Err(late)));
+        }
+        told.sort_by_key(|(id, _)| id.0);
+        told
+    }
+
+    fn awake(&self) -> Vec<Id> {
+        let now = Instant::now();
+        let is_awake = |id: &Id| self.slot(*id).readiness(now).is_ok();
+        self.ids().filter(is_awake).collect()
+    }
+
+    /// How many of `count` are enough.
+    fn majority(&self, count: usize) -> usize {
+        self.pool.quorum.unwrap_or(count / 2 + 1)
     }
 
     async fn ask_one<T, F>(&self, id: Id, question: impl FnOnce(Rpc) -> F) -> Result<T, RpcError>
@@ -296,6 +321,27 @@ impl Providers {
             place: self.place(id),
             error,
         }
+    }
+}
+
+/// What a provider may cost us, and what we may cost it.
+fn limits(config: &Config, provider: &ProviderConfig, url: &Url) -> Limits {
+    let defaults = Limits::default();
+    let per_second = provider
+        .calls_per_second
+        .or(config.provider_calls_per_second);
+    // A batch of more calls than a second allows would keep others waiting for seconds.
+    let batch = per_second.map_or(defaults.batch, |rate| {
+        let rate = usize::try_from(rate.get()).unwrap_or(usize::MAX);
+        defaults.batch.min(rate)
+    });
+    Limits {
+        timeout: Duration::from_secs(config.provider_timeout_seconds.max(1)),
+        at_once: provider.at_once.unwrap_or(config.provider_at_once),
+        per_second,
+        batch,
+        compressed: !is_loopback(url),
+        ..defaults
     }
 }
 

@@ -17,7 +17,7 @@ use self::ahead::Ahead;
 use crate::{
     Error, Result,
     config::{Config, Prove},
-    evidence::Witness,
+    evidence::{Evidence, Witness},
     providers::Providers,
     source::{Cursor, Extend, LIVE, Source, Step},
     trail::Trail,
@@ -125,7 +125,11 @@ impl RpcSource {
             .filter(|seen| seen.head.hash == head.hash);
         let finalized = match known {
             Some(seen) => seen.finalized,
-            None if self.ask_finalized => self.finalized().await?,
+            None if self.ask_finalized => {
+                // Who said it before may not answer now, and what was final stays so.
+                let before = self.seen.as_ref().and_then(|seen| seen.finalized);
+                self.providers.finalized().await?.or(before)
+            }
             None => None,
         };
         let seen = Seen {
@@ -135,15 +139,6 @@ impl RpcSource {
         };
         self.seen = Some(seen.clone());
         Ok(seen)
-    }
-
-    /// The `finalized` tag; a node that cannot say is a node without it.
-    async fn finalized(&mut self) -> Result<Option<u64>> {
-        match self.header(At::Finalized).await {
-            Ok(header) => Ok(header.map(|header| header.number)),
-            Err(error) if error.kind().is_transient() => Err(error),
-            Err(_) => Ok(None),
-        }
     }
 
     /// The newest known block at or below `from` that is still canonical.
@@ -183,8 +178,9 @@ impl RpcSource {
         let mut at = 0;
         while taken < kept {
             let (number, hash) = known[at];
-            let found = self.header(At::Number(number.unsigned_abs())).await?;
-            if found.is_some_and(|header| header.hash == hash) {
+            // At or below the head, so that somebody has a block there, if not each node of a provider.
+            let found = self.providers.canonical(number.unsigned_abs()).await?;
+            if found.hash == hash {
                 kept = at;
             } else {
                 taken = at + 1;
@@ -198,15 +194,20 @@ impl RpcSource {
         Ok(taken)
     }
 
+    /// The way back, where our last block was replaced. One answer is not enough to say so: behind one
+    /// address may stand nodes on other branches, and the next answer may be another one's.
     async fn rewind(
         &self,
         cursor: Cursor,
         head: &Header,
         trail: Trail<'_>,
     ) -> Result<Option<Step>> {
+        if self.is_canonical(cursor, head, trail).await? {
+            return Ok(None);
+        }
         let from = cursor.number.min(head.number.cast_signed());
         let to = self.fork(from, trail).await?;
-        Ok(Some(Step::Rewind { to }))
+        Ok((to < cursor.number).then_some(Step::Rewind { to }))
     }
 
     /// Whether our last block is still canonical, where the head does not say so by itself.
@@ -243,10 +244,15 @@ impl RpcSource {
         }
     }
 
-    /// Blocks at the head, each of which proves its logs.
-    async fn live(&self, from: u64, cursor: Cursor, seen: &Seen) -> Result<Step> {
-        let head = &seen.head;
-        let to = head.number.min(from + STEP - 1);
+    /// Evidence about blocks above the cursor that, if they reach so far, end in the head. `None`: they do
+    /// end in it, but do not begin where we are.
+    async fn linked(
+        &self,
+        from: u64,
+        to: u64,
+        cursor: Cursor,
+        head: &Header,
+    ) -> Result<Option<Evidence>> {
         let evidence = if from == head.number {
             self.witness.examine(vec![head.clone()]).await?
         } else {
@@ -255,10 +261,37 @@ impl RpcSource {
         let Some((first, last)) = evidence.headers.first().zip(evidence.headers.last()) else {
             return Err(self.moved(from, to));
         };
-        let linked = cursor.hash.is_none_or(|hash| hash == first.parent);
-        if !linked || (to == head.number && last.hash != head.hash) {
-            return Err(self.moved(from, to));
+        let ends_in_head = last.hash == head.hash;
+        if cursor.hash.is_none_or(|hash| hash == first.parent) {
+            if to == head.number && !ends_in_head {
+                return Err(self.moved(from, to));
+            }
+            return Ok(Some(evidence));
         }
+        if ends_in_head {
+            return Ok(None);
+        }
+        Err(self.moved(from, to))
+    }
+
+    /// Blocks at the head, each of which proves its logs; or the way back, where they do not follow on ours.
+    async fn live(&self, from: u64, cursor: Cursor, seen: &Seen, trail: Trail<'_>) -> Result<Step> {
+        let head = &seen.head;
+        let to = head.number.min(from + STEP - 1);
+        let found = match self.linked(from, to, cursor, head).await {
+            // Behind one address nodes may take turns, and one of them stand on another branch: whoever
+            // always asked as often would always meet it at the same question.
+            Ok(None) | Err(Error::Moved { .. }) => self.linked(from, to, cursor, head).await?,
+            found => found?,
+        };
+        let Some(evidence) = found else {
+            let known = trail.below(cursor.number - 1).await?;
+            let (to, _) = *known.first().ok_or_else(|| self.moved(from, to))?;
+            return Ok(Step::Rewind { to });
+        };
+        let Some(last) = evidence.headers.last() else {
+            return Err(self.moved(from, to));
+        };
         Ok(Step::Extend(Box::new(Extend {
             to: last.block(),
             blocks: evidence.holding().map(Header::block).collect(),
@@ -307,11 +340,9 @@ impl Source for RpcSource {
         let settled = self.settled(&seen);
         let behind = seen.head.number.cast_signed() - cursor.number;
         let bulk = behind >= LIVE && from <= settled;
-        if bulk
-            && !self.ahead.goes_on(from)
-            && !self.is_canonical(cursor, &seen.head, trail).await?
-        {
-            return self.rewind(cursor, &seen.head, trail).await;
+        let goes_on = bulk && self.ahead.goes_on(from);
+        if !goes_on && let Some(rewind) = self.rewind(cursor, &seen.head, trail).await? {
+            return Ok(Some(rewind));
         }
         if bulk {
             let piece = self.ahead.take(from, settled).await?;
@@ -328,12 +359,9 @@ impl Source for RpcSource {
                 receipts: Vec::new(),
             }))));
         }
-        if !self.is_canonical(cursor, &seen.head, trail).await? {
-            return self.rewind(cursor, &seen.head, trail).await;
-        }
         if from > seen.head.number {
             return Ok(None);
         }
-        self.live(from, cursor, &seen).await.map(Some)
+        self.live(from, cursor, &seen, trail).await.map(Some)
     }
 }

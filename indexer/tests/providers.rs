@@ -23,12 +23,14 @@ struct View {
     chain: u64,
     head: u64,
     fork: Option<(u64, u8)>,
+    finalized: Option<u64>,
 }
 
 const VIEW: View = View {
     chain: 7,
     head: 100,
     fork: None,
+    finalized: None,
 };
 
 impl View {
@@ -58,6 +60,10 @@ impl View {
             Some("eth_chainId") => result(call, format!("{:#x}", self.chain)),
             Some("eth_getBlockByNumber") => match call["params"][0].as_str() {
                 Some("latest") => result(call, self.block(self.head)),
+                Some("finalized") => {
+                    let block = self.finalized.map(|number| self.block(number));
+                    result(call, block.unwrap_or_default())
+                }
                 number => result(call, self.block(number_of(number))),
             },
             Some("eth_getLogs") => result(call, json!([])),
@@ -452,6 +458,102 @@ async fn the_head_is_the_newest_block_that_a_quorum_knows() {
             (head, _) => panic!("{views:?}: {head:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_final_is_the_newest_that_a_quorum_says() {
+    type Case<'a> = (&'a [Option<u64>], Option<usize>, Option<u64>);
+    let cases: &[Case<'_>] = &[
+        (&[Some(90)], None, Some(90)),
+        (&[None], None, None),
+        (&[None, None], None, None),
+        (&[Some(90), Some(99), Some(95)], None, Some(95)),
+        (&[Some(90), Some(99), Some(95)], Some(3), Some(90)),
+        (&[Some(90), None, Some(95)], None, Some(90)),
+        (&[None, Some(90), None], Some(2), Some(90)),
+    ];
+    for (said, quorum, expected) in cases {
+        let mut servers = Vec::new();
+        for finalized in *said {
+            let view = View {
+                finalized: *finalized,
+                ..VIEW
+            };
+            servers.push(view.serve().await);
+        }
+        let servers: Vec<&Server> = servers.iter().collect();
+        let chain = ChainConfig {
+            quorum: *quorum,
+            ..urls(&servers)
+        };
+        let providers = Providers::connect(&config(), &chain)
+            .await
+            .expect("connected");
+        let finalized = providers.finalized().await.expect("asked");
+        assert_eq!(finalized, *expected, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_hangs_holds_up_neither_the_head_nor_what_is_final() {
+    let silent = spoiled(|| Answer::Silence(b"HTTP/1.1 200 OK\r\n")).await;
+    let view = View {
+        finalized: Some(90),
+        ..VIEW
+    };
+    let (one, other) = (view.serve().await, view.serve().await);
+    let patient = Config {
+        provider_timeout_seconds: 3_600,
+        ..config()
+    };
+    let chain = urls(&[&silent, &one, &other]);
+    let providers = Providers::connect(&patient, &chain)
+        .await
+        .expect("connected");
+    assert_eq!(providers.head().await.expect("head").number, 100);
+    assert_eq!(providers.finalized().await.expect("asked"), Some(90));
+    let states = providers.states();
+    assert_eq!(states[0].opinion, Opinion::Silent);
+    assert!(states[0].last_error.is_some());
+    assert!(states[1].last_error.is_none() && states[2].last_error.is_none());
+}
+
+#[tokio::test]
+async fn who_greets_again_keeps_to_what_was_asked_of_us_before() {
+    let limited = Server::start(|_| Answer::Http(429, "retry-after: 120\r\n", vec![])).await;
+    for servers in [&[&limited][..], &[&limited, &limited]] {
+        let providers = Providers::new(&config(), &urls(servers)).expect("a configuration");
+        let before = asked(&limited, "eth_chainId");
+        for _ in 0..5 {
+            let error = providers.greet().await.expect_err("limited");
+            assert_eq!(error.kind(), Kind::Limited, "{error}");
+        }
+        let greeted = asked(&limited, "eth_chainId") - before;
+        assert_eq!(greeted, servers.len());
+        assert!(providers.node().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_one_node_of_a_provider_lacks_is_asked_for_again() {
+    let times = AtomicUsize::new(0);
+    let balancer = Server::start(move |body| {
+        honest(body, |call| {
+            let lacks = call["method"] == "eth_getBalance" && times.fetch_add(1, SeqCst) < 2;
+            if lacks {
+                error(call, -32000, "header not found")
+            } else {
+                VIEW.tell(call)
+            }
+        })
+    })
+    .await;
+    let providers = connect(&[&balancer]).await;
+    assert_eq!(providers.ask(balance).await.expect("then").value, 100);
+    assert!(providers.states()[0].rests.is_zero());
+    assert_eq!(providers.canonical(7).await.expect("known").number, 7);
+    let beyond = providers.canonical(101).await.expect_err("not there");
+    assert_eq!(beyond.kind(), Kind::Unavailable, "{beyond}");
 }
 
 #[tokio::test]

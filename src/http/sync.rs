@@ -195,11 +195,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
     let (rate, eta_seconds) = speed(status.as_ref());
-    let providers = its.as_ref().and_then(|its| its.providers.as_ref());
-    let providers = providers
-        .map(indexer::Providers::states)
-        .unwrap_or_default();
-    let providers = providers.into_iter().map(Provider::of).collect();
+    let providers = its.as_ref().map(providers).unwrap_or_default();
     let estimate = its.as_ref().and_then(|its| its.estimate.clone());
     Chain {
         chain: id,
@@ -257,6 +253,11 @@ impl LevelBlocks {
     }
 }
 
+fn providers(chain: &ChainState) -> Vec<Provider> {
+    let states = chain.providers.iter().flat_map(indexer::Providers::states);
+    states.map(Provider::of).collect()
+}
+
 fn unopened(chain: ChainState) -> Chain {
     let state = if chain.error.is_some() {
         indexer::State::Retrying
@@ -264,6 +265,7 @@ fn unopened(chain: ChainState) -> Chain {
         indexer::State::Starting
     };
     Chain {
+        providers: providers(&chain),
         chain: chain.status.map(|status| status.chain),
         name: chain.place,
         state: Some(word(state)),

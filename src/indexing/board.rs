@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use indexer::{Estimate, Providers, Status, Verifier};
+use indexer::{ChainConfig, Config, Estimate, Providers, Status, Verifier};
 use serde::Serialize;
 
 /// One chain of this process.
@@ -104,11 +104,25 @@ impl Slot {
         inner.wrong = false;
     }
 
-    /// It is read from these, and can be verified.
-    pub fn read_from(&self, providers: Providers, verifier: Arc<Verifier>) {
+    /// Whom it is read from: always the same, however often it is opened, because they know who rests
+    /// until when.
+    pub fn providers(
+        &self,
+        config: &Config,
+        chain: &ChainConfig,
+    ) -> Result<Providers, indexer::Error> {
         let mut inner = self.lock();
-        inner.providers = Some(providers);
-        inner.verifier = Some(verifier);
+        if let Some(known) = &inner.providers {
+            return Ok(known.clone());
+        }
+        let providers = Providers::new(config, chain)?;
+        inner.providers = Some(providers.clone());
+        Ok(providers)
+    }
+
+    /// It can be verified.
+    pub fn verified_by(&self, verifier: Arc<Verifier>) {
+        self.lock().verifier = Some(verifier);
     }
 
     /// What its backfill is expected to take.

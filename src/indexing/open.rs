@@ -8,7 +8,7 @@ use indexer::{
     Settling, Verifier, Witness, discover,
 };
 
-use super::{Feed, dev};
+use super::{Feed, board::Slot, dev};
 use crate::app::App;
 
 /// A chain that can be followed.
@@ -36,10 +36,10 @@ pub struct Node {
 }
 
 /// Opens it.
-pub async fn open(app: &App, feed: &Feed) -> Result<Opened, Error> {
+pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> {
     match feed {
-        Feed::Node(config) => node(app, config).await,
-        Feed::Started(url) => started(app, url).await,
+        Feed::Node(config) => node(app, config, slot).await,
+        Feed::Started(url) => started(app, url, slot).await,
         Feed::Replay { file, registries } => {
             let replay = Replay::open(file, app.config.indexer.step_logs)?;
             let mut identity = Vec::new();
@@ -67,9 +67,10 @@ pub async fn open(app: &App, feed: &Feed) -> Result<Opened, Error> {
     }
 }
 
-async fn node(app: &App, config: &ChainConfig) -> Result<Opened, Error> {
+async fn node(app: &App, config: &ChainConfig, slot: &Slot) -> Result<Opened, Error> {
     let settings = &app.config.indexer;
-    let providers = Providers::connect(settings, config).await?;
+    let providers = slot.providers(settings, config)?;
+    providers.greet().await?;
     app.nodes.put(&providers);
     let found = discover(&providers, config).await?;
     let settling = match config.settled_depth {
@@ -89,12 +90,13 @@ async fn node(app: &App, config: &ChainConfig) -> Result<Opened, Error> {
 }
 
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.
-async fn started(app: &App, url: &str) -> Result<Opened, Error> {
+async fn started(app: &App, url: &str, slot: &Slot) -> Result<Opened, Error> {
     let config = ChainConfig {
         rpc: vec![url.to_owned()],
         ..ChainConfig::default()
     };
-    let providers = Providers::connect(&app.config.indexer, &config).await?;
+    let providers = slot.providers(&app.config.indexer, &config)?;
+    providers.greet().await?;
     app.nodes.put(&providers);
     let chain = Chain {
         id: providers.chain(),

@@ -145,6 +145,11 @@ impl Rpc {
         self.node.batch.load(Relaxed)
     }
 
+    /// How many requests wait on our side, because the node is to get no more at once or in a second.
+    pub fn waiting(&self) -> usize {
+        self.pace().waiting()
+    }
+
     /// The chain that the node serves now.
     pub async fn chain_id(&self) -> Result<u64, RpcError> {
         Ok(self.ask::<Quantity<_>>("eth_chainId", json!([])).await?.0)

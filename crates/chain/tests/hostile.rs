@@ -138,6 +138,30 @@ async fn no_more_is_asked_at_once_than_a_node_may_bear() {
     let many = (0..20).map(|_| async { headers(&rpc, 9).await.map(drop) });
     assert!(futures::future::try_join_all(many).await.is_ok());
     assert!(server.connections.load(SeqCst) <= 2);
+    assert_eq!(rpc.waiting(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_turn_is_counted_until_it_comes_or_he_leaves() {
+    let limits = Limits {
+        at_once: 1,
+        ..Limits::default()
+    };
+    let silent = |body: &Value| {
+        if body["method"] == "eth_chainId" {
+            honest(body, asked_block)
+        } else {
+            Answer::Silence(b"HTTP/1.1 200 OK\r\n")
+        }
+    };
+    let (_server, rpc) = node_within(silent, limits).await;
+    let mut asking: Vec<_> = (0..3).map(|_| Box::pin(headers(&rpc, 0))).collect();
+    for asking in &mut asking {
+        assert!(futures::poll!(asking).is_pending());
+    }
+    assert_eq!(rpc.waiting(), 2, "one of three has its turn");
+    drop(asking);
+    assert_eq!(rpc.waiting(), 0);
 }
 
 #[tokio::test]

@@ -4,11 +4,18 @@ use std::time::{Duration, Instant};
 
 use chain::{Rpc, RpcError};
 
-use super::{Id, Providers, Told, health::is_the_providers};
+use super::{
+    Id, Providers, Told,
+    health::{is_a_lack, is_the_providers},
+};
 use crate::Result;
 
 /// Whoever asks waits no longer than this for a provider that rests.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whoever is told that a block is not there yet asks again after these pauses, in milliseconds: we ask
+/// for none that was not told us before, but behind one address stand nodes with other heads.
+const NOT_YET: [u64; 4] = [20, 80, 300, 1_000];
 
 /// What became of a round of asking one after the other.
 enum Round<T> {
@@ -30,13 +37,23 @@ impl Providers {
         F: Future<Output = Result<T, RpcError>>,
     {
         let mut deadline = None;
+        let mut not_yet = NOT_YET.into_iter();
         loop {
             let changed = self.pool.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let failed = match self.round(&allowed, &question).await {
                 Round::Answered(told) => return Ok(told),
-                Round::No(id, error) => return Err(self.error(id, error)),
+                Round::No(id, error) => {
+                    let pause = not_yet
+                        .next()
+                        .filter(|_| matches!(error, RpcError::BeyondHead { .. }));
+                    let Some(pause) = pause else {
+                        return Err(self.error(id, error));
+                    };
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    continue;
+                }
                 Round::Failed(failed) => failed,
             };
             let now = Instant::now();
@@ -78,9 +95,9 @@ impl Providers {
             }
         }
         match said_no {
-            // Who lacks a method or the history cannot speak for those that only failed just now.
-            Some((_, RpcError::NoMethod { .. } | RpcError::Pruned { .. })) if failed.is_some() => {
-                Round::Failed(failed)
+            // Who lacks it cannot speak for those that failed just now, or rest.
+            Some((id, error)) if is_a_lack(&error) && (failed.is_some() || self.rests(allowed)) => {
+                Round::Failed(failed.or(Some((id, error))))
             }
             Some((id, error)) => Round::No(id, error),
             None => Round::Failed(failed),
@@ -93,6 +110,12 @@ impl Providers {
         awake
             .min_by(|(_, one), (_, other)| one.total_cmp(other))
             .map(|(id, _)| id)
+    }
+
+    fn rests(&self, allowed: &impl Fn(Id) -> bool) -> bool {
+        let now = Instant::now();
+        let mut ids = self.ids().filter(|id| allowed(*id));
+        ids.any(|id| self.slot(id).readiness(now).is_err())
     }
 
     /// When the first of those that rest may be asked again; `latest` where that depends on a question

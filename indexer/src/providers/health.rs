@@ -25,13 +25,15 @@ const SOFT: Pause = Pause(Duration::from_millis(100), Duration::from_secs(30));
 /// It wants less, and did not say when.
 const LIMITED: Pause = Pause(Duration::from_millis(500), Duration::from_mins(1));
 /// It is not what we need, and somebody has to change that.
-const HARD: Pause = Pause(Duration::from_secs(5), Duration::from_mins(5));
+const HARD: Pause = Pause(Duration::from_secs(5), Duration::from_mins(1));
 
 /// A provider's record.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// Share of failures, 0 to 1.
     errors: f64,
+    /// Share of questions that it could not answer, and others might, 0 to 1.
+    lacks: f64,
     /// Seconds.
     latency: f64,
     touched: Option<Instant>,
@@ -45,8 +47,17 @@ pub struct Health {
 impl Health {
     /// An answer, also one that says no for a reason that lies in the question.
     pub fn answered(&mut self, began: Instant, now: Instant) {
-        let took = now.saturating_duration_since(began).as_secs_f64();
-        self.note(0.0, took, now);
+        self.note([0.0, 0.0], began, now);
+        self.works(began);
+    }
+
+    /// An answer that says that it lacks what others may have: it does not rest, but comes after them.
+    pub fn lacked(&mut self, began: Instant, now: Instant) {
+        self.note([0.0, 1.0], began, now);
+        self.works(began);
+    }
+
+    fn works(&mut self, began: Instant) {
         // Who was asked before it failed proves nothing about now.
         if self.failed_at.is_none_or(|failed| began >= failed) {
             self.failures = 0;
@@ -56,8 +67,7 @@ impl Health {
 
     /// A failure that is the provider's.
     pub fn failed(&mut self, error: &RpcError, began: Instant, now: Instant) {
-        let took = now.saturating_duration_since(began).as_secs_f64();
-        self.note(1.0, took, now);
+        self.note([1.0, 0.0], began, now);
         if self.failed_at.is_none_or(|failed| began >= failed) {
             self.failures = self.failures.saturating_add(1);
         }
@@ -97,13 +107,17 @@ impl Health {
     pub fn cost(&self, under_way: usize, now: Instant) -> f64 {
         let fresh = self.freshness(now);
         let slow = (self.latency * fresh).max(0.001);
+        let useless = (self.errors + self.lacks) * fresh;
         let busy = 1.0 + f64::from(u32::try_from(under_way).unwrap_or(u32::MAX)) / 4.0;
-        slow * (1.0 + PRICE_OF_ERRORS * self.errors * fresh) * busy
+        slow * (1.0 + PRICE_OF_ERRORS * useless) * busy
     }
 
-    fn note(&mut self, error: f64, took: f64, now: Instant) {
+    fn note(&mut self, [error, lack]: [f64; 2], began: Instant, now: Instant) {
+        let took = now.saturating_duration_since(began).as_secs_f64();
         let weight = if self.touched.is_some() { NEWEST } else { 1.0 };
-        self.errors = self.error_rate(now) * (1.0 - NEWEST) + error * NEWEST;
+        let fresh = self.freshness(now);
+        self.errors = self.errors * fresh * (1.0 - NEWEST) + error * NEWEST;
+        self.lacks = self.lacks * fresh * (1.0 - NEWEST) + lack * NEWEST;
         self.latency = self.latency * (1.0 - weight) + took * weight;
         self.touched = Some(now);
     }
@@ -137,6 +151,14 @@ pub fn is_the_providers(error: &RpcError) -> bool {
         | RpcError::Revert { .. } => false,
         RpcError::Other { kind, .. } => !matches!(kind, Kind::Invalid | Kind::NotFound),
     }
+}
+
+/// Whether another provider may have what this one has not: a method, a part of history, the newest block.
+pub fn is_a_lack(error: &RpcError) -> bool {
+    matches!(
+        error,
+        RpcError::NoMethod { .. } | RpcError::Pruned { .. } | RpcError::BeyondHead { .. }
+    )
 }
 
 fn pause(error: &RpcError) -> Pause {
@@ -234,6 +256,10 @@ mod tests {
         failing.failed(&down(), now, now);
         let cost = |health: &Health| health.cost(0, now);
         assert!(cost(&fast) < cost(&failing) && cost(&failing) < cost(&slow));
+        let mut lacking = fast.clone();
+        lacking.lacked(now, now);
+        assert!(cost(&fast) < cost(&lacking) && !lacking.on_trial());
+        assert!(lacking.error_rate(now) < 0.001, "which is no failure");
         assert!(fast.cost(8, now) > cost(&fast) * 2.0);
         assert!(
             cost(&Health::default()) < cost(&fast),

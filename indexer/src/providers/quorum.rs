@@ -113,11 +113,46 @@ impl Providers {
     /// the chain goes back only where a block of his own was replaced.
     pub async fn head(&self) -> Result<Header> {
         let heads = self.heads().await?;
-        let quorum = self.pool.quorum.unwrap_or(heads.len() / 2 + 1);
+        let quorum = self.majority(heads.len());
         let head = self.agreed(&heads, quorum).await?;
         let head = self.not_below_the_last(head).await;
         *self.pool.last.lock().await = Some(head.clone());
         Ok(head)
+    }
+
+    /// The canonical block of a height at or below the head. A provider that has none there is not that far
+    /// yet: another one is asked.
+    pub async fn canonical(&self, number: u64) -> Result<Header> {
+        let question = |rpc: Rpc| async move {
+            let header = rpc.block(At::Number(number)).await?;
+            header.ok_or_else(|| RpcError::BeyondHead {
+                message: format!("it has no block {number}, though the chain is longer"),
+            })
+        };
+        Ok(self.ask(question).await?.value)
+    }
+
+    /// What consensus calls final: the newest block that a quorum of those that say something says is;
+    /// `None` where nobody does.
+    pub async fn finalized(&self) -> Result<Option<u64>> {
+        let question = |rpc: Rpc| async move { rpc.block(At::Finalized).await };
+        let mut told: Vec<Option<Header>> = Vec::new();
+        if self.pool.slots.len() > 1 {
+            let each = self.ask_each(question).await;
+            told.extend(each.into_iter().filter_map(|(_, told)| told.ok()));
+        }
+        if told.is_empty() {
+            match self.ask(question).await {
+                Ok(one) => told.push(one.value),
+                Err(error) if error.kind().is_transient() => return Err(error),
+                // Who cannot say has no such block.
+                Err(_) => {}
+            }
+        }
+        let mut finalized: Vec<u64> = told.into_iter().flatten().map(|one| one.number).collect();
+        finalized.sort_unstable_by(|one, other| other.cmp(one));
+        let quorum = self.majority(finalized.len()).min(finalized.len());
+        Ok(finalized.get(quorum.saturating_sub(1)).copied())
     }
 
     /// The newest block of each provider that answers; at least one.

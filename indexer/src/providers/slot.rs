@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::{
-    health::{Health, is_the_providers},
+    health::{Health, is_a_lack, is_the_providers},
     quorum::Opinion,
     width::Width,
 };
@@ -91,9 +91,10 @@ impl Slot {
     /// Puts down how a question went that began at `began`.
     pub fn note(&self, error: Option<&RpcError>, began: Instant) {
         let now = Instant::now();
-        let Some(error) = error.filter(|error| is_the_providers(error)) else {
-            self.health().answered(began, now);
-            return;
+        let error = match error {
+            Some(error) if is_the_providers(error) => error,
+            Some(error) if is_a_lack(error) => return self.health().lacked(began, now),
+            _ => return self.health().answered(began, now),
         };
         self.health().failed(error, began, now);
         if error.kind() != Kind::Limited {

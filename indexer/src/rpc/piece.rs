@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chain::{At, Block, Log, LogFilter, RpcError};
+use chain::{Block, Log, LogFilter};
 use kernel::B256;
 
 use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
@@ -58,10 +58,7 @@ pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64)
         to,
     };
     let held = held(&logs, from, to).ok_or_else(moved)?;
-    let end = providers
-        .ask(move |rpc| async move { rpc.block(At::Number(to)).await?.ok_or_else(beyond_head) })
-        .await?
-        .value;
+    let end = providers.canonical(to).await?;
     if held.get(&to).is_some_and(|(hash, _)| *hash != end.hash) {
         return Err(moved());
     }
@@ -71,12 +68,6 @@ pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64)
         logs,
         proof: Proof::REPORTED,
     })
-}
-
-fn beyond_head() -> RpcError {
-    RpcError::BeyondHead {
-        message: "the node does not know a block below its own head".to_owned(),
-    }
 }
 
 /// Hash and time of each block that holds logs; `None` where they contradict each other.

@@ -73,6 +73,7 @@ impl Index {
         let config = Config {
             prove,
             range_blocks: 100,
+            provider_timeout_seconds: 1,
             ..Config::default()
         };
         let nodes = Providers::connect(&config, &nodes).await?;
@@ -93,6 +94,52 @@ impl Index {
     pub async fn follow(&mut self) -> indexer::Result<()> {
         while self.follower.round().await? == Outcome::Busy {}
         Ok(())
+    }
+
+    /// Rounds until every agent is what it must be. What fails for a moment is tried again.
+    pub async fn settle(&mut self) -> indexer::Result<()> {
+        for _ in 0..2_000 {
+            let said = match self.follower.round().await {
+                Err(error) if error.kind().is_transient() => continue,
+                said => said?,
+            };
+            if said == Outcome::Idle && self.state().await == self.truth() {
+                return Ok(());
+            }
+        }
+        panic!("the end was not reached: {}", self.place());
+    }
+
+    fn place(&self) -> String {
+        let status = self.status();
+        let head = self.network.chain().head().number();
+        format!(
+            "{:?} at {:?} of {head}: {:?}",
+            status.state, status.ground, status.error
+        )
+    }
+
+    /// The same, where only what is proven is right.
+    pub async fn settle_proven(&mut self) -> indexer::Result<()> {
+        for _ in 0..2_000 {
+            let followed = self.follower.round().await;
+            let proven = self.prover.round().await;
+            let mut idle = true;
+            for said in [followed, proven] {
+                match said {
+                    Err(error) if error.kind().is_transient() => idle = false,
+                    said => idle &= said? == Outcome::Idle,
+                }
+            }
+            if idle && self.state().await == self.truth() {
+                return Ok(());
+            }
+        }
+        panic!("the end was not reached: {}", self.place());
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Rounds of proving until nothing is left.

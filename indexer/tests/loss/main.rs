@@ -1,6 +1,7 @@
 //! Providers that lose, forge and alter logs: whatever they tell, the rows are the chain's, and each lie is
 //! an incident. Real headers, receipts and roots; the provider is a process of its own sockets.
 
+mod faults;
 mod index;
 
 use index::Index;

@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +15,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(super) struct Pace {
     at_once: Semaphore,
     bucket: Option<Mutex<Bucket>>,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits for his turn, until he has it or gives up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Pace {
@@ -20,11 +33,14 @@ impl Pace {
         Self {
             at_once: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
             bucket: per_second.map(bucket),
+            waiting: AtomicUsize::new(0),
         }
     }
 
     /// Waits for its turn; the request is under way until the permit is dropped.
     pub(super) async fn enter(&self, calls: usize) -> Option<SemaphorePermit<'_>> {
+        self.waiting.fetch_add(1, Relaxed);
+        let _waiting = Waiting(&self.waiting);
         // Nobody closes the semaphore, so there always is a permit.
         let permit = self.at_once.acquire().await.ok();
         if let Some(bucket) = &self.bucket {
@@ -35,6 +51,11 @@ impl Pace {
             tokio::time::sleep(wait).await;
         }
         permit
+    }
+
+    /// How many requests wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
     }
 }
 

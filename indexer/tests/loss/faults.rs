@@ -1,0 +1,112 @@
+//! Providers that fail in every way at once, and nodes behind one address that stand at other heads and on
+//! other branches: in the end every agent is what the chain says.
+
+use indexer::Prove;
+use replay_rpc::node::{Batch, Faults, Lose, Refusing, Stale};
+use sqlx::PgPool;
+
+use crate::index::Index;
+
+/// Nodes that are behind, and after a reorg on the branch that was left.
+const STALE: Stale = Stale {
+    every: 3,
+    blocks: 4,
+    on_left_branch: true,
+};
+
+/// One that fails and loses.
+fn failing() -> Faults {
+    Faults {
+        limit_every: 31,
+        retry_after_s: None,
+        fail_every: 17,
+        drop_every: 19,
+        hang_every: 151,
+        cut_every: 23,
+        bomb_every: 53,
+        bomb_mb: 64,
+        batch: Batch::Shuffled,
+        max_range: 40,
+        max_logs: 300,
+        refusing: Refusing::Infura,
+        no_log_time: true,
+        lose: Lose::All,
+        lose_one_in: 60,
+        shuffle_logs: true,
+        null_receipts_one_in: 15,
+        stale: Some(STALE),
+        ..Faults::default()
+    }
+}
+
+/// One that lies, and keeps little.
+fn lying() -> Faults {
+    Faults {
+        seed: 2,
+        fail_every: 13,
+        batch: Batch::Refused,
+        max_range: 25,
+        refusing: Refusing::Geth,
+        pruned_below: 100,
+        forge_one_in: 60,
+        alter_one_in: 100,
+        wrong_hash_one_in: 300,
+        removed_one_in: 500,
+        emptied_one_in: 40,
+        no_bloom_one_in: 50,
+        ..Faults::default()
+    }
+}
+
+/// One that only fails now and then.
+fn fair() -> Faults {
+    Faults {
+        seed: 3,
+        drop_every: 11,
+        limit_every: 29,
+        retry_after_s: None,
+        max_batch: 30,
+        ..Faults::default()
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn providers_that_fail_in_every_way_at_once_cost_time_and_nothing_else(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let faults = [failing(), lying(), fair()];
+    for (place, prove) in [Prove::Behind, Prove::First].into_iter().enumerate() {
+        let mut index = Index::new(&pool, place, 450, prove, &faults).await?;
+        index.settle_proven().await?;
+        for depth in [1, 6, 3] {
+            index.network().fork(depth, depth + 1);
+            index.settle_proven().await?;
+            index.network().mine(2);
+            index.settle_proven().await?;
+        }
+        let stats = index.stats(0);
+        for fault in ["limit", "fail", "drop", "cut"] {
+            assert!(stats.fault(fault) > 0, "{fault}: {:?}", stats.faults);
+        }
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn one_address_with_nodes_at_other_heads_and_on_other_branches_is_followed(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let balanced = Faults {
+        stale: Some(STALE),
+        ..Faults::default()
+    };
+    let mut index = Index::new(&pool, 0, 100, Prove::Behind, &[balanced]).await?;
+    index.settle().await?;
+    for depth in [1, 2, 6, 30] {
+        index.network().fork(depth, depth + 2);
+        index.settle().await?;
+        index.network().mine(3);
+        index.settle().await?;
+    }
+    Ok(())
+}
