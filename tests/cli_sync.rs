@@ -28,7 +28,8 @@ fn the_status_tells_how_far_and_how_sure_everything_is() {
     let _instance = place.up_with(&["--replay", RECORDED]);
     let status = (0..1_000)
         .map(|_| text(&place.run(&["sync", "status"])))
-        .find(|status| status.contains("92 agents"));
+        // The answer is of several moments: chains, then agents.
+        .find(|status| status.contains("92 agents") && status.contains("  0%  "));
     let status = status.unwrap();
     let mut lines = status.lines();
     let heads: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
