@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Takes a backfill's short-lived buffers from several threads without holding on to them, unlike glibc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     chancery::cli::main()
 }

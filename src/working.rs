@@ -21,9 +21,11 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("sweep", 250, |app| async move {
         identity::dirty::sweep(&app.db).await
     });
-    run.every("fetch", 500, |app| async move {
-        identity::document::fetch_due(&app.db, &app.content).await
-    });
+    if app.config.content.fetch {
+        run.every("fetch", 500, |app| async move {
+            identity::document::fetch_due(&app.db, &app.content).await
+        });
+    }
     run.every("pin", 2_000, |app| async move {
         content::pin::pin_due(&app.db, &app.content, PINS).await
     });

@@ -22,8 +22,9 @@ const ROWS: [(&str, &str); 5] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 8] = [
-    "store", "journal", "chain", "content", "identity", "identity", "chain", "chain",
+const MADE_BY: [&str; 11] = [
+    "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
+    "journal", "identity",
 ];
 
 #[derive(Deserialize)]

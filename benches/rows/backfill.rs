@@ -34,12 +34,12 @@ const MILLION: &[&str] = &["--blocks", "50000", "--final-depth", "0"];
 const SPARSE_CHAIN: &[&str] = &["--blocks", "100000", "--every", "100", "--final-depth", "0"];
 const SPARSE_BLOCKS: f64 = 100_000.0;
 
-const HOW: &str = "by `chancery serve --roles index` over RPC from the replay server (`benches/replay-rpc`, refusals above \
+const HOW: &str = "by `chancery serve --roles index,work` over RPC from the replay server (`benches/replay-rpc`, refusals above \
      10,000 logs), on the private Postgres as `chancery up` starts it with shared_buffers 512 MB and max_wal_size 4 GB \
      (fsync on), into a fresh, migrated database. Wall time from the start of the process until the last block's rows are \
-     committed and every index and constraint of the schema holds again; rows, status history, identifiers, fetch jobs \
-     and the journal (append and settle) are written; fetching, sealing and publishing are the role `work` and are not \
-     running. After each run owner, wallet, URI and metadata of all agents, the number of logs, the fetch jobs and the \
+     committed, every index and constraint of the schema holds again and every entry of the journal is under a signed \
+     checkpoint; rows, status history, identifiers, fetch jobs and the journal are written, sealed and mirrored; only \
+     fetching is off (`content.fetch = false`). After each run owner, wallet, URI and metadata of all agents, the number of logs, the fetch jobs and the \
      journal are compared with the truth that the server knows from making the chain.";
 
 /// A place with its Postgres.

@@ -32,6 +32,9 @@ const SILENT: &str = "
 const GUARDS: &str = "(SELECT count(*) FROM pg_index WHERE indisvalid)
                     + (SELECT count(*) FROM pg_constraint WHERE convalidated)";
 
+/// Whether every entry of the journal has its place under a signed checkpoint.
+const SEALED: &str = "(SELECT max(size) FROM journal.checkpoints) = (SELECT count(*) FROM journal.entries)";
+
 /// Proofs before rows.
 pub const PROVE_FIRST: (&str, &str) = ("CHANCERY__INDEXER__PROVE", "first");
 
@@ -59,14 +62,16 @@ pub fn backfill(
 
     let head = node.head()?;
     let truth = node.truth(head)?;
-    let mut command = place.chancery(&["serve", "--roles", "index"]);
+    let mut command = place.chancery(&["serve", "--roles", "index,work"]);
     command
         .env("CHANCERY__DATABASE__URL", &url)
         .env("CHANCERY__DATABASE__MIGRATE_URL", &owner)
         .env("CHANCERY__INDEXER__CHAINS", node.as_chain())
+        .env("CHANCERY__CONTENT__FETCH", "false")
         .envs(settings.iter().copied());
     let done = format!(
-        "SELECT head_number = {head} AND settled_number = {head} AND {GUARDS} >= {guards} FROM chain.chains"
+        "SELECT CASE WHEN head_number = {head} AND settled_number = {head} AND {GUARDS} >= {guards}
+                     THEN {SEALED} ELSE false END FROM chain.chains"
     );
     let mut checks = vec![
         (STATE, truth.as_is.clone()),

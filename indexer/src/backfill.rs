@@ -139,15 +139,15 @@ impl Backfill {
         Ok((self, applied))
     }
 
-    /// Projects the whole window in one transaction: rows, journal and cursor. The window is used up,
-    /// whether that succeeds or not.
-    pub async fn project(self, lease: Option<&Lease>) -> Result<usize> {
+    /// Projects the whole window at one moment: rows, journal and cursor. Where foreign keys are `deferred`, a
+    /// second connection takes a part of the rows. The window is used up, whether that succeeds or not.
+    pub async fn project(self, lease: Option<&Lease>, deferred: bool) -> Result<usize> {
         let to = self.through.number;
         let cause = Cause::Block {
             chain: self.chain,
             number: to.unsigned_abs(),
         };
-        let mut tx = self.db.begin(cause).await?;
+        let mut tx = self.db.begin(cause.clone()).await?;
         let before = chain_row::lock_any(&mut tx, self.chain).await?;
         if before.ground.number < to {
             return Err(Error::Store(store::Error::Moved {
@@ -159,10 +159,20 @@ impl Backfill {
         let late = self.settle_before(&mut tx, &before).await?;
         let settled = to.max(before.settled);
         chain_row::advance_head(&mut tx, self.chain, self.through, self.time, settled).await?;
-        let report = identity::project_window(&mut tx, &self.window, Feed::Skipped).await?;
+        let mut second = None;
+        if deferred {
+            second = Some(self.db.begin(cause).await?);
+        }
+        let window = Arc::new(self.window);
+        let report =
+            identity::project_window(&mut tx, second.as_mut(), &window, Feed::Skipped).await?;
         // At the end: renewing the lease must not wait for a long transaction.
         if let Some(lease) = lease {
             lease.fence(&mut tx).await?;
+        }
+        // Only what can be made again: a death between the two commits loses nothing (identity.ahead).
+        if let Some(second) = second {
+            second.commit().await?;
         }
         tx.commit().await?;
         Ok(report.entries + late)

@@ -77,6 +77,8 @@ pub struct Follower<S> {
     /// Where the chain stands, unless that has to be read first.
     standing: Option<Standing>,
     backfill: Option<Backfill>,
+    /// Whether indexes and foreign keys may be missing, which are built at a backfill's end.
+    unindexed: bool,
     /// Rounds on end in which a block could not be proven.
     unproven: u32,
     /// Whether a person has to do something first.
@@ -106,6 +108,7 @@ impl<S: Source> Follower<S> {
             source,
             standing: None,
             backfill: None,
+            unindexed: true,
             unproven: 0,
             halted: false,
             status: Arc::new(Mutex::new(status)),
@@ -172,11 +175,12 @@ impl<S: Source> Follower<S> {
         };
         self.standing = None;
         match step {
-            Step::Extend(extend) if extend.is_bulk(standing.ground.number) => {
+            Step::Extend(extend) if self.is_bulk(&extend, &standing) => {
                 self.extend_ahead(standing, *extend).await?;
             }
             Step::Extend(extend) => {
                 self.project(&standing).await?;
+                self.build_indexes().await?;
                 self.write(|status| status.head = Some(extend.head));
                 self.apply(&standing, Step::Extend(extend)).await?;
             }
@@ -186,6 +190,13 @@ impl<S: Source> Follower<S> {
             }
         }
         Ok(Outcome::Busy)
+    }
+
+    /// Whether a step's ground is stored ahead of its projection. A backfill that runs takes in everything that is
+    /// settled, also close to the head.
+    fn is_bulk(&self, extend: &Extend, standing: &Standing) -> bool {
+        let joins = self.backfill.is_some() && extend.to.number.cast_signed() <= extend.settled;
+        joins || extend.is_bulk(standing.ground.number)
     }
 
     /// After a start or a failure: what is in memory may not be what is stored.
@@ -230,6 +241,7 @@ impl<S: Source> Follower<S> {
             Outcome::Busy
         };
         self.project(&standing).await?;
+        self.build_indexes().await?;
         self.write(|status| status.head = Some(standing.ground.number));
         Ok(outcome)
     }
@@ -239,9 +251,11 @@ impl<S: Source> Follower<S> {
         if self.backfill.as_ref().is_some_and(Backfill::is_full) {
             self.project(&standing).await?;
         }
-        let backfill = match self.backfill.take() {
-            Some(backfill) => backfill,
-            None => self.window(standing.ground.number).await?,
+        let backfill = if let Some(backfill) = self.backfill.take() {
+            backfill
+        } else {
+            self.unindexed |= store::deferred::begin(&self.db).await? > 0;
+            self.window(standing.ground.number).await?
         };
         let head = extend.head;
         let lease = self.leadership.lease();
@@ -268,9 +282,17 @@ impl<S: Source> Follower<S> {
         self.standing = None;
         let lease = self.leadership.lease().cloned();
         // Large: a whole projection lies in it.
-        let work = Box::pin(backfill.project(lease.as_ref()));
-        let work = stage::timed(self.chain, Stage::Project, work);
-        let entries = self.leadership.keep(work).await?;
+        let work = Box::pin(backfill.project(lease.as_ref(), self.unindexed));
+        let projecting = stage::timed(self.chain, Stage::Project, work);
+        // The index of ground is not written meanwhile, and what follows does not wait for it.
+        let indexing = async {
+            if self.unindexed {
+                store::deferred::build(&self.db, "chain.").await?;
+            }
+            Ok(())
+        };
+        let both = async { tokio::try_join!(projecting, indexing) };
+        let (entries, ()) = self.leadership.keep(both).await?;
         stage::waiting(self.chain, 0);
         tracing::info!(
             chain = self.chain,
@@ -284,6 +306,27 @@ impl<S: Source> Follower<S> {
             settled: through.max(standing.settled),
             ..standing.clone()
         });
+        Ok(())
+    }
+
+    /// A backfill from nothing goes without secondary indexes and foreign keys; they are built when it ends.
+    async fn build_indexes(&mut self) -> Result<()> {
+        if self.unindexed {
+            let work = stage::timed(
+                self.chain,
+                Stage::Index,
+                store::deferred::build(&self.db, ""),
+            );
+            let built = self.leadership.keep(work).await?;
+            self.unindexed = false;
+            if built > 0 {
+                tracing::info!(
+                    chain = self.chain,
+                    built,
+                    "{built} indexes and keys were built at a backfill's end"
+                );
+            }
+        }
         Ok(())
     }
 

@@ -1,11 +1,12 @@
-//! Ground: blocks, logs, tips, ranges and receipts, written set-based and deleted above a fork.
+//! Ground: blocks, logs, tips, ranges and receipts, written set-based and deleted above a fork. Blocks and logs
+//! go in by COPY: a backfill stores hundreds of thousands.
 
 mod stored;
 
 use chain::{Block, Log};
 use chrono::{DateTime, Utc};
 use kernel::{AgentId, B256, Token};
-use store::Tx;
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 pub use self::stored::{of_subject, read, read_range, tip};
@@ -17,24 +18,18 @@ const TIPS: i64 = 512;
 /// Stores blocks; one without a time gets that of this transaction.
 pub async fn put_blocks(tx: &mut Tx, chain: u64, blocks: &[Block]) -> Result<()> {
     let now = tx.now();
-    let numbers: Vec<i64> = blocks
-        .iter()
-        .map(|block| block.number.cast_signed())
-        .collect();
-    let hashes: Vec<Vec<u8>> = blocks.iter().map(|block| block.hash.to_vec()).collect();
-    let times: Vec<DateTime<Utc>> = blocks
-        .iter()
-        .map(|block| time(block).unwrap_or(now))
-        .collect();
-    sqlx::query!(
-        "INSERT INTO chain.blocks (chain_id, number, hash, time)
-         SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::timestamptz[])",
-        chain.cast_signed(),
-        &numbers,
-        &hashes,
-        &times,
+    let mut rows = Rows::new(4);
+    for block in blocks {
+        rows.row()
+            .bigint(chain.cast_signed())
+            .bigint(block.number.cast_signed())
+            .bytea(block.hash.as_slice())
+            .time(time(block).unwrap_or(now));
+    }
+    rows.copy(
+        tx,
+        "COPY chain.blocks (chain_id, number, hash, time) FROM STDIN (FORMAT binary)",
     )
-    .execute(tx.conn())
     .await?;
     Ok(())
 }
@@ -52,50 +47,27 @@ pub async fn put_logs(
     chain: u64,
     logs: &[(Log, Option<(AgentId, Token)>)],
 ) -> Result<()> {
-    let blocks: Vec<i64> = logs
-        .iter()
-        .map(|(log, _)| log.block_number.cast_signed())
-        .collect();
-    let indexes: Vec<i32> = logs
-        .iter()
-        .map(|(log, _)| log.log_index.cast_signed())
-        .collect();
-    let tx_indexes: Vec<i32> = logs
-        .iter()
-        .map(|(log, _)| log.tx_index.cast_signed())
-        .collect();
-    let tx_hashes: Vec<&[u8]> = logs.iter().map(|(log, _)| log.tx_hash.as_slice()).collect();
-    let addresses: Vec<&[u8]> = logs.iter().map(|(log, _)| log.address.as_slice()).collect();
-    let topic = |index: usize| -> Vec<Option<&[u8]>> {
-        logs.iter()
-            .map(|(log, _)| log.topics.get(index).map(B256::as_slice))
-            .collect()
-    };
-    let data: Vec<&[u8]> = logs.iter().map(|(log, _)| log.data.as_ref()).collect();
-    let subjects: Vec<Option<Uuid>> = logs
-        .iter()
-        .map(|(_, named)| named.map(|(agent, _)| agent.0))
-        .collect();
-    sqlx::query!(
-        "INSERT INTO chain.logs (chain_id, block_number, log_index, tx_index, tx_hash, address,
-                                 topic0, topic1, topic2, topic3, data, subject)
-         SELECT $1, * FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[], $6::bytea[],
-                                  $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[],
-                                  $12::uuid[])",
-        chain.cast_signed(),
-        &blocks,
-        &indexes,
-        &tx_indexes,
-        &tx_hashes as &[&[u8]],
-        &addresses as &[&[u8]],
-        &topic(0) as &[Option<&[u8]>],
-        &topic(1) as &[Option<&[u8]>],
-        &topic(2) as &[Option<&[u8]>],
-        &topic(3) as &[Option<&[u8]>],
-        &data as &[&[u8]],
-        &subjects as &[Option<Uuid>],
+    let mut rows = Rows::new(12);
+    for (log, named) in logs {
+        rows.row()
+            .bigint(chain.cast_signed())
+            .bigint(log.block_number.cast_signed())
+            .integer(log.log_index.cast_signed())
+            .integer(log.tx_index.cast_signed())
+            .bytea(log.tx_hash.as_slice())
+            .bytea(log.address.as_slice());
+        for topic in 0..4 {
+            rows.maybe(log.topics.get(topic).map(B256::as_slice), Rows::bytea);
+        }
+        rows.bytea(&log.data)
+            .maybe(named.map(|(agent, _)| agent.0), Rows::uuid);
+    }
+    rows.copy(
+        tx,
+        "COPY chain.logs (chain_id, block_number, log_index, tx_index, tx_hash, address,
+                          topic0, topic1, topic2, topic3, data, subject)
+         FROM STDIN (FORMAT binary)",
     )
-    .execute(tx.conn())
     .await?;
     Ok(())
 }

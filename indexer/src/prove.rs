@@ -73,6 +73,10 @@ impl Prover {
             other => other?,
         }
         let standing = chain_row::standing(&self.db, self.chain).await?;
+        // A backfill and its indexes come first: people wait for those.
+        if !standing.is_level() || !store::deferred::missing(&self.db).await?.is_empty() {
+            return Ok(Outcome::Idle);
+        }
         let unproven = range::unproven(&self.db, self.chain, standing.head).await?;
         let Some((range, above)) = unproven else {
             return Ok(Outcome::Idle);

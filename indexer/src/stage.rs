@@ -13,6 +13,8 @@ pub enum Stage {
     Ground,
     /// Projecting what was stored ahead.
     Project,
+    /// Building indexes and foreign keys at the end of a backfill from nothing.
+    Index,
     /// A step at the head: stored, projected and journaled at once.
     Step,
     /// Asking for the headers and receipts of a part, and checking them, behind the backfill.
@@ -26,6 +28,7 @@ impl Stage {
             Self::Sort => "sort",
             Self::Ground => "ground",
             Self::Project => "project",
+            Self::Index => "index",
             Self::Step => "step",
             Self::Prove => "prove",
         }

@@ -131,6 +131,10 @@ pub const KEYS: &[Key] = &[
          that resolve to private addresses out. net.allow is reached without it. Absent: direct.",
     ),
     key(
+        "content.fetch",
+        "Whether agents' files are fetched and judged. Otherwise their jobs wait.",
+    ),
+    key(
         "content.blocks",
         "The blockstore's directory, below the data directory unless absolute.",
     ),

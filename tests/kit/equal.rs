@@ -13,10 +13,11 @@ use super::{
 
 /// Tables of which nothing is compared: work that is under way, and what only tells of it. Of the
 /// chain's tables, `model.md` compares blocks and logs.
-const ASIDE: [&str; 14] = [
+const ASIDE: [&str; 15] = [
     "identity.head_changes",
     "identity.dirty",
     "identity.subjects",
+    "identity.ahead",
     "identity.heartbeats",
     "identity.folds",
     "chain.chains",

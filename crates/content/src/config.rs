@@ -10,6 +10,8 @@ use crate::{Error, Limits, Result};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Whether agents' files are fetched and judged. Otherwise their jobs wait.
+    pub fetch: bool,
     /// The blockstore's directory, below the data directory unless absolute.
     pub blocks: PathBuf,
     /// Kubo's RPC, `http://127.0.0.1:5001`. Without one, content is kept by the blockstore alone.
@@ -30,6 +32,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            fetch: true,
             blocks: PathBuf::from("blocks"),
             kubo_url: None,
             kubo_token: None,

@@ -5,12 +5,29 @@ use std::collections::BTreeMap;
 use kernel::AgentId;
 use serde_json::{Value, json};
 use store::{Cause, Tx};
+use uuid::Uuid;
 
 use crate::{
     Error, Result,
     fact::RuntimeStatus,
     project::{Feed, Mode, Report, lock, project},
 };
+
+/// Whether there is any act at all.
+pub(crate) async fn any(tx: &mut Tx) -> Result<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM identity.acts) AS "any!""#);
+    Ok(any.fetch_one(tx.conn()).await?)
+}
+
+/// Of which of `agents` acts speak.
+pub(crate) async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT DISTINCT agent_id FROM identity.acts WHERE agent_id = ANY($1)",
+        agents
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
 
 /// Sets `runtime_status`. Errors with a conflict where the status is final, or somebody holds the
 /// agent's row at the moment.

@@ -26,6 +26,12 @@ pub enum Error {
     /// The request contradicts what is stored.
     #[error("{0}")]
     Conflict(String),
+    /// Another transaction wrote the same rows first; the whole transaction must be repeated.
+    #[error("another transaction wrote the same rows first: try again")]
+    Raced,
+    /// The thread that folded agents did not end; a bug, or the process stops.
+    #[error("folding agents was broken off: {0}")]
+    BrokenOff(#[from] tokio::task::JoinError),
     /// A saved state could not be written; a bug.
     #[error("a state could not be encoded: {0}")]
     State(#[source] serde_json::Error),
@@ -47,7 +53,8 @@ impl Error {
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict(_) => Kind::Conflict,
-            Self::State(_) => Kind::Internal,
+            Self::Raced => Kind::Unavailable,
+            Self::BrokenOff(_) | Self::State(_) => Kind::Internal,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Facts about one agent and the order in which they stand (`model.md` §2).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use kernel::Address;
@@ -12,6 +12,7 @@ use serde_json::Value;
 ///
 /// The derived order is the rule; do not reorder the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "PlaceParts", from = "PlaceParts")]
 pub struct Place {
     /// Microseconds since 1970. Of a log: its block's time, never before that of an earlier block.
     pub time: i64,
@@ -23,6 +24,34 @@ pub struct Place {
     pub minor: i32,
     /// 0 for the fact itself; 1 for a document that stands at the log that named it.
     pub after: u8,
+}
+
+/// A place in a saved state.
+type PlaceParts = (i64, bool, i64, i32, u8);
+
+impl From<Place> for PlaceParts {
+    fn from(place: Place) -> Self {
+        let Place {
+            time,
+            off_chain,
+            major,
+            minor,
+            after,
+        } = place;
+        (time, off_chain, major, minor, after)
+    }
+}
+
+impl From<PlaceParts> for Place {
+    fn from((time, off_chain, major, minor, after): PlaceParts) -> Self {
+        Self {
+            time,
+            off_chain,
+            major,
+            minor,
+            after,
+        }
+    }
 }
 
 impl Place {
@@ -40,9 +69,30 @@ pub struct Fact {
     /// Names the log, document version or act, the same in every history of the same events.
     pub cause: String,
     /// Whose doing it was.
-    pub who: String,
+    pub who: Who,
     /// What it says.
     pub what: What,
+}
+
+/// Whose doing a fact was. Its text stands in the rows of histories alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A person, or a part of ours.
+    Named(String),
+    /// An account of the chain.
+    Account(Address),
+    /// A contract that does not tell on whose behalf it spoke.
+    Contract(Address),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Account(account) => write!(f, "{account:#x}"),
+            Self::Contract(contract) => write!(f, "contract:{contract:#x}"),
+        }
+    }
 }
 
 /// What a fact says.
@@ -110,11 +160,28 @@ pub enum ChainWord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UriRef {
     /// sha2-256 of the raw bytes.
+    #[serde(with = "hex_digest")]
     pub hash: [u8; 32],
     /// Whether it has no bytes at all: then there is no document, and nothing to wait for.
     pub empty: bool,
     /// The text as the journal shows it: the URI where it is short text, else its digest.
     pub shown: String,
+}
+
+/// A digest as text in a saved state, instead of a list of numbers.
+pub(crate) mod hex_digest {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(digest))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(<&str>::deserialize(deserializer)?, &mut digest)
+            .map_err(D::Error::custom)?;
+        Ok(digest)
+    }
 }
 
 /// One judged version of the document at a URI.

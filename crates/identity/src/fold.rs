@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use journal::Change;
-use kernel::Address;
+use kernel::{Address, hex_0x};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,8 +26,14 @@ use crate::fact::{
     ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
 };
 
+/// What is as it was at first is left out of a saved state: most of a token's state is.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Where a value of the chain was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(i64, i32)", from = "(i64, i32)")]
 pub struct At {
     /// Block number.
     pub block: i64,
@@ -35,30 +41,54 @@ pub struct At {
     pub log: i32,
 }
 
+impl From<At> for (i64, i32) {
+    fn from(at: At) -> Self {
+        (at.block, at.log)
+    }
+}
+
+impl From<(i64, i32)> for At {
+    fn from((block, log): (i64, i32)) -> Self {
+        Self { block, log }
+    }
+}
+
 /// The chain's words on a token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TokenState {
     /// Owner, and where he became it.
+    #[serde(skip_serializing_if = "is_default")]
     pub owner: Option<(Address, At)>,
     /// Approved for this token.
+    #[serde(skip_serializing_if = "is_default")]
     pub approved: Option<Address>,
     /// Agent wallet and where it was set, cleared ones included.
+    #[serde(skip_serializing_if = "is_default")]
     pub wallet: Option<(Option<Address>, At)>,
     /// Current URI.
+    #[serde(skip_serializing_if = "is_default")]
     pub uri: Option<UriState>,
     /// On-chain metadata, values in hex.
+    #[serde(skip_serializing_if = "is_default")]
     pub onchain: BTreeMap<String, String>,
     /// `<tx hash>/<first owner>` of the mint in force.
+    #[serde(skip_serializing_if = "is_default")]
     pub founding: Option<String>,
     /// How many mints there were.
+    #[serde(skip_serializing_if = "is_default")]
     pub foundings: u32,
     /// Whether it is burned.
+    #[serde(skip_serializing_if = "is_default")]
     pub burned: bool,
     /// Whether owner, wallet or URI rest on an event that a better one could contradict.
+    #[serde(skip_serializing_if = "is_default")]
     pub claimed: Claimed,
     /// The first log.
+    #[serde(skip_serializing_if = "is_default")]
     pub first: Option<At>,
     /// The last log and its transaction.
+    #[serde(skip_serializing_if = "is_default")]
     pub last: Option<(At, kernel::B256)>,
 }
 
@@ -75,9 +105,13 @@ pub struct UriState {
 
 /// Which values are only claimed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Claimed {
+    #[serde(skip_serializing_if = "is_default")]
     owner: bool,
+    #[serde(skip_serializing_if = "is_default")]
     wallet: bool,
+    #[serde(skip_serializing_if = "is_default")]
     uri: bool,
 }
 
@@ -92,6 +126,7 @@ impl Claimed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DocumentState {
     /// The URI that it was found at: not the current one while that is pending.
+    #[serde(with = "crate::fact::hex_digest")]
     pub uri: [u8; 32],
     /// Its version.
     pub version: i32,
@@ -107,36 +142,63 @@ pub struct DocumentState {
 
 /// An agent as its facts so far make it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct State {
     /// Place of the last fact.
+    #[serde(skip_serializing_if = "is_default")]
     pub end: Option<Place>,
     /// Time of the last log: a later block never stands before an earlier one.
+    #[serde(skip_serializing_if = "is_default")]
     pub chain_time: i64,
     /// Whether any fact told of it: an agent without facts has no rows.
+    #[serde(skip_serializing_if = "is_default")]
     pub exists: bool,
     /// Whether its rows were deleted by the owner role.
+    #[serde(skip_serializing_if = "is_default")]
     pub deleted: bool,
     /// Whether a fact that is not of the chain was folded, asleep or not.
+    #[serde(skip_serializing_if = "is_default")]
     pub off_chain: bool,
     /// The token's side; unused for agents without a token.
     pub token: TokenState,
     /// DIDs that an agent without a token had before.
+    #[serde(skip_serializing_if = "is_default")]
     pub former: BTreeSet<String>,
     /// Columns of `agents` that documents and acts set.
+    #[serde(skip_serializing_if = "is_default")]
     pub columns: Columns,
     /// The document in force.
+    #[serde(skip_serializing_if = "is_default")]
     pub document: Option<DocumentState>,
     /// Capabilities by name, with what file and acts say of them.
+    #[serde(skip_serializing_if = "is_default")]
     pub capabilities: BTreeMap<String, Capability>,
     /// Status dimensions and the counts of their histories.
+    #[serde(skip_serializing_if = "is_default")]
     pub status: status::StatusState,
     /// Time of the founding.
+    #[serde(
+        skip_serializing_if = "is_default",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
     pub created_at: Option<DateTime<Utc>>,
     /// Time of the last effective fact.
+    #[serde(
+        skip_serializing_if = "is_default",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
     pub updated_at: Option<DateTime<Utc>>,
     /// Time of the last change to ACTIVE.
+    #[serde(
+        skip_serializing_if = "is_default",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
     pub last_active_at: Option<DateTime<Utc>>,
     /// Time of the last heartbeat on chain.
+    #[serde(
+        skip_serializing_if = "is_default",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
     pub last_heartbeat: Option<DateTime<Utc>>,
 }
 
@@ -194,7 +256,7 @@ impl State {
                 self.token.owner = Some((*to, at));
                 self.token.approved = None;
                 self.token.claimed.owner = !chain.confirmed;
-                run.change(self, "owner_address", json!(format!("{to:#x}")));
+                run.change(self, "owner_address", json!(hex_0x(to.as_slice())));
             }
             ChainWord::Burned => {
                 self.token.owner = None;
@@ -209,7 +271,7 @@ impl State {
                 run.change(
                     self,
                     "agent_wallet",
-                    json!(wallet.map(|wallet| format!("{wallet:#x}"))),
+                    json!(wallet.map(|wallet| hex_0x(wallet.as_slice()))),
                 );
             }
             ChainWord::Approved(approved) => {
@@ -217,7 +279,7 @@ impl State {
                 run.change(
                     self,
                     "approved",
-                    json!(approved.map(|address| format!("{address:#x}"))),
+                    json!(approved.map(|address| hex_0x(address.as_slice()))),
                 );
             }
             ChainWord::UriSet(uri, _) => {
@@ -234,11 +296,8 @@ impl State {
             }
             ChainWord::MetadataSet { key, value } => {
                 self.token.onchain.insert(key.clone(), value.clone());
-                run.change(
-                    self,
-                    &format!("onchain:{key}"),
-                    columns::journal_value(&json!(value)),
-                );
+                let value = columns::journal_value(Value::String(value.clone()));
+                run.change(self, format!("onchain:{key}"), value);
             }
             ChainWord::StatusSet { status, reason } => {
                 self.set_status(*status, status::Class::Strong, Some(reason.clone()), run);
@@ -270,7 +329,7 @@ impl State {
         };
         run.delta.capabilities = true;
         run.delta.document = true;
-        run.change(self, "owner_address", json!(format!("{owner:#x}")));
+        run.change(self, "owner_address", json!(hex_0x(owner.as_slice())));
         self.begin(run, "Agent registered");
     }
 
@@ -366,14 +425,20 @@ impl Run<'_> {
         }
     }
 
-    fn change(&mut self, state: &mut State, column: &str, value: Value) {
+    fn change(&mut self, state: &mut State, column: impl Into<String>, value: Value) {
         self.change_for(state, &self.fact.cause, column, value);
     }
 
-    fn change_for(&mut self, state: &mut State, cause: &str, column: &str, value: Value) {
+    fn change_for(
+        &mut self,
+        state: &mut State,
+        cause: &str,
+        column: impl Into<String>,
+        value: Value,
+    ) {
         state.updated_at = Some(self.time());
         self.delta.changes.push(Change {
-            column: column.to_owned(),
+            column: column.into(),
             value,
             cause: cause.to_owned(),
             time: self.time(),

@@ -1,10 +1,10 @@
-//! All names of an agent.
+//! All names of an agent. Those of new agents go in by COPY.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::Address;
 use serde::Serialize;
-use store::{Db, Tx};
+use store::{Db, Tx, copy::Rows};
 use uuid::Uuid;
 
 use crate::{Result, project::Subject};
@@ -51,6 +51,27 @@ impl Names {
             names,
         }
     }
+}
+
+/// Columns of [`put`].
+pub(crate) const COLUMNS: i16 = 4;
+
+/// Puts the names of a new agent.
+pub(crate) fn put(rows: &mut Rows, agent: &Names) {
+    for ((kind, value), standing) in &agent.names {
+        rows.row()
+            .uuid(agent.agent)
+            .text(kind)
+            .text(value)
+            .text(standing);
+    }
+}
+
+/// Copies the names of new agents.
+pub(crate) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.agent_identifiers (agent_id, kind, value, standing)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
 }
 
 /// Writes the names of agents; those that they have no more go.

@@ -1,7 +1,7 @@
-//! Agents by who they are: one row per agent ever named, never deleted.
+//! Agents by who they are: one row per agent ever named, never deleted. A window's go in by COPY.
 
 use kernel::{AgentId, Token};
-use store::Tx;
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use crate::Result;
@@ -43,4 +43,21 @@ pub async fn put(tx: &mut Tx, tokens: &[(AgentId, Token)]) -> Result<()> {
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Makes subjects of tokens' agents that have none, in the order of their ids.
+pub(crate) async fn copy(tx: &mut Tx, new: impl Iterator<Item = (AgentId, Token)>) -> Result<()> {
+    let mut rows = Rows::new(6);
+    for (agent, token) in new {
+        rows.row()
+            .uuid(agent.0)
+            .text("token")
+            .bigint(token.chain.cast_signed())
+            .bytea(token.registry.as_slice())
+            .numeric(token.id)
+            .text(&token.did());
+    }
+    let statement = "COPY identity.subjects (id, kind, chain_id, registry, token_id, did)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
 }

@@ -10,7 +10,7 @@ mod record;
 
 use std::collections::HashMap;
 
-use chain::{Block, Log, Malformed, SeenTopics, decode_token};
+use chain::{Block, Log, Malformed, Said, SeenTopics, decode_token};
 use chrono::{DateTime, Utc};
 use kernel::{Address, AgentId, B256, Token};
 use uuid::Uuid;
@@ -37,7 +37,19 @@ pub struct Window {
     addresses: Vec<Address>,
     agents: Vec<Listed>,
     places: HashMap<Uuid, u32>,
+    /// In the order of steps; of one agent in chain order.
+    uris: Vec<UriRow>,
     logs: usize,
+}
+
+/// A URI that an agent was given.
+#[derive(Debug)]
+struct UriRow {
+    agent: u32,
+    block: u32,
+    log: u32,
+    /// Its bytes in the arena, behind their number.
+    at: Link,
 }
 
 /// A block that holds logs.
@@ -73,7 +85,7 @@ pub(crate) struct Told {
     /// Who emitted it.
     pub address: Address,
     /// Its words; one that could not be read says none.
-    pub said: Vec<chain::Said>,
+    pub said: Vec<Said>,
 }
 
 /// The room that a map takes for each of its slots beside the slot itself.
@@ -92,6 +104,7 @@ impl Window {
             addresses: Vec::new(),
             agents: Vec::new(),
             places: HashMap::new(),
+            uris: Vec::new(),
             logs: 0,
         }
     }
@@ -110,6 +123,7 @@ impl Window {
         logs: &[(Log, Option<(AgentId, Token)>)],
     ) -> Result<Vec<(usize, Malformed)>> {
         let of_blocks = blocks_of(blocks, logs)?;
+        let first_block = self.blocks.len();
         let transactions = self.put_transactions(&of_blocks, logs);
         self.blocks
             .extend(blocks.iter().map(|block| BlockRow::of(block, now)));
@@ -134,7 +148,8 @@ impl Window {
                         Err(why) => malformed.push((*place, why)),
                     }
                 }
-                self.push(*agent, &logs[*place].0, transactions[*place], &said);
+                let block = first_block + of_blocks[*place];
+                self.push(*agent, block, &logs[*place].0, transactions[*place], &said);
             }
         }
         malformed.sort_unstable_by_key(|(place, _)| *place);
@@ -177,6 +192,7 @@ impl Window {
             + self.blocks.capacity() * size_of::<BlockRow>()
             + self.addresses.capacity() * size_of::<Address>()
             + self.agents.capacity() * size_of::<Listed>()
+            + self.uris.capacity() * size_of::<UriRow>()
             // The map fills seven of eight slots.
             + self.places.capacity() * 8 / 7 * (size_of::<(Uuid, u32)>() + MAP_OVERHEAD)
     }
@@ -210,22 +226,46 @@ impl Window {
 
     /// The logs of the agent at a place, in chain order.
     pub(crate) fn told(&self, place: u32) -> impl Iterator<Item = Told> {
-        let first = TokenRecord::read(self.arena.get(self.listed(place).first)).next;
-        std::iter::successors(first, |at| LogRecord::next(self.arena.get(*at))).map(|at| {
-            let mut reader = Reader::new(self.arena.get(at));
-            let log = LogRecord::read(&mut reader);
-            let mut transaction = Reader::new(self.arena.get(log.transaction));
-            let block = &self.blocks[transaction.number()];
+        self.records(place).map(|at| {
+            let log = LogRecord::read(&mut Reader::new(self.arena.get(at)));
+            let (block, tx_hash) = self.transaction(&log);
             Told {
                 block: block.number,
                 block_hash: block.hash,
                 time: block.time,
-                tx_hash: transaction.array().into(),
+                tx_hash,
                 index: log.index,
                 address: self.addresses[log.address],
                 said: log.said,
             }
         })
+    }
+
+    /// The URIs that agents were given: the agent's place, block and log index, and the URI. Those of one agent
+    /// are in chain order.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = (u32, i64, u32, &[u8])> {
+        self.uris.iter().map(|row| {
+            let uri = Reader::new(self.arena.get(row.at)).bytes();
+            (
+                row.agent,
+                self.blocks[row.block as usize].number,
+                row.log,
+                uri,
+            )
+        })
+    }
+
+    /// Where the records of the logs of the agent at a place are.
+    fn records(&self, place: u32) -> impl Iterator<Item = Link> {
+        let first = TokenRecord::read(self.arena.get(self.listed(place).first)).next;
+        std::iter::successors(first, |at| LogRecord::next(self.arena.get(*at)))
+    }
+
+    /// Block and hash of a log's transaction.
+    fn transaction(&self, log: &LogRecord) -> (&BlockRow, B256) {
+        let mut reader = Reader::new(self.arena.get(log.transaction));
+        let block = &self.blocks[reader.number()];
+        (block, reader.array().into())
     }
 
     fn listed(&self, place: u32) -> &Listed {
@@ -280,10 +320,16 @@ impl Window {
         })
     }
 
-    fn push(&mut self, agent: u32, log: &Log, transaction: Link, said: &[chain::Said]) {
+    fn push(&mut self, agent: u32, block: usize, log: &Log, transaction: Link, said: &[Said]) {
         let address = self.address(log.address);
-        let record = LogRecord::write(transaction, log.log_index, address, said);
+        let (record, uris) = LogRecord::write(transaction, log.log_index, address, said);
         let link = self.arena.put(&record);
+        self.uris.extend(uris.into_iter().map(|offset| UriRow {
+            agent,
+            block: u32::try_from(block).unwrap_or(u32::MAX),
+            log: log.log_index,
+            at: link.plus(offset),
+        }));
         let listed = &mut self.agents[agent as usize];
         self.arena.set(listed.last, link);
         listed.last = link;

@@ -1,4 +1,4 @@
-//! Appending, the only insert into `journal.entries`.
+//! Appending, the only insert into `journal.entries`: a COPY, because a backfill appends tens of thousands.
 //!
 //! It happens in the transaction of the rows that it tells of. Entries of one agent form a chain by
 //! `prev`; the caller holds the agent's lock (`identity.subjects`), so the chain's end stands still. Entries
@@ -8,14 +8,17 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use kernel::AgentId;
-use store::Tx;
+use store::{
+    Tx,
+    copy::{Later, Rows},
+};
 use uuid::Uuid;
 
 use crate::{
     change::Change,
-    entry::{Entry, EntryKind},
+    draft::drafts,
+    entry::{Entry, EntryError, EntryKind},
     error::{Error, Result, violated},
-    split::split,
 };
 
 /// Key of the transaction-level advisory lock on the chain without agent ("chancery", read as a number).
@@ -86,14 +89,79 @@ pub async fn append(tx: &mut Tx, entries: Vec<NewEntry>) -> Result<Vec<Appended>
         return Ok(Vec::new());
     }
     let mut ends = chain_ends(tx, &entries).await?;
-    let mut rows = Rows {
-        time: tx.now(),
-        ..Rows::default()
-    };
+    let mut lines = Lines::default();
     for entry in entries {
-        rows.add(entry, &mut ends)?;
+        let (agent, prev) = (entry.agent, ends.remove(&entry.agent));
+        lines.add(tx.now(), entry, prev)?;
+        ends.extend(lines.cids.last().map(|cid| (agent, cid.clone())));
     }
-    rows.insert(tx).await
+    let seqs = lines.insert(tx).await?;
+    let cids = std::mem::take(&mut lines.cids).into_iter();
+    let appended = seqs.into_iter().zip(cids);
+    Ok(appended.map(|(seq, cid)| Appended { seq, cid }).collect())
+}
+
+/// First entries of agents of which the journal says nothing yet, made without the database.
+#[derive(Debug, Default)]
+pub struct First(Lines);
+
+impl First {
+    /// Adds what an agent's first entry says at `time`, which is that of the transaction that appends it. What
+    /// stands in `changes` twice is said once.
+    pub fn add(
+        &mut self,
+        time: DateTime<Utc>,
+        agent: AgentId,
+        mut changes: Vec<Change>,
+    ) -> Result<(), EntryError> {
+        say_once(&mut changes);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.0.add(time, NewEntry::agent(agent, changes), None)
+    }
+
+    /// Appends the entries and leaves none here; gives how many they were. Errors with [`Error::Clash`] where the
+    /// journal does say something of one of the agents.
+    pub async fn append(&mut self, tx: &mut Tx) -> Result<usize> {
+        self.0.cids.clear();
+        Ok(self.0.insert(tx).await?.len())
+    }
+}
+
+/// Whether anything was ever appended.
+pub async fn any(tx: &mut Tx) -> Result<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM journal.entries) AS "any!""#);
+    Ok(any.fetch_one(tx.conn()).await?)
+}
+
+/// Of which of `agents` the journal speaks.
+pub async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS a(id)
+            WHERE EXISTS (SELECT FROM journal.entries WHERE agent_id = a.id)"#,
+        agents
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Changes of one cause stand together, in whatever order facts are folded.
+fn say_once(changes: &mut Vec<Change>) {
+    let mut place = 0;
+    while place < changes.len() {
+        let (before, rest) = changes.split_at(place);
+        let change = &rest[0];
+        let same_cause = before.iter().rev();
+        let said = same_cause
+            .take_while(|other| other.cause == change.cause)
+            .any(|other| (&other.column, &other.value) == (&change.column, &change.value));
+        if said {
+            changes.remove(place);
+        } else {
+            place += 1;
+        }
+    }
 }
 
 /// The last CID of each chain that `entries` go on with.
@@ -132,116 +200,109 @@ async fn chain_ends(tx: &mut Tx, entries: &[NewEntry]) -> Result<HashMap<Option<
     Ok(ends)
 }
 
-/// Rows to insert, by column.
-#[derive(Default)]
-struct Rows {
-    time: DateTime<Utc>,
+/// Entries as rows; their numbers are told when they are inserted.
+#[derive(Debug)]
+struct Lines {
+    entries: Rows,
+    said: Rows,
+    /// Where each entry's number is told, among the entries and, if it speaks of an agent, in what is said.
+    seqs: Vec<(Later, Option<Later>)>,
     cids: Vec<String>,
-    kinds: Vec<String>,
-    agents: Vec<Option<Uuid>>,
-    prevs: Vec<Option<String>>,
-    bodies: Vec<Vec<u8>>,
-    /// For each digest, the place of its entry in the columns above.
-    said_by: Vec<usize>,
-    digests: Vec<Vec<u8>>,
 }
 
-impl Rows {
-    fn add(&mut self, new: NewEntry, ends: &mut HashMap<Option<AgentId>, String>) -> Result<()> {
-        let prev = ends.remove(&new.agent);
-        let NewEntry {
-            kind,
-            agent,
-            changes,
-            said,
-        } = new;
-        let entry = Entry {
-            kind,
-            agent,
-            time: self.time,
-            changes,
-            said,
+impl Default for Lines {
+    fn default() -> Self {
+        Self {
+            entries: Rows::new(7),
+            said: Rows::new(4),
+            seqs: Vec::new(),
+            cids: Vec::new(),
+        }
+    }
+}
+
+impl Lines {
+    fn add(
+        &mut self,
+        time: DateTime<Utc>,
+        new: NewEntry,
+        prev: Option<String>,
+    ) -> Result<(), EntryError> {
+        let drafts = drafts(&Entry {
+            kind: new.kind,
+            agent: new.agent,
+            time,
+            changes: new.changes,
+            said: new.said,
             prev,
-        };
-        for (entry, body) in split(entry)? {
-            ends.insert(agent, self.push(entry, body)?);
+        })?;
+        for draft in drafts {
+            let entry = self.entries.row().bigint_later();
+            let agent = draft.agent.map(|agent| agent.0);
+            self.entries
+                .text(&draft.cid)
+                .text(draft.kind.as_str())
+                .maybe(agent, Rows::uuid)
+                .maybe(draft.prev.as_deref(), Rows::text)
+                .time(time)
+                .bytea(&draft.body);
+            let said = agent.map(|agent| {
+                let sign = if draft.kind == EntryKind::Retracted {
+                    -1
+                } else {
+                    1
+                };
+                let seq = self.said.row().bigint_later();
+                let digests = draft.digests.iter().map(<[u8; 32]>::as_slice);
+                self.said.uuid(agent).smallint(sign).bytea_array(digests);
+                seq
+            });
+            self.seqs.push((entry, said));
+            self.cids.push(draft.cid);
         }
         Ok(())
     }
 
-    /// Takes an entry and gives its CID.
-    fn push(&mut self, entry: Entry, body: Vec<u8>) -> Result<String> {
-        let cid = Entry::cid_of(&body).to_string();
-        if let Some(agent) = entry.agent {
-            for change in &entry.changes {
-                self.said_by.push(self.cids.len());
-                self.digests.push(change.digest(agent)?.to_vec());
+    /// Inserts the entries, in their order, and what they say; gives their numbers.
+    async fn insert(&mut self, tx: &mut Tx) -> Result<Vec<i64>> {
+        if self.seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let numbers = numbers(tx, self.seqs.len()).await?;
+        for ((entry, said), number) in self.seqs.drain(..).zip(&numbers) {
+            self.entries.tell(entry, *number);
+            if let Some(said) = said {
+                self.said.tell(said, *number);
             }
         }
-        self.cids.push(cid.clone());
-        self.kinds.push(entry.kind.as_str().to_owned());
-        self.agents.push(entry.agent.map(|agent| agent.0));
-        self.prevs.push(entry.prev);
-        self.bodies.push(body);
-        Ok(cid)
-    }
-
-    async fn insert(self, tx: &mut Tx) -> Result<Vec<Appended>> {
-        // Identity values are given in the order of the sorted rows.
-        let inserted = sqlx::query!(
-            r#"INSERT INTO journal.entries (cid, kind, agent_id, prev, appended_at, body)
-               SELECT cid, kind, agent_id, prev, $6, body
-                 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bytea[])
-                      WITH ORDINALITY AS new(cid, kind, agent_id, prev, body, place)
-                ORDER BY place
-               RETURNING seq, cid"#,
-            &self.cids,
-            &self.kinds,
-            &self.agents as &[Option<Uuid>],
-            &self.prevs as &[Option<String>],
-            &self.bodies,
-            self.time,
-        )
-        .fetch_all(tx.conn())
-        .await
-        .map_err(|error| match violated(&error) {
+        let copied = self.entries.copy(
+            tx,
+            "COPY journal.entries (seq, cid, kind, agent_id, prev, appended_at, body) FROM STDIN (FORMAT binary)",
+        );
+        copied.await.map_err(|error| match violated(&error) {
             Some("entries_chain_unique" | "entries_cid_unique") => Error::Clash,
             _ => error.into(),
         })?;
-        let seqs: HashMap<&str, i64> = inserted
-            .iter()
-            .map(|row| (row.cid.as_str(), row.seq))
-            .collect();
-        let appended: Option<Vec<Appended>> = self
-            .cids
-            .iter()
-            .map(|cid| {
-                Some(Appended {
-                    seq: *seqs.get(cid.as_str())?,
-                    cid: cid.clone(),
-                })
-            })
-            .collect();
-        let appended =
-            appended.ok_or_else(|| Error::Damaged("an inserted entry has no row".to_owned()))?;
-        let digest_seqs: Vec<i64> = self.said_by.iter().map(|row| appended[*row].seq).collect();
-        sqlx::query!(
-            "INSERT INTO journal.said (entry_seq, agent_id, sign, digests)
-             SELECT d.seq, e.agent_id, CASE e.kind WHEN 'retracted' THEN -1 ELSE 1 END, d.digests
-               FROM (SELECT seq, array_agg(digest ORDER BY place) AS digests
-                       FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS said(seq, digest, place)
-                      GROUP BY seq) AS d
-               JOIN unnest($3::bigint[], $4::uuid[], $5::text[]) AS e(seq, agent_id, kind) USING (seq)",
-            &digest_seqs,
-            &self.digests,
-            &appended.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
-            &self.agents as &[Option<Uuid>],
-            &self.kinds,
-        )
-        .execute(tx.conn())
-        .await?;
-        Ok(appended)
+        self.said
+            .copy(
+                tx,
+                "COPY journal.said (entry_seq, agent_id, sign, digests) FROM STDIN (FORMAT binary)",
+            )
+            .await?;
+        Ok(numbers)
     }
+}
+
+/// Takes the next numbers of the journal, ascending.
+async fn numbers(tx: &mut Tx, count: usize) -> Result<Vec<i64>> {
+    let mut seqs = sqlx::query_scalar!(
+        r#"SELECT array_agg(nextval('journal.entries_seq_seq')) AS "seqs!" FROM generate_series(1, $1::bigint)"#,
+        i64::try_from(count).unwrap_or(i64::MAX),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    seqs.sort_unstable();
+    Ok(seqs)
 }
 
 #[cfg(test)]

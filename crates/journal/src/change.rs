@@ -5,10 +5,10 @@
 //! block with another time still says the same.
 
 use chrono::{DateTime, Utc};
-use kernel::{AgentId, sha256, to_dag_cbor};
+use kernel::AgentId;
 use serde_json::Value;
 
-use crate::entry::{EntryError, time_text};
+use crate::{draft, entry::EntryError};
 
 /// Nested deeper than this, a value is refused: decoders have limits of their own.
 const MAX_DEPTH: usize = 100;
@@ -29,24 +29,7 @@ pub struct Change {
 impl Change {
     /// SHA-256 of canonical DAG-CBOR `[agent, column, value, cause]`, the agent's id as text.
     pub fn digest(&self, agent: AgentId) -> Result<[u8; 32], EntryError> {
-        self.check()?;
-        let parts = (agent.to_string(), &self.column, &self.value, &self.cause);
-        Ok(sha256(
-            &to_dag_cbor(&parts).map_err(|error| EntryError::Form(error.to_string()))?,
-        ))
-    }
-
-    /// Bytes that it takes in an entry.
-    pub(crate) fn encoded_len(&self) -> Result<usize, EntryError> {
-        let parts = (
-            &self.column,
-            &self.value,
-            &self.cause,
-            time_text(self.time)?,
-        );
-        Ok(to_dag_cbor(&parts)
-            .map_err(|error| EntryError::Form(error.to_string()))?
-            .len())
+        draft::digest(self, agent)
     }
 
     /// Refuses a value that has no one encoding.
@@ -78,8 +61,10 @@ fn check_value(value: &Value, column: &str, depth: usize) -> Result<(), EntryErr
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kernel::sha256;
     use serde_json::json;
+
+    use super::*;
 
     fn change(value: Value) -> Change {
         Change {

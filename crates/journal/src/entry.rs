@@ -15,16 +15,16 @@
 //! that it is a leaf of is signed, and an author's own signature is evidence inside of it. One value has
 //! one encoding; parsing refuses every other one, unknown fields, kinds and versions.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-use kernel::{AgentId, Cid, cid_of_dag_cbor, from_dag_cbor, to_dag_cbor};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use kernel::{AgentId, Cid, cid_of_dag_cbor, from_dag_cbor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::change::Change;
+use crate::{cbor, change::Change, draft};
 
 /// The version of the encoding.
-const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 
 /// Most bytes of an entry: bundles give the length in 16 bits (c2sp.org/tlog-tiles).
 pub const MAX_BYTES: usize = 65_535;
@@ -130,19 +130,6 @@ pub enum EntryError {
     Time(DateTime<Utc>),
 }
 
-/// Keys in the order of their declaration here; the encoder sorts them.
-#[derive(Serialize)]
-struct Write<'a> {
-    v: u64,
-    kind: &'static str,
-    agent: Option<String>,
-    time: String,
-    changes: Vec<(&'a str, &'a Value, &'a str, String)>,
-    prev: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    said: Option<&'a [String]>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Read {
@@ -159,30 +146,7 @@ impl Entry {
     /// The canonical bytes. They may be more than [`MAX_BYTES`]; `append` splits before.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
         self.check()?;
-        self.encode_unchecked()
-    }
-
-    pub(crate) fn encode_unchecked(&self) -> Result<Vec<u8>, EntryError> {
-        let mut changes = Vec::with_capacity(self.changes.len());
-        for change in &self.changes {
-            let time = time_text(change.time)?;
-            changes.push((
-                change.column.as_str(),
-                &change.value,
-                change.cause.as_str(),
-                time,
-            ));
-        }
-        let write = Write {
-            v: VERSION,
-            kind: self.kind.as_str(),
-            agent: self.agent.map(|agent| agent.to_string()),
-            time: time_text(self.time)?,
-            changes,
-            prev: self.prev.as_deref(),
-            said: (self.kind == EntryKind::Retracted).then_some(&self.said),
-        };
-        to_dag_cbor(&write).map_err(|error| EntryError::Form(error.to_string()))
+        draft::encode(self)
     }
 
     /// Reads an entry; refuses every form but the canonical one.
@@ -236,7 +200,7 @@ impl Entry {
         cid_of_dag_cbor(bytes)
     }
 
-    fn check(&self) -> Result<(), EntryError> {
+    pub(crate) fn check(&self) -> Result<(), EntryError> {
         let wrong = |problem| {
             Err(EntryError::Shape {
                 kind: self.kind.as_str(),
@@ -274,16 +238,45 @@ fn is_cid(text: &str) -> bool {
 
 /// RFC 3339, UTC, fixed width.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
-/// Bytes of a time's text.
-const TIME_LEN: usize = 27;
 
-pub(crate) fn time_text(time: DateTime<Utc>) -> Result<String, EntryError> {
-    let text = time.format(TIME).to_string();
-    if text.len() == TIME_LEN {
-        Ok(text)
-    } else {
-        Err(EntryError::Time(time))
-    }
+/// A time in its text form, which is a text in an entry. Written digit by digit: an entry holds one for each
+/// change.
+pub(crate) fn push_time(out: &mut Vec<u8>, time: DateTime<Utc>) -> Result<(), EntryError> {
+    let naive = time.naive_utc();
+    let year = u32::try_from(naive.year()).ok();
+    let year = year
+        .filter(|year| *year <= 9_999)
+        .ok_or(EntryError::Time(time))?;
+    let nanos = naive.nanosecond();
+    // Chrono's leap second is a second of two thousand million nanoseconds.
+    let (second, nanos) = match nanos.checked_sub(1_000_000_000) {
+        Some(nanos) => (naive.second() + 1, nanos),
+        None => (naive.second(), nanos),
+    };
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let mut put = |end: usize, digits: usize, mut number: u32| {
+        for place in text[end - digits..end].iter_mut().rev() {
+            *place = b"0123456789"[(number % 10) as usize];
+            number /= 10;
+        }
+    };
+    put(4, 4, year);
+    put(7, 2, naive.month());
+    put(10, 2, naive.day());
+    put(13, 2, naive.hour());
+    put(16, 2, naive.minute());
+    put(19, 2, second);
+    put(26, 6, nanos / 1_000);
+    cbor::ascii(out, &text);
+    Ok(())
+}
+
+/// The text of a time.
+fn time_text(time: DateTime<Utc>) -> Result<String, EntryError> {
+    let mut out = Vec::new();
+    push_time(&mut out, time)?;
+    // Behind the head of a text of this length.
+    Ok(out[2..].iter().copied().map(char::from).collect())
 }
 
 fn parse_time(text: &str) -> Result<DateTime<Utc>, EntryError> {

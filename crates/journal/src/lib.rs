@@ -10,9 +10,11 @@
 mod append;
 pub mod backlog;
 pub mod bundle;
+mod cbor;
 mod change;
 pub mod checkpoint;
 mod config;
+mod draft;
 mod edge;
 pub mod entry;
 mod error;
@@ -28,12 +30,11 @@ pub mod read;
 pub mod said;
 mod seal;
 mod settle;
-mod split;
 pub mod tile;
 pub mod tree;
 pub mod vkey;
 
-pub use append::{Appended, NewEntry, append};
+pub use append::{Appended, First, NewEntry, among, any, append};
 pub use change::Change;
 pub use config::Config;
 pub use entry::{Entry, EntryKind};

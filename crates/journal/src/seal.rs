@@ -8,12 +8,14 @@
 //! Sequence numbers are given before the commit, so a late commit can bring a *lower* one than what is sealed
 //! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
-//! first scan of a process looks at everything.
+//! first scan of a process looks at everything. Where a scan finds more than one batch, the next ones go on
+//! behind it, and the xmin that counts is that of the first.
 
 mod rows;
 
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use sqlx::PgConnection;
 use store::{Cause, Db, Outcome, Tx, lease, lease::Lease};
 use tokio::sync::Mutex;
@@ -67,12 +69,24 @@ pub struct Sealer {
 struct Known {
     /// Every entry of an earlier transaction is sealed, or will never be.
     watermark: Option<String>,
+    /// Where the last scan stopped because its batch was full.
+    behind: Option<Behind>,
     edge: Option<Edge>,
 }
 
+/// A scan that has more to find.
+#[derive(Debug, Clone)]
+struct Behind {
+    /// Everything that it can find up to here is sealed.
+    seq: i64,
+    /// The snapshot's xmin when it began.
+    xmin: String,
+}
+
+/// An entry without a leaf.
 struct Unsealed {
     seq: i64,
-    body: Vec<u8>,
+    hash: Hash,
 }
 
 impl Sealer {
@@ -109,14 +123,19 @@ impl Sealer {
         let mut known = self.known.lock().await;
         let mut tx = db.begin(Cause::Job("journal.seal")).await?;
         lease.fence(&mut tx).await?;
-        let (edge, watermark) = (known.edge.take(), known.watermark.as_deref());
-        let done = seal(&mut tx, &self.key, &self.vkey, edge, watermark).await?;
+        let (edge, behind) = (known.edge.take(), known.behind.take());
+        let watermark = known.watermark.as_deref();
+        let scan = Scan { watermark, behind };
+        let done = seal(&mut tx, &self.key, &self.vkey, edge, scan).await?;
         if let Sealed::Batch { .. } = done.sealed {
             tx.commit().await?;
         }
         known.edge = Some(done.edge);
-        if done.drained {
+        if done.last.is_none() {
             known.watermark = Some(done.xmin);
+        } else {
+            let xmin = done.xmin;
+            known.behind = done.last.map(|seq| Behind { seq, xmin });
         }
         Ok(done.sealed)
     }
@@ -125,9 +144,19 @@ impl Sealer {
 struct Done {
     sealed: Sealed,
     edge: Edge,
-    /// Whether all entries that the scan could see are sealed.
-    drained: bool,
+    /// The last entry sealed, where there may be more behind it.
+    last: Option<i64>,
+    /// The snapshot's xmin when the scan began.
     xmin: String,
+}
+
+/// What entries are looked for.
+#[derive(Default)]
+struct Scan<'a> {
+    /// Those of transactions from here on.
+    watermark: Option<&'a str>,
+    /// Those behind an earlier batch.
+    behind: Option<Behind>,
 }
 
 async fn seal(
@@ -135,43 +164,42 @@ async fn seal(
     key: &LogKey,
     vkey: &VerifierKey,
     edge: Option<Edge>,
-    watermark: Option<&str>,
+    scan: Scan<'_>,
 ) -> Result<Done> {
     let head = head_on(tx.conn()).await?;
     let mut edge = right_edge(tx.conn(), edge, head.as_ref()).await?;
-    // Before the scan: what is below it has ended by then, and the scan sees it.
-    let xmin =
-        sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "xmin!""#)
-            .fetch_one(tx.conn())
-            .await?;
-    let entries = unsealed(tx.conn(), watermark).await?;
-    let drained = entries.len() < BATCH;
+    let (after, xmin) = match scan.behind {
+        Some(behind) => (Some(behind.seq), behind.xmin),
+        None => (None, xmin(tx.conn()).await?),
+    };
+    let entries = unsealed(tx.conn(), scan.watermark, after).await?;
+    let last = entries.last().map(|entry| entry.seq);
+    let last = last.filter(|_| entries.len() == BATCH);
     if entries.is_empty() {
         return Ok(Done {
             sealed: Sealed::Nothing,
             edge,
-            drained,
+            last,
             xmin,
         });
     }
     identity::fix(tx, vkey).await?;
     let mut tiles = Vec::new();
-    let hashes: Vec<Hash> = entries.iter().map(|entry| leaf_hash(&entry.body)).collect();
-    for hash in &hashes {
-        edge.push(*hash, &mut tiles);
+    for entry in &entries {
+        edge.push(entry.hash, &mut tiles);
     }
-    rows::insert_leaves(tx, head.as_ref(), &entries, &hashes).await?;
+    rows::insert_leaves(tx, head.as_ref(), &entries).await?;
     rows::insert_tiles(tx, &tiles).await?;
     rows::insert_checkpoint(tx, key, vkey, head.as_ref(), &edge).await?;
     let sealed = Sealed::Batch {
         entries: entries.len(),
         size: edge.size(),
-        more: !drained,
+        more: last.is_some(),
     };
     Ok(Done {
         sealed,
         edge,
-        drained,
+        last,
         xmin,
     })
 }
@@ -200,18 +228,39 @@ async fn right_edge(
     }
 }
 
-async fn unsealed(conn: &mut PgConnection, watermark: Option<&str>) -> Result<Vec<Unsealed>> {
-    Ok(sqlx::query_as!(
-        Unsealed,
+/// Taken before a scan: what is below it has ended by then, and the scan sees it.
+async fn xmin(conn: &mut PgConnection) -> Result<String> {
+    Ok(
+        sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "xmin!""#)
+            .fetch_one(conn)
+            .await?,
+    )
+}
+
+/// Entries without a leaf, hashed one by one as they come: a batch of them may be long.
+async fn unsealed(
+    conn: &mut PgConnection,
+    watermark: Option<&str>,
+    after: Option<i64>,
+) -> Result<Vec<Unsealed>> {
+    let mut rows = sqlx::query!(
         "SELECT e.seq, e.body FROM journal.entries e
-          WHERE e.xid >= ($1::text)::xid8
+          WHERE e.xid >= ($1::text)::xid8 AND e.seq > $2
             AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
-          ORDER BY e.seq LIMIT $2",
+          ORDER BY e.seq LIMIT $3",
         watermark.unwrap_or("0"),
+        after.unwrap_or(i64::MIN),
         sql(BATCH as u64),
     )
-    .fetch_all(conn)
-    .await?)
+    .fetch(conn);
+    let mut entries = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        entries.push(Unsealed {
+            seq: row.seq,
+            hash: leaf_hash(&row.body),
+        });
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Text from outside, made fit for Postgres, which refuses U+0000.
 
+use alloy_primitives::hex;
 use serde_json::Value;
 
 /// A value that may have been altered on its way in, and whether it was.
@@ -23,7 +24,17 @@ pub fn clean_text(bytes: &[u8]) -> Clean<String> {
     Clean { value, altered }
 }
 
-/// The same for JSON: every string and key is cleaned. Numbers need nothing: without the
+/// Lower-case hex with `0x` before it.
+pub fn hex_0x(bytes: &[u8]) -> String {
+    hex::encode_prefixed(bytes)
+}
+
+/// Appends the same to a text.
+pub fn push_hex_0x<const N: usize>(out: &mut String, bytes: &[u8; N]) {
+    out.push_str(hex::Buffer::<N, true>::new().format(bytes));
+}
+
+/// [`clean_text`] for JSON: every string and key is cleaned. Numbers need nothing: without the
 /// feature `arbitrary_precision` they are 64-bit, which JSONB always takes.
 pub fn clean_json(value: Value) -> Clean<Value> {
     match value {
@@ -75,6 +86,15 @@ pub fn clean_json(value: Value) -> Clean<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_is_lower_case_with_a_prefix() {
+        assert_eq!(hex_0x(&[]), "0x");
+        assert_eq!(hex_0x(&[0, 0xab]), "0x00ab");
+        let mut text = "at ".to_owned();
+        push_hex_0x(&mut text, &[0xff, 1]);
+        assert_eq!(text, "at 0xff01");
+    }
 
     #[test]
     fn what_postgres_refuses_is_replaced_and_told() {

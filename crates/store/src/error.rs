@@ -28,6 +28,9 @@ pub enum Error {
     /// Everything else: a bug, or a database that somebody altered.
     #[error("the database refused a statement: {0}")]
     Internal(#[source] sqlx::Error),
+    /// A value has no form that the database could hold; a bug.
+    #[error("a value cannot be written: {0}")]
+    Encoding(String),
     /// A migration failed, or the schema is not the one that this binary knows.
     #[error("{0}")]
     Migration(String),
@@ -43,7 +46,7 @@ impl Error {
             Self::Unavailable(_) => Kind::Unavailable,
             Self::Moved { .. } => Kind::Conflict,
             Self::Refused(_) | Self::Config(_) => Kind::Invalid,
-            Self::Internal(_) | Self::Migration(_) => Kind::Internal,
+            Self::Internal(_) | Self::Encoding(_) | Self::Migration(_) => Kind::Internal,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Our own work, kept in Postgres: at most one job per kind and key, leased, retried with back-off.
+//! Our own work, kept in Postgres: at most one job per kind and key, leased, retried with back-off. The first jobs
+//! of a kind may come by the ten thousand, and go in by COPY.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Db, Result, Tx};
+use crate::{Db, Result, Tx, copy::Rows};
 
 /// A job that this worker has until its lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,32 @@ pub async fn enqueue(
     )
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// The same for very many keys, each named once. Where there is no job of this kind yet, somebody else's first
+/// ones are a unique violation: the transaction must be repeated then.
+pub async fn enqueue_many(
+    tx: &mut Tx,
+    kind: &'static str,
+    keys: &[String],
+    run_at: DateTime<Utc>,
+) -> Result<()> {
+    let any = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM store.jobs WHERE kind = $1) AS "any!""#,
+        kind
+    );
+    if any.fetch_one(tx.conn()).await? {
+        return enqueue(tx, kind, keys, run_at).await;
+    }
+    let mut rows = Rows::new(3);
+    for keys in keys.chunks(10_000) {
+        for key in keys {
+            rows.row().text(kind).text(key).time(run_at);
+        }
+        let statement = "COPY store.jobs (kind, key, run_at) FROM STDIN (FORMAT binary)";
+        rows.copy(tx, statement).await?;
+    }
     Ok(())
 }
 
@@ -141,7 +168,8 @@ mod tests {
         let db = Db::from_pool(pool, clock.clone());
         let mut tx = db.begin(Cause::Job("test")).await?;
         let keys = ["a".to_owned(), "a".to_owned(), "b".to_owned()];
-        enqueue(&mut tx, "k", &keys[..1], clock.now()).await?;
+        enqueue_many(&mut tx, "k", &keys[..1], clock.now()).await?;
+        enqueue_many(&mut tx, "k", &keys[..1], clock.now()).await?;
         enqueue(&mut tx, "k", &keys[1..], clock.now()).await?;
         tx.commit().await?;
 

@@ -5,8 +5,10 @@
 
 mod cause;
 mod clock;
+pub mod copy;
 pub mod cursor;
 mod db;
+pub mod deferred;
 mod error;
 pub mod job;
 pub mod lease;

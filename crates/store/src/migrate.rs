@@ -118,20 +118,28 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
     if !exists {
         execute(conn, format!("CREATE ROLE {role} LOGIN")).await?;
     }
-    for schema in ["store", "journal", "chain", "content", "identity"] {
+    let of_schema = |schema: &str| {
         let rights = if schema == "journal" {
             "SELECT, INSERT"
         } else {
             "SELECT, INSERT, UPDATE, DELETE"
         };
-        for statement in [
-            format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
-            format!("GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"),
-            format!("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"),
-        ] {
-            execute(conn, statement).await?;
-        }
-    }
+        format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {role};
+             GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role};
+             GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role};"
+        )
+    };
+    let mut statements: Vec<String> = ["store", "journal", "chain", "content", "identity"]
+        .map(of_schema)
+        .into();
+    // The owner role executes what stands in the table: its functions alone write there.
+    statements.push(format!(
+        "REVOKE INSERT, UPDATE, DELETE ON store.deferred FROM {role};
+         GRANT EXECUTE ON FUNCTION store.defer_indexes(), store.build_deferred(text) TO {role};"
+    ));
+    // All in one message, which is one transaction.
+    execute(conn, statements.concat()).await?;
     Ok(())
 }
 

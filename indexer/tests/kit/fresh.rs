@@ -1,6 +1,8 @@
 //! "Equal to a fresh index" (`model.md` §5): a second database gets the facts that are not of the
 //! chain, then the canonical chain, and must say the same.
 
+use std::sync::Arc;
+
 use chain::SeenTopics;
 use identity::Window;
 use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
@@ -213,7 +215,9 @@ impl World {
                 to = (to + blocks).min(end);
                 self.ground(script, &mut window, to).await;
             }
-            self.flush(script, &window).await.expect("a fresh window");
+            self.flush(script, &Arc::new(window))
+                .await
+                .expect("a fresh window");
         }
         to
     }

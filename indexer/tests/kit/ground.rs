@@ -1,6 +1,8 @@
 //! Ground that runs ahead of the projection, as a backfill stores it, and windows over it.
 
-use chain::{Log, operator, subject};
+use std::sync::Arc;
+
+use chain::{Block, Log, operator, subject};
 use identity::{Feed, Report, Window};
 use kernel::{AgentId, Token};
 use store::{Cause, Tx};
@@ -13,20 +15,8 @@ use super::{
 impl World {
     /// Stores the blocks above `above` up to `to` and adds them to the window; the cursor stays.
     pub async fn ground(&self, script: &Script, window: &mut Window, to: i64) {
-        let blocks: Vec<_> = (window.to() + 1..=to)
-            .map(|number| &script.blocks[usize::try_from(number).expect("a block")])
-            .filter(|(_, logs)| !logs.is_empty())
-            .collect();
         let contracts = script.contracts();
-        let logs: Vec<(Log, Option<(AgentId, Token)>)> = blocks
-            .iter()
-            .flat_map(|(_, logs)| logs.clone())
-            .map(|log| {
-                let named = subject(&log, &contracts);
-                let named = named.map(|token| (AgentId::of_token(&token), token));
-                (log, named)
-            })
-            .collect();
+        let (blocks, logs) = named(script, window.to(), to);
         let mut tx = self.db.begin(Cause::Job("test")).await.expect("begun");
         for (block, _) in &blocks {
             let seconds = block.time.expect("a time");
@@ -54,15 +44,55 @@ impl World {
         identity::operator::record(&mut tx, script.id, &operators)
             .await
             .expect("operators");
+        sqlx::query("UPDATE chain.chains SET ground_number = $2 WHERE chain_id = $1")
+            .bind(script.id.cast_signed())
+            .bind(to)
+            .execute(tx.conn())
+            .await
+            .expect("moved");
         tx.commit().await.expect("committed");
+        self.ground_again(script, window, to);
+    }
+
+    /// Adds stored blocks up to `to` to the window, as after a restart.
+    pub fn ground_again(&self, script: &Script, window: &mut Window, to: i64) {
+        let (blocks, logs) = named(script, window.to(), to);
         let blocks: Vec<_> = blocks.iter().map(|(block, _)| block.clone()).collect();
         let now = self.clock.now();
         window.add(to, now, &blocks, &logs).expect("whole blocks");
     }
 
     /// Projects a window and moves the cursor to its end.
-    pub async fn flush(&self, script: &Script, window: &Window) -> identity::Result<Report> {
+    pub async fn flush(&self, script: &Script, window: &Arc<Window>) -> identity::Result<Report> {
         let mut tx = self.db.begin(Cause::Job("test")).await?;
+        self.moved(&mut tx, script, window).await;
+        let report = identity::project_window(&mut tx, None, window, Feed::Skipped).await?;
+        tx.commit().await?;
+        Ok(report)
+    }
+
+    /// The same by two connections; `dies` is between their commits.
+    pub async fn flush_by_two(
+        &self,
+        script: &Script,
+        window: &Arc<Window>,
+        dies: bool,
+    ) -> identity::Result<()> {
+        let mut tx = self.db.begin(Cause::Job("test")).await?;
+        let mut second = self.db.begin(Cause::Job("test")).await?;
+        self.moved(&mut tx, script, window).await;
+        let both = Some(&mut second);
+        identity::project_window(&mut tx, both, window, Feed::Skipped).await?;
+        second.commit().await?;
+        if dies {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn moved(&self, tx: &mut Tx, script: &Script, window: &Window) {
         let last = &script.blocks[usize::try_from(window.to()).expect("a block")].0;
         let moved = "UPDATE chain.chains SET head_number = $2, head_hash = $3, settled_number = $2,
                             ground_number = $2, ground_hash = $3,
@@ -75,10 +105,27 @@ impl World {
             .execute(tx.conn())
             .await
             .expect("moved");
-        let report = identity::project_window(&mut tx, window, Feed::Skipped).await?;
-        tx.commit().await?;
-        Ok(report)
     }
+}
+
+/// A log with the agent that it speaks of.
+type Named = (Log, Option<(AgentId, Token)>);
+
+/// Blocks above `above` up to `to` that hold logs, and those logs.
+fn named(script: &Script, above: i64, to: i64) -> (Vec<&(Block, Vec<Log>)>, Vec<Named>) {
+    let blocks: Vec<_> = (above + 1..=to)
+        .map(|number| &script.blocks[usize::try_from(number).expect("a block")])
+        .filter(|(_, logs)| !logs.is_empty())
+        .collect();
+    let contracts = script.contracts();
+    let name = |log: Log| {
+        let named = subject(&log, &contracts);
+        let named = named.map(|token| (AgentId::of_token(&token), token));
+        (log, named)
+    };
+    let logs = blocks.iter().flat_map(|(_, logs)| logs.clone());
+    let logs = logs.map(name).collect();
+    (blocks, logs)
 }
 
 async fn put(tx: &mut Tx, log: &Log, agent: Option<AgentId>) {

@@ -11,3 +11,4 @@ mod reorg;
 mod settled;
 mod sql;
 mod steps;
+mod windows;

@@ -1,7 +1,10 @@
 //! Batch independence: any history, in steps of any size, with reorgs, acts and documents at any time,
 //! is what one fresh fold makes of it.
 
-use identity::fact::RuntimeStatus;
+use std::sync::Arc;
+
+use chain::SeenTopics;
+use identity::{Window, fact::RuntimeStatus};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -85,6 +88,27 @@ impl Run {
             at = (at + by).min(self.script.tip());
             self.world.extend(&self.script, at).await?;
         }
+        Ok(())
+    }
+
+    /// Ground runs ahead in a few steps; people and judges act meanwhile.
+    async fn window(&mut self) -> anyhow::Result<()> {
+        self.follow().await?;
+        let after = self.script.tip();
+        let mut window = Window::new(self.script.id, SeenTopics::ALL, after);
+        for _ in 0..=self.dice.roll(3) {
+            let blocks = 1 + self.dice.roll(4);
+            self.grow(blocks);
+            let to = self.script.tip();
+            self.world.ground(&self.script, &mut window, to).await;
+            match self.dice.roll(4) {
+                0 => self.act().await?,
+                1 => self.judge().await?,
+                2 => self.world.sweep().await,
+                _ => {}
+            }
+        }
+        self.world.flush(&self.script, &Arc::new(window)).await?;
         Ok(())
     }
 
@@ -182,6 +206,7 @@ impl Run {
                 self.follow().await
             }
             4 => self.reorg().await,
+            7 if self.world.depth == 0 && self.dice.roll(2) == 0 => self.window().await,
             5 | 6 => self.act().await,
             7 => self.judge().await,
             _ => {

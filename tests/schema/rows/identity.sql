@@ -41,3 +41,4 @@ INSERT INTO identity.ipfs_metadata (agent_id, ipfs_hash, metadata, cause)
 VALUES ('00000000-0000-4000-8000-000000000002', 'bafk1', '{}', 'document');
 INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
 VALUES ('00000000-0000-4000-8000-000000000002', 'short', '31337:0', 'verified');
+INSERT INTO identity.ahead (chain_id, to_block) VALUES (31337, 1);

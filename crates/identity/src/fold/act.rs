@@ -55,7 +55,7 @@ impl State {
         for (column, value) in &act.changes {
             let said = !value.is_null() && !columns::is_time(column) && !columns::is_status(column);
             if said {
-                run.change(self, column, columns::journal_value(value));
+                run.change(self, column, columns::journal_value(value.clone()));
             }
         }
         let text = |column: &str| act.changes.get(column).and_then(Value::as_str);
@@ -94,9 +94,9 @@ impl State {
                 }
                 "created_at" => {
                     self.created_at = columns::time_of(&act.changes, column).or(self.created_at);
-                    run.change(self, column, columns::journal_value(value));
+                    run.change(self, column, columns::journal_value(value.clone()));
                 }
-                _ => run.change(self, column, columns::journal_value(value)),
+                _ => run.change(self, column, columns::journal_value(value.clone())),
             }
         }
     }

@@ -134,8 +134,8 @@ impl State {
             });
             let value = said
                 .as_ref()
-                .map_or(Value::Null, |(value, _)| journal_value(value));
-            run.change(self, &format!("capability:{name}"), json!(value));
+                .map_or(Value::Null, |(value, _)| journal_value(value.clone()));
+            run.change(self, format!("capability:{name}"), json!(value));
             let capability = self.capabilities.entry(name.clone()).or_default();
             capability.act = Some((said, run.fact.place));
             capability.settle(run.fact.place);

@@ -84,15 +84,14 @@ const SHOWN: usize = 1024;
 
 /// A value as the journal says it: short text, integers, booleans and null as they are, anything
 /// else by its digest. Floats, which canonical encodings disagree about, as text.
-pub(crate) fn journal_value(value: &Value) -> Value {
+pub(crate) fn journal_value(value: Value) -> Value {
     match value {
         // Integers above 2^53 are strings, because readers of JSON round them; so are floats.
         Value::Number(number) if number.as_i64().is_none_or(|n| n.unsigned_abs() > 1 << 53) => {
             json!(number.to_string())
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-        Value::String(text) if text.len() <= SHOWN => value.clone(),
-        Value::String(text) => digest(text.as_bytes()),
+        Value::String(text) if text.len() > SHOWN => digest(text.as_bytes()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
         Value::Array(_) | Value::Object(_) => digest(value.to_string().as_bytes()),
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Run, State};
+use super::{Run, State, is_default};
 use crate::fact::{RuntimeStatus, What};
 
 /// What a fact may do to `runtime_status`. Later wins within what its class may do.
@@ -18,18 +18,25 @@ pub(super) enum Class {
 
 /// The dimensions as they are, and how many history rows they have had.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StatusState {
     /// `None` until the first fact.
+    #[serde(skip_serializing_if = "is_default")]
     pub runtime: Option<RuntimeStatus>,
     /// Whether nothing but a reset lifts it.
+    #[serde(skip_serializing_if = "is_default")]
     pub fixed: bool,
     /// Rows of `agent_status_history` so far.
+    #[serde(skip_serializing_if = "is_default")]
     pub history: i32,
     /// Rows of `status_changes` so far, and the value, by dimension.
+    #[serde(skip_serializing_if = "is_default")]
     pub liveness: (i32, Option<String>),
     /// See `liveness`.
+    #[serde(skip_serializing_if = "is_default")]
     pub admin: (i32, Option<String>),
     /// See `liveness`.
+    #[serde(skip_serializing_if = "is_default")]
     pub load: (i32, Option<String>),
 }
 
@@ -163,7 +170,7 @@ impl State {
             reason: reason.or(default),
             metadata: position(run),
             cause: cause.to_owned(),
-            who: run.fact.who.clone(),
+            who: run.fact.who.to_string(),
         });
         self.status.history += 1;
         self.status.runtime = Some(status);
@@ -199,7 +206,7 @@ impl State {
                 at: run.fact.place.time(),
                 reason,
                 cause: run.fact.cause.clone(),
-                who: run.fact.who.clone(),
+                who: run.fact.who.to_string(),
             });
             slot.0 += 1;
         }

@@ -1,11 +1,11 @@
 //! From what is stored to facts in their order.
 
 use chain::{Said, decode_token};
-use kernel::{Address, B256, clean_text, sha256};
+use kernel::{Address, B256, clean_text, hex_0x, push_hex_0x, sha256};
 
 use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
-    fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What},
+    fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What, Who},
     fold::State,
     window::Window,
 };
@@ -84,10 +84,7 @@ impl At<'_> {
                 minor: i32::try_from(self.index).unwrap_or(i32::MAX),
                 after: 0,
             },
-            cause: format!(
-                "eip155:{}/{:#x}/{}",
-                self.chain, self.block_hash, self.index
-            ),
+            cause: self.cause(),
             who: self.speaker(said),
             what: What::Chain(ChainFact {
                 tx_hash: self.tx_hash,
@@ -97,13 +94,25 @@ impl At<'_> {
         })
     }
 
+    /// `eip155:<chain>/<block hash>/<log index>`.
+    fn cause(&self) -> String {
+        let mut cause = String::with_capacity(96);
+        cause.push_str("eip155:");
+        cause.push_str(&self.chain.to_string());
+        cause.push('/');
+        push_hex_0x(&mut cause, &self.block_hash.0);
+        cause.push('/');
+        cause.push_str(&self.index.to_string());
+        cause
+    }
+
     /// Whose doing a log was, as far as it tells.
-    fn speaker(&self, said: &Said) -> String {
+    fn speaker(&self, said: &Said) -> Who {
         match said {
-            Said::Founded { owner, .. } => format!("{owner:#x}"),
-            Said::OwnerMoved { from, .. } | Said::Burned { from } => format!("{from:#x}"),
-            Said::StatusSet { speaker, .. } => format!("{speaker:#x}"),
-            _ => format!("contract:{:#x}", self.address),
+            Said::Founded { owner, .. } => Who::Account(*owner),
+            Said::OwnerMoved { from, .. } | Said::Burned { from } => Who::Account(*from),
+            Said::StatusSet { speaker, .. } => Who::Account(*speaker),
+            _ => Who::Contract(self.address),
         }
     }
 }
@@ -118,7 +127,7 @@ fn word(said: &Said) -> Option<(ChainWord, bool)> {
         Said::UriSet { uri, .. } => ChainWord::UriSet(uri_ref(uri), uri.clone()),
         Said::MetadataSet { key, value } => ChainWord::MetadataSet {
             key: short(key),
-            value: format!("0x{}", hex::encode(value)),
+            value: hex_0x(value),
         },
         Said::StatusSet { status, reason, .. } => ChainWord::StatusSet {
             status: RuntimeStatus::from_code(*status)?,
@@ -205,7 +214,7 @@ fn at_log(uri: &UriRef, log: Place, found: &[Version], chain: Option<u64>, out: 
     out.push(Fact {
         place: Place { after: 1, ..log },
         cause: String::new(),
-        who: "document".to_owned(),
+        who: Who::Named("document".to_owned()),
         what: What::Document(document(uri, version, true)),
     });
     out.extend(
@@ -225,7 +234,7 @@ fn on_its_own(uri: &UriRef, version: &Version, chain: Option<u64>) -> Fact {
             after: 0,
         },
         cause: String::new(),
-        who: "document".to_owned(),
+        who: Who::Named("document".to_owned()),
         what: What::Document(document(uri, version, false)),
     }
 }
@@ -269,7 +278,7 @@ pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
                     after: 0,
                 },
                 cause: format!("act:{}", row.serial),
-                who: row.who.clone(),
+                who: Who::Named(row.who.clone()),
                 what: What::Act(row.act.clone()),
             }
         })

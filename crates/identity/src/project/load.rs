@@ -205,7 +205,7 @@ pub async fn saved(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Saved>> {
 }
 
 /// Logs of each agent above its block, ascending, with the block's time in microseconds. What a backfill
-/// stored beyond the chain's cursor is not projected yet.
+/// stored beyond the chain's cursor is not in the view yet.
 pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Logs>> {
     let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
     let rows = sqlx::query!(
@@ -215,7 +215,6 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Log
                   l.topic0, l.topic1, l.topic2, l.topic3, l.data AS "data!"
              FROM unnest($1::uuid[], $2::bigint[]) AS wanted(id, above)
              JOIN chain.v_logs l ON l.subject = wanted.id AND l.block_number > wanted.above
-             JOIN chain.v_chains c ON c.chain_id = l.chain_id AND l.block_number <= c.head_number
             ORDER BY l.subject, l.block_number, l.log_index"#,
         &ids,
         &above,

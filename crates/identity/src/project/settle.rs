@@ -1,10 +1,11 @@
-//! What the journal is owed: the changes folded from facts on settled ground (`model.md` §5).
+//! What the journal is owed: the changes folded from facts on settled ground (`model.md` §5). States of new
+//! agents are saved by COPY.
 
 use std::collections::{HashMap, HashSet};
 
 use journal::{Change, EntryKind, NewEntry, Owed};
 use kernel::AgentId;
-use store::Tx;
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Feed, Folded};
@@ -92,6 +93,27 @@ fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
             }
         })
         .collect()
+}
+
+/// Columns of [`put`].
+pub(super) const COLUMNS: i16 = 4;
+
+/// Puts the state of a new agent, all of whose facts are settled.
+pub(super) fn put(rows: &mut Rows, one: &Folded) -> Result<()> {
+    let state = serde_json::to_vec(one.settled()).map_err(crate::Error::State)?;
+    rows.row()
+        .uuid(one.subject.id.0)
+        .bigint(one.through_block)
+        .bigint(one.through_serial)
+        .bytea(&state);
+    Ok(())
+}
+
+/// Copies the states of new agents.
+pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.folds (agent_id, through_block, through_serial, state)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
 }
 
 /// Saves the state over settled ground, from which the next fold goes on.

@@ -124,27 +124,32 @@ async fn agents(tx: &mut Tx, named: &Naming<'_>) -> Result<()> {
 
 /// Asks for every current URI that has no judged document.
 pub(super) async fn want(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
-    let mut keys: Vec<String> = folded
-        .iter()
-        .filter(|one| !one.head.token.burned)
-        .filter_map(|one| {
-            let named = one
-                .head
-                .token
-                .uri
-                .as_ref()
-                .filter(|named| !named.uri.empty)?;
-            let judged = one
-                .head
-                .document
-                .as_ref()
-                .is_some_and(|document| document.uri == named.uri.hash);
-            (!judged).then(|| hex::encode(named.uri.hash))
-        })
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let keys = keys(folded.iter().filter_map(wanted).collect());
     let now = tx.now();
-    job::enqueue(tx, FETCH, &keys, now).await?;
-    Ok(())
+    Ok(job::enqueue(tx, FETCH, &keys, now).await?)
+}
+
+/// Asks for very many documents, in a transaction that can be repeated.
+pub(super) async fn want_many(tx: &mut Tx, uris: Vec<[u8; 32]>) -> Result<()> {
+    let keys = keys(uris);
+    let now = tx.now();
+    Ok(job::enqueue_many(tx, FETCH, &keys, now).await?)
+}
+
+fn keys(mut uris: Vec<[u8; 32]>) -> Vec<String> {
+    uris.sort_unstable();
+    uris.dedup();
+    uris.iter().map(hex::encode).collect()
+}
+
+/// The URI of which an agent wants the document, if that is not judged.
+pub(super) fn wanted(one: &Folded) -> Option<[u8; 32]> {
+    let head = &one.head;
+    let named = head.token.uri.as_ref();
+    let uri = &named
+        .filter(|named| !named.uri.empty && !head.token.burned)?
+        .uri;
+    let document = head.document.as_ref();
+    let is_judged = document.is_some_and(|document| document.uri == uri.hash);
+    (!is_judged).then_some(uri.hash)
 }

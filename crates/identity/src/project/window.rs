@@ -1,7 +1,17 @@
 //! A window of settled blocks to rows, as projecting it step by step would make them, but each agent once and
 //! with its facts from memory.
+//!
+//! New agents are most of a backfill: they are folded on a thread of their own while Postgres takes the rows of
+//! those before them, and nothing is asked about them.
 
-use std::collections::{HashMap, HashSet};
+mod ahead;
+mod naming;
+mod new;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use kernel::AgentId;
 use store::Tx;
@@ -13,7 +23,7 @@ use super::{
     one::Work,
     plan_afresh, take_rows,
 };
-use crate::{Error, Result, dirty, subject, window::Window};
+use crate::{Error, Result, act, dirty, subject, window::Window};
 
 /// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
 const CHUNK: usize = 2_000;
@@ -22,15 +32,55 @@ const CHUNK: usize = 2_000;
 ///
 /// The window's logs are stored, its blocks are settled, and the chain's cursor stands at its end in this
 /// transaction; everything that was projected before ended with the block that the window begins after.
-/// Errors with [`Error::Invalid`] where the chain's row says otherwise. Nothing of the window is used up: after
-/// an error it can be projected again.
-pub async fn project_window(tx: &mut Tx, window: &Window, feed: Feed) -> Result<Report> {
+/// Errors with [`Error::Invalid`] where the chain's row says otherwise, and with [`Error::Raced`] where another
+/// transaction named the same new things first. Nothing of the window is used up: after an error it can be
+/// projected again.
+///
+/// `second`, where it is given, takes a part of the rows of new agents at the same time, while foreign keys are
+/// deferred (`store::deferred`). It is to be committed just before `tx`; a process that dies between the two loses
+/// nothing, and where `tx` fails both are given up.
+pub async fn project_window(
+    tx: &mut Tx,
+    second: Option<&mut Tx>,
+    window: &Arc<Window>,
+    feed: Feed,
+) -> Result<Report> {
+    project(tx, second, window, feed).await.map_err(raced)
+}
+
+async fn project(
+    tx: &mut Tx,
+    second: Option<&mut Tx>,
+    window: &Arc<Window>,
+    feed: Feed,
+) -> Result<Report> {
     plan_afresh(tx).await?;
     let chain = settled(tx, window).await?;
+    let mut second = match second {
+        Some(second) if ahead::is_possible(tx).await? => Some(second),
+        _ => None,
+    };
+    ahead::clear(second.as_deref_mut().unwrap_or(tx), window).await?;
     let order = window.by_id();
     let known = subjects(tx, window, &order).await?;
+    let spoken_of = spoken_of(tx, window, &order, &known).await?;
+    let (mut new, mut other): (Vec<u32>, Vec<u32>) = order.iter().partition(|place| {
+        let id = window.agent(**place).0;
+        feed == Feed::Skipped && !known.contains_key(&id) && !spoken_of.contains(&id)
+    });
+    if let Some(second) = second.as_deref_mut().filter(|_| !new.is_empty()) {
+        ahead::begin(second, window).await?;
+    }
+    let left = naming::put(tx, second.as_deref_mut(), window, &new).await?;
+    if !left.is_empty() {
+        new.retain(|place| !left.contains(place));
+        let was_left = order.iter().filter(|place| left.contains(place));
+        other.extend(was_left);
+        other.sort_unstable_by_key(|place| window.agent(*place));
+    }
     let mut report = Report::default();
-    for places in order.chunks(CHUNK) {
+    new::project(tx, second, window, chain, &new, &mut report).await?;
+    for places in other.chunks(CHUNK) {
         let chunk = Chunk {
             window,
             chain,
@@ -41,6 +91,18 @@ pub async fn project_window(tx: &mut Tx, window: &Window, feed: Feed) -> Result<
         report.entries += finish(tx, work, feed).await?;
     }
     Ok(report)
+}
+
+/// What is unique about new rows, only another transaction can have taken.
+fn raced(error: Error) -> Error {
+    match &error {
+        Error::Store(store::Error::Internal(sqlx::Error::Database(database)))
+            if database.is_unique_violation() =>
+        {
+            Error::Raced
+        }
+        _ => error,
+    }
 }
 
 /// What is known of the window's chain, if that stands where the window ends.
@@ -69,12 +131,10 @@ async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap
     for places in order.chunks(CHUNK) {
         let ids: Vec<Uuid> = places.iter().map(|place| window.agent(*place).0).collect();
         let stored = load::subjects(tx, &ids).await?;
-        let new: Vec<_> = places
-            .iter()
-            .filter(|place| !stored.contains_key(&window.agent(**place).0))
-            .map(|place| (window.agent(*place), window.token(*place)))
-            .collect();
-        subject::put(tx, &new).await?;
+        let is_new = |place: &&u32| !stored.contains_key(&window.agent(**place).0);
+        let new = places.iter().filter(is_new);
+        let new = new.map(|place| (window.agent(*place), window.token(*place)));
+        subject::copy(tx, new).await?;
         for place in places {
             let id = window.agent(*place).0;
             if let Some(stored) = stored.get(&id) {
@@ -83,6 +143,32 @@ async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap
         }
     }
     Ok(known)
+}
+
+/// New agents of which an act or the journal speaks all the same: off-chain facts and journal may outlive the
+/// rows of a database.
+async fn spoken_of(
+    tx: &mut Tx,
+    window: &Window,
+    order: &[u32],
+    known: &HashMap<Uuid, bool>,
+) -> Result<HashSet<Uuid>> {
+    let (acts, entries) = (act::any(tx).await?, journal::any(tx).await?);
+    let mut spoken_of = HashSet::new();
+    if !acts && !entries {
+        return Ok(spoken_of);
+    }
+    for places in order.chunks(CHUNK) {
+        let ids = places.iter().map(|place| window.agent(*place).0);
+        let new: Vec<Uuid> = ids.filter(|id| !known.contains_key(id)).collect();
+        if acts {
+            spoken_of.extend(act::among(tx, &new).await?);
+        }
+        if entries {
+            spoken_of.extend(journal::among(tx, &new).await?);
+        }
+    }
+    Ok(spoken_of)
 }
 
 /// Some agents of a window.

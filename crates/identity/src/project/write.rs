@@ -5,6 +5,7 @@
 mod agent;
 mod collision;
 mod content;
+mod new;
 mod status;
 mod token;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use store::Tx;
 use uuid::Uuid;
 
+pub(super) use self::new::NewAgents;
 use super::Folded;
 use crate::{Result, identifier};
 

@@ -24,6 +24,12 @@ impl Link {
         self.0
     }
 
+    /// A place behind this one, in the same record.
+    pub fn plus(self, offset: usize) -> Self {
+        let (piece, place) = self.parts();
+        Self::new(piece, place + offset)
+    }
+
     fn new(piece: usize, place: usize) -> Self {
         let [.., high, low] = piece.to_be_bytes();
         let [.., first, second, third] = place.to_be_bytes();

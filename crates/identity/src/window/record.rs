@@ -50,17 +50,27 @@ pub(super) struct LogRecord {
 }
 
 impl LogRecord {
-    pub fn write(transaction: Link, index: u32, address: usize, said: &[Said]) -> Vec<u8> {
+    /// The record, and where in it the URIs stand that its words set.
+    pub fn write(
+        transaction: Link,
+        index: u32,
+        address: usize,
+        said: &[Said],
+    ) -> (Vec<u8>, Vec<usize>) {
         let mut record = Writer::default();
+        let mut uris = Vec::new();
         record.raw(&Link::NONE.bytes());
         record.raw(&transaction.bytes());
         record.number(index as usize);
         record.number(address);
         record.number(said.len());
         for word in said {
+            if matches!(word, Said::UriSet { .. }) {
+                uris.push(record.0.len() + 1);
+            }
             record.said(word);
         }
-        record.0
+        (record.0, uris)
     }
 
     /// The link to the next log.
@@ -86,8 +96,14 @@ impl LogRecord {
 /// Set in a word's tag where the word is confirmed.
 const CONFIRMED: u8 = 0x80;
 
-#[derive(Default)]
 struct Writer(Vec<u8>);
+
+impl Default for Writer {
+    /// Room for most records.
+    fn default() -> Self {
+        Self(Vec::with_capacity(128))
+    }
+}
 
 impl Writer {
     fn raw(&mut self, bytes: &[u8]) {
@@ -194,7 +210,7 @@ impl<'a> Reader<'a> {
         bytes
     }
 
-    fn bytes(&mut self) -> &'a [u8] {
+    pub fn bytes(&mut self) -> &'a [u8] {
         let length = self.number();
         self.raw(length)
     }

@@ -41,10 +41,17 @@ proptest! {
     fn words_are_read_as_they_were_written(said in prop::collection::vec(said(), 0..4), index: u32, address in 0_usize..1_000_000) {
         let mut arena = Arena::default();
         let transaction = arena.put(&record::transaction(300, &B256::repeat_byte(7)));
-        let link = arena.put(&LogRecord::write(transaction, index, address, &said));
+        let (record, places) = LogRecord::write(transaction, index, address, &said);
+        let link = arena.put(&record);
         arena.put(b"what follows");
         let read = LogRecord::read(&mut Reader::new(arena.get(link)));
         prop_assert_eq!((read.index, read.address, read.transaction), (index, address, transaction));
+        let uris = said.iter().filter_map(|said| match said {
+            Said::UriSet { uri, .. } => Some(uri.as_ref()),
+            _ => None,
+        });
+        let found = places.iter().map(|place| Reader::new(arena.get(link.plus(*place))).bytes());
+        prop_assert_eq!(found.collect::<Vec<_>>(), uris.collect::<Vec<_>>());
         prop_assert_eq!(read.said, said);
     }
 

@@ -156,6 +156,7 @@ async fn select_and_insert_are_enough(pool: PgPool) -> anyhow::Result<()> {
         "DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
          GRANT USAGE ON SCHEMA journal, store TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA journal TO {role};
+         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA journal TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA store TO {role}"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(grants))

@@ -1,7 +1,8 @@
-//! The rows that a seal inserts. Each of them is unique in a way that only one seal can have.
+//! The rows that a seal inserts. Each of them is unique in a way that only one seal can have. Leaves are many and
+//! go in by COPY.
 
 use chrono::TimeDelta;
-use store::Tx;
+use store::{Tx, copy::Rows};
 
 use super::Unsealed;
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     head::Head,
     key::LogKey,
     log::sql,
-    tree::Hash,
     vkey::VerifierKey,
 };
 
@@ -19,22 +19,18 @@ pub(super) async fn insert_leaves(
     tx: &mut Tx,
     head: Option<&Head>,
     entries: &[Unsealed],
-    hashes: &[Hash],
 ) -> Result<()> {
-    let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
-    sqlx::query!(
-        "INSERT INTO journal.leaves (leaf_index, entry_seq, leaf_hash)
-         SELECT $1::bigint + place - 1, seq, hash
-           FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS sealed(seq, hash, place)",
-        sql(head.map_or(0, |head| head.size)),
-        &seqs,
-        &hashes,
-    )
-    .execute(tx.conn())
-    .await
-    .map_err(raced)?;
-    Ok(())
+    let mut rows = Rows::new(3);
+    let first = sql(head.map_or(0, |head| head.size));
+    for (index, entry) in (first..).zip(entries) {
+        rows.row()
+            .bigint(index)
+            .bigint(entry.seq)
+            .bytea(&entry.hash);
+    }
+    let statement =
+        "COPY journal.leaves (leaf_index, entry_seq, leaf_hash) FROM STDIN (FORMAT binary)";
+    rows.copy(tx, statement).await.map_err(raced)
 }
 
 pub(super) async fn insert_tiles(tx: &mut Tx, tiles: &[FullTile]) -> Result<()> {

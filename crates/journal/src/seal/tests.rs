@@ -207,9 +207,9 @@ async fn the_watermark_leaves_out_earlier_transactions_only(pool: PgPool) -> any
         .fetch_one(&mut *conn)
         .await?;
     let next = (xid.parse::<u64>()? + 1).to_string();
-    assert_eq!(unsealed(&mut conn, None).await?.len(), 2);
-    assert_eq!(unsealed(&mut conn, Some(&xid)).await?.len(), 2);
-    assert_eq!(unsealed(&mut conn, Some(&next)).await?.len(), 0);
+    assert_eq!(unsealed(&mut conn, None, None).await?.len(), 2);
+    assert_eq!(unsealed(&mut conn, Some(&xid), None).await?.len(), 2);
+    assert_eq!(unsealed(&mut conn, Some(&next), None).await?.len(), 0);
     let sealer = sealer();
     seal_all(&db, &sealer).await;
     let watermark = sealer
@@ -226,6 +226,36 @@ async fn the_watermark_leaves_out_earlier_transactions_only(pool: PgPool) -> any
     Ok(())
 }
 
+/// Entries that are committed while a long scan goes on, below and behind what it has sealed.
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_is_committed_between_two_batches_is_sealed_after_them(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (db, sealer) = (db(pool), sealer());
+    let lease = lease(&db).await;
+    let mut late = begin(&db).await;
+    let entry = |n| vec![NewEntry::agent(agent(n), vec![change("late", "x")])];
+    append(&mut late, entry(100_000)).await?;
+    let batch = u64::try_from(BATCH)?;
+    say(&db, 0..2 * batch + 7, "a").await;
+    let sealed = async || sealer.seal_once(&db, &lease).await.expect("seals");
+    let of = |entries, size| Sealed::Batch {
+        entries,
+        size,
+        more: entries == BATCH,
+    };
+    assert_eq!(sealed().await, of(BATCH, batch));
+    late.commit().await?;
+    say(&db, [200_000], "b").await;
+    assert_eq!(sealed().await, of(BATCH, 2 * batch));
+    assert_eq!(sealed().await, of(8, 2 * batch + 8));
+    assert_eq!(sealed().await, of(1, 2 * batch + 9), "the late one");
+    assert_eq!(sealed().await, Sealed::Nothing);
+    let head = log::head(&db).await?.expect("sealed");
+    assert_eq!(head.root, log::root(&db, head.size).await?);
+    Ok(())
+}
+
 /// Two processes that both believe that they lead, at the same head.
 #[sqlx::test(migrations = "../../migrations")]
 async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
@@ -237,13 +267,13 @@ async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
         say(&db, [1, 2], if first { "a" } else { "b" }).await;
         let mut tx_one = begin(&db).await;
         let mut tx_two = begin(&db).await;
-        let done = seal(&mut tx_one, &one.key, &one.vkey, None, None).await?;
+        let done = seal(&mut tx_one, &one.key, &one.vkey, None, Scan::default()).await?;
         assert_eq!(done.edge.size(), sealed_before + 2);
         // The second sees the same head and more entries, so it would sign another tree.
         say(&db, [3], if first { "a" } else { "b" }).await;
         let two = tokio::spawn(async move {
             let two = sealer();
-            seal(&mut tx_two, &two.key, &two.vkey, None, None)
+            seal(&mut tx_two, &two.key, &two.vkey, None, Scan::default())
                 .await
                 .map(|_| ())
         });
@@ -286,7 +316,14 @@ async fn a_crash_before_the_commit_loses_nothing(pool: PgPool) -> anyhow::Result
     let sealer = sealer();
     say(&db, 0..300, "a").await;
     let mut crashed = begin(&db).await;
-    seal(&mut crashed, &sealer.key, &sealer.vkey, None, None).await?;
+    seal(
+        &mut crashed,
+        &sealer.key,
+        &sealer.vkey,
+        None,
+        Scan::default(),
+    )
+    .await?;
     drop(crashed);
     assert!(log::head(&db).await?.is_none());
     assert_eq!(seal_all(&db, &sealer).await, 300);

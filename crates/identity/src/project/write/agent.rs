@@ -1,8 +1,8 @@
-//! `identity.agents`, as far as the projection owns it.
+//! `identity.agents`, as far as the projection owns it. New rows go in by COPY.
 
 use serde::Serialize;
 use serde_json::Value;
-use store::Tx;
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Folded, json};
@@ -126,6 +126,60 @@ fn agent_row(one: &Folded) -> AgentRow<'_> {
         tasks_failed: count("tasks_failed"),
         status_final: state.status.fixed,
     }
+}
+
+/// Columns of [`put`].
+pub(super) const COLUMNS: i16 = 29;
+
+/// Puts a new agent's row.
+pub(super) fn put(rows: &mut Rows, one: &Folded) -> Result<()> {
+    let row = agent_row(one);
+    let owner = row.owner_address.as_deref();
+    rows.row().uuid(row.id).text(row.did).text(&row.name);
+    for value in [row.description, owner, row.ipfs_metadata_hash] {
+        rows.maybe(value, Rows::text);
+    }
+    rows.maybe(row.created_at, Rows::time)
+        .maybe(row.updated_at, Rows::time)
+        .text(row.runtime_status)
+        .maybe(row.last_active_at, Rows::time)
+        .text(row.name_source);
+    for value in [
+        row.public_key,
+        row.endpoint_url,
+        row.avatar_url,
+        row.category,
+        row.summary,
+        row.version,
+    ] {
+        rows.maybe(value, Rows::text);
+    }
+    rows.jsonb(&row.metadata)?
+        .maybe(row.codebase_hash, Rows::text)
+        .maybe(row.ttl, |rows, ttl| {
+            rows.integer(i32::try_from(ttl).unwrap_or(i32::MAX))
+        })
+        .maybe(row.last_heartbeat, Rows::time)
+        .text(row.liveness)
+        .text(row.admin_status)
+        .text(row.load)
+        .maybe(row.trust_score, Rows::double)
+        .bigint(row.tasks_total)
+        .bigint(row.tasks_completed)
+        .bigint(row.tasks_failed)
+        .boolean(row.status_final);
+    Ok(())
+}
+
+/// Copies new rows.
+pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.agents
+            (id, did, name, description, owner_address, ipfs_metadata_hash, created_at, updated_at,
+             runtime_status, last_active_at, name_source, public_key, endpoint_url, avatar_url,
+             category, summary, version, metadata, codebase_hash, ttl, last_heartbeat, liveness,
+             admin_status, load, trust_score, tasks_total, tasks_completed, tasks_failed, status_final)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
 }
 
 pub(super) async fn write(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {

@@ -1,17 +1,13 @@
-//! Histories: `agent_status_history` and `status_changes`.
+//! Histories: `agent_status_history` and `status_changes`. Those of new agents go in by COPY.
 
 use kernel::DerivedTable;
 use serde::Serialize;
 use serde_json::Value;
-use store::Tx;
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Folded, json};
-use crate::{
-    Result,
-    fact::RuntimeStatus,
-    fold::{DimensionRow, HistoryRow},
-};
+use crate::{Result, fact::RuntimeStatus};
 
 /// A row of `identity.agent_status_history`.
 #[derive(Debug, Serialize)]
@@ -28,31 +24,54 @@ struct StatusRow<'a> {
     who: &'a str,
 }
 
+fn status_rows(one: &Folded) -> impl Iterator<Item = StatusRow<'_>> {
+    let agent = one.subject.id;
+    one.delta.history.iter().map(move |change| StatusRow {
+        id: agent.derived(DerivedTable::StatusHistory, &change.cause),
+        agent_id: agent.0,
+        previous_status: change.previous.map(RuntimeStatus::as_str),
+        new_status: change.new.as_str(),
+        changed_at: change.at,
+        reason: change.reason.as_deref(),
+        metadata: change.metadata.as_ref(),
+        seq: change.seq,
+        cause: &change.cause,
+        who: &change.who,
+    })
+}
+
+/// Columns of [`put_history`] and of [`put_dimensions`].
+pub(super) const COLUMNS: i16 = 10;
+
+/// Puts a new agent's status history.
+pub(super) fn put_history(rows: &mut Rows, one: &Folded) -> Result<()> {
+    for row in status_rows(one) {
+        rows.row()
+            .uuid(row.id)
+            .uuid(row.agent_id)
+            .maybe(row.previous_status, Rows::text)
+            .text(row.new_status)
+            .time(row.changed_at)
+            .maybe(row.reason, Rows::text);
+        match row.metadata {
+            Some(metadata) => rows.jsonb(metadata)?,
+            None => rows.null(),
+        };
+        rows.integer(row.seq).text(row.cause).text(row.who);
+    }
+    Ok(())
+}
+
+/// Copies new rows.
+pub(super) async fn copy_history(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.agent_status_history
+            (id, agent_id, previous_status, new_status, changed_at, reason, metadata, seq, cause, who)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
+}
+
 pub(super) async fn history(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
-    let row = |agent: kernel::AgentId, row: &HistoryRow| -> Uuid {
-        agent.derived(DerivedTable::StatusHistory, &row.cause)
-    };
-    let rows: Vec<StatusRow<'_>> = shown
-        .iter()
-        .flat_map(|one| {
-            one.delta
-                .history
-                .iter()
-                .map(move |change| (one.subject.id, change))
-        })
-        .map(|(agent, change)| StatusRow {
-            id: row(agent, change),
-            agent_id: agent.0,
-            previous_status: change.previous.map(RuntimeStatus::as_str),
-            new_status: change.new.as_str(),
-            changed_at: change.at,
-            reason: change.reason.as_deref(),
-            metadata: change.metadata.as_ref(),
-            seq: change.seq,
-            cause: &change.cause,
-            who: &change.who,
-        })
-        .collect();
+    let rows: Vec<StatusRow<'_>> = shown.iter().flat_map(|one| status_rows(one)).collect();
     let ids: Vec<Uuid> = shown.iter().map(|one| one.subject.id.0).collect();
     let bases: Vec<i32> = shown.iter().map(|one| one.base.history).collect();
     let keep: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
@@ -101,34 +120,52 @@ struct DimensionChange<'a> {
     who: &'a str,
 }
 
-pub(super) async fn dimensions(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
-    let id = |agent: kernel::AgentId, row: &DimensionRow| {
-        agent.derived(
+fn dimension_rows(one: &Folded) -> impl Iterator<Item = DimensionChange<'_>> {
+    let agent = one.subject.id;
+    one.delta.dimensions.iter().map(move |row| DimensionChange {
+        id: agent.derived(
             DerivedTable::StatusChanges,
             &format!("{}/{}", row.cause, row.dimension),
-        )
-    };
-    let rows: Vec<DimensionChange<'_>> = shown
-        .iter()
-        .flat_map(|one| {
-            one.delta
-                .dimensions
-                .iter()
-                .map(move |row| (one.subject.id, row))
-        })
-        .map(|(agent, row)| DimensionChange {
-            id: id(agent, row),
-            agent_id: agent.0,
-            dimension: row.dimension,
-            previous: row.previous.as_deref(),
-            new: &row.new,
-            changed_at: row.at,
-            reason: row.reason.as_deref(),
-            seq: row.seq,
-            cause: &row.cause,
-            who: &row.who,
-        })
-        .collect();
+        ),
+        agent_id: agent.0,
+        dimension: row.dimension,
+        previous: row.previous.as_deref(),
+        new: &row.new,
+        changed_at: row.at,
+        reason: row.reason.as_deref(),
+        seq: row.seq,
+        cause: &row.cause,
+        who: &row.who,
+    })
+}
+
+/// Puts the histories of a new agent's other dimensions.
+pub(super) fn put_dimensions(rows: &mut Rows, one: &Folded) {
+    for row in dimension_rows(one) {
+        rows.row()
+            .uuid(row.id)
+            .uuid(row.agent_id)
+            .text(row.dimension)
+            .maybe(row.previous, Rows::text)
+            .text(row.new)
+            .time(row.changed_at)
+            .maybe(row.reason, Rows::text)
+            .integer(row.seq)
+            .text(row.cause)
+            .text(row.who);
+    }
+}
+
+/// Copies new rows.
+pub(super) async fn copy_dimensions(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.status_changes
+            (id, agent_id, dimension, previous, new, changed_at, reason, seq, cause, who)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
+}
+
+pub(super) async fn dimensions(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
+    let rows: Vec<DimensionChange<'_>> = shown.iter().flat_map(|one| dimension_rows(one)).collect();
     let ids: Vec<Uuid> = shown.iter().map(|one| one.subject.id.0).collect();
     let liveness: Vec<i32> = shown.iter().map(|one| one.base.liveness).collect();
     let admin: Vec<i32> = shown.iter().map(|one| one.base.admin).collect();

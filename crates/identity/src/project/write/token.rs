@@ -1,23 +1,44 @@
-//! `identity.tokens`: the latest word of the chain on a token.
+//! `identity.tokens`: the latest word of the chain on a token. New rows go in by COPY.
 
-use serde::Serialize;
-use store::Tx;
+use kernel::U256;
+use serde::{Serialize, Serializer};
+use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Folded, json};
 use crate::Result;
+
+/// Bytes, in JSON as Postgres reads them from text.
+#[derive(Debug, Clone, Copy)]
+struct Bytea<'a>(&'a [u8]);
+
+impl Serialize for Bytea<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("\\x{}", hex::encode(self.0)))
+    }
+}
+
+/// A number of any size, in JSON as text.
+#[derive(Debug, Clone, Copy)]
+struct Numeric(U256);
+
+impl Serialize for Numeric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string())
+    }
+}
 
 /// A row of `identity.tokens`.
 #[derive(Debug, Serialize)]
 struct TokenRow<'a> {
     agent_id: Uuid,
     chain_id: u64,
-    registry: String,
-    token_id: String,
-    owner: Option<String>,
-    approved: Option<String>,
-    wallet: Option<String>,
-    uri_hash: Option<String>,
+    registry: Bytea<'a>,
+    token_id: Numeric,
+    owner: Option<Bytea<'a>>,
+    approved: Option<Bytea<'a>>,
+    wallet: Option<Bytea<'a>>,
+    uri_hash: Option<Bytea<'a>>,
     document_version: Option<i32>,
     founding: Option<&'a str>,
     complete: bool,
@@ -33,13 +54,13 @@ struct TokenRow<'a> {
     first_block: i64,
     last_block: i64,
     last_log: i32,
-    last_tx: String,
+    last_tx: Bytea<'a>,
 }
 
 fn token_row(one: &Folded) -> Option<TokenRow<'_>> {
-    let named = one.subject.token?;
+    let named = one.subject.token.as_ref()?;
     let token = &one.head.token;
-    let (last, last_tx) = token.last?;
+    let (last, last_tx) = token.last.as_ref()?;
     let uri = token.uri.as_ref();
     let document = one
         .head
@@ -49,15 +70,22 @@ fn token_row(one: &Folded) -> Option<TokenRow<'_>> {
     Some(TokenRow {
         agent_id: one.subject.id.0,
         chain_id: named.chain,
-        registry: bytea(named.registry.as_slice()),
-        token_id: named.id.to_string(),
-        owner: token.owner.map(|(owner, _)| bytea(owner.as_slice())),
-        approved: token.approved.map(|approved| bytea(approved.as_slice())),
+        registry: Bytea(named.registry.as_slice()),
+        token_id: Numeric(named.id),
+        owner: token
+            .owner
+            .as_ref()
+            .map(|(owner, _)| Bytea(owner.as_slice())),
+        approved: token
+            .approved
+            .as_ref()
+            .map(|approved| Bytea(approved.as_slice())),
         wallet: token
             .wallet
-            .and_then(|(wallet, _)| wallet)
-            .map(|wallet| bytea(wallet.as_slice())),
-        uri_hash: uri.map(|named| bytea(&named.uri.hash)),
+            .as_ref()
+            .and_then(|(wallet, _)| wallet.as_ref())
+            .map(|wallet| Bytea(wallet.as_slice())),
+        uri_hash: uri.map(|named| Bytea(&named.uri.hash)),
         document_version: document.map(|document| document.version),
         founding: token.founding.as_deref(),
         complete: token.founding.is_some(),
@@ -73,12 +101,56 @@ fn token_row(one: &Folded) -> Option<TokenRow<'_>> {
         first_block: token.first.map_or(last.block, |at| at.block),
         last_block: last.block,
         last_log: last.log,
-        last_tx: bytea(last_tx.as_slice()),
+        last_tx: Bytea(last_tx.as_slice()),
     })
 }
 
-fn bytea(bytes: &[u8]) -> String {
-    format!("\\x{}", hex::encode(bytes))
+/// Columns of [`put`].
+pub(super) const COLUMNS: i16 = 24;
+
+/// Puts a new token's row.
+pub(super) fn put(rows: &mut Rows, one: &Folded) -> Result<()> {
+    let Some(row) = token_row(one) else {
+        return Ok(());
+    };
+    let bytea = |rows: &mut Rows, value: Option<Bytea<'_>>| {
+        rows.maybe(value.map(|bytes| bytes.0), Rows::bytea);
+    };
+    rows.row()
+        .uuid(row.agent_id)
+        .bigint(row.chain_id.cast_signed())
+        .bytea(row.registry.0)
+        .numeric(row.token_id.0);
+    for value in [row.owner, row.approved, row.wallet, row.uri_hash] {
+        bytea(rows, value);
+    }
+    rows.maybe(row.document_version, Rows::integer)
+        .maybe(row.founding, Rows::text)
+        .boolean(row.complete)
+        .boolean(row.burned)
+        .boolean(row.claimed)
+        .jsonb(row.onchain)?
+        .maybe(row.owner_block, Rows::bigint)
+        .maybe(row.owner_log, Rows::integer)
+        .maybe(row.wallet_block, Rows::bigint)
+        .maybe(row.wallet_log, Rows::integer)
+        .maybe(row.uri_block, Rows::bigint)
+        .maybe(row.uri_log, Rows::integer)
+        .bigint(row.first_block)
+        .bigint(row.last_block)
+        .integer(row.last_log)
+        .bytea(row.last_tx.0);
+    Ok(())
+}
+
+/// Copies new rows.
+pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
+    let statement = "COPY identity.tokens
+            (agent_id, chain_id, registry, token_id, owner, approved, wallet, uri_hash,
+             document_version, founding, complete, burned, claimed, onchain, owner_block, owner_log,
+             wallet_block, wallet_log, uri_block, uri_log, first_block, last_block, last_log, last_tx)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
 }
 
 pub(super) async fn write(tx: &mut Tx, folded: &[Folded]) -> Result<()> {

@@ -1,0 +1,175 @@
+//! Indexes and foreign keys that a backfill from nothing adds at its end.
+//!
+//! [`begin`] drops them while there is nothing to index, [`build`] makes those that are missing. The owner role
+//! does both, behind two functions that the application's role may call (migration 9 says which indexes, and why
+//! nothing that they protect can be violated meanwhile). Whenever a process dies, [`missing`] says what is.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    vec::IntoIter,
+};
+
+use crate::{Cause, Db, Result};
+
+/// How many are built at once: a build keeps one core of Postgres busy.
+const AT_ONCE: usize = 2;
+
+/// Defers what can be deferred, if nothing is indexed yet and nobody holds one of the tables. Gives how many are
+/// missing now.
+pub async fn begin(db: &Db) -> Result<usize> {
+    let mut tx = db.begin(Cause::Job("store.deferred")).await?;
+    let missing = sqlx::query_scalar!(r#"SELECT store.defer_indexes() AS "missing!""#)
+        .fetch_one(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(usize::try_from(missing).unwrap_or(0))
+}
+
+/// What is missing, in the order in which it should be built.
+pub async fn missing(db: &Db) -> Result<Vec<String>> {
+    Ok(
+        sqlx::query_scalar!("SELECT name FROM store.deferred ORDER BY ordinal")
+            .fetch_all(db.pool())
+            .await?,
+    )
+}
+
+/// Builds what is missing and has a name that begins with `prefix`, two at once; gives how many were built here.
+/// An index of ground (`chain.`) can be built while what follows from it is projected; everything else waits for
+/// the transactions that write its table.
+pub async fn build(db: &Db, prefix: &str) -> Result<usize> {
+    let mut missing = missing(db).await?;
+    missing.retain(|name| name.starts_with(prefix));
+    let missing = Mutex::new(missing.into_iter());
+    let workers: [_; AT_ONCE] = std::array::from_fn(|_| Box::pin(build_some(db, &missing)));
+    let [one, other] = workers;
+    let (one, other) = tokio::join!(one, other);
+    Ok(one? + other?)
+}
+
+async fn build_some(db: &Db, missing: &Mutex<IntoIter<String>>) -> Result<usize> {
+    let mut built = 0;
+    loop {
+        let next = missing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next();
+        let Some(name) = next else {
+            return Ok(built);
+        };
+        built += usize::from(build_one(db, &name).await?);
+    }
+}
+
+async fn build_one(db: &Db, name: &str) -> Result<bool> {
+    let mut tx = db.begin(Cause::Job("store.deferred")).await?;
+    let built = sqlx::query_scalar!(r#"SELECT store.build_deferred($1) AS "built!""#, name)
+        .fetch_one(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, PgPool};
+
+    use super::*;
+    use crate::Clock;
+
+    /// Every index and constraint, by definition.
+    async fn catalog(pool: &PgPool) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+              WHERE c.relnamespace::regnamespace::text IN ('store', 'journal', 'chain', 'identity')
+             UNION ALL
+             SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+               FROM pg_constraint WHERE contype IN ('f', 'u')
+              ORDER BY 1",
+        )
+        .fetch_all(pool)
+        .await
+        .expect("a catalog")
+    }
+
+    async fn run(pool: &PgPool, sql: &str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(pool)
+            .await
+            .map(drop)
+    }
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn what_was_deferred_is_built_as_it_was(pool: PgPool) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        let whole = catalog(&pool).await;
+        let deferred = begin(&db).await?;
+        let names = missing(&db).await?;
+        assert_eq!((deferred, names.len()), (19, 19), "{names:?}");
+        assert_eq!(begin(&db).await?, 19, "again changes nothing");
+        assert!(build_one(&db, &names[3]).await?);
+        assert!(!build_one(&db, &names[3]).await?, "it is there");
+        // Another process builds at the same time.
+        let (one, other) = tokio::join!(build(&db, ""), build(&db, ""));
+        assert_eq!(one? + other?, 18);
+        assert_eq!(missing(&db).await?, [""; 0]);
+        assert_eq!(catalog(&pool).await, whole);
+        Ok(())
+    }
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn nothing_is_deferred_where_something_is_indexed_or_held(
+        pool: PgPool,
+    ) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        let mut holder = pool.begin().await?;
+        sqlx::raw_sql("SELECT FROM identity.agents")
+            .execute(&mut *holder)
+            .await?;
+        assert_eq!(begin(&db).await?, 0, "a reader is not pushed aside");
+        holder.rollback().await?;
+        run(
+            &pool,
+            "INSERT INTO identity.agents (did, name) VALUES ('did:x:1', 'one')",
+        )
+        .await?;
+        assert_eq!(begin(&db).await?, 0);
+        Ok(())
+    }
+
+    /// What a person does with plain SQL meanwhile leaves what it would have left.
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn keys_hold_and_cascades_are_made_up_for(pool: PgPool) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        begin(&db).await?;
+        for did in ["did:x:1", "did:x:2"] {
+            let insert = format!(
+                "INSERT INTO identity.agents (did, name) VALUES ('{did}', 'one');
+                 BEGIN; SELECT set_config('chancery.cause', 'job:test', true);
+                 INSERT INTO identity.agent_identifiers
+                 SELECT id, 'did', did, 'verified' FROM identity.agents WHERE did = '{did}'; COMMIT"
+            );
+            run(&pool, &insert).await?;
+        }
+        let twice = run(
+            &pool,
+            "INSERT INTO identity.agents (did, name) VALUES ('did:x:1', 'two')",
+        );
+        let error = twice.await.expect_err("a DID has one agent");
+        assert!(
+            error.to_string().contains("agents_did_key_meanwhile"),
+            "{error}"
+        );
+        run(&pool, "DELETE FROM identity.agents WHERE did = 'did:x:1'").await?;
+        assert_eq!(build(&db, "chain.").await?, 1);
+        build(&db, "").await?;
+        for table in ["agent_identifiers", "agent_status_history"] {
+            let left = AssertSqlSafe(format!(
+                "SELECT a.did::text FROM identity.{table} t LEFT JOIN identity.agents a ON a.id = t.agent_id"
+            ));
+            let left: Vec<Option<String>> = sqlx::query_scalar(left).fetch_all(&pool).await?;
+            assert_eq!(left, [Some("did:x:2".to_owned())], "{table}");
+        }
+        Ok(())
+    }
+}

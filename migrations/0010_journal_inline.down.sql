@@ -1,0 +1,1 @@
+ALTER TABLE journal.entries RESET (toast_tuple_target);
