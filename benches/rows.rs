@@ -46,6 +46,7 @@ const ALL: &[Measurement] = &[
         &[backfill::EVENTS_PER_S, backfill::PEAK_RSS],
         backfill::measure,
     ),
+    (&[backfill::VS_CEILING], backfill::ceiling),
     (&[backfill::PROVEN], backfill::proven),
     (&[backfill::LATENCY], backfill::latency),
     (&[backfill::SPARSE], backfill::sparse),

@@ -17,6 +17,8 @@ use crate::{
 pub const EVENTS_PER_S: &str = "backfill_events_per_s";
 /// Rows that [`measure`] fills.
 pub const PEAK_RSS: &str = "backfill_peak_rss_mb";
+/// The row of [`ceiling`].
+pub const VS_CEILING: &str = "backfill_vs_sql_ceiling";
 /// The row of [`proven`].
 pub const PROVEN: &str = "proven_backfill_events_per_s";
 /// The row of [`latency`].
@@ -131,6 +133,38 @@ pub fn measure() -> Result<Vec<Figure>> {
             runs: vec![memory.max(of_million)],
         },
     ])
+}
+
+/// Against the same engine fed from memory, in turn.
+pub fn ceiling() -> Result<Vec<Figure>> {
+    let track = Track::prepare()?;
+    let node = Node::start(WORKLOAD)?;
+    let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let most = chancery::ceiling(&track.place, &track.database, &node)?;
+        let run = chancery::backfill(&track.place, &track.database, &node, &[])?;
+        println!("  from memory {most:.2} s, over RPC {:.2} s", run.seconds);
+        ratios.push(most / run.seconds);
+        ours.push(format!("{:.2}", run.seconds));
+        theirs.push(format!("{most:.2}"));
+    }
+    track.database.stop()?;
+    Ok(vec![Figure {
+        name: VS_CEILING,
+        unit: "of the ceiling",
+        goal: 0.7,
+        at_least: true,
+        peer: None,
+        told: format!(
+            "How close `{EVENTS_PER_S}` comes to what the database and our own folding allow: the same steps, read into \
+             memory before the clock starts, by the same engine into the same kind of database \
+             (`benches/sql_ceiling.rs`: no process to start, no network, no JSON), until everything is committed, indexed \
+             and sealed. Seconds from memory: {}; over RPC: {}.",
+            theirs.join(", "),
+            ours.join(", ")
+        ),
+        runs: ratios,
+    }])
 }
 
 /// With every block proven before it is stored.

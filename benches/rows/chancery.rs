@@ -1,12 +1,14 @@
 //! Chancery's own backfill of the standard workload, and what must be in its database then.
 
-use anyhow::{Result, ensure};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     contender::{Contender, Run, fresh},
     database::{Database, Psql},
-    node::Node,
-    process::Place,
+    node::{Node, REGISTRY},
+    process::{Place, beside},
 };
 
 /// MD5 of the lines of [`crate::node::Truth::as_is`].
@@ -51,11 +53,8 @@ pub fn backfill(
     node: &Node,
     settings: &[(&str, &str)],
 ) -> Result<Run> {
-    let owner = fresh(place, database, "run", "template0")?;
+    let owner = migrated(place, database)?;
     let url = database.url_of("chancery_app", "run");
-    let mut migrate = place.chancery(&["migrate", "up"]);
-    let output = migrate.env("CHANCERY__DATABASE__URL", &owner).output()?;
-    ensure!(output.status.success(), "migrate up failed");
     let mut psql = Psql::open(place, Some(&owner))?;
     let guards = psql.ask(&format!("SELECT {GUARDS}"))?;
     psql.close()?;
@@ -98,4 +97,34 @@ pub fn backfill(
         log: place.file("chancery.log"),
     }
     .run(place, database)
+}
+
+/// The database `run`, fresh and migrated; its URL for the owner.
+fn migrated(place: &Place, database: &Database) -> Result<String> {
+    let owner = fresh(place, database, "run", "template0")?;
+    let mut migrate = place.chancery(&["migrate", "up"]);
+    let output = migrate.env("CHANCERY__DATABASE__URL", &owner).output()?;
+    ensure!(output.status.success(), "migrate up failed");
+    Ok(owner)
+}
+
+/// Seconds that the same steps take from memory (`benches/sql_ceiling.rs`), checked as a backfill is.
+pub fn ceiling(place: &Place, database: &Database, node: &Node) -> Result<f64> {
+    let owner = migrated(place, database)?;
+    let url = database.url_of("chancery_app", "run");
+    let output = Command::new(beside("sql-ceiling")?)
+        .args([&node.url(), REGISTRY, &url])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "sql-ceiling failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (seconds, _) = said.split_once(" s ").context("no seconds")?;
+    let mut psql = Psql::open(place, Some(&owner))?;
+    let state = psql.ask(STATE)?;
+    ensure!(state == node.truth(node.head()?)?.as_is, "a wrong state");
+    psql.close()?;
+    Ok(seconds.parse()?)
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::process::{Running, beside};
 
 /// The registry of the workload.
-const REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
+pub const REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
 
 /// A node that serves the made-up chain.
 pub struct Node {

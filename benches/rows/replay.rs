@@ -30,18 +30,17 @@ struct Run {
 /// Every run has a database of its own.
 pub fn measure() -> Result<Vec<Figure>> {
     let workload = workload(EVENTS, SEED);
-    let recorded = workload.recording.to_json()?;
     let mut runs = Vec::new();
     for _ in 0..RUNS {
-        runs.push(run(&workload, &recorded)?);
+        runs.push(run(&workload)?);
     }
-    Ok(figures(&runs, &workload, recorded.len()))
+    Ok(figures(&runs, &workload))
 }
 
-fn run(workload: &Workload, recorded: &[u8]) -> Result<Run> {
+fn run(workload: &Workload) -> Result<Run> {
     let place = Place::new()?;
     let file = place.file("recorded.json");
-    fs::write(&file, recorded)?;
+    fs::write(&file, &workload.file)?;
     let mut database = Database::ready(&place)?;
     let before = database.cpu()?;
     let file = file.to_str().context("a path in UTF-8")?;
@@ -111,9 +110,9 @@ fn check(database: &mut Database, workload: &Workload) -> Result<()> {
     Ok(())
 }
 
-fn figures(runs: &[Run], workload: &Workload, bytes: usize) -> Vec<Figure> {
+fn figures(runs: &[Run], workload: &Workload) -> Vec<Figure> {
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
-    let size = bytes as f64 / 1e6;
+    let size = workload.file.len() as f64 / 1e6;
     let told = format!(
         "{EVENTS} ERC-8004 events ({} agents, {size:.1} MB of JSON, seed {SEED}; the cycle of `benches/rows/workload.rs`) \
          from a recorded file into the private Postgres, as `chancery up` starts it (fsync on, no setting changed), by \

@@ -21,8 +21,8 @@ const KEYS: [&str; 4] = ["agentName", "category", "endpoint", "version"];
 
 /// The recording, and what an index of it must end in.
 pub struct Workload {
-    /// The chain's logs.
-    pub recording: Recording,
+    /// The file's bytes.
+    pub file: Vec<u8>,
     /// How many agents it makes.
     pub agents: usize,
     /// How many different URIs it names.
@@ -49,7 +49,7 @@ pub fn workload(events: u64, seed: u64) -> Workload {
         topics: None,
     };
     Workload {
-        recording,
+        file: recording.to_json().expect("a recording is JSON"),
         agents: chain.agents.len(),
         uris: chain.uris,
         state: hex::encode(sha256(lines.as_bytes())),
