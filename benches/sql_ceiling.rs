@@ -21,8 +21,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use chain::{At, Registries, SeenTopics};
 use indexer::{
-    Anchor, Chain, ChainConfig, Config, Cursor, Follower, Origin, Providers, RpcSource, Settling, Source,
-    Step, Trail,
+    Anchor, Chain, ChainConfig, Config, Cursor, Follower, Origin, Providers, RpcSource, Settling,
+    Source, Step, Trail,
 };
 use journal::{LogKey, Sealer};
 use store::{Clock, Db, Outcome, PoolConfig, SslMode};

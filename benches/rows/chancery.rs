@@ -35,7 +35,8 @@ const GUARDS: &str = "(SELECT count(*) FROM pg_index WHERE indisvalid)
                     + (SELECT count(*) FROM pg_constraint WHERE convalidated)";
 
 /// Whether every entry of the journal has its place under a signed checkpoint.
-const SEALED: &str = "(SELECT max(size) FROM journal.checkpoints) = (SELECT count(*) FROM journal.entries)";
+const SEALED: &str =
+    "(SELECT max(size) FROM journal.checkpoints) = (SELECT count(*) FROM journal.entries)";
 
 /// Proofs before rows.
 pub const PROVE_FIRST: (&str, &str) = ("CHANCERY__INDEXER__PROVE", "first");
