@@ -68,6 +68,16 @@ fn what_is_stored_is_proven_again_and_put_right() {
         chain["complete"] == true && chain["lag"] == 0 && sync["agents"].as_u64() > Some(2)
     });
     assert!(registered, "{}", instance.log());
+    let sync: Value = serde_json::from_str(&instance.get("/v1/sync").1).unwrap();
+    let provider = &sync["chains"][0]["providers"][0];
+    assert_eq!(provider["standing"], "agrees", "{provider}");
+    assert!(provider["calls"].as_u64() > Some(0), "{provider}");
+    let status = text(&place.run(&["sync", "status"]));
+    let shown = format!(
+        "{}: its newest block is ",
+        provider["place"].as_str().unwrap()
+    );
+    assert!(status.contains(&shown), "{status}");
     let sample = text(&place.run(&["sync", "verify"]));
     assert!(
         sample.starts_with("chain 31337: ") && sample.contains("proven"),
