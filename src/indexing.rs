@@ -2,6 +2,7 @@
 //! stop. A chain whose nodes do not answer is tried again; the others go on.
 
 mod board;
+mod checks;
 mod dev;
 mod expect;
 mod open;
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indexer::{ChainConfig, Error, Follower, Prove, Prover, Source};
+use indexer::{ChainConfig, Error, Follower, Source};
 use store::Outcome;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +34,6 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// Pause where a person has to do something first.
 const AFTER_WRONG: Duration = Duration::from_secs(30);
-
-/// How often it is looked for ranges that are not proven.
-const PROVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// After so many failed rounds on end the chain is opened anew: a dev chain may have lost our contracts.
 const PATIENCE: u32 = 5;
@@ -125,6 +123,7 @@ async fn run(
                         let open::Node {
                             follower,
                             prover,
+                            census,
                             verifier,
                             providers,
                             fresh,
@@ -136,13 +135,14 @@ async fn run(
                         slot.verified_by(verifier);
                         let news = Arc::new(Notify::new());
                         let listening = listen(&feed, &news, &done);
-                        let proving = prove(&app, prover, &done);
+                        let proving = checks::prove(&app, prover, &done);
+                        let comparing = checks::census(census, &done);
                         let following = async {
                             let end = follow(&app, follower, &slot, &stop, &news, None).await;
                             done.cancel();
                             end
                         };
-                        tokio::join!(following, proving, listening, expecting).0
+                        tokio::join!(following, proving, comparing, listening, expecting).0
                     }
                     Opened::Replay(follower) => {
                         let quiet = Notify::new();
@@ -235,27 +235,6 @@ async fn listen(feed: &Feed, news: &Arc<Notify>, stop: &CancellationToken) {
         Some(Ok(url)) => indexer::news::listen(url, Arc::clone(news), stop.clone()).await,
         Some(Err(error)) => tracing::warn!("indexer.chains.ws is no URL: {error}"),
         None => {}
-    }
-}
-
-/// Proves behind the backfill, until the follower ends.
-async fn prove(app: &App, mut prover: Prover, stop: &CancellationToken) {
-    if app.config.indexer.prove == Prove::Off {
-        return;
-    }
-    while !stop.is_cancelled() {
-        let pause = match prover.round().await {
-            Ok(Outcome::Busy) => continue,
-            Ok(Outcome::Idle) => PROVE_AGAIN,
-            Err(error) => {
-                tracing::warn!("proving: {error}");
-                AFTER_WRONG
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
     }
 }
 

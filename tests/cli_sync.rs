@@ -5,7 +5,7 @@
 #[path = "cli/instance.rs"]
 mod instance;
 
-use instance::Place;
+use instance::{Instance, Place};
 use serde_json::Value;
 
 const RECORDED: &str = concat!(
@@ -33,10 +33,13 @@ fn the_status_tells_how_far_and_how_sure_everything_is() {
     let status = status.unwrap();
     let mut lines = status.lines();
     let heads: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
-    let words = "CHAIN NAME STATE HEAD READ LAG SETTLED PROVEN INCIDENTS";
+    let words = "CHAIN NAME STATE HEAD READ LAG SETTLED PROVEN SYNCED INCIDENTS";
     assert_eq!(heads.join(" "), words);
     let row = lines.next().unwrap();
-    assert!(row.starts_with("1 ") && row.ends_with("0%      0"), "{row}");
+    assert!(
+        row.starts_with("1 ") && row.ends_with("0%      no      0"),
+        "{row}"
+    );
     assert!(
         status.contains("blocks reported, in 24339925..24359761"),
         "a file proves nothing: {status}"
@@ -120,6 +123,87 @@ fn what_is_stored_is_proven_again_and_put_right() {
     }
 }
 
+/// The first chain, as soon as it is as wanted.
+fn chain_when(instance: &Instance, wanted: impl Fn(&Value) -> bool) -> Value {
+    let chain = || {
+        let sync: Value = serde_json::from_str(&instance.get("/v1/sync").1).unwrap();
+        sync["chains"][0].clone()
+    };
+    let found = (0..5_000).map(|_| chain()).find(wanted);
+    found.unwrap_or_else(|| panic!("{:#}\n{}", chain(), instance.log()))
+}
+
+#[test]
+fn a_chain_is_synced_where_its_rows_are_the_registrys_state_and_else_says_what_differs() {
+    let place = Place::new("data");
+    let instance = place.up_with(&["--demo"]);
+    // Registrations, transfers, new URIs, wallets, metadata.
+    let done = place.dir().join("demo-done");
+    let chain = chain_when(&instance, |chain| done.exists() && chain["synced"] == true);
+    let census = &chain["census"][0];
+    assert_eq!(chain["complete"], true, "{chain}");
+    assert_eq!(census["holds"], true, "{chain}");
+    assert!(census["agents"].as_u64() > Some(10), "{census}");
+    let agents = census["agents"].to_string();
+    assert_eq!(census["counted"].as_str(), Some(&*agents), "{census}");
+    for level in ["count_level", "values_level"] {
+        assert_eq!(census[level], "proven", "{census}");
+    }
+    let status = text(&place.run(&["sync", "status"]));
+    let line = format!("{agents} agents, {agents} counted (proven); all compared (proven); equal");
+    assert!(status.contains(&line), "{status}");
+
+    let agent = "(SELECT agent_id FROM identity.tokens WHERE token_id = 3)";
+    let again = format!(
+        "INSERT INTO chain.census_again (chain_id, agent_id)
+         SELECT chain_id, {agent} FROM chain.chains"
+    );
+    let spoil = format!(
+        "SET chancery.cause = 'test';
+         UPDATE identity.tokens SET owner = decode(repeat('66', 20), 'hex') WHERE token_id = 3; {again}"
+    );
+    place.sql(&spoil).unwrap();
+    let chain = chain_when(&instance, |chain| chain["census"][0]["mismatches"] == 1);
+    assert_eq!(chain["synced"], false, "{chain}");
+    assert_eq!(chain["census"][0]["holds"], false, "{chain}");
+    let one = &chain["census"][0]["differences"][0];
+    let ours = format!("0x{}", "66".repeat(20));
+    let (rule, theirs) = ("owner = last Transfer", one["theirs"].as_str().unwrap());
+    for (name, value) in [
+        ("agent_id", "3"),
+        ("what", "owner"),
+        ("rule", rule),
+        ("ours", &*ours),
+        ("level", "proven"),
+    ] {
+        assert_eq!(one[name], value, "{one}");
+    }
+    assert!(one["rule_block"].as_u64() > Some(0), "{one}");
+    let line = format!("agent 3: owner is {ours} here and {theirs} there, proven (rule: {rule})");
+    let status = text(&place.run(&["sync", "status"]));
+    assert!(status.contains(&line), "{status}");
+    assert!(status.contains("1 NOT EQUAL"), "{status}");
+    let metrics = instance.get("/metrics").1;
+    for (name, value) in [("synced", "0"), ("census_mismatches", "1")] {
+        let of = format!("chancery_{name}{{chain=\"31337\"");
+        let line = metrics.lines().find(|line| line.starts_with(&of)).unwrap();
+        assert!(line.ends_with(&format!(" {value}")), "{line}");
+    }
+    let incidents = "SELECT count(*) FROM journal.v_entries WHERE kind = 'incident'";
+    assert_eq!(place.sql(incidents).unwrap(), "1");
+
+    let refold = format!(
+        "SET chancery.cause = 'test';
+         INSERT INTO identity.dirty (agent_id, refold) VALUES ({agent}, true); {again}"
+    );
+    place.sql(&refold).unwrap();
+    let chain = chain_when(&instance, |chain| chain["synced"] == true);
+    assert_eq!(chain["census"][0]["mismatches"], 0, "{chain}");
+    let owner =
+        place.sql("SELECT '0x' || encode(owner, 'hex') FROM identity.tokens WHERE token_id = 3");
+    assert_eq!(owner.unwrap(), theirs.to_lowercase());
+}
+
 #[test]
 fn an_estimate_needs_no_instance_and_refuses_unknown_chains() {
     let place = Place::new("data");
@@ -169,6 +253,7 @@ fn every_metric_that_the_manual_names_is_there() {
     assert!(named.len() > 30, "{named:?}");
     // They come when something happens for the first time, which here nothing makes happen.
     let rare = [
+        "chancery_census_mismatches_total",
         "chancery_incidents_total",
         "chancery_provider_errors_total",
         "chancery_reorgs_total",
@@ -193,6 +278,7 @@ fn every_metric_that_the_manual_names_is_there() {
     assert!(complete, "missing: {:?}\n{metrics}", missing(&metrics));
     for name in rare {
         let code = [
+            include_str!("../indexer/src/census/mismatch.rs"),
             include_str!("../indexer/src/incident.rs"),
             include_str!("../indexer/src/stage.rs"),
             include_str!("../src/http/metrics/chains.rs"),

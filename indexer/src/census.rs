@@ -176,8 +176,12 @@ impl Census {
     }
 
     /// Compares what is due, a part of it at each registry. Idle where nothing is, while a backfill is under
-    /// way, and where another process leads the chain.
+    /// way or its indexes are missing, and where another process leads the chain.
     pub async fn round(&mut self) -> Result<Outcome> {
+        let standing = chain_row::standing(&self.db, self.chain).await?;
+        if !standing.is_level() || !store::deferred::missing(&self.db).await?.is_empty() {
+            return Ok(Outcome::Idle);
+        }
         let Some(due) = due(&self.db, self.chain, &self.contracts).await? else {
             return Ok(Outcome::Idle);
         };
@@ -271,28 +275,32 @@ impl Census {
     /// again at a newer block.
     async fn ask(&mut self, question: &Question<'_>) -> Result<Result<Reading, String>> {
         let ask = |rpc: chain::Rpc| async move { read::read(&rpc, question).await };
-        let told = match self.providers.ask(ask).await {
-            Ok(told) => told,
-            Err(Error::Rpc { place, error, .. }) if matches!(error, RpcError::Pruned { .. }) => {
-                self.gone += 1;
-                if self.gone >= GIVE_UP {
-                    return Ok(Err(format!("{place}: {error}")));
-                }
-                return Err(Error::Rpc {
-                    chain: self.chain,
-                    place,
-                    error,
-                });
+        let error = match self.providers.ask(ask).await {
+            Ok(told) => {
+                self.gone = 0;
+                return Ok(Ok(told.value));
             }
-            Err(error) => return Err(error),
+            Err(error) => error,
         };
-        self.gone = 0;
-        let why = match told.value {
-            Ok(reading) => return Ok(Ok(reading)),
-            Err(why) => why,
+        let Error::Rpc {
+            place, error: why, ..
+        } = &error
+        else {
+            return Err(error);
         };
-        let other = self.providers.ask_other(told.by, ask).await?;
-        Ok(other.map_or(Err(why), |told| told.value))
+        let without = match why {
+            RpcError::NoMethod { .. } => true,
+            RpcError::Pruned { .. } => {
+                self.gone += 1;
+                self.gone >= GIVE_UP
+            }
+            _ => false,
+        };
+        if without {
+            Ok(Err(format!("{place}: {why}")))
+        } else {
+            Err(error)
+        }
     }
 
     /// Reads values that differ a second time, with proofs where there are some: a node can err once.

@@ -9,7 +9,7 @@ use kernel::Address;
 use serde::Serialize;
 use store::Db;
 
-pub use self::census::{CensusView, MismatchView, census, mismatches};
+pub use self::census::{CensusView, MismatchView, census, is_synced, mismatches};
 use crate::Result;
 
 /// A chain's row.

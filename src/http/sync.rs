@@ -1,5 +1,6 @@
 //! How far everything is: chains, agents, journal.
 
+mod census;
 mod digest;
 mod node;
 mod verify;
@@ -15,7 +16,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::node::{Estimate, Provider};
+use self::{
+    census::Census,
+    node::{Estimate, Provider},
+};
 use super::{Problem, Shared, paging};
 use crate::indexing::ChainState;
 
@@ -77,6 +81,11 @@ struct Chain {
     /// Whether every block up to `head` is proven (or fits its bloom, where receipts of this chain cannot
     /// be recomputed): no log is missing.
     complete: bool,
+    /// Whether that holds and everything up to `head` is in the rows, and owner, wallet, URI, metadata and
+    /// number of its agents are what its registries keep. False where no node serves their state.
+    synced: bool,
+    /// What was compared with each registry.
+    census: Vec<Census>,
     /// Logs that providers told wrongly, all found and put right.
     incidents: i64,
     /// Newest block of the source.
@@ -155,11 +164,19 @@ struct Journal {
 #[utoipa::path(get, path = "/v1/sync", tag = "health", responses((status = OK, body = Sync)))]
 async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     let mut followed = app.chains.list();
-    let mut chains: Vec<Chain> = view::chains(&app.db)
-        .await?
-        .into_iter()
-        .map(|kept| known(kept, &mut followed))
-        .collect();
+    let kept = view::chains(&app.db).await?;
+    // After the chains: what is told of their rows is never older than their heads.
+    let census = view::census(&app.db).await?;
+    let mut chains = Vec::with_capacity(kept.len());
+    for kept in kept {
+        let chain = kept.chain.cast_unsigned();
+        let synced = view::is_synced(&kept, &census);
+        chains.push(Chain {
+            synced,
+            census: census::of_chain(&app.db, chain, &census).await?,
+            ..known(kept, &mut followed)
+        });
+    }
     chains.extend(followed.into_iter().map(unopened));
     let head = log::head(&app.db).await?;
     let vkey = app.sealer.vkey();
@@ -223,6 +240,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
             .and_then(|status| status.error)
             .or_else(|| its.and_then(|its| its.error)),
         contracts: kept.contracts,
+        ..Chain::default()
     }
 }
 

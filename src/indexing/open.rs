@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chain::{At, Registries, Rpc, RpcError, SeenTopics};
 use indexer::{
-    Anchor, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay, RpcSource,
-    Settling, Verifier, Witness, discover,
+    Anchor, Census, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay,
+    RpcSource, Settling, Verifier, Witness, discover,
 };
 
 use super::{Feed, board::Slot, dev};
@@ -25,6 +25,8 @@ pub struct Node {
     pub follower: Follower<RpcSource>,
     /// Proves what the backfill was told.
     pub prover: Prover,
+    /// Holds its rows against the registries' state.
+    pub census: Census,
     /// Proves again what is stored, when somebody asks for it.
     pub verifier: Arc<Verifier>,
     /// Whom it is read from.
@@ -132,6 +134,13 @@ async fn follower(
     let fresh = standing.ground.number < chain.start.cast_signed();
     let prover = prover();
     let contracts = chain.contracts.clone();
+    let census = Census::new(
+        app.db.clone(),
+        chain.id,
+        contracts.clone(),
+        providers.clone(),
+        app.process,
+    );
     let follower = Follower::new(
         app.db.clone(),
         chain.id,
@@ -142,6 +151,7 @@ async fn follower(
     Ok(Opened::Node(Box::new(Node {
         follower,
         prover,
+        census,
         verifier: Arc::new(verifier),
         providers,
         fresh: fresh.then_some(chain.start),

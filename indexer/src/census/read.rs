@@ -63,8 +63,9 @@ pub struct Reading {
     pub found: (B256, Layout),
 }
 
-/// Reads all of it from one node. `Ok(Err(why))`: the node does not serve the state of contracts.
-pub async fn read(rpc: &Rpc, question: &Question<'_>) -> Result<Result<Reading, String>, RpcError> {
+/// Reads all of it from one node. [`RpcError::NoMethod`]: it does not serve the state of contracts; another
+/// node may.
+pub async fn read(rpc: &Rpc, question: &Question<'_>) -> Result<Reading, RpcError> {
     let header = rpc.block(At::Hash(question.block)).await?;
     let Some(header) = header else {
         return Err(RpcError::BeyondHead {
@@ -78,15 +79,25 @@ pub async fn read(rpc: &Rpc, question: &Question<'_>) -> Result<Result<Reading, 
         at: At::Hash(question.block),
         root,
     };
-    match reading(&mut state, question).await {
-        Err(error) if is_unserved(&error) => Ok(Err(error.to_string())),
-        other => other.map(Ok),
-    }
+    reading(&mut state, question).await.map_err(lacking)
 }
 
-/// Whether it is no use to ask this node again.
+/// Whether it is no use to ask this node again, though it is well.
 fn is_unserved(error: &RpcError) -> bool {
-    matches!(error.kind(), Kind::Invalid | Kind::Denied)
+    let unwell = matches!(error, RpcError::NotAnRpc { .. });
+    matches!(error.kind(), Kind::Invalid | Kind::Denied) && !unwell
+}
+
+/// However a node refuses to serve state: it lacks that, and serves everything else as before.
+fn lacking(error: RpcError) -> RpcError {
+    match error {
+        error @ RpcError::NoMethod { .. } => error,
+        error if is_unserved(&error) => RpcError::NoMethod {
+            method: "eth_getStorageAt",
+            message: error.to_string(),
+        },
+        error => error,
+    }
 }
 
 async fn reading(state: &mut State<'_>, question: &Question<'_>) -> Result<Reading, RpcError> {
@@ -205,7 +216,9 @@ impl State<'_> {
     }
 
     async fn by_calls(&self, agents: &[Ours]) -> Result<Vec<Theirs>, RpcError> {
-        stream::iter(agents.iter().map(|agent| self.call(agent)))
+        // A list, because a stream with a closure over references is not `Send` for every lifetime.
+        let calls: Vec<_> = agents.iter().map(|agent| self.call(agent)).collect();
+        stream::iter(calls)
             .buffered(CALLS_AT_ONCE)
             .try_collect()
             .await

@@ -5,6 +5,7 @@ use kernel::Address;
 use serde::Serialize;
 use store::Db;
 
+use super::ChainView;
 use crate::Result;
 
 /// How far a registry's agents were held against its state.
@@ -28,14 +29,29 @@ pub struct CensusView {
     pub values_level: Option<String>,
     /// Whether every agent was compared once.
     pub through: bool,
+    /// Whether everybody of whom logs up to the chain's head speak was compared since.
+    pub current: bool,
     /// Agents that are to be compared again, of all registries of the chain.
     pub again: i64,
     /// Values that are not the registry's, now.
     pub mismatches: i64,
     /// Why no provider's state could be read.
     pub obstacle: Option<String>,
-    /// Whether all agents were compared, their number is the registry's, and nothing differs.
+    /// Whether all agents were compared as they are at the chain's head, their number is the registry's, and
+    /// nothing differs.
     pub holds: bool,
+}
+
+/// Whether no log of a chain is missing up to its head, and its rows are the state of all its registries
+/// there. Never where no provider serves state: nobody knows then.
+pub fn is_synced(chain: &ChainView, census: &[CensusView]) -> bool {
+    let registries = chain.contracts.get("identity");
+    let holds = |registry: &String| {
+        let its = |one: &&CensusView| one.chain == chain.chain && one.registry == *registry;
+        census.iter().find(its).is_some_and(|one| one.holds)
+    };
+    let held = registries.is_some_and(|all| !all.is_empty() && all.iter().all(holds));
+    held && chain.complete && chain.ground <= chain.head
 }
 
 /// A value of ours that is not the registry's.
@@ -73,11 +89,16 @@ pub async fn census(db: &Db) -> Result<Vec<CensusView>> {
         r#"SELECT s.chain_id, s.registry, s.block_number, s.taken_at, s.agents,
                   s.counted::text AS counted, s.count_level, s.values_level, s.obstacle,
                   s.next_token IS NULL AS "through!", s.agents = s.counted AS equal,
+                  NOT EXISTS (SELECT FROM chain.logs l
+                               WHERE l.chain_id = s.chain_id AND l.block_number > s.through_block
+                                 AND l.block_number <= c.head_number AND l.address = s.registry
+                                 AND l.subject IS NOT NULL) AS "current!",
                   (SELECT count(*) FROM chain.census_again a WHERE a.chain_id = s.chain_id) AS "again!",
                   (SELECT count(*) FROM chain.mismatches m
                     WHERE m.chain_id = s.chain_id AND m.registry = s.registry
                       AND m.gone_block IS NULL) AS "mismatches!"
-             FROM chain.census s ORDER BY s.chain_id, s.registry"#
+             FROM chain.census s JOIN chain.chains c USING (chain_id)
+            ORDER BY s.chain_id, s.registry"#
     )
     .fetch_all(db.pool())
     .await?;
@@ -93,10 +114,15 @@ pub async fn census(db: &Db) -> Result<Vec<CensusView>> {
             count_level: row.count_level,
             values_level: row.values_level,
             through: row.through,
+            current: row.current,
             again: row.again,
             mismatches: row.mismatches,
             obstacle: row.obstacle,
-            holds: row.through && row.equal == Some(true) && row.mismatches == 0,
+            holds: row.through
+                && row.current
+                && row.again == 0
+                && row.equal == Some(true)
+                && row.mismatches == 0,
         })
         .collect())
 }

@@ -25,14 +25,22 @@ struct Index {
     contracts: Registries,
     follower: Follower<RpcSource>,
     census: Census,
-    _provider: Provider,
+    _providers: Vec<Provider>,
 }
 
 impl Index {
     async fn new(pool: PgPool, network: Network, faults: Faults) -> anyhow::Result<Self> {
+        Self::behind(pool, network, vec![faults]).await
+    }
+
+    /// With a provider for each of these.
+    async fn behind(pool: PgPool, network: Network, faults: Vec<Faults>) -> anyhow::Result<Self> {
         let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let db = Db::from_pool(pool, clock.clone());
-        let provider = network.provider(faults)?;
+        let faults = faults.into_iter();
+        let nodes: Vec<Provider> = faults
+            .map(|faults| network.provider(faults))
+            .collect::<Result<_, _>>()?;
         let hash = network.chain().canonical()[0].hash;
         let contracts = Registries {
             identity: vec![REGISTRY],
@@ -49,11 +57,11 @@ impl Index {
         };
         indexer::open(&db, &chain).await?;
         let config = Config::default();
-        let nodes = ChainConfig {
-            rpc: vec![provider.url()],
+        let urls = ChainConfig {
+            rpc: nodes.iter().map(Provider::url).collect(),
             ..ChainConfig::default()
         };
-        let providers = Providers::connect(&config, &nodes).await?;
+        let providers = Providers::connect(&config, &urls).await?;
         let settling = Settling::Depth(0);
         let source = RpcSource::new(providers.clone(), &contracts, settling, &config);
         let holder = Uuid::from_u128(1);
@@ -64,7 +72,7 @@ impl Index {
             clock,
             network,
             contracts,
-            _provider: provider,
+            _providers: nodes,
         })
     }
 
@@ -226,5 +234,24 @@ async fn without_state_the_level_says_so_and_it_is_tried_again_later(
     assert!(!index.is_due().await);
     index.clock.advance(TimeDelta::hours(1));
     assert!(index.is_due().await);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn whoever_serves_state_is_found_among_those_who_do_not(pool: PgPool) -> anyhow::Result<()> {
+    let mut registry = MadeUp::new();
+    registry.register(3, |_| String::new());
+    let without = Faults {
+        no_state: true,
+        ..Faults::default()
+    };
+    let faults = vec![without.clone(), without.clone(), Faults::default(), without];
+    let mut index = Index::behind(pool, registry.network(), faults).await?;
+    index.follow().await?;
+    for _ in 0..4 {
+        let report = index.census.take().await?.remove(0);
+        assert_eq!(report.count_level, StateLevel::Proven);
+    }
+    assert!(index.view().await.holds);
     Ok(())
 }

@@ -21,6 +21,8 @@ struct Row {
     lag: Option<i64>,
     start_block: Option<i64>,
     levels: Vec<LevelBlocks>,
+    synced: bool,
+    census: Vec<Census>,
     incidents: i64,
     rate: Option<Rate>,
     eta_seconds: Option<u64>,
@@ -68,6 +70,86 @@ impl Provider {
             parts.push(show::clean(error));
         }
         format!("{}: {}", show::clean(&self.place), parts.join("; "))
+    }
+}
+
+/// A registry's agents as the instance has them, held against the registry's own state.
+#[derive(Debug, Deserialize)]
+struct Census {
+    registry: String,
+    block: Option<i64>,
+    agents: Option<i64>,
+    counted: Option<String>,
+    count_level: String,
+    values_level: Option<String>,
+    through: bool,
+    mismatches: i64,
+    differences: Vec<Difference>,
+    obstacle: Option<String>,
+}
+
+/// A value that is not the registry's.
+#[derive(Debug, Deserialize)]
+struct Difference {
+    /// Nobody's: it is the number of all.
+    agent_id: Option<String>,
+    what: String,
+    rule: String,
+    ours: Option<String>,
+    theirs: Option<String>,
+    level: String,
+}
+
+impl Census {
+    fn lines(&self) -> Vec<String> {
+        let registry = show::clean(&self.registry);
+        if let Some(why) = &self.obstacle {
+            let why = show::clean(why);
+            return vec![format!(
+                "registry {registry}: its state is unavailable: {why}"
+            )];
+        }
+        let (Some(block), Some(agents)) = (self.block, self.agents) else {
+            return vec![format!("registry {registry}: not compared yet")];
+        };
+        let counted = match &self.counted {
+            Some(counted) => format!(
+                "{} counted ({})",
+                show::clean(counted),
+                show::clean(&self.count_level)
+            ),
+            None => "the count unavailable".to_owned(),
+        };
+        let values = match (&self.values_level, self.through) {
+            (_, false) => "not all compared yet".to_owned(),
+            (Some(level), true) => format!("all compared ({})", show::clean(level)),
+            (None, true) => "none to compare".to_owned(),
+        };
+        let wrong = match self.mismatches {
+            0 => "equal".to_owned(),
+            more => format!("{more} NOT EQUAL"),
+        };
+        let mut lines = vec![format!(
+            "registry {registry} at block {block}: {agents} agents, {counted}; {values}; {wrong}"
+        )];
+        lines.extend(self.differences.iter().map(Difference::line));
+        lines
+    }
+}
+
+impl Difference {
+    /// Whose, which value, both of them, and what made ours.
+    fn line(&self) -> String {
+        let text = |value: &Option<String>| {
+            let value = value.as_deref().unwrap_or("none");
+            show::clean(value)
+        };
+        let agent = self.agent_id.as_deref().map(show::clean);
+        let whose = agent.map_or_else(String::new, |agent| format!("agent {agent}: "));
+        let (what, rule) = (show::clean(&self.what), show::clean(&self.rule));
+        let (ours, theirs) = (text(&self.ours), text(&self.theirs));
+        let level = show::clean(&self.level);
+        format!("{whose}{what} is {ours} here and {theirs} there, {level} (rule: {rule})")
     }
 }
 
@@ -129,11 +211,12 @@ impl Row {
             number(self.lag),
             number(self.settled),
             self.proven(),
+            if self.synced { "yes" } else { "no" }.to_owned(),
             self.incidents.to_string(),
         ]
     }
 
-    /// What does not fit into the table: ranges, speed, providers, what is wrong.
+    /// What does not fit into the table: ranges, census, speed, providers, what is wrong.
     fn lines(&self) -> Vec<String> {
         let title = self.title();
         let mut lines: Vec<String> = self
@@ -147,6 +230,8 @@ impl Row {
                 format!("{title}: {blocks} blocks {word}, in {from}..{to}")
             })
             .collect();
+        let census = self.census.iter().flat_map(Census::lines);
+        lines.extend(census.map(|line| format!("{title}: {line}")));
         if let (Some(rate), true) = (&self.rate, self.state.as_deref() == Some("backfilling")) {
             let end = self
                 .eta_seconds
@@ -191,6 +276,7 @@ fn human(answer: &Value, chains: &[Row]) -> String {
             "LAG",
             "SETTLED",
             "PROVEN",
+            "SYNCED",
             "INCIDENTS",
         ];
         lines.push(show::table(&heads, &rows, 1));

@@ -8,7 +8,11 @@ use std::{
     time::Instant,
 };
 
-use indexer::{ProviderState, State, Status, view, view::ChainView};
+use indexer::{
+    ProviderState, State, Status,
+    census::StateLevel,
+    view::{self, CensusView, ChainView},
+};
 
 use crate::app::App;
 
@@ -37,6 +41,14 @@ pub async fn measure(app: &App, seen: &Seen) {
     set("chancery_db_connections_most", &[], f64::from(most));
     if let Ok(chains) = view::chains(&app.db).await {
         chains.iter().for_each(stored);
+        if let Ok(census) = view::census(&app.db).await {
+            for chain in &chains {
+                let synced = u8::from(view::is_synced(chain, &census));
+                let labels = [("chain", chain.chain.to_string())];
+                set("chancery_synced", &labels, f64::from(synced));
+            }
+            census.iter().for_each(compared);
+        }
     }
     for chain in app.chains.list() {
         if let Some(status) = &chain.status {
@@ -78,6 +90,30 @@ fn stored(chain: &ChainView) {
             &labels,
             signed(time.timestamp()),
         );
+    }
+}
+
+/// How its rows compare with what a registry keeps.
+fn compared(census: &CensusView) {
+    let labels = [
+        ("chain", census.chain.to_string()),
+        ("registry", census.registry.clone()),
+    ];
+    let values = census.values_level.as_deref().map(StateLevel::parse);
+    let level = values
+        .into_iter()
+        .fold(StateLevel::parse(&census.count_level), StateLevel::min);
+    let level = match level {
+        StateLevel::Unavailable => 0,
+        StateLevel::Reported => 1,
+        StateLevel::Proven => 2,
+    };
+    for (name, value) in [
+        ("chancery_census_block", census.block.unwrap_or(-1)),
+        ("chancery_census_mismatches", census.mismatches),
+        ("chancery_census_level", level),
+    ] {
+        set(name, &labels, signed(value));
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Faults {
     pub pruned_below: u64,
     /// Blocks below the head of which state is kept, as geth's 128; 0: all.
     pub state_window: u64,
+    /// The state of contracts is not served at all.
+    pub no_state: bool,
     /// Most blocks that eth_getLogs takes at once.
     pub max_range: u64,
     /// Most logs that eth_getLogs answers with.
@@ -113,6 +115,7 @@ impl Default for Faults {
             max_batch: 1000,
             pruned_below: 0,
             state_window: 0,
+            no_state: false,
             max_range: 0,
             max_logs: 0,
             refusing: Refusing::Alchemy,

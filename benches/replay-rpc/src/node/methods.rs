@@ -191,8 +191,8 @@ fn state<'a>(
         return Err(Refusal::server(&why));
     }
     match &block.state {
-        Some(state) => Ok(state),
-        None => Err(Refusal::method(&call.method)),
+        Some(state) if !lies.faults.no_state => Ok(state),
+        _ => Err(Refusal::method(&call.method)),
     }
 }
 

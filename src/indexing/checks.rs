@@ -1,0 +1,65 @@
+//! What is checked behind the follower, until it ends: blocks are proven, rows are held against the
+//! registries' state.
+
+use std::time::Duration;
+
+use indexer::{Census, Error, Prove, Prover};
+use store::Outcome;
+use tokio_util::sync::CancellationToken;
+
+use super::{AFTER_ERROR, AFTER_WRONG, SOON};
+use crate::app::App;
+
+/// How often it is looked for what was not checked yet.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Proves behind the backfill.
+pub async fn prove(app: &App, mut prover: Prover, stop: &CancellationToken) {
+    if app.config.indexer.prove == Prove::Off {
+        return;
+    }
+    while !stop.is_cancelled() {
+        let pause = match prover.round().await {
+            Ok(Outcome::Busy) => continue,
+            Ok(Outcome::Idle) => AGAIN,
+            Err(error) => {
+                tracing::warn!("proving: {error}");
+                AFTER_WRONG
+            }
+        };
+        rest(pause, stop).await;
+    }
+}
+
+/// Takes the census once the backfill is done, and of whom something happens to from then on.
+pub async fn census(mut census: Census, stop: &CancellationToken) {
+    let mut fails = false;
+    while !stop.is_cancelled() {
+        let pause = match census.round().await {
+            Ok(outcome) => {
+                fails = false;
+                if outcome == Outcome::Busy {
+                    continue;
+                }
+                AGAIN
+            }
+            // The chain went on meanwhile: what it has now is compared.
+            Err(Error::Moved { .. }) => SOON,
+            Err(error) => {
+                if !fails {
+                    tracing::warn!("comparing rows with the registries' state: {error}");
+                }
+                fails = true;
+                AFTER_ERROR
+            }
+        };
+        rest(pause, stop).await;
+    }
+}
+
+async fn rest(pause: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}
