@@ -2,7 +2,7 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help up test bench fmt lint
+.PHONY: help up test soak bench fmt lint
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -22,6 +22,10 @@ test: ## Install what is missing for tests, and run all of them
 	@cd contracts && npm test
 	@echo "test: Rust (the first time, building takes some minutes)"
 	@scripts/test
+
+soak: ## Run 10,000 simulated worlds (SEEDS=500 for fewer)
+	@scripts/setup
+	@scripts/soak
 
 bench: ## Measure, and write docs/benchmarks.md and docs/benchmarks.json
 	@scripts/setup

@@ -125,11 +125,7 @@ impl RpcSource {
             .filter(|seen| seen.head.hash == head.hash);
         let finalized = match known {
             Some(seen) => seen.finalized,
-            None if self.ask_finalized => {
-                // Who said it before may not answer now, and what was final stays so.
-                let before = self.seen.as_ref().and_then(|seen| seen.finalized);
-                self.providers.finalized().await?.or(before)
-            }
+            None if self.ask_finalized => self.finalized(&head).await?,
             None => None,
         };
         let seen = Seen {
@@ -139,6 +135,20 @@ impl RpcSource {
         };
         self.seen = Some(seen.clone());
         Ok(seen)
+    }
+
+    /// What is final on the branch that ends with `head`.
+    async fn finalized(&self, head: &Header) -> Result<Option<u64>> {
+        let Some(finalized) = self.providers.finalized().await? else {
+            // Who said it before may not answer now, and what was final stays so.
+            return Ok(self.seen.as_ref().and_then(|seen| seen.finalized));
+        };
+        // A reorg between the two questions: what is final now may never have been on this branch.
+        let still = self.header(At::Number(head.number)).await?;
+        if still.is_some_and(|still| still.hash != head.hash) {
+            return Err(self.moved(head.number, head.number));
+        }
+        Ok(Some(finalized))
     }
 
     /// The newest known block at or below `from` that is still canonical.

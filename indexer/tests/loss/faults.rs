@@ -1,8 +1,8 @@
 //! Providers that fail in every way at once, and nodes behind one address that stand at other heads and on
 //! other branches: in the end every agent is what the chain says.
 
-use indexer::Prove;
-use replay_rpc::node::{Batch, Faults, Lose, Refusing, Stale};
+use indexer::{Prove, Settling};
+use replay_rpc::node::{Batch, Faults, Finality, Lose, Refusing, Stale};
 use sqlx::PgPool;
 
 use crate::index::Index;
@@ -106,6 +106,38 @@ async fn one_address_with_nodes_at_other_heads_and_on_other_branches_is_followed
         index.network().fork(depth, depth + 2);
         index.settle().await?;
         index.network().mine(3);
+        index.settle().await?;
+    }
+    Ok(())
+}
+
+/// The head and what is final are two questions: between them the branch may change, and what is final then was
+/// never final on the branch that was left.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_reorg_between_two_questions_settles_nothing_of_the_branch_that_was_left(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let finality = Finality {
+        safe: 4,
+        finalized: 8,
+    };
+    for count in 1..=6_u8 {
+        let (place, settling) = (usize::from(count), Settling::Finalized(20));
+        let mut index = Index::settling(
+            &pool,
+            place,
+            40,
+            Prove::Behind,
+            &[Faults::default()],
+            settling,
+        )
+        .await?;
+        index
+            .network()
+            .change(|chain| chain.finality = Some(finality));
+        index.settle().await?;
+        index.network().mine(3);
+        index.before_request(u64::from(count), |network| network.fork(6, 20));
         index.settle().await?;
     }
     Ok(())

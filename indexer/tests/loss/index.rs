@@ -39,6 +39,19 @@ impl Index {
         prove: Prove,
         faults: &[Faults],
     ) -> anyhow::Result<Self> {
+        let settling = Settling::Depth(64);
+        Self::settling(pool, place, blocks, prove, faults, settling).await
+    }
+
+    /// The same, where blocks settle otherwise.
+    pub async fn settling(
+        pool: &PgPool,
+        place: usize,
+        blocks: u64,
+        prove: Prove,
+        faults: &[Faults],
+        settling: Settling,
+    ) -> anyhow::Result<Self> {
         let pool = database(pool, place).await?;
         let db = Db::from_pool(pool.clone(), Clock::System);
         let params = Params {
@@ -78,7 +91,7 @@ impl Index {
         };
         let nodes = Providers::connect(&config, &nodes).await?;
         let (holder, contracts) = (Uuid::from_u128(1), chain.contracts);
-        let source = RpcSource::new(nodes, &contracts, Settling::Depth(64), &config);
+        let source = RpcSource::new(nodes, &contracts, settling, &config);
         let witness = source.witness();
         let prover = Prover::new(db.clone(), chain.id, contracts.clone(), witness, holder);
         Ok(Self {
@@ -150,6 +163,11 @@ impl Index {
 
     pub fn status(&self) -> Status {
         self.follower.status().lock().expect("not poisoned").clone()
+    }
+
+    /// Does something just before the `count`-th request from now on to the first provider.
+    pub fn before_request(&self, count: u64, act: impl FnOnce(&Network) + Send + 'static) {
+        self.providers[0].before_request(count, act);
     }
 
     pub fn stats(&self, provider: usize) -> Stats {

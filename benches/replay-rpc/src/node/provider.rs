@@ -1,7 +1,7 @@
 //! One provider: an address, faults, counters.
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -98,6 +98,18 @@ impl Provider {
         *self.core.stats() = Stats::default();
     }
 
+    /// Does something just before the `count`-th request from now on is looked at (1: the next one): a
+    /// reorg between two requests of one client.
+    pub fn before_request(&self, count: u64, act: impl FnOnce(&Network) + Send + 'static) {
+        let number = self.core.requests.load(Ordering::Relaxed) + count;
+        self.core.planned().push((number, Box::new(act)));
+    }
+
+    /// Forgets what [`Provider::before_request`] planned; gives how many of them there were.
+    pub fn forget_plans(&self) -> usize {
+        std::mem::take(&mut *self.core.planned()).len()
+    }
+
     /// Answers a JSON-RPC request without a socket, and without the faults of transport.
     pub fn answer(&self, body: &[u8]) -> Vec<u8> {
         let number = self.core.next();
@@ -115,13 +127,16 @@ impl Drop for Provider {
     }
 }
 
+/// What is done before the request of a number.
+type Plan = (u64, Box<dyn FnOnce(&Network) + Send>);
+
 /// What a provider's connections share.
-#[derive(Debug)]
 pub(super) struct Core {
     pub network: Network,
     faults: RwLock<Arc<Faults>>,
     stats: Mutex<Stats>,
     requests: AtomicU64,
+    planned: Mutex<Vec<Plan>>,
     /// Since when, and how many calls since.
     window: Mutex<(Instant, u64)>,
     /// The bomb that was built last, by its size.
@@ -140,6 +155,15 @@ pub(super) enum Mishap {
     Bomb,
 }
 
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("faults", &self.faults)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Core {
     fn new(network: Network, faults: Faults) -> Self {
         Self {
@@ -147,6 +171,7 @@ impl Core {
             faults: RwLock::new(Arc::new(faults)),
             stats: Mutex::default(),
             requests: AtomicU64::new(0),
+            planned: Mutex::default(),
             window: Mutex::new((Instant::now(), 0)),
             bomb: Mutex::default(),
         }
@@ -169,7 +194,19 @@ impl Core {
     /// The number of the request that has just come, from 1.
     pub fn next(&self) -> u64 {
         self.stats().requests += 1;
-        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let due: Vec<Plan> = {
+            let mut planned = self.planned();
+            planned.extract_if(.., |(at, _)| *at <= number).collect()
+        };
+        for (_, act) in due {
+            act(&self.network);
+        }
+        number
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Vec<Plan>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What happens to the `number`-th request. The experimenter's own methods are spared.
