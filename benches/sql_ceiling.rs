@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 /// As the binary has it: what is measured is not the allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How often it is looked for entries to seal.
 const SEAL_EVERY: Duration = Duration::from_millis(100);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Facts of this many bytes are projected even where more ground is at hand.
-const WINDOW_BYTES: usize = 40 << 20;
+const WINDOW_BYTES: usize = 24 << 20;
 
 /// Logs that are read at once from the database after a restart.
 const RELOAD_LOGS: i64 = 20_000;

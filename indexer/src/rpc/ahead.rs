@@ -23,7 +23,7 @@ use crate::{
 const AT_ONCE: usize = 4;
 
 /// Logs that one range should hold: answers of some megabytes.
-const GOAL: u64 = 6_000;
+const GOAL: u64 = 5_000;
 
 /// Most blocks of a range of which every header is asked for.
 const PROVEN_BLOCKS: u64 = 512;
