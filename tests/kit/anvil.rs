@@ -186,6 +186,11 @@ impl Chain {
         }
     }
 
+    /// Where the anvil that was started for it answers.
+    pub fn url(&self) -> &str {
+        &self.anvil.as_ref().expect("one of our own").url
+    }
+
     /// What is read of it.
     pub fn contracts(&self) -> Registries {
         Registries {

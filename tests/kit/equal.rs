@@ -185,12 +185,14 @@ pub struct Second {
 impl Second {
     /// Makes and migrates it.
     pub async fn beside(pool: &PgPool) -> Self {
+        Self::named("fresh", pool).await
+    }
+
+    /// One of several: `name` has five letters, because a longer one of the whole would be cut.
+    pub async fn named(name: &str, pool: &PgPool) -> Self {
         let options = pool.connect_options();
-        // As long as the other one: a longer name would be cut.
-        let name = options
-            .get_database()
-            .expect("a database")
-            .replacen("_sqlx", "fresh", 1);
+        let first = options.get_database().expect("a database");
+        let name = format!("{name}{}", &first[5..]);
         for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
             let statement = AssertSqlSafe(format!("{statement} \"{name}\""));
             pool.execute(statement).await.expect("a second database");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chain::{At, SeenTopics};
 use content::Content;
 use indexer::{
-    Anchor, Chain as Row, ChainConfig, Follower, Origin, Providers, RpcSource, Settling,
+    Anchor, Chain as Row, ChainConfig, Follower, Origin, Prover, Providers, RpcSource, Settling,
 };
 use kernel::Address;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -27,6 +27,7 @@ pub struct Index {
     /// Whom it is read from.
     pub providers: Providers,
     follower: Follower<RpcSource>,
+    prover: Prover,
 }
 
 impl Index {
@@ -42,6 +43,18 @@ impl Index {
         chain: &Chain,
         settling: Settling,
         config: &indexer::Config,
+    ) -> Self {
+        // Neither anvil's nor geth's address has a path.
+        Self::open_through(pool, chain, settling, config, vec![chain.rpc.place()]).await
+    }
+
+    /// The same, read from the nodes at these URLs.
+    pub async fn open_through(
+        pool: &PgPool,
+        chain: &Chain,
+        settling: Settling,
+        config: &indexer::Config,
+        urls: Vec<String>,
     ) -> Self {
         let genesis = chain
             .rpc
@@ -67,14 +80,15 @@ impl Index {
         };
         let db = Db::from_pool(pool.clone(), Clock::System);
         indexer::open(&db, &row).await.expect("opened");
-        // Neither anvil's nor geth's address has a path.
-        let chain = ChainConfig {
-            rpc: vec![chain.rpc.place()],
+        let nodes = ChainConfig {
+            rpc: urls,
             ..ChainConfig::default()
         };
-        let providers = Providers::connect(config, &chain).await.expect("connected");
+        let providers = Providers::connect(config, &nodes).await.expect("connected");
         let source = RpcSource::new(providers.clone(), &row.contracts, settling, config);
         let holder = Uuid::from_u128(1);
+        let (witness, contracts) = (source.witness(), row.contracts.clone());
+        let prover = Prover::new(db.clone(), row.id, contracts, witness, holder);
         let follower = Follower::new(db.clone(), row.id, row.contracts.clone(), source, holder);
         Self {
             db,
@@ -83,6 +97,7 @@ impl Index {
             settling,
             providers,
             follower,
+            prover,
         }
     }
 
@@ -99,6 +114,12 @@ impl Index {
     /// Rounds until the head.
     pub async fn catch_up(&mut self) {
         while self.round().await.expect("a round") == Outcome::Busy {}
+    }
+
+    /// Proves what was only reported, until nothing is left.
+    pub async fn prove(&mut self) -> indexer::Result<()> {
+        while self.prover.round().await? == Outcome::Busy {}
+        Ok(())
     }
 
     /// Where the index stands.

@@ -10,6 +10,7 @@ pub mod geth;
 pub mod http;
 pub mod index;
 pub mod left;
+pub mod proxy;
 
 use std::{
     future::Future,
