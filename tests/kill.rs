@@ -1,12 +1,18 @@
-//! kill -9 in the middle of a replay, again and again: what stands in the end is what an undisturbed
-//! replay gives.
+//! kill -9 in the middle of a replay or a backfill, again and again: what stands in the end is what an
+//! undisturbed one gives.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
+#[path = "kill/backfill.rs"]
+mod backfill;
 #[path = "cli/instance.rs"]
 mod instance;
 mod kit;
+#[path = "kill/network.rs"]
+mod network;
 #[path = "kit/recorded.rs"]
 mod recorded;
+#[path = "kill/standby.rs"]
+mod standby;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -25,12 +31,11 @@ const STEP_LOGS: usize = 1_000;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How far the replay is; `None` before it began.
-async fn head(db: &Db) -> Option<i64> {
-    let heads: Result<Vec<(i64,)>, _> = sqlx::query_as("SELECT head_number FROM chain.chains")
-        .fetch_all(db.pool())
-        .await;
-    Some(heads.ok()?.first()?.0)
+/// How far the replay is stored, and how far it is in the rows; `None` before it began.
+async fn progress(db: &Db) -> Option<(i64, i64)> {
+    let query = "SELECT ground_number, head_number FROM chain.chains";
+    let found: Result<Vec<(i64, i64)>, _> = sqlx::query_as(query).fetch_all(db.pool()).await;
+    found.ok()?.first().copied()
 }
 
 /// The same file, undisturbed.
@@ -67,9 +72,8 @@ async fn a_replay_that_is_killed_five_times_ends_as_an_undisturbed_one(pool: PgP
         let up = place.up_with(&flags);
         let db = equal::of_instance(place.dir()).await;
         let at = until("the replay comes so far", PATIENCE, || async {
-            head(&db)
-                .await
-                .filter(|head| *head >= kill_at && *head > seen)
+            let (stored, _) = progress(&db).await?;
+            (stored >= kill_at && stored > seen).then_some(stored)
         });
         seen = at.await;
         up.stop(Signal::SIGKILL);
@@ -84,7 +88,8 @@ async fn a_replay_that_is_killed_five_times_ends_as_an_undisturbed_one(pool: PgP
                      + (SELECT count(*) FROM identity.tokens t JOIN identity.uris u ON u.hash = t.uri_hash
                          WHERE u.state = 'pending')";
     until("the replay ends", PATIENCE, || async {
-        let done = head(&db).await == Some(last) && list(db.pool(), open).await == ["0"];
+        let done =
+            progress(&db).await == Some((last, last)) && list(db.pool(), open).await == ["0"];
         done.then_some(())
     })
     .await;

@@ -127,6 +127,15 @@ impl Place {
 
     /// The same with further flags.
     pub fn up_with(&self, flags: &[&str]) -> Instance {
+        self.start(&["up"], flags)
+    }
+
+    /// Starts `serve` that answers and reads chains, and waits until it says that it is ready.
+    pub fn serve(&self, flags: &[&str]) -> Instance {
+        self.start(&["serve", "--roles", "api,index"], flags)
+    }
+
+    fn start(&self, command: &[&str], flags: &[&str]) -> Instance {
         let log = self.temp.path().join("stderr");
         let stderr = fs::OpenOptions::new()
             .create(true)
@@ -134,7 +143,8 @@ impl Place {
             .open(&log)
             .unwrap();
         let mut child = self
-            .command(&["up", "--listen", "127.0.0.1:0", "-o", "jsonl"])
+            .command(command)
+            .args(["--listen", "127.0.0.1:0", "-o", "jsonl"])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -147,7 +157,7 @@ impl Place {
         if line.is_empty() {
             let status = child.wait().unwrap();
             panic!(
-                "up ended ({status}):\n{}",
+                "{command:?} ended ({status}):\n{}",
                 fs::read_to_string(&log).unwrap()
             );
         }
