@@ -99,8 +99,15 @@ async fn the_digest_leaves_nothing_out_but_what_it_names(pool: PgPool) {
         .collect();
     // Work that is under way or only tells of work done; how a chain was read, not what it is.
     named.extend(
-        ["dirty", "folds", "head_changes", "heartbeats", "subjects"]
-            .map(|table| format!("identity.{table}")),
+        [
+            "ahead",
+            "dirty",
+            "folds",
+            "head_changes",
+            "heartbeats",
+            "subjects",
+        ]
+        .map(|table| format!("identity.{table}")),
     );
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
