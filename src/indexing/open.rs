@@ -7,6 +7,7 @@ use indexer::{
     Anchor, Census, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay,
     RpcSource, Settling, Verifier, Witness, discover,
 };
+use kernel::Kind;
 
 use super::{Feed, board::Slot, dev};
 use crate::app::App;
@@ -89,6 +90,16 @@ async fn node(app: &App, config: &ChainConfig, slot: &Slot) -> Result<Opened, Er
         contracts: found.contracts,
     };
     follower(app, providers, chain, settling).await
+}
+
+/// A node of another chain than the one that was named is whoever named it to put right.
+fn named_wrong(config: &ChainConfig, error: Error) -> Error {
+    match &config.chain {
+        Some(chain) if error.kind() == Kind::Conflict => {
+            Error::Invalid(format!("--chain says {chain}: {error}"))
+        }
+        _ => error,
+    }
 }
 
 /// The dev chain: everything on it is ours, so it is settled as soon as it is there.

@@ -129,9 +129,12 @@ impl Census {
             0 => "equal".to_owned(),
             more => format!("{more} NOT EQUAL"),
         };
-        let mut lines = vec![format!(
-            "registry {registry} at block {block}: {agents} agents, {counted}; {values}; {wrong}"
-        )];
+        // In lines that fit a terminal.
+        let mut lines = vec![
+            format!("registry {registry}"),
+            format!("  {agents} agents, {counted}"),
+            format!("  {values}; {wrong}, at block {block}"),
+        ];
         lines.extend(self.differences.iter().map(Difference::line));
         lines
     }
