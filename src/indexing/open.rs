@@ -73,7 +73,8 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
 async fn node(app: &App, config: &ChainConfig, slot: &Slot) -> Result<Opened, Error> {
     let settings = &app.config.indexer;
     let providers = slot.providers(settings, config)?;
-    providers.greet().await?;
+    let greeted = providers.greet().await;
+    greeted.map_err(|error| named_wrong(config, error))?;
     app.nodes.put(&providers);
     let found = discover(&providers, config).await?;
     let settling = match config.settled_depth {
