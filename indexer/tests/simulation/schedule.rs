@@ -287,8 +287,8 @@ fn lie(world: &mut World, site: usize, dice: &mut Dice) {
         7 => faults.forge_one_in = one_in,
         8 => faults.alter_one_in = one_in,
         9 => faults.shuffle_logs = true,
-        10 | 11 => (faults.removed_one_in, liars) = (1 + one_in / 4, 1),
-        _ => (faults.wrong_hash_one_in, liars) = (1 + one_in / 4, 1),
+        10 => (faults.removed_one_in, liars) = (1 + one_in / 4, 1),
+        _ => (faults.wrong_hash_one_in, liars) = (1, 1),
     }
     world.note(format!("  {liars} nodes: {}", told(&faults)));
     world.sites[site].lied = true;
@@ -587,7 +587,7 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
     let kinds = match (site_of.setting.config.prove, is_alone) {
         (Prove::Off, _) => 8,
         (_, true) => 14,
-        (_, false) => 18,
+        (_, false) => 20,
     };
     let few = 1 + dice.roll(5);
     match dice.roll(kinds) {
@@ -608,12 +608,15 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
             (faults.lose, faults.lose_one_in) = (Lose::All, few);
             faults.lose_in_receipts = true;
         }
-        14 => faults.wrong_hash_one_in = few,
+        14 => faults.wrong_hash_one_in = 1,
         _ => faults.batch = *dice.pick(&BATCHES),
     }
 }
 
-const BATCHES: [Batch; 4] = [
+/// Not every step asks in batches of several: what needs two is drawn more often.
+const BATCHES: [Batch; 6] = [
+    Batch::Shuffled,
+    Batch::Shuffled,
     Batch::Shuffled,
     Batch::DuplicateIds,
     Batch::Short,
