@@ -77,6 +77,12 @@ async fn reentrant(chain: &Chain) -> Vec<Wanted> {
     ]
 }
 
+/// How many agents wait to be compared again.
+async fn waiting(index: &Index) -> usize {
+    let waiting = "SELECT agent_id FROM chain.census_again";
+    index.list(waiting).await.len()
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn rows_of_agents_whose_events_lie_are_the_contracts_state(pool: PgPool) {
     let chain = Chain::start().await;
@@ -271,13 +277,7 @@ async fn a_row_that_waits_for_its_projection_is_no_mismatch(pool: PgPool) {
     index.sweep().await;
     rounds(&mut census).await;
     assert!(holds(&index).await);
-    assert_eq!(
-        index
-            .list("SELECT agent_id FROM chain.census_again")
-            .await
-            .len(),
-        0
-    );
+    assert_eq!(waiting(&index).await, 0);
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -304,13 +304,7 @@ async fn what_a_reorg_touches_is_compared_again(pool: PgPool) {
     // Agent 0 has its owner back, agent 1 another URI; agent 3 is no more.
     assert_eq!((report.agents, report.mismatches.len()), (2, 0));
     assert!(holds(&index).await);
-    assert_eq!(
-        index
-            .list("SELECT agent_id FROM chain.census_again")
-            .await
-            .len(),
-        0
-    );
+    assert_eq!(waiting(&index).await, 0);
 }
 
 #[sqlx::test(migrations = "./migrations")]

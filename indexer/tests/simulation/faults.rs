@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use replay_rpc::node::Stats;
 
 /// A fault, and who makes it. `replay-rpc` counts what its providers did, not what they were told to do.
+/// A log under another block's hash is tried too, and not counted: `tests/loss` holds it.
 pub const FAULTS: [(&str, &str); 52] = [
     ("another chain's id at the start", "schedule::other_chain"),
     ("another chain's id in mid-run", "schedule::other_chain"),
