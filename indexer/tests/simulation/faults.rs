@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use replay_rpc::node::Stats;
 
 /// A fault, and who makes it. `replay-rpc` counts what its providers did, not what they were told to do.
-/// A log under another block's hash is tried too, and not counted: `tests/loss` holds it.
-pub const FAULTS: [(&str, &str); 52] = [
+pub const FAULTS: [(&str, &str); 53] = [
     ("another chain's id at the start", "schedule::other_chain"),
     ("another chain's id in mid-run", "schedule::other_chain"),
     ("another genesis", "schedule::other_genesis"),
@@ -25,6 +24,10 @@ pub const FAULTS: [(&str, &str); 52] = [
     ),
     ("a forged log", "forge_one_in, schedule::lie"),
     ("an altered log", "alter_one_in, schedule::lie"),
+    (
+        "a log under another block's hash",
+        "wrong_hash_one_in, schedule::lie",
+    ),
     ("logs in another order", "shuffle_logs, schedule::lie"),
     ("removed: true", "removed_one_in, schedule::lie"),
     ("null receipts", "null_receipts_one_in, schedule::disturb"),
@@ -127,6 +130,7 @@ impl Tally {
         for (what, logs) in [
             ("a forged log", &stats.forged),
             ("an altered log", &stats.altered),
+            ("a log under another block's hash", &stats.wrong_hash),
             ("removed: true", &stats.removed),
         ] {
             self.more(what, logs.len() as u64);

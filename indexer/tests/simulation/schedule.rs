@@ -274,26 +274,35 @@ fn lie(world: &mut World, site: usize, dice: &mut Dice) {
     let kinds = match world.sites[site].setting.config.prove {
         Prove::Off => 2,
         Prove::First | Prove::Behind if nodes.len() == 1 => 10,
-        Prove::First | Prove::Behind => 14,
+        Prove::First | Prove::Behind => 17,
     };
     // After these a node rests, in real time: somebody else has to answer.
-    let mut liars = nodes.len();
+    let mut honest = None;
     match dice.roll(kinds) {
         0 => faults.max_range = 1 + dice.roll(30),
         1 => faults.max_logs = usize::try_from(1 + dice.roll(10)).expect("small"),
         2 | 3 => (faults.lose, faults.lose_one_in) = (Lose::Wide, one_in),
         4 => (faults.lose, faults.lose_one_in) = (Lose::All, one_in),
         5 | 6 => (faults.lose, faults.lose_one_in) = (Lose::Blocks, one_in),
-        7 => faults.forge_one_in = one_in,
+        7 => faults.forge_one_in = 1 + one_in / 4,
         8 => faults.alter_one_in = one_in,
         9 => faults.shuffle_logs = true,
-        10 => (faults.removed_one_in, liars) = (1 + one_in / 4, 1),
-        _ => (faults.wrong_hash_one_in, liars) = (1, 1),
+        kind => {
+            // The last one is asked for logs: all were greeted in turn, and it waited least.
+            honest = Some(dice.index(nodes.len() - 1));
+            match kind {
+                10 | 11 => faults.removed_one_in = 1 + one_in / 4,
+                12 | 13 => faults.wrong_hash_one_in = 1 + one_in / 4,
+                _ => faults.batch = *dice.pick(&BATCHES),
+            }
+        }
     }
-    world.note(format!("  {liars} nodes: {}", told(&faults)));
+    world.note(format!("  all nodes but {honest:?}: {}", told(&faults)));
     world.sites[site].lied = true;
-    for node in &world.sites[site].nodes[..liars] {
-        node.set_faults(faults.clone());
+    for (number, node) in world.sites[site].nodes.iter().enumerate() {
+        if honest != Some(number) {
+            node.set_faults(faults.clone());
+        }
     }
 }
 
@@ -613,10 +622,7 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
     }
 }
 
-/// Not every step asks in batches of several: what needs two is drawn more often.
-const BATCHES: [Batch; 6] = [
-    Batch::Shuffled,
-    Batch::Shuffled,
+const BATCHES: [Batch; 4] = [
     Batch::Shuffled,
     Batch::DuplicateIds,
     Batch::Short,
