@@ -43,6 +43,8 @@ pub struct Config {
     pub journal: journal::Config,
     /// The chains.
     pub indexer: indexer::Config,
+    /// What of the chains is kept.
+    pub sync: indexer::SyncConfig,
     /// The private Postgres of `up`.
     pub postgres: postgres::Config,
     /// The dev chain of `up`.
@@ -110,6 +112,8 @@ impl Config {
                 "at least 1 is needed".to_owned(),
             ));
         }
+        let watch = self.sync.watch();
+        watch.map_err(|why| invalid("sync.watch", why))?;
         if self
             .http
             .token

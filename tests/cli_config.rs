@@ -101,6 +101,35 @@ fn a_wrong_value_is_refused_with_its_key() {
 }
 
 #[test]
+fn a_scope_that_nobody_can_mean_is_refused_with_its_key() {
+    let owner = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
+    for (scope, watch, code, says) in [
+        ("watched", "", 2, "at least one"),
+        ("all", owner, 2, "sync.scope is \"all\""),
+        ("watched", "alice", 2, "`alice` is neither"),
+        ("some", owner, 2, "some"),
+        ("watched", owner, 0, ""),
+        (
+            "watched",
+            "eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432/22",
+            0,
+            "",
+        ),
+        ("all", "", 0, ""),
+    ] {
+        let mut variables = vec![("CHANCERY__SYNC__SCOPE", scope)];
+        if !watch.is_empty() {
+            variables.push(("CHANCERY__SYNC__WATCH", watch));
+        }
+        let output = chancery(&variables, &["config", "check"]);
+        assert_eq!(output.status.code(), Some(code), "{variables:?} {output:?}");
+        let message = text(&output.stderr);
+        assert!(message.contains(says), "{message}");
+        assert!(code == 0 || message.contains("sync."), "{message}");
+    }
+}
+
+#[test]
 fn the_committed_example_is_the_current_one() {
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/chancery.example.toml");
     let current = text(&chancery(&[], &["config", "example"]).stdout);

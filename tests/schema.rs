@@ -22,9 +22,9 @@ const ROWS: [(&str, &str); 5] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 11] = [
+const MADE_BY: [&str; 12] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity",
+    "journal", "identity", "chain",
 ];
 
 #[derive(Deserialize)]

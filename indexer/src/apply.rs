@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     Error, Result, census, chain_row, ground, incident, range,
     range::Range,
+    scope,
     source::{Cursor, Extend, LIVE, Step},
 };
 
@@ -42,6 +43,7 @@ pub async fn apply(
     let top = match &step {
         Step::Extend(extend) => extend.to.number,
         Step::Rewind { to } => to.unsigned_abs(),
+        Step::Enter(_) => cursor.number.max(0).unsigned_abs(),
     };
     let mut tx = db.begin(Cause::Block { chain, number: top }).await?;
     if let Some(lease) = lease {
@@ -50,6 +52,7 @@ pub async fn apply(
     let applied = match step {
         Step::Extend(step) => extend(&mut tx, chain, contracts, cursor, *step).await?,
         Step::Rewind { to } => rewind(&mut tx, chain, cursor, to).await?,
+        Step::Enter(step) => scope::enter(&mut tx, chain, contracts, cursor, *step).await?,
     };
     tx.commit().await?;
     Ok(applied)
@@ -71,6 +74,9 @@ async fn extend(
     store_ground(tx, chain, cursor, &step, &sorted).await?;
     tell_malformed(tx, chain, &sorted, &sorted.unread()).await?;
     identity::subject::put(tx, &sorted.tokens).await?;
+    if let Some(tokens) = &step.entering {
+        scope::put_tokens(tx, chain, tokens.iter().copied(), true).await?;
+    }
     let moved = step.cursor();
     chain_row::advance_head(tx, chain, moved, ground::time(&step.to), settled).await?;
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use kernel::{Address, B256};
 use store::{Cause, Db, Tx};
 
-use crate::{Error, Result, source::Cursor};
+use crate::{Error, Result, scope::Scope, source::Cursor};
 
 /// How a chain reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,16 +57,22 @@ pub struct Chain {
     pub contracts: Registries,
 }
 
-/// Makes or finds the chain's row; another chain under the same id is refused.
+/// Makes or finds the row of a chain of which everything is kept; another chain under the same id is refused.
 pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
+    open_scope(db, chain, Scope::All).await
+}
+
+/// The same with a scope. A chain that is kept with another one is refused: rows would be missing, or nobody would
+/// go on with some that are there.
+pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
     let mut tx = db.begin(Cause::Job("open chain")).await?;
     let id = chain.id.cast_signed();
     let before_start = chain.start.cast_signed() - 1;
     sqlx::query!(
         "INSERT INTO chain.chains
                 (chain_id, name, origin, anchor_number, anchor_hash, start_block, has_transfer,
-                 has_metadata_update, has_metadata_set, head_number, settled_number, ground_number)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)
+                 has_metadata_update, has_metadata_set, head_number, settled_number, ground_number, scope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11)
          ON CONFLICT (chain_id) DO NOTHING",
         id,
         chain.name,
@@ -78,11 +84,12 @@ pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
         chain.topics.metadata_update,
         chain.topics.metadata_set,
         before_start,
+        scope.as_str(),
     )
     .execute(tx.conn())
     .await?;
     let row = sqlx::query!(
-        "SELECT origin, anchor_number, anchor_hash, start_block FROM chain.chains
+        "SELECT origin, anchor_number, anchor_hash, scope FROM chain.chains
           WHERE chain_id = $1 FOR UPDATE",
         id
     )
@@ -103,6 +110,13 @@ pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
                 chain.origin.as_str()
             ),
             place: chain.name.clone(),
+        });
+    }
+    if row.scope != scope.as_str() {
+        return Err(Error::OtherScope {
+            chain: chain.id,
+            stored: row.scope,
+            asked: scope.as_str(),
         });
     }
     contracts(&mut tx, id, &chain.contracts).await?;
@@ -233,6 +247,15 @@ pub async fn topics(db: &Db, chain: u64) -> Result<SeenTopics> {
         metadata_update: row.has_metadata_update,
         metadata_set: row.has_metadata_set,
     })
+}
+
+/// The first block to index.
+pub async fn start(tx: &mut Tx, chain: u64) -> Result<i64> {
+    let start = sqlx::query_scalar!(
+        "SELECT start_block FROM chain.chains WHERE chain_id = $1",
+        chain.cast_signed()
+    );
+    Ok(start.fetch_one(tx.conn()).await?)
 }
 
 /// Locks the row and makes sure that its ground ends where the step begins.

@@ -45,6 +45,20 @@ pub enum Error {
         /// The source.
         place: String,
     },
+    /// The chain is kept with another scope.
+    #[error(
+        "chain {chain} is kept here with sync.scope = \"{stored}\", and was started with \"{asked}\": its rows \
+         would not be complete. Start it with \"{stored}\", or use another data directory or database and read \
+         the chain anew"
+    )]
+    OtherScope {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Its scope here.
+        stored: String,
+        /// The one that was asked for.
+        asked: &'static str,
+    },
     /// A reorg reached below what was told as settled, on a chain that we did not start.
     #[error(
         "chain {chain} was reorganised below settled block {settled} (common block {common}): what \
@@ -126,9 +140,10 @@ impl Error {
             Self::Identity(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Rpc { error, .. } => error.kind(),
-            Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::OtherFork { .. } => {
-                Kind::Conflict
-            }
+            Self::OtherChain { .. }
+            | Self::OtherScope { .. }
+            | Self::DeepReorg { .. }
+            | Self::OtherFork { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
             Self::Moved { .. } | Self::Unproven { .. } | Self::Disagree { .. } | Self::Led(_) => {
                 Kind::Unavailable

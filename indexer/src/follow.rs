@@ -188,6 +188,7 @@ impl<S: Source> Follower<S> {
                 self.backfill = None;
                 self.apply(&standing, Step::Rewind { to }).await?;
             }
+            Step::Enter(enter) => self.apply(&standing, Step::Enter(enter)).await?,
         }
         Ok(Outcome::Busy)
     }

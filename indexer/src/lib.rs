@@ -25,6 +25,7 @@ mod providers;
 mod range;
 mod replay;
 mod rpc;
+mod scope;
 mod source;
 mod stage;
 mod trail;
@@ -32,7 +33,9 @@ pub mod view;
 
 pub use apply::{Applied, apply};
 pub use census::Census;
-pub use chain_row::{Anchor, Chain, Origin, Standing, open, standing, stored_contracts};
+pub use chain_row::{
+    Anchor, Chain, Origin, Standing, open, open_scope, standing, stored_contracts,
+};
 pub use config::{ChainConfig, Config, Prove, ProviderConfig};
 pub use discover::{Discovered, discover};
 pub use error::{Error, Result};
@@ -47,5 +50,6 @@ pub use providers::{Opinion, ProviderState, Providers, Told};
 pub use range::Range;
 pub use replay::Replay;
 pub use rpc::{RpcSource, Settling, filter};
-pub use source::{BlockReceipts, Cursor, Extend, Proof, Source, Step};
+pub use scope::{Scope, SyncConfig, Watch};
+pub use source::{BlockReceipts, Cursor, Enter, Extend, Proof, Source, Step};
 pub use trail::Trail;

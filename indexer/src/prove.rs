@@ -5,7 +5,7 @@ mod verify;
 
 use std::collections::BTreeSet;
 
-use chain::{Log, Registries, Sieve, examine::compare};
+use chain::{FindingKind, Log, Registries, Sieve, examine::compare};
 use identity::{Feed, Mode};
 use kernel::AgentId;
 use store::{Cause, Db, Outcome, Tx};
@@ -22,6 +22,7 @@ use crate::{
     lead::Leadership,
     level::Level,
     range::{self, Range},
+    scope::{self, Watched},
     stage::{self, Stage},
 };
 
@@ -112,7 +113,7 @@ impl Prover {
         &self,
         from: i64,
         to: i64,
-        evidence: Evidence,
+        mut evidence: Evidence,
         provider: &str,
     ) -> Result<Proven> {
         let mut tx = self.db.begin(Cause::Job("prove")).await?;
@@ -126,10 +127,12 @@ impl Prover {
             });
         }
         let stored = ground::read_range(&mut tx, self.chain, from, to).await?;
-        let incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
+        let revealed = self.keep_watched(&mut tx, &mut evidence, provider).await?;
+        let mut incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
         let before = range::lowest(&mut tx, self.chain, from, to).await?;
         let proof = evidence.proof;
-        if let (Some(first), true) = (incidents.first(), proof.level < before) {
+        let first = incidents.iter().chain(&revealed).next();
+        if let (Some(first), true) = (first, proof.level < before) {
             return Err(Error::Unproven {
                 chain: self.chain,
                 block: first.block_number,
@@ -144,6 +147,7 @@ impl Prover {
         if !incidents.is_empty() {
             self.heal(&mut tx, &stored, &evidence, &incidents).await?;
         }
+        incidents.extend(revealed);
         let new = incident::record(&mut tx, self.chain, &incidents).await?;
         let range = Range { from, to, proof };
         if before < proof.level {
@@ -158,6 +162,37 @@ impl Prover {
             incidents,
             new,
         })
+    }
+
+    /// Of a chain that is kept for some alone, takes out of evidence what is not kept. A Transfer of a watched owner
+    /// whose token is not in the scope was lost: the token enters, and its logs are fetched by who follows the chain.
+    async fn keep_watched(
+        &self,
+        tx: &mut Tx,
+        evidence: &mut Evidence,
+        provider: &str,
+    ) -> Result<Vec<Incident>> {
+        let Some(watched) = Watched::read(tx.conn(), self.chain).await? else {
+            return Ok(Vec::new());
+        };
+        let (mut revealed, mut lost) = (BTreeSet::new(), Vec::new());
+        for (token, log) in watched.transfers(&evidence.logs, &self.contracts) {
+            if !watched.tokens.contains_key(&token) {
+                revealed.insert(token);
+                lost.push(Incident {
+                    block_number: log.block_number,
+                    block_hash: log.block_hash,
+                    log_index: log.log_index,
+                    kind: FindingKind::Lost,
+                    provider: provider.to_owned(),
+                });
+            }
+        }
+        evidence
+            .logs
+            .retain(|log| watched.keeps(log, &self.contracts));
+        scope::put_tokens(tx, self.chain, revealed, false).await?;
+        Ok(lost)
     }
 
     /// Puts the true logs of the blocks in question in the place of those that were told, and projects

@@ -116,6 +116,7 @@ impl Replay {
             proof: Proof::REPORTED,
             incidents: Vec::new(),
             receipts: Vec::new(),
+            entering: None,
         })
     }
 }

@@ -7,19 +7,30 @@
 
 mod ahead;
 mod piece;
+mod watched;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use chain::{At, Header, LogFilter, Registries};
-use kernel::B256;
+use kernel::{B256, Token};
+use store::Db;
 
-use self::ahead::Ahead;
+use self::{
+    ahead::Ahead,
+    piece::Piece,
+    watched::{Found, Watching, holds},
+};
 use crate::{
     Error, Result,
     config::{Config, Prove},
     evidence::{Evidence, Witness},
     providers::Providers,
-    source::{Cursor, Extend, LIVE, Source, Step},
+    scope::Watch,
+    source::{Cursor, Enter, Extend, LIVE, Source, Step},
+    stage::{self, Stage},
     trail::Trail,
 };
 
@@ -39,6 +50,10 @@ pub struct RpcSource {
     /// Whether `finalized` counts.
     ask_finalized: bool,
     keep_receipts: bool,
+    /// Whether a backfill's ranges are proven at once.
+    prove_first: bool,
+    /// Where some alone are kept.
+    watching: Option<Watching>,
     seen: Option<Seen>,
 }
 
@@ -94,7 +109,27 @@ impl RpcSource {
             depth,
             ask_finalized,
             keep_receipts: config.keep_receipts,
+            prove_first: config.prove == Prove::First,
+            watching: None,
             seen: None,
+        }
+    }
+
+    /// Reads only what belongs to those who are watched, of a chain that was opened so and that is indexed from
+    /// block `start` on.
+    #[must_use]
+    pub fn watching(
+        self,
+        db: Db,
+        watch: Watch,
+        contracts: &Registries,
+        start: u64,
+        config: &Config,
+    ) -> Self {
+        let (contracts, width) = (contracts.clone(), config.range_blocks);
+        Self {
+            watching: Some(Watching::new(db, watch, contracts, start, width)),
+            ..self
         }
     }
 
@@ -294,11 +329,22 @@ impl RpcSource {
             Ok(None) | Err(Error::Moved { .. }) => self.linked(from, to, cursor, head).await?,
             found => found?,
         };
-        let Some(evidence) = found else {
+        let Some(mut evidence) = found else {
             let known = trail.below(cursor.number - 1).await?;
             let (to, _) = *known.first().ok_or_else(|| self.moved(from, to))?;
             return Ok(Step::Rewind { to });
         };
+        let mut entering = None;
+        if let Some(watching) = &self.watching {
+            match watching.sort_out(std::mem::take(&mut evidence.logs)) {
+                Found::Older(tokens) => return self.enter(watching, cursor, tokens).await,
+                Found::Kept(logs, minted) => {
+                    evidence.receipts.retain(|one| holds(&logs, one.number));
+                    evidence.logs = logs;
+                    entering = Some(minted);
+                }
+            }
+        }
         let Some(last) = evidence.headers.last() else {
             return Err(self.moved(from, to));
         };
@@ -321,7 +367,69 @@ impl RpcSource {
                 Vec::new()
             },
             logs: evidence.logs,
+            entering,
         })))
+    }
+
+    /// Of a chain that is kept for some alone: who has to enter first, or else the next settled blocks. `None`: the
+    /// head is near.
+    async fn watched(
+        &self,
+        watching: &mut Watching,
+        cursor: Cursor,
+        seen: &Seen,
+        bulk: bool,
+    ) -> Result<Option<Step>> {
+        let last = self.settled(seen);
+        if let Some(enter) = watching.due(&self.providers, cursor, last).await? {
+            return Ok(Some(Step::Enter(Box::new(enter))));
+        }
+        if !bulk {
+            return Ok(None);
+        }
+        let from = (cursor.number + 1).max(0).unsigned_abs();
+        let witness = self.prove_first.then_some(&self.witness);
+        let reading = watching.range(&self.providers, witness, from, last);
+        let (piece, found) = stage::timed(self.providers.chain(), Stage::Fetch, reading).await?;
+        match found {
+            Found::Older(tokens) => self.enter(watching, cursor, tokens).await.map(Some),
+            Found::Kept(logs, minted) => {
+                let piece = Piece { logs, ..piece };
+                Ok(Some(self.settled_step(piece, seen, Some(minted))))
+            }
+        }
+    }
+
+    /// Tokens that are older than what revealed them come with their past, before that is read again.
+    async fn enter(
+        &self,
+        watching: &Watching,
+        cursor: Cursor,
+        tokens: BTreeSet<Token>,
+    ) -> Result<Step> {
+        let enter = Enter {
+            tokens: tokens.into_iter().collect(),
+            ..Enter::default()
+        };
+        let enter = watching.past(&self.providers, cursor, enter).await?;
+        Ok(Step::Enter(Box::new(enter)))
+    }
+
+    /// A range of which nothing can move any more.
+    fn settled_step(&self, piece: Piece, seen: &Seen, entering: Option<Vec<Token>>) -> Step {
+        Step::Extend(Box::new(Extend {
+            to: piece.to,
+            blocks: piece.blocks,
+            logs: piece.logs,
+            movable: Vec::new(),
+            settled: self.settled(seen).cast_signed(),
+            head: seen.head.number.cast_signed(),
+            finalized: seen.finalized.map(u64::cast_signed),
+            proof: piece.proof,
+            incidents: Vec::new(),
+            receipts: Vec::new(),
+            entering,
+        }))
     }
 
     /// A chain that we started: everything on it is settled as soon as it is there.
@@ -354,20 +462,15 @@ impl Source for RpcSource {
         if !goes_on && let Some(rewind) = self.rewind(cursor, &seen.head, trail).await? {
             return Ok(Some(rewind));
         }
-        if bulk {
+        if let Some(mut watching) = self.watching.take() {
+            let step = self.watched(&mut watching, cursor, &seen, bulk).await;
+            self.watching = Some(watching);
+            if let Some(step) = step? {
+                return Ok(Some(step));
+            }
+        } else if bulk {
             let piece = self.ahead.take(from, settled).await?;
-            return Ok(Some(Step::Extend(Box::new(Extend {
-                to: piece.to,
-                blocks: piece.blocks,
-                logs: piece.logs,
-                movable: Vec::new(),
-                settled: settled.cast_signed(),
-                head: seen.head.number.cast_signed(),
-                finalized: seen.finalized.map(u64::cast_signed),
-                proof: piece.proof,
-                incidents: Vec::new(),
-                receipts: Vec::new(),
-            }))));
+            return Ok(Some(self.settled_step(piece, &seen, None)));
         }
         if from > seen.head.number {
             return Ok(None);

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use chain::{Block, Log};
-use kernel::B256;
+use kernel::{Address, B256, Token};
 
 use crate::{Result, incident::Incident, level::Level, trail::Trail};
 
@@ -26,6 +26,21 @@ pub enum Step {
         /// The newest block that both have.
         to: i64,
     },
+    /// It stayed, and more of it is kept from now on.
+    Enter(Box<Enter>),
+}
+
+/// What enters the scope of a chain that is kept for some alone, with its past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enter {
+    /// Owners who are watched from now on.
+    pub owners: Vec<Address>,
+    /// Tokens that are kept from now on.
+    pub tokens: Vec<Token>,
+    /// Blocks up to the cursor that hold logs of theirs, ascending.
+    pub blocks: Vec<Block>,
+    /// Those logs, in chain order.
+    pub logs: Vec<Log>,
 }
 
 /// Blocks directly above the cursor, whole: no block of the range is missing, nor any log of ours.
@@ -52,6 +67,9 @@ pub struct Extend {
     pub incidents: Vec<Incident>,
     /// Headers and receipts of blocks, as the provider gave them, for proofs.
     pub receipts: Vec<BlockReceipts>,
+    /// Of a chain that is kept for some alone, the tokens that enter its scope by being minted here; `None`:
+    /// everything is kept.
+    pub entering: Option<Vec<Token>>,
 }
 
 impl Extend {
@@ -63,9 +81,12 @@ impl Extend {
         }
     }
 
-    /// Whether nothing of it can move any more and the head is far: it is stored ahead of its projection.
+    /// Whether nothing of it can move any more and the head is far: it is stored ahead of its projection. Never
+    /// where some alone are kept, who are few.
     pub fn is_bulk(&self, cursor: i64) -> bool {
-        self.to.number.cast_signed() <= self.settled && self.head - cursor >= LIVE
+        self.entering.is_none()
+            && self.to.number.cast_signed() <= self.settled
+            && self.head - cursor >= LIVE
     }
 }
 

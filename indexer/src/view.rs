@@ -36,12 +36,25 @@ pub struct ChainView {
     /// How many of the blocks from the first one to `head` are proven how far: by level, weakest first.
     pub levels: Vec<LevelView>,
     /// Whether every block from the first one to `head` is proven, or fits its bloom where the chain's
-    /// receipts cannot be recomputed.
+    /// receipts cannot be recomputed: no log is missing of those that are kept.
     pub complete: bool,
     /// Logs that providers told wrongly, all found and put right.
     pub incidents: i64,
     /// Contracts that are read, EIP-55, by kind: `identity`, `status`.
     pub contracts: BTreeMap<String, Vec<String>>,
+    /// For whom it is kept; null: for everybody.
+    pub watched: Option<WatchedView>,
+}
+
+/// The scope of a chain that is kept for some alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WatchedView {
+    /// Owners whose tokens enter.
+    pub owners: i64,
+    /// Tokens that are kept.
+    pub tokens: i64,
+    /// Those of them whose logs have yet to be fetched.
+    pub pending: i64,
 }
 
 /// Blocks of one proof level.
@@ -95,8 +108,12 @@ pub async fn start(db: &Db, chain: u64) -> Result<Option<i64>> {
 pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
     let rows = sqlx::query!(
         r#"SELECT chain_id, name, origin, head_number, head_time, settled_number, start_block,
-                  ground_number, finalized_number,
-                  (SELECT count(*) FROM chain.incidents i WHERE i.chain_id = c.chain_id) AS "incidents!"
+                  ground_number, finalized_number, scope = 'watched' AS "watched!",
+                  (SELECT count(*) FROM chain.incidents i WHERE i.chain_id = c.chain_id) AS "incidents!",
+                  (SELECT count(*) FROM chain.watched_owners o WHERE o.chain_id = c.chain_id) AS "owners!",
+                  (SELECT count(*) FROM chain.watched_tokens t WHERE t.chain_id = c.chain_id) AS "tokens!",
+                  (SELECT count(*) FROM chain.watched_tokens t
+                    WHERE t.chain_id = c.chain_id AND NOT t.whole) AS "pending!"
              FROM chain.chains c ORDER BY chain_id"#
     )
     .fetch_all(db.pool())
@@ -134,6 +151,11 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             contracts: ["identity", "status"]
                 .map(|kind| (kind.to_owned(), Vec::new()))
                 .into(),
+            watched: row.watched.then_some(WatchedView {
+                owners: row.owners,
+                tokens: row.tokens,
+                pending: row.pending,
+            }),
         })
         .collect();
     for row in levels {
@@ -156,7 +178,8 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             .filter(checked)
             .map(|level| level.blocks)
             .sum();
-        chain.complete = blocks == chain.head - chain.start_block + 1;
+        let pending = chain.watched.map_or(0, |watched| watched.pending);
+        chain.complete = blocks == chain.head - chain.start_block + 1 && pending == 0;
     }
     for row in contracts {
         let of_chain = chains.iter_mut().find(|chain| chain.chain == row.chain_id);

@@ -29,7 +29,7 @@ fn step(world: &World, script: &Script, (above, to, settled): (i64, i64, i64), h
             (extend.settled, extend.head) = (settled, head);
             Step::Extend(extend)
         }
-        rewind @ Step::Rewind { .. } => rewind,
+        other => other,
     }
 }
 

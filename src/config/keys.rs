@@ -207,6 +207,17 @@ pub const KEYS: &[Key] = &[
          head (absent: most of those that answer), ws a node's WebSocket that tells of new heads. Also registries, status, \
          from_block, settled_depth. Only `up` does without: it starts a dev chain.",
     ),
+    key(
+        "sync.scope",
+        "What of each chain is kept: \"all\", or \"watched\": the agents that sync.watch names, and those that an \
+         owner named there ever gets or gives. It is fixed once a chain's first block is stored, and claims no \
+         census.",
+    ),
+    key(
+        "sync.watch",
+        "Whom to watch: owners' addresses, and agents as eip155:<chain>:<registry>/<agentId> or did:nft:... . \
+         Add to it at any start; who was watched once stays so.",
+    ),
     optional(
         "postgres.bin_dir",
         r#""/usr/lib/postgresql/17/bin""#,

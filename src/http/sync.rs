@@ -79,10 +79,11 @@ struct Chain {
     /// How far the blocks up to `head` are proven, weakest level first.
     levels: Vec<LevelBlocks>,
     /// Whether every block up to `head` is proven (or fits its bloom, where receipts of this chain cannot
-    /// be recomputed): no log is missing.
+    /// be recomputed): no log is missing of the agents that are kept.
     complete: bool,
     /// Whether that holds and everything up to `head` is in the rows, and owner, wallet, URI, metadata and
-    /// number of its agents are what its registries keep. False where no node serves their state.
+    /// number of its agents are what its registries keep. False where no node serves their state, and where
+    /// only watched agents are kept.
     synced: bool,
     /// What was compared with each registry.
     census: Vec<Census>,
@@ -117,6 +118,20 @@ struct Chain {
     providers: Vec<Provider>,
     /// Contracts that are read, by kind: `identity`, `status`.
     contracts: BTreeMap<String, Vec<String>>,
+    /// For whom it is kept (`sync.scope = watched`); null: for everybody.
+    #[schema(required)]
+    watched: Option<Watched>,
+}
+
+/// For whom a chain is kept, where that is not everybody. It claims no census: it is never `synced`.
+#[derive(Debug, Serialize, ToSchema)]
+struct Watched {
+    /// Owners whose agents are kept.
+    owners: i64,
+    /// Agents that are kept.
+    tokens: i64,
+    /// Those of them whose logs have yet to be fetched.
+    pending: i64,
 }
 
 /// How fast a chain is read.
@@ -240,6 +255,11 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
             .and_then(|status| status.error)
             .or_else(|| its.and_then(|its| its.error)),
         contracts: kept.contracts,
+        watched: kept.watched.map(|watched| Watched {
+            owners: watched.owners,
+            tokens: watched.tokens,
+            pending: watched.pending,
+        }),
         ..Chain::default()
     }
 }

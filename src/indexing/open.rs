@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chain::{At, Registries, Rpc, RpcError, SeenTopics};
 use indexer::{
     Anchor, Census, Chain, ChainConfig, Error, Follower, Origin, Prover, Providers, Replay,
-    RpcSource, Settling, Verifier, Witness, discover,
+    RpcSource, Settling, Verifier, Watch, Witness, discover,
 };
 use kernel::Kind;
 
@@ -26,13 +26,13 @@ pub struct Node {
     pub follower: Follower<RpcSource>,
     /// Proves what the backfill was told.
     pub prover: Prover,
-    /// Holds its rows against the registries' state.
-    pub census: Census,
+    /// Holds its rows against the registries' state; not where some agents alone are kept.
+    pub census: Option<Census>,
     /// Proves again what is stored, when somebody asks for it.
     pub verifier: Arc<Verifier>,
     /// Whom it is read from.
     pub providers: Providers,
-    /// The first block, where nothing of the chain is stored yet.
+    /// The first block, where nothing of the chain is stored yet, and all of it will be.
     pub fresh: Option<u64>,
     /// Contracts that are read.
     pub contracts: Registries,
@@ -44,6 +44,10 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
         Feed::Node(config) => node(app, config, slot).await,
         Feed::Started(url) => started(app, url, slot).await,
         Feed::Replay { file, registries } => {
+            if watch(app)?.is_some() {
+                let why = "a recorded file is read whole: sync.scope = \"watched\" is for chains that a node serves";
+                return Err(Error::Invalid(why.to_owned()));
+            }
             let replay = Replay::open(file, app.config.indexer.step_logs)?;
             let mut identity = Vec::new();
             for text in registries {
@@ -130,9 +134,16 @@ async fn follower(
     chain: Chain,
     settling: Settling,
 ) -> Result<Opened, Error> {
-    indexer::open(&app.db, &chain).await?;
     let settings = &app.config.indexer;
-    let source = RpcSource::new(providers.clone(), &chain.contracts, settling, settings);
+    indexer::open_scope(&app.db, &chain, app.config.sync.scope).await?;
+    let mut source = RpcSource::new(providers.clone(), &chain.contracts, settling, settings);
+    let watch = watch(app)?;
+    let is_whole = watch.is_none();
+    if let Some(watch) = watch {
+        check_registries(&watch, &chain)?;
+        let db = app.db.clone();
+        source = source.watching(db, watch, &chain.contracts, chain.start, settings);
+    }
     let prover = || {
         let (db, contracts) = (app.db.clone(), chain.contracts.clone());
         Prover::new(db, chain.id, contracts, source.witness(), app.process)
@@ -143,16 +154,13 @@ async fn follower(
         Witness::new(others, indexer::filter(&chain.contracts)),
     );
     let standing = indexer::standing(&app.db, chain.id).await?;
-    let fresh = standing.ground.number < chain.start.cast_signed();
+    let fresh = is_whole && standing.ground.number < chain.start.cast_signed();
     let prover = prover();
     let contracts = chain.contracts.clone();
-    let census = Census::new(
-        app.db.clone(),
-        chain.id,
-        contracts.clone(),
-        providers.clone(),
-        app.process,
-    );
+    let census = is_whole.then(|| {
+        let (db, contracts) = (app.db.clone(), contracts.clone());
+        Census::new(db, chain.id, contracts, providers.clone(), app.process)
+    });
     let follower = Follower::new(
         app.db.clone(),
         chain.id,
@@ -169,6 +177,29 @@ async fn follower(
         fresh: fresh.then_some(chain.start),
         contracts,
     })))
+}
+
+/// Whom to watch, where some agents alone are kept.
+fn watch(app: &App) -> Result<Option<Watch>, Error> {
+    let watch = app.config.sync.watch();
+    watch.map_err(|why| Error::Invalid(format!("sync.watch: {why}")))
+}
+
+/// An agent of a registry that is not read would be watched in vain.
+fn check_registries(watch: &Watch, chain: &Chain) -> Result<(), Error> {
+    let of_chain = watch.tokens.iter().filter(|token| token.chain == chain.id);
+    let read = &chain.contracts.identity;
+    match of_chain
+        .into_iter()
+        .find(|token| !read.contains(&token.registry))
+    {
+        None => Ok(()),
+        Some(token) => Err(Error::Invalid(format!(
+            "sync.watch: {token} is an agent of a registry that is not read on chain {}: name the registry, too \
+             (indexer.chains.registries)",
+            chain.id
+        ))),
+    }
 }
 
 /// The block that tells this chain from another one under the same id.

@@ -13,7 +13,7 @@ use super::{
 
 /// Tables of which nothing is compared: work that is under way, and what only tells of it. Of the
 /// chain's tables, `model.md` compares blocks and logs.
-const ASIDE: [&str; 15] = [
+const ASIDE: [&str; 17] = [
     "identity.head_changes",
     "identity.dirty",
     "identity.subjects",
@@ -29,6 +29,8 @@ const ASIDE: [&str; 15] = [
     "chain.census",
     "chain.census_again",
     "chain.mismatches",
+    "chain.watched_owners",
+    "chain.watched_tokens",
 ];
 
 /// Columns that tell when and how often we looked.

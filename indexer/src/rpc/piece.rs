@@ -52,6 +52,11 @@ pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64)
     }
     logs.sort_by_key(Log::position);
     logs.dedup();
+    of_logs(providers, logs, from, to).await
+}
+
+/// A range of which these are all logs, in chain order.
+pub async fn of_logs(providers: &Providers, logs: Vec<Log>, from: u64, to: u64) -> Result<Piece> {
     let moved = || Error::Moved {
         chain: providers.chain(),
         from,

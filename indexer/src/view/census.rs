@@ -43,7 +43,8 @@ pub struct CensusView {
 }
 
 /// Whether no log of a chain is missing up to its head, and its rows are the state of all its registries
-/// there. Never where no provider serves state: nobody knows then.
+/// there. Never where no provider serves state, nobody knows then, and never where some agents alone are kept: that
+/// claims no census.
 pub fn is_synced(chain: &ChainView, census: &[CensusView]) -> bool {
     let registries = chain.contracts.get("identity");
     let holds = |registry: &String| {
@@ -51,7 +52,7 @@ pub fn is_synced(chain: &ChainView, census: &[CensusView]) -> bool {
         census.iter().find(its).is_some_and(|one| one.holds)
     };
     let held = registries.is_some_and(|all| !all.is_empty() && all.iter().all(holds));
-    held && chain.complete && chain.ground <= chain.head
+    held && chain.watched.is_none() && chain.complete && chain.ground <= chain.head
 }
 
 /// A value of ours that is not the registry's.

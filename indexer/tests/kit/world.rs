@@ -81,6 +81,7 @@ impl World {
             proof: Proof::REPORTED,
             incidents: Vec::new(),
             receipts: Vec::new(),
+            entering: None,
         }))
     }
 

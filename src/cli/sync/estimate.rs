@@ -1,4 +1,5 @@
-//! `chancery sync estimate`: what reading a chain takes, asked of its node alone.
+//! `chancery sync estimate`: what reading a whole chain takes, asked of its node alone. How much of it watched
+//! agents are, samples do not tell.
 
 use chain::Sieve;
 use indexer::{ChainConfig, Config, Estimate, Providers, discover};
@@ -62,6 +63,7 @@ fn human(name: &str, place: &str, estimate: &Estimate) -> String {
         ("chain", Some(show::clean(name))),
         ("provider", Some(show::clean(place))),
         ("blocks", Some(format!("{from}..{to}"))),
+        ("scope", Some("all".to_owned())),
         (
             "logs",
             Some(format!("about {logs} ({seen} in {sampled} sampled blocks)")),

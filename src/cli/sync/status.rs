@@ -28,6 +28,26 @@ struct Row {
     eta_seconds: Option<u64>,
     providers: Vec<Provider>,
     error: Option<String>,
+    watched: Option<Watched>,
+}
+
+/// For whom a chain is kept, where that is not everybody.
+#[derive(Debug, Deserialize)]
+struct Watched {
+    owners: i64,
+    tokens: i64,
+    pending: i64,
+}
+
+impl Watched {
+    fn line(&self) -> String {
+        let pending = match self.pending {
+            0 => String::new(),
+            more => format!(" ({more} not fetched yet)"),
+        };
+        let Self { owners, tokens, .. } = self;
+        format!("watched: {owners} owners, {tokens} tokens{pending}; no census")
+    }
 }
 
 /// A node that this instance reads a chain from.
@@ -214,7 +234,12 @@ impl Row {
             number(self.lag),
             number(self.settled),
             self.proven(),
-            if self.synced { "yes" } else { "no" }.to_owned(),
+            match (&self.watched, self.synced) {
+                (Some(_), _) => "watched",
+                (None, true) => "yes",
+                (None, false) => "no",
+            }
+            .to_owned(),
             self.incidents.to_string(),
         ]
     }
@@ -233,6 +258,8 @@ impl Row {
                 format!("{title}: {blocks} blocks {word}, in {from}..{to}")
             })
             .collect();
+        let watched = self.watched.as_ref().map(Watched::line);
+        lines.extend(watched.map(|line| format!("{title}: {line}")));
         let census = self.census.iter().flat_map(Census::lines);
         lines.extend(census.map(|line| format!("{title}: {line}")));
         if let (Some(rate), true) = (&self.rate, self.state.as_deref() == Some("backfilling")) {

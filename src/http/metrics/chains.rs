@@ -42,7 +42,8 @@ pub async fn measure(app: &App, seen: &Seen) {
     if let Ok(chains) = view::chains(&app.db).await {
         chains.iter().for_each(stored);
         if let Ok(census) = view::census(&app.db).await {
-            for chain in &chains {
+            // Of watched agents alone nobody can say that the registry is all there.
+            for chain in chains.iter().filter(|chain| chain.watched.is_none()) {
                 let synced = u8::from(view::is_synced(chain, &census));
                 let labels = [("chain", chain.chain.to_string())];
                 set("chancery_synced", &labels, f64::from(synced));

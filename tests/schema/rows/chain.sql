@@ -15,3 +15,6 @@ INSERT INTO chain.census (chain_id, registry, through_block) VALUES (31337, deco
 INSERT INTO chain.census_again (chain_id, agent_id) VALUES (31337, '00000000-0000-4000-8000-000000000002');
 INSERT INTO chain.mismatches (chain_id, registry, what, rule, ours, theirs, level, block_number, block_hash, found_at)
 VALUES (31337, decode(repeat('80', 20), 'hex'), 'agents', 'agents = mints', '1', '2', 'proven', 1, sha256('1'), now());
+INSERT INTO chain.watched_owners (chain_id, owner) VALUES (31337, decode(repeat('0a', 20), 'hex'));
+INSERT INTO chain.watched_tokens (chain_id, registry, token_id, whole)
+VALUES (31337, decode(repeat('80', 20), 'hex'), 1, true);

@@ -1,0 +1,3 @@
+DROP TABLE chain.watched_tokens;
+DROP TABLE chain.watched_owners;
+ALTER TABLE chain.chains DROP COLUMN scope;
