@@ -15,3 +15,5 @@ mod drawn;
 mod reorg;
 #[path = "anvil/state.rs"]
 mod state;
+#[path = "anvil/watched.rs"]
+mod watched;

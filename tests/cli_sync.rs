@@ -207,6 +207,82 @@ fn a_chain_is_synced_where_its_rows_are_the_registrys_state_and_else_says_what_d
 }
 
 #[test]
+fn of_watched_agents_alone_it_is_said_that_no_census_was_taken() {
+    let dev = Place::new("dev");
+    let node = dev.up_with(&["--demo"]);
+    let done = dev.dir().join("demo-done");
+    let whole = chain_when(&node, |chain| done.exists() && chain["complete"] == true);
+    let rpc = node.ready["rpc"].as_str().unwrap();
+    let registry = whole["contracts"]["identity"][0].as_str().unwrap();
+    let owner = "SELECT '0x' || encode(owner, 'hex') FROM identity.tokens
+                  WHERE owner IS NOT NULL GROUP BY owner ORDER BY count(*), owner LIMIT 1";
+    let owner = dev.sql(owner).unwrap();
+    let ever = format!(
+        "SELECT count(DISTINCT subject) FROM chain.logs
+          WHERE topic0 = decode('ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef', 'hex')
+            AND '{owner}' IN ('0x' || encode(substr(topic1, 13), 'hex'), '0x' || encode(substr(topic2, 13), 'hex'))"
+    );
+    let ever: i64 = dev.sql(&ever).unwrap().parse().unwrap();
+    let all: i64 = dev
+        .sql("SELECT count(*) FROM identity.tokens")
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(ever > 0 && ever < all, "{ever} of {all}");
+
+    let place = Place::new("watching");
+    std::fs::create_dir(place.dir()).unwrap();
+    let file = place.dir().join("chancery.toml");
+    let watch = |names: &str| {
+        let text = format!("[sync]\nscope = \"watched\"\nwatch = [{names}]\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    let flags = ["--rpc", rpc, "--registry", registry];
+    watch(&format!("\"{owner}\""));
+    let instance = place.up_with(&flags);
+    let chain = chain_when(&instance, |chain| {
+        chain["complete"] == true && chain["lag"] == 0
+    });
+    let watched = &chain["watched"];
+    assert_eq!(watched["owners"], 1, "{chain}");
+    assert_eq!(watched["tokens"], ever, "{chain}");
+    assert_eq!(chain["synced"], false, "{chain}");
+    assert_eq!(chain["census"].as_array().map(Vec::len), Some(0), "{chain}");
+    assert_eq!(
+        place.sql("SELECT count(*) FROM identity.tokens").unwrap(),
+        ever.to_string()
+    );
+    let status = text(&place.run(&["sync", "status"]));
+    let line = format!("watched: 1 owners, {ever} tokens; no census");
+    assert!(status.contains(&line), "{status}");
+    let metrics = instance.get("/metrics").1;
+    assert!(!metrics.contains("chancery_synced{"), "it is not asked for");
+    drop(instance);
+
+    // With another scope, and with an agent whose registry is not read.
+    std::fs::remove_file(&file).unwrap();
+    let up = [&["up", "--listen", "127.0.0.1:0"], &flags[..]].concat();
+    let refused = place.run(&up);
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        why.contains("sync.scope = \"watched\"") && why.contains("data directory"),
+        "{why}"
+    );
+    watch(&format!(
+        "\"eip155:{}:0x{}/1\"",
+        whole["chain"],
+        "77".repeat(20)
+    ));
+    let refused = place.run(&up);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("a registry that is not read"), "{why}");
+    let recorded = place.run(&["up", "--listen", "127.0.0.1:0", "--replay", RECORDED]);
+    assert_eq!(recorded.status.code(), Some(2), "{recorded:?}");
+}
+
+#[test]
 fn an_estimate_needs_no_instance_and_refuses_unknown_chains() {
     let place = Place::new("data");
     let instance = place.up_with(&["--demo"]);

@@ -7,12 +7,10 @@
 
 mod ahead;
 mod piece;
+mod reading;
 mod watched;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use chain::{At, Header, LogFilter, Registries};
 use kernel::{B256, Token};
@@ -21,7 +19,7 @@ use store::Db;
 use self::{
     ahead::Ahead,
     piece::Piece,
-    watched::{Found, Watching, holds},
+    watched::{Watching, holds},
 };
 use crate::{
     Error, Result,
@@ -29,7 +27,7 @@ use crate::{
     evidence::{Evidence, Witness},
     providers::Providers,
     scope::Watch,
-    source::{Cursor, Enter, Extend, LIVE, Source, Step},
+    source::{Cursor, Extend, LIVE, Source, Step},
     stage::{self, Stage},
     trail::Trail,
 };
@@ -319,8 +317,15 @@ impl RpcSource {
         Err(self.moved(from, to))
     }
 
-    /// Blocks at the head, each of which proves its logs; or the way back, where they do not follow on ours.
-    async fn live(&self, from: u64, cursor: Cursor, seen: &Seen, trail: Trail<'_>) -> Result<Step> {
+    /// Blocks at the head, each of which proves its logs; or the way back, where they do not follow on ours. `None`:
+    /// somebody has to enter first.
+    async fn live(
+        &mut self,
+        from: u64,
+        cursor: Cursor,
+        seen: &Seen,
+        trail: Trail<'_>,
+    ) -> Result<Option<Step>> {
         let head = &seen.head;
         let to = head.number.min(from + STEP - 1);
         let found = match self.linked(from, to, cursor, head).await {
@@ -332,23 +337,21 @@ impl RpcSource {
         let Some(mut evidence) = found else {
             let known = trail.below(cursor.number - 1).await?;
             let (to, _) = *known.first().ok_or_else(|| self.moved(from, to))?;
-            return Ok(Step::Rewind { to });
+            return Ok(Some(Step::Rewind { to }));
         };
         let mut entering = None;
-        if let Some(watching) = &self.watching {
-            match watching.sort_out(std::mem::take(&mut evidence.logs)) {
-                Found::Older(tokens) => return self.enter(watching, cursor, tokens).await,
-                Found::Kept(logs, minted) => {
-                    evidence.receipts.retain(|one| holds(&logs, one.number));
-                    evidence.logs = logs;
-                    entering = Some(minted);
-                }
-            }
+        if let Some(watching) = &mut self.watching {
+            let Some((logs, minted)) = watching.sort_out(std::mem::take(&mut evidence.logs)) else {
+                return Ok(None);
+            };
+            evidence.receipts.retain(|one| holds(&logs, one.number));
+            evidence.logs = logs;
+            entering = Some(minted);
         }
         let Some(last) = evidence.headers.last() else {
             return Err(self.moved(from, to));
         };
-        Ok(Step::Extend(Box::new(Extend {
+        Ok(Some(Step::Extend(Box::new(Extend {
             to: last.block(),
             blocks: evidence.holding().map(Header::block).collect(),
             movable: evidence
@@ -368,7 +371,7 @@ impl RpcSource {
             },
             logs: evidence.logs,
             entering,
-        })))
+        }))))
     }
 
     /// Of a chain that is kept for some alone: who has to enter first, or else the next settled blocks. `None`: the
@@ -381,38 +384,22 @@ impl RpcSource {
         bulk: bool,
     ) -> Result<Option<Step>> {
         let last = self.settled(seen);
-        if let Some(enter) = watching.due(&self.providers, cursor, last).await? {
-            return Ok(Some(Step::Enter(Box::new(enter))));
-        }
-        if !bulk {
-            return Ok(None);
-        }
         let from = (cursor.number + 1).max(0).unsigned_abs();
         let witness = self.prove_first.then_some(&self.witness);
-        let reading = watching.range(&self.providers, witness, from, last);
-        let (piece, found) = stage::timed(self.providers.chain(), Stage::Fetch, reading).await?;
-        match found {
-            Found::Older(tokens) => self.enter(watching, cursor, tokens).await.map(Some),
-            Found::Kept(logs, minted) => {
-                let piece = Piece { logs, ..piece };
-                Ok(Some(self.settled_step(piece, seen, Some(minted))))
+        loop {
+            if let Some(enter) = watching.due(&self.providers, cursor, last).await? {
+                return Ok(Some(Step::Enter(Box::new(enter))));
+            }
+            if !bulk {
+                return Ok(None);
+            }
+            let reading = watching.range(&self.providers, witness, from, last);
+            let found = stage::timed(self.providers.chain(), Stage::Fetch, reading).await?;
+            // Else it revealed somebody who has to enter first.
+            if let Some((piece, minted)) = found {
+                return Ok(Some(self.settled_step(piece, seen, Some(minted))));
             }
         }
-    }
-
-    /// Tokens that are older than what revealed them come with their past, before that is read again.
-    async fn enter(
-        &self,
-        watching: &Watching,
-        cursor: Cursor,
-        tokens: BTreeSet<Token>,
-    ) -> Result<Step> {
-        let enter = Enter {
-            tokens: tokens.into_iter().collect(),
-            ..Enter::default()
-        };
-        let enter = watching.past(&self.providers, cursor, enter).await?;
-        Ok(Step::Enter(Box::new(enter)))
     }
 
     /// A range of which nothing can move any more.
@@ -462,19 +449,23 @@ impl Source for RpcSource {
         if !goes_on && let Some(rewind) = self.rewind(cursor, &seen.head, trail).await? {
             return Ok(Some(rewind));
         }
-        if let Some(mut watching) = self.watching.take() {
-            let step = self.watched(&mut watching, cursor, &seen, bulk).await;
-            self.watching = Some(watching);
-            if let Some(step) = step? {
+        loop {
+            if let Some(mut watching) = self.watching.take() {
+                let step = self.watched(&mut watching, cursor, &seen, bulk).await;
+                self.watching = Some(watching);
+                if let Some(step) = step? {
+                    return Ok(Some(step));
+                }
+            } else if bulk {
+                let piece = self.ahead.take(from, settled).await?;
+                return Ok(Some(self.settled_step(piece, &seen, None)));
+            }
+            if from > seen.head.number {
+                return Ok(None);
+            }
+            if let Some(step) = self.live(from, cursor, &seen, trail).await? {
                 return Ok(Some(step));
             }
-        } else if bulk {
-            let piece = self.ahead.take(from, settled).await?;
-            return Ok(Some(self.settled_step(piece, &seen, None)));
         }
-        if from > seen.head.number {
-            return Ok(None);
-        }
-        self.live(from, cursor, &seen, trail).await.map(Some)
     }
 }

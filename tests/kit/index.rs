@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chain::{At, SeenTopics};
 use content::Content;
 use indexer::{
-    Anchor, Chain as Row, ChainConfig, Follower, Origin, Prover, Providers, RpcSource, Settling,
+    Anchor, Chain as Row, ChainConfig, Follower, Origin, Prover, Providers, RpcSource, Scope,
+    Settling, Watch,
 };
 use kernel::Address;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -56,6 +57,28 @@ impl Index {
         config: &indexer::Config,
         urls: Vec<String>,
     ) -> Self {
+        Self::open_for(pool, chain, settling, config, urls, None).await
+    }
+
+    /// Opens `chain` for some alone.
+    pub async fn open_watching(
+        pool: &PgPool,
+        chain: &Chain,
+        settling: Settling,
+        watch: Watch,
+    ) -> Self {
+        let (config, urls) = (indexer::Config::default(), vec![chain.rpc.place()]);
+        Self::open_for(pool, chain, settling, &config, urls, Some(watch)).await
+    }
+
+    async fn open_for(
+        pool: &PgPool,
+        chain: &Chain,
+        settling: Settling,
+        config: &indexer::Config,
+        urls: Vec<String>,
+        watch: Option<Watch>,
+    ) -> Self {
         let genesis = chain
             .rpc
             .block(At::Number(0))
@@ -79,13 +102,18 @@ impl Index {
             contracts: chain.contracts(),
         };
         let db = Db::from_pool(pool.clone(), Clock::System);
-        indexer::open(&db, &row).await.expect("opened");
+        let scope = watch.as_ref().map_or(Scope::All, |_| Scope::Watched);
+        let opened = indexer::open_scope(&db, &row, scope).await;
+        opened.expect("opened");
         let nodes = ChainConfig {
             rpc: urls,
             ..ChainConfig::default()
         };
         let providers = Providers::connect(config, &nodes).await.expect("connected");
-        let source = RpcSource::new(providers.clone(), &row.contracts, settling, config);
+        let mut source = RpcSource::new(providers.clone(), &row.contracts, settling, config);
+        if let Some(watch) = watch {
+            source = source.watching(db.clone(), watch, &row.contracts, row.start, config);
+        }
         let holder = Uuid::from_u128(1);
         let (witness, contracts) = (source.witness(), row.contracts.clone());
         let prover = Prover::new(db.clone(), row.id, contracts, witness, holder);

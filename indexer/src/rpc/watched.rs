@@ -8,7 +8,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kernel::{B256, Token};
 use store::Db;
 
-use super::piece::{self, Piece};
+use super::{
+    piece::{self, Piece},
+    reading::{AT_ONCE, Reading},
+};
 use crate::{
     Error, Result,
     evidence::Witness,
@@ -16,9 +19,6 @@ use crate::{
     scope::{Watch, Watched, is_minted, questions},
     source::{Cursor, Enter},
 };
-
-/// Questions that are under way at once.
-const AT_ONCE: usize = 4;
 
 /// Logs that one range should hold.
 const GOAL: u64 = 5_000;
@@ -40,14 +40,13 @@ pub struct Watching {
     width: u64,
     /// The scope as it is stored.
     known: Watched,
-}
-
-/// What logs of a range come to.
-pub enum Found {
-    /// Those that are kept, and the tokens that enter with them.
-    Kept(Vec<Log>, Vec<Token>),
-    /// Tokens that a watched owner gave or got, and that are older: their past comes first.
-    Older(BTreeSet<Token>),
+    /// Tokens that a watched owner gave or got, and that are older than what revealed them.
+    older: BTreeSet<Token>,
+    /// What was read of the past for who is due, in spite of failures.
+    found: Option<Reading>,
+    past: Option<(Cursor, Reading)>,
+    /// `MetadataUpdate` logs by their block, in spite of failures.
+    updates: BTreeMap<B256, Vec<Log>>,
 }
 
 impl Watching {
@@ -60,11 +59,16 @@ impl Watching {
             start,
             width: width.clamp(1, MOST),
             known: Watched::default(),
+            older: BTreeSet::new(),
+            found: None,
+            past: None,
+            updates: BTreeMap::new(),
         }
     }
 
     /// Who and what is to enter before anything else is read: owners and tokens that were named lately, tokens that
-    /// those owners ever gave or got up to block `settled`, and tokens that a proof revealed.
+    /// those owners ever gave or got up to block `settled`, and tokens that a range or a proof revealed. After an
+    /// error it goes on where it was.
     pub async fn due(
         &mut self,
         providers: &Providers,
@@ -77,25 +81,22 @@ impl Watching {
             Error::Invalid(format!("chain {chain} was not opened for some alone"))
         })?;
         drop(conn);
-        let new = self.watch.owners.difference(&self.known.owners);
+        let owners = self.watch.owners.difference(&self.known.owners);
         let new = Watched {
-            owners: new.copied().collect(),
+            owners: owners.copied().collect(),
             ..Watched::default()
         };
         let named = self.watch.tokens.iter().filter(|one| one.chain == chain);
         let pending = self.known.tokens.keys();
         let mut tokens: BTreeSet<Token> = named.chain(pending).copied().collect();
+        tokens.extend(&self.older);
         let to = settled.max(cursor.number.max(0).unsigned_abs());
         let mut kept = Vec::new();
         if !new.owners.is_empty() && to >= self.start {
-            let asked = questions(&self.contracts, &new.owners, []);
-            let logs = self.told(providers, asked, self.start, to).await?;
-            tokens.extend(
-                new.transfers(&logs, &self.contracts)
-                    .map(|(token, _)| token),
-            );
+            kept = self.found(providers, &new, to).await?;
+            let given = new.transfers(&kept, &self.contracts);
+            tokens.extend(given.map(|(token, _)| token));
             let stands = |log: &Log| log.block_number.cast_signed() <= cursor.number;
-            kept = logs;
             kept.retain(|log| stands(log) && new.keeps(log, &self.contracts));
         }
         tokens.retain(|token| self.known.tokens.get(token) != Some(&true));
@@ -108,12 +109,39 @@ impl Watching {
             logs: kept,
             ..Enter::default()
         };
-        self.past(providers, cursor, enter).await.map(Some)
+        let entered = self.past(providers, cursor, enter).await;
+        if matches!(entered, Ok(_) | Err(Error::Moved { .. })) {
+            (self.found, self.past) = (None, None);
+        }
+        let enter = entered?;
+        self.older.clear();
+        Ok(Some(enter))
+    }
+
+    /// All that watched owners who are new gave, got and allowed up to block `to`, or a little below it where
+    /// reading it had begun before.
+    async fn found(&mut self, providers: &Providers, new: &Watched, to: u64) -> Result<Vec<Log>> {
+        let asked = questions(&self.contracts, &new.owners, []);
+        let begun = self.found.take();
+        let begun = begun.filter(|reading| reading.answers(&asked, self.start));
+        let reading = self.found.insert(begun.unwrap_or_else(|| {
+            tracing::info!(
+                chain = providers.chain(),
+                owners = new.owners.len(),
+                "chain {}: looking for the agents of {} owners in blocks {}..{to}",
+                providers.chain(),
+                new.owners.len(),
+                self.start
+            );
+            Reading::new(asked, self.start, to)
+        }));
+        reading.finish(providers).await?;
+        Ok(reading.logs())
     }
 
     /// Adds all logs of the entering tokens up to the cursor.
-    pub async fn past(
-        &self,
+    async fn past(
+        &mut self,
         providers: &Providers,
         cursor: Cursor,
         mut enter: Enter,
@@ -123,56 +151,70 @@ impl Watching {
             return Ok(enter);
         }
         let asked = questions(&self.contracts, [], &enter.tokens);
-        let mut logs = self.told(providers, asked, self.start, to).await?;
+        let begun = self
+            .past
+            .take()
+            .filter(|(below, reading)| *below == cursor && reading.answers(&asked, self.start));
+        let begun = begun.map(|(_, reading)| reading);
+        let reading = begun.unwrap_or_else(|| Reading::new(asked, self.start, to));
+        let (_, reading) = self.past.insert((cursor, reading));
+        reading.finish(providers).await?;
+        let mut logs = reading.logs();
         logs.append(&mut enter.logs);
         let mut scope = self.with(enter.tokens.iter().copied());
         scope.owners.extend(&enter.owners);
         let piece = self.whole(providers, &scope, logs, self.start, to).await?;
         if cursor.hash.is_some_and(|hash| hash != piece.to.hash) {
-            return Err(moved(providers, self.start, to));
+            let (chain, from) = (providers.chain(), self.start);
+            return Err(Error::Moved { chain, from, to });
         }
         enter.logs = piece.logs;
         enter.blocks = piece.blocks;
         Ok(enter)
     }
 
-    /// The next range, of blocks up to `last`: what is kept of it, as it is told or, with a witness, proven.
+    /// The next range, of blocks up to `last`: what is kept of it, as it is told or, with a witness, proven, and the
+    /// tokens that enter with it. `None`: it revealed tokens that are due first.
     pub async fn range(
         &mut self,
         providers: &Providers,
         witness: Option<&Witness>,
         from: u64,
         last: u64,
-    ) -> Result<(Piece, Found)> {
+    ) -> Result<Option<(Piece, Vec<Token>)>> {
         let most = witness.map_or(MOST, |_| PROVEN_BLOCKS);
-        let to = last.min(from.saturating_add(self.width.min(most) - 1));
+        let blocks = self.width.min(most).min(last - from + 1);
+        let to = from + blocks - 1;
+        // Should it fail, the next one is smaller.
+        self.width = (blocks / 2).max(1);
         let mut piece = match witness {
             Some(witness) => piece::proven(witness, from, to).await?,
             None => self.told_range(providers, from, to).await?,
         };
-        let blocks = to - from + 1;
         let fitting = blocks.saturating_mul(GOAL) / (piece.logs.len() as u64).max(1);
         self.width = fitting.clamp(1, blocks.saturating_mul(2)).min(most);
-        let found = self.sort_out(std::mem::take(&mut piece.logs));
-        if let Found::Kept(logs, _) = &found {
-            piece.blocks.retain(|block| holds(logs, block.number));
-        }
-        Ok((piece, found))
+        let Some((logs, minted)) = self.sort_out(std::mem::take(&mut piece.logs)) else {
+            return Ok(None);
+        };
+        piece.blocks.retain(|block| holds(&logs, block.number));
+        Ok(Some((Piece { logs, ..piece }, minted)))
     }
 
-    /// What of all logs of a range is kept. Those of tokens that are not in the scope must be among them where a
-    /// watched owner gave or got one.
-    pub fn sort_out(&self, mut logs: Vec<Log>) -> Found {
+    /// What of all logs of a range is kept, and the tokens that are minted there and enter. Those of tokens that are
+    /// not in the scope must be among them where a watched owner gave or got one. `None`: some of these are older, and
+    /// due first.
+    pub fn sort_out(&mut self, mut logs: Vec<Log>) -> Option<(Vec<Log>, Vec<Token>)> {
         let entering = self.entering(&logs);
         let (minted, older): (BTreeSet<Token>, BTreeSet<Token>) = entering
             .into_iter()
             .partition(|token| is_minted(*token, &logs, &self.contracts));
         if !older.is_empty() {
-            return Found::Older(older);
+            self.older = older;
+            return None;
         }
         let scope = self.with(minted.iter().copied());
         logs.retain(|log| scope.keeps(log, &self.contracts));
-        Found::Kept(logs, minted.into_iter().collect())
+        Some((logs, minted.into_iter().collect()))
     }
 
     /// Tokens that watched owners gave or got, and that are not in the scope.
@@ -193,13 +235,13 @@ impl Watching {
         scope
     }
 
-    async fn told_range(&self, providers: &Providers, from: u64, to: u64) -> Result<Piece> {
+    async fn told_range(&mut self, providers: &Providers, from: u64, to: u64) -> Result<Piece> {
         let known = &self.known;
         let asked = questions(&self.contracts, &known.owners, known.tokens.keys());
-        let mut logs = self.told(providers, asked, from, to).await?;
+        let mut logs = told(providers, asked, from, to).await?;
         let entering = self.entering(&logs);
         let asked = questions(&self.contracts, [], &entering);
-        logs.extend(self.told(providers, asked, from, to).await?);
+        logs.extend(told(providers, asked, from, to).await?);
         let scope = self.with(entering);
         self.whole(providers, &scope, logs, from, to).await
     }
@@ -207,77 +249,75 @@ impl Watching {
     /// Puts told logs in order, and adds the one event that cannot be asked for by token: `MetadataUpdate` says
     /// whether a URI was written as it is told, and stands beside what tells one.
     async fn whole(
-        &self,
+        &mut self,
         providers: &Providers,
         scope: &Watched,
-        logs: Vec<Log>,
+        mut logs: Vec<Log>,
         from: u64,
         to: u64,
     ) -> Result<Piece> {
         let tells = [Some(topics::REGISTERED), Some(topics::URI_UPDATED)];
         let telling = logs.iter().filter(|log| tells.contains(&log.topic0()));
         let telling: BTreeSet<B256> = telling.map(|log| log.block_hash).collect();
+        let missing = telling
+            .iter()
+            .filter(|hash| !self.updates.contains_key(*hash));
         let filter = LogFilter {
             addresses: self.contracts.identity.clone(),
             topics: [vec![topics::METADATA_UPDATE], vec![], vec![], vec![]],
         };
-        let asking = telling.into_iter().map(|hash| {
-            let filter = &filter;
-            async move {
-                let told =
-                    providers.ask(|rpc| async move { rpc.logs_of_block(hash, filter).await });
-                let mut logs = told.await?.value;
-                logs.retain(|log| log.block_hash == hash);
-                Ok::<_, Error>(logs)
-            }
-        });
-        let updates: Vec<Vec<Log>> = stream::iter(asking)
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let asking: Vec<_> = missing
+            .map(|hash| updates(providers, *hash, &filter))
+            .collect();
+        let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
+        while let Some((hash, told)) = answers.try_next().await? {
+            self.updates.insert(hash, told);
+        }
+        logs.extend(
+            telling
+                .iter()
+                .filter_map(|hash| self.updates.get(hash))
+                .flatten()
+                .cloned(),
+        );
         let mut whole: BTreeMap<(u64, u32), Log> = BTreeMap::new();
-        for log in logs.into_iter().chain(updates.into_iter().flatten()) {
+        for log in logs {
             if scope.keeps(&log, &self.contracts) {
                 whole.entry(log.position()).or_insert(log);
             }
         }
-        piece::of_logs(providers, whole.into_values().collect(), from, to).await
+        let piece = piece::of_logs(providers, whole.into_values().collect(), from, to).await?;
+        self.updates.clear();
+        Ok(piece)
     }
+}
 
-    /// The answers to all questions, in no order.
-    async fn told(
-        &self,
-        providers: &Providers,
-        questions: Vec<LogFilter>,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<Log>> {
-        let asking = questions.into_iter().map(|filter| async move {
-            let (mut at, mut logs) = (from, Vec::new());
-            while at <= to {
-                let (end, mut part) = providers.logs(at, to, &filter).await?.value;
-                logs.append(&mut part);
-                at = end + 1;
-            }
-            Ok::<_, Error>(logs)
-        });
-        let answers: Vec<Vec<Log>> = stream::iter(asking)
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        let mut logs: Vec<Log> = answers.into_iter().flatten().collect();
-        logs.sort_by_key(Log::position);
-        Ok(logs)
-    }
+/// The answers to all questions, in chain order.
+async fn told(
+    providers: &Providers,
+    questions: Vec<LogFilter>,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Log>> {
+    let mut reading = Reading::new(questions, from, to);
+    reading.finish(providers).await?;
+    Ok(reading.logs())
+}
+
+/// The `MetadataUpdate` logs of a block.
+async fn updates(
+    providers: &Providers,
+    hash: B256,
+    filter: &LogFilter,
+) -> Result<(B256, Vec<Log>)> {
+    let told = providers.ask(|rpc| async move { rpc.logs_of_block(hash, filter).await });
+    let mut logs = told.await?.value;
+    logs.retain(|log| log.block_hash == hash);
+    Ok((hash, logs))
 }
 
 /// Whether one of these logs, which are in chain order, is of this block.
 pub fn holds(logs: &[Log], block: u64) -> bool {
     let found = logs.binary_search_by_key(&block, |log| log.block_number);
     found.is_ok()
-}
-
-fn moved(providers: &Providers, from: u64, to: u64) -> Error {
-    let chain = providers.chain();
-    Error::Moved { chain, from, to }
 }

@@ -91,7 +91,10 @@ impl Index {
             ..Config::default()
         };
         let nodes = ChainConfig {
-            rpc: vec![net.url()],
+            rpc: vec![match &watch {
+                Some(_) => net.url(),
+                None => net.honest_url(),
+            }],
             ..ChainConfig::default()
         };
         let nodes = Providers::connect(&config, &nodes).await?;
@@ -150,6 +153,28 @@ impl Index {
     pub async fn tokens(&self) -> BTreeSet<String> {
         let query = "SELECT token_id FROM identity.v_tokens";
         list(&self.pool, query).await.into_iter().collect()
+    }
+
+    /// Numbers of the tokens in the scope that `all` knows.
+    pub async fn scope(&self, all: &Self) -> Vec<u64> {
+        let there = all.tokens().await;
+        let query = "SELECT token_id FROM chain.watched_tokens WHERE whole ORDER BY token_id";
+        let scope = list(&self.pool, query).await;
+        let kept = scope.iter().filter(|id| there.contains(*id));
+        kept.map(|id| id.parse().expect("a number")).collect()
+    }
+
+    /// Numbers of the tokens that somebody ever gave or got, as an index of everything has it.
+    pub async fn given(&self, by: Address) -> Vec<u64> {
+        let word = by.into_word();
+        let query = format!(
+            "SELECT DISTINCT t.token_id FROM chain.v_logs l JOIN identity.v_tokens t ON t.agent_id = l.subject
+              WHERE topic0 = '\\x{}' AND '\\x{}' IN (topic1, topic2) ORDER BY 1",
+            hex::encode(chain::contracts::topics::TRANSFER),
+            hex::encode(word)
+        );
+        let ids = list(&self.pool, &query).await;
+        ids.iter().map(|id| id.parse().expect("a number")).collect()
     }
 
     /// Fails unless the rows and the journal of these tokens' agents are those of an index of everything, and there

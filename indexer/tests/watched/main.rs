@@ -6,6 +6,7 @@ mod index;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod net;
+mod random;
 
 use indexer::{Error, Prove, Scope};
 use replay_rpc::node::{Faults, Lose};
@@ -362,4 +363,27 @@ async fn a_long_chain_of_others_costs_few_questions(pool: PgPool) -> anyhow::Res
         net.questions()
     );
     Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_provider_of_narrow_ranges_that_often_fails_is_read_to_the_end(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let mut net = Net::new(Faults::default())?;
+    lives(&mut net);
+    let (mut all, mut ours) = both(&pool, &net, watch(&[], &[3]), Prove::Behind).await?;
+    all.follow().await?;
+    ours.follow().await?;
+    net.set_faults(Faults {
+        max_range: 10,
+        drop_every: 15,
+        no_log_time: true,
+        shuffle_logs: true,
+        ..Faults::default()
+    });
+    let who = watch(&[ALICE], &[3]);
+    ours = Index::open(&pool, &net, Some(who), Prove::Behind).await?;
+    ours.follow().await?;
+    ours.assert_part_of(&all, &[1, 2, 3, 4, 6], "in the end")
+        .await
 }

@@ -15,6 +15,8 @@ const BLOCK_SECONDS: i64 = 12;
 pub struct Net {
     network: Network,
     provider: Provider,
+    /// Of the same chain, never wrong.
+    honest: Provider,
     /// Drafts so far: no two blocks are the same.
     made: u64,
 }
@@ -24,6 +26,7 @@ impl Net {
         let network = Network::new(Chain::new(Params::default().spec(), Draft::default()));
         let provider = network.provider(faults)?;
         Ok(Self {
+            honest: network.provider(Faults::default())?,
             network,
             provider,
             made: 0,
@@ -36,6 +39,14 @@ impl Net {
 
     pub fn url(&self) -> String {
         self.provider.url()
+    }
+
+    pub fn honest_url(&self) -> String {
+        self.honest.url()
+    }
+
+    pub fn height(&self) -> u64 {
+        self.network.chain().head().number()
     }
 
     pub fn set_faults(&self, faults: Faults) {
