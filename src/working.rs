@@ -32,7 +32,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("pin later", 60_000, |app| async move {
         content::pin::catch_up(&app.db, &app.content, i64::from(i16::MAX)).await
     });
-    run.every("seal", 500, |app| async move {
+    run.every("seal", 250, |app| async move {
         app.sealer.round(&app.db, app.process).await
     });
     run.every("publish", 1_000, |app| async move {

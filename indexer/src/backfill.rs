@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chain::{Registries, SeenTopics};
 use chrono::{DateTime, Utc};
-use identity::{Feed, Mode, Window};
+use identity::{Feed, Mode, States, Window};
 use kernel::AgentId;
 use store::{Cause, Db, Tx, lease::Lease};
 
@@ -22,6 +22,9 @@ use crate::{
 
 /// Facts of this many bytes are projected even where more ground is at hand.
 const WINDOW_BYTES: usize = 24 << 20;
+
+/// Connections that a backfill writes with.
+pub const CONNECTIONS: u32 = 2;
 
 /// Logs that are read at once from the database after a restart.
 const RELOAD_LOGS: i64 = 20_000;
@@ -141,7 +144,12 @@ impl Backfill {
 
     /// Projects the whole window at one moment: rows, journal and cursor. Where foreign keys are `deferred`, a
     /// second connection takes a part of the rows. The window is used up, whether that succeeds or not.
-    pub async fn project(self, lease: Option<&Lease>, deferred: bool) -> Result<usize> {
+    pub async fn project(
+        self,
+        lease: Option<&Lease>,
+        deferred: bool,
+        states: States,
+    ) -> Result<usize> {
         let to = self.through.number;
         let cause = Cause::Block {
             chain: self.chain,
@@ -165,7 +173,8 @@ impl Backfill {
         }
         let window = Arc::new(self.window);
         let report =
-            identity::project_window(&mut tx, second.as_mut(), &window, Feed::Skipped).await?;
+            identity::project_window(&mut tx, second.as_mut(), &window, Feed::Skipped, states)
+                .await?;
         // At the end: renewing the lease must not wait for a long transaction.
         if let Some(lease) = lease {
             lease.fence(&mut tx).await?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chain::Registries;
+use identity::States;
 use serde::Serialize;
 use store::{Db, Outcome};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     Error, Result,
     apply::{Applied, apply},
-    backfill::Backfill,
+    backfill::{self, Backfill},
     chain_row::{self, Standing},
     lead::Leadership,
     progress::Progress,
@@ -77,6 +78,8 @@ pub struct Follower<S> {
     /// Where the chain stands, unless that has to be read first.
     standing: Option<Standing>,
     backfill: Option<Backfill>,
+    /// The connections of a backfill that runs.
+    own: Option<Db>,
     /// Whether indexes and foreign keys may be missing, which are built at a backfill's end.
     unindexed: bool,
     /// Rounds on end in which a block could not be proven.
@@ -108,6 +111,7 @@ impl<S: Source> Follower<S> {
             source,
             standing: None,
             backfill: None,
+            own: None,
             unindexed: true,
             unproven: 0,
             halted: false,
@@ -179,7 +183,7 @@ impl<S: Source> Follower<S> {
                 self.extend_ahead(standing, *extend).await?;
             }
             Step::Extend(extend) => {
-                self.project(&standing).await?;
+                self.project(&standing, States::Left).await?;
                 self.build_indexes().await?;
                 self.write(|status| status.head = Some(extend.head));
                 self.apply(&standing, Step::Extend(extend)).await?;
@@ -221,16 +225,20 @@ impl<S: Source> Follower<S> {
             return Ok(false);
         }
         if backfill.is_full() {
-            self.project(standing).await?;
+            self.project(standing, States::Saved).await?;
             return Ok(true);
         }
         backfill.reload(standing.ground).await?;
         Ok(true)
     }
 
-    async fn window(&self, head: i64) -> Result<Backfill> {
+    async fn window(&mut self, head: i64) -> Result<Backfill> {
         let topics = chain_row::topics(&self.db, self.chain).await?;
-        let (db, contracts) = (self.db.clone(), self.contracts.clone());
+        let own = || self.db.apart(backfill::CONNECTIONS);
+        let (db, contracts) = (
+            self.own.get_or_insert_with(own).clone(),
+            self.contracts.clone(),
+        );
         Ok(Backfill::new(db, self.chain, contracts, topics, head))
     }
 
@@ -241,7 +249,7 @@ impl<S: Source> Follower<S> {
         } else {
             Outcome::Busy
         };
-        self.project(&standing).await?;
+        self.project(&standing, States::Left).await?;
         self.build_indexes().await?;
         self.write(|status| status.head = Some(standing.ground.number));
         Ok(outcome)
@@ -250,7 +258,7 @@ impl<S: Source> Follower<S> {
     /// A step of a backfill: its ground is stored, its facts wait in memory.
     async fn extend_ahead(&mut self, standing: Standing, extend: Extend) -> Result<()> {
         if self.backfill.as_ref().is_some_and(Backfill::is_full) {
-            self.project(&standing).await?;
+            self.project(&standing, States::Saved).await?;
         }
         let backfill = if let Some(backfill) = self.backfill.take() {
             backfill
@@ -275,7 +283,7 @@ impl<S: Source> Follower<S> {
     }
 
     /// Projects what waits in memory, if anything.
-    async fn project(&mut self, standing: &Standing) -> Result<()> {
+    async fn project(&mut self, standing: &Standing, states: States) -> Result<()> {
         let Some(backfill) = self.backfill.take() else {
             return Ok(());
         };
@@ -283,7 +291,7 @@ impl<S: Source> Follower<S> {
         self.standing = None;
         let lease = self.leadership.lease().cloned();
         // Large: a whole projection lies in it.
-        let work = Box::pin(backfill.project(lease.as_ref(), self.unindexed));
+        let work = Box::pin(backfill.project(lease.as_ref(), self.unindexed, states));
         let projecting = stage::timed(self.chain, Stage::Project, work);
         // The index of ground is not written meanwhile, and what follows does not wait for it.
         let indexing = async {
@@ -313,11 +321,8 @@ impl<S: Source> Follower<S> {
     /// A backfill from nothing goes without secondary indexes and foreign keys; they are built when it ends.
     async fn build_indexes(&mut self) -> Result<()> {
         if self.unindexed {
-            let work = stage::timed(
-                self.chain,
-                Stage::Index,
-                store::deferred::build(&self.db, ""),
-            );
+            let db = self.own.as_ref().unwrap_or(&self.db);
+            let work = stage::timed(self.chain, Stage::Index, store::deferred::build(db, ""));
             let built = self.leadership.keep(work).await?;
             self.unindexed = false;
             if built > 0 {
@@ -327,6 +332,9 @@ impl<S: Source> Follower<S> {
                     "{built} indexes and keys were built at a backfill's end"
                 );
             }
+        }
+        if let Some(own) = self.own.take() {
+            own.close().await;
         }
         Ok(())
     }

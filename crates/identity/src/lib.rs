@@ -23,5 +23,5 @@ pub mod subject;
 mod window;
 
 pub use error::{Error, Result};
-pub use project::{Feed, Mode, Report, project, project_window};
+pub use project::{Feed, Mode, Report, States, project, project_window};
 pub use window::Window;

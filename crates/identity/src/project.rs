@@ -40,6 +40,15 @@ pub enum Feed {
     Skipped,
 }
 
+/// Whether the states of a window's new agents are saved, from which the folds of a later window go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// They are: more of a backfill follows.
+    Saved,
+    /// They are not: most of these agents never change again, and one that does is folded from its first fact.
+    Left,
+}
+
 /// What a projection did.
 #[derive(Debug, Clone, Default)]
 pub struct Report {

@@ -15,6 +15,7 @@ mod rows;
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
 use sqlx::PgConnection;
 use store::{Cause, Db, Outcome, Tx, lease, lease::Lease};
@@ -39,6 +40,8 @@ pub const BATCH: usize = 4_096;
 const LEASE: &str = "journal.seal";
 /// How long a dead sealer keeps the others waiting.
 const LEASE_TTL: Duration = Duration::from_secs(10);
+/// A lease of this age is renewed.
+const LEASE_FRESH: TimeDelta = TimeDelta::seconds(3);
 
 /// What one seal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,15 @@ struct Known {
     /// Where the last scan stopped because its batch was full.
     behind: Option<Behind>,
     edge: Option<Edge>,
+    held: Option<Held>,
+}
+
+/// A lease that was taken.
+#[derive(Debug, Clone)]
+struct Held {
+    lease: Lease,
+    holder: Uuid,
+    since: DateTime<Utc>,
 }
 
 /// A scan that has more to find.
@@ -107,13 +119,36 @@ impl Sealer {
 
     /// One round of a `store::Worker`: seals a batch where `holder` leads or can lead.
     pub async fn round(&self, db: &Db, holder: Uuid) -> Result<Outcome> {
-        let Some(lease) = lease::acquire(db, LEASE, holder, LEASE_TTL).await? else {
+        let Some(lease) = self.lead(db, holder).await? else {
             return Ok(Outcome::Idle);
         };
-        match self.seal_once(db, &lease).await? {
+        let sealed = self.seal_once(db, &lease).await;
+        if sealed.is_err() {
+            self.known.lock().await.held = None;
+        }
+        match sealed? {
             Sealed::Batch { more: true, .. } => Ok(Outcome::Busy),
             _ => Ok(Outcome::Idle),
         }
+    }
+
+    /// The lease, taken or renewed where it is not fresh: rounds are many, and most find nothing to do.
+    async fn lead(&self, db: &Db, holder: Uuid) -> Result<Option<Lease>> {
+        let mut known = self.known.lock().await;
+        let now = db.clock().now();
+        let fresh = |held: &&Held| {
+            held.holder == holder && (TimeDelta::zero()..LEASE_FRESH).contains(&(now - held.since))
+        };
+        if let Some(held) = known.held.as_ref().filter(fresh) {
+            return Ok(Some(held.lease.clone()));
+        }
+        let lease = lease::acquire(db, LEASE, holder, LEASE_TTL).await?;
+        known.held = lease.clone().map(|lease| Held {
+            lease,
+            holder,
+            since: now,
+        });
+        Ok(lease)
     }
 
     /// Seals up to [`BATCH`] committed entries in the order of their sequence numbers.
@@ -122,12 +157,12 @@ impl Sealer {
     pub async fn seal_once(&self, db: &Db, lease: &Lease) -> Result<Sealed> {
         let mut known = self.known.lock().await;
         let mut tx = db.begin(Cause::Job("journal.seal")).await?;
-        lease.fence(&mut tx).await?;
         let (edge, behind) = (known.edge.take(), known.behind.take());
         let watermark = known.watermark.as_deref();
         let scan = Scan { watermark, behind };
         let done = seal(&mut tx, &self.key, &self.vkey, edge, scan).await?;
         if let Sealed::Batch { .. } = done.sealed {
+            lease.fence(&mut tx).await?;
             tx.commit().await?;
         }
         known.edge = Some(done.edge);

@@ -99,6 +99,18 @@ impl Db {
         Ok(Self { pool, clock })
     }
 
+    /// The same database by so many connections of its own, opened when they are needed. The pool gives its
+    /// connections in turn; who writes much stays with those whose server processes have its tables mapped.
+    pub fn apart(&self, connections: u32) -> Self {
+        let options = self.pool.options().clone();
+        let options = options.min_connections(0).max_connections(connections);
+        let to = (*self.pool.connect_options()).clone();
+        Self {
+            pool: options.connect_lazy_with(to),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Wraps a pool that somebody else opened (`#[sqlx::test]`).
     pub fn from_pool(pool: PgPool, clock: Clock) -> Self {
         Self { pool, clock }

@@ -63,6 +63,13 @@ async fn build_some(db: &Db, missing: &Mutex<IntoIter<String>>) -> Result<usize>
 
 async fn build_one(db: &Db, name: &str) -> Result<bool> {
     let mut tx = db.begin(Cause::Job("store.deferred")).await?;
+    // Two are built at once already, and a parallel worker is a process that has to map the table first.
+    sqlx::query!(
+        "SELECT set_config(name, '0', true)
+           FROM unnest(ARRAY['max_parallel_maintenance_workers', 'max_parallel_workers_per_gather']) AS name"
+    )
+    .fetch_all(tx.conn())
+        .await?;
     let built = sqlx::query_scalar!(r#"SELECT store.build_deferred($1) AS "built!""#, name)
         .fetch_one(tx.conn())
         .await?;

@@ -66,7 +66,14 @@ impl World {
     pub async fn flush(&self, script: &Script, window: &Arc<Window>) -> identity::Result<Report> {
         let mut tx = self.db.begin(Cause::Job("test")).await?;
         self.moved(&mut tx, script, window).await;
-        let report = identity::project_window(&mut tx, None, window, Feed::Skipped).await?;
+        let report = identity::project_window(
+            &mut tx,
+            None,
+            window,
+            Feed::Skipped,
+            identity::States::Saved,
+        )
+        .await?;
         tx.commit().await?;
         Ok(report)
     }
@@ -82,7 +89,14 @@ impl World {
         let mut second = self.db.begin(Cause::Job("test")).await?;
         self.moved(&mut tx, script, window).await;
         let both = Some(&mut second);
-        identity::project_window(&mut tx, both, window, Feed::Skipped).await?;
+        identity::project_window(
+            &mut tx,
+            both,
+            window,
+            Feed::Skipped,
+            identity::States::Saved,
+        )
+        .await?;
         second.commit().await?;
         if dies {
             tx.rollback().await?;

@@ -94,7 +94,14 @@ async fn a_window_that_does_not_end_at_the_cursor_is_refused(pool: PgPool) -> an
     world.ground(&script, &mut ahead, 1).await;
     let mut tx = world.db.begin(store::Cause::Job("test")).await?;
     let ahead = Arc::new(ahead);
-    let early = identity::project_window(&mut tx, None, &ahead, identity::Feed::Skipped).await;
+    let early = identity::project_window(
+        &mut tx,
+        None,
+        &ahead,
+        identity::Feed::Skipped,
+        identity::States::Saved,
+    )
+    .await;
     let early = early.expect_err("the cursor did not move");
     assert!(early.to_string().contains("cursor stands at 0"), "{early}");
     Ok(())

@@ -18,7 +18,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use super::{
-    Feed, Report, finish, gather,
+    Feed, Report, States, finish, gather,
     load::{self, ChainInfo, Saved, Subject},
     one::Work,
     plan_afresh, take_rows,
@@ -44,8 +44,11 @@ pub async fn project_window(
     second: Option<&mut Tx>,
     window: &Arc<Window>,
     feed: Feed,
+    states: States,
 ) -> Result<Report> {
-    project(tx, second, window, feed).await.map_err(raced)
+    project(tx, second, window, feed, states)
+        .await
+        .map_err(raced)
 }
 
 async fn project(
@@ -53,6 +56,7 @@ async fn project(
     second: Option<&mut Tx>,
     window: &Arc<Window>,
     feed: Feed,
+    states: States,
 ) -> Result<Report> {
     plan_afresh(tx).await?;
     let chain = settled(tx, window).await?;
@@ -79,7 +83,13 @@ async fn project(
         other.sort_unstable_by_key(|place| window.agent(*place));
     }
     let mut report = Report::default();
-    new::project(tx, second, window, chain, &new, &mut report).await?;
+    let new = new::New {
+        window,
+        chain,
+        places: &new,
+        states,
+    };
+    report.entries += new.project(tx, second).await?;
     for places in other.chunks(CHUNK) {
         let chunk = Chunk {
             window,

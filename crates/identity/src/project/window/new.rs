@@ -9,7 +9,7 @@ use super::CHUNK;
 use crate::{
     Result,
     project::{
-        Report,
+        States,
         load::{ChainInfo, Subject, Versions},
         one::{Work, fold},
         uris,
@@ -25,30 +25,35 @@ struct Folded {
     wanted: Vec<[u8; 32]>,
 }
 
-/// Projects the agents at `places`, of whom no act, document or entry speaks.
-pub(super) async fn project(
-    tx: &mut Tx,
-    mut ahead: Option<&mut Tx>,
-    window: &Arc<Window>,
-    chain: ChainInfo,
-    places: &[u32],
-    report: &mut Report,
-) -> Result<()> {
-    let time = tx.now();
-    let mut wanted = Vec::new();
-    let mut rest = places.chunks(CHUNK);
-    let mut start = |rows: NewAgents| Some(fold_chunk(window, chain, rest.next()?, rows));
-    let mut next = start(NewAgents::at(time));
-    // While one is filled, the other one is written.
-    let mut spare = NewAgents::at(time);
-    while let Some(folded) = next.take() {
-        let mut folded = folded.await??;
-        next = start(spare);
-        report.entries += folded.rows.write(tx, ahead.as_deref_mut()).await?;
-        spare = folded.rows;
-        wanted.extend(folded.wanted);
+/// Agents of a window of whom no act, document or entry speaks.
+pub(super) struct New<'a> {
+    pub window: &'a Arc<Window>,
+    pub chain: ChainInfo,
+    pub places: &'a [u32],
+    pub states: States,
+}
+
+impl New<'_> {
+    /// Projects them; gives the number of entries appended.
+    pub async fn project(&self, tx: &mut Tx, mut ahead: Option<&mut Tx>) -> Result<usize> {
+        let time = tx.now();
+        let (mut wanted, mut entries) = (Vec::new(), 0);
+        let mut rest = self.places.chunks(CHUNK);
+        let mut start =
+            |rows: NewAgents| Some(fold_chunk(self.window, self.chain, rest.next()?, rows));
+        let mut next = start(NewAgents::at(time, self.states));
+        // While one is filled, the other one is written.
+        let mut spare = NewAgents::at(time, self.states);
+        while let Some(folded) = next.take() {
+            let mut folded = folded.await??;
+            next = start(spare);
+            entries += folded.rows.write(tx, ahead.as_deref_mut()).await?;
+            spare = folded.rows;
+            wanted.extend(folded.wanted);
+        }
+        uris::want_many(tx, wanted).await?;
+        Ok(entries)
     }
-    uris::want_many(tx, wanted).await
 }
 
 /// Folds some agents on a thread where that blocks nobody.

@@ -5,7 +5,10 @@ use journal::First;
 use store::{Tx, copy::Rows};
 
 use super::{Folded, agent, names, status, token};
-use crate::{Result, identifier, project::settle};
+use crate::{
+    Result, identifier,
+    project::{States, settle},
+};
 
 /// The rows of some new agents of tokens, and their first entries, made without the database.
 ///
@@ -16,6 +19,7 @@ pub(in crate::project) struct NewAgents {
     again: Again,
     /// Time of the transaction that will write them.
     time: DateTime<Utc>,
+    keeps: States,
 }
 
 /// What is committed with the cursor.
@@ -35,7 +39,7 @@ struct Again {
 
 impl NewAgents {
     /// None yet, for a transaction of this time.
-    pub fn at(time: DateTime<Utc>) -> Self {
+    pub fn at(time: DateTime<Utc>, keeps: States) -> Self {
         Self {
             rows: Kept {
                 agents: Rows::new(agent::COLUMNS),
@@ -49,6 +53,7 @@ impl NewAgents {
                 states: Rows::new(settle::COLUMNS),
             },
             time,
+            keeps,
         }
     }
 
@@ -62,7 +67,9 @@ impl NewAgents {
         token::put(&mut self.again.tokens, &one)?;
         identifier::put(&mut self.again.names, &names(&one));
         status::put_history(&mut self.again.history, &one)?;
-        settle::put(&mut self.again.states, &one)?;
+        if self.keeps == States::Saved {
+            settle::put(&mut self.again.states, &one)?;
+        }
         let owed = std::mem::take(&mut one.owed);
         let entries = &mut self.rows.entries;
         entries
