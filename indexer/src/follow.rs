@@ -171,7 +171,12 @@ impl<S: Source> Follower<S> {
             return Ok(Outcome::Busy);
         }
         let trail = Trail::new(&self.db, self.chain);
-        let next = self.source.next(standing.ground, trail).await;
+        // It may take long, and whoever waits to lead must not take over meanwhile.
+        let asking = self.source.next(standing.ground, trail);
+        let next = self.leadership.keep(asking).await;
+        if self.leadership.lease().is_none() {
+            return Err(Error::Led(self.chain));
+        }
         // What the source says leaves us where we are; what the database says may not.
         self.standing = Some(standing.clone());
         let Some(step) = next? else {
