@@ -109,6 +109,8 @@ impl Backfill {
             number: step.to.number,
         };
         let mut tx = self.db.begin(cause).await?;
+        // A step that a crash of the server loses is read again; the projection's commit waits for the disk.
+        tx.commit_lazily().await?;
         chain_row::lock(&mut tx, self.chain, cursor.number).await?;
         let (to, now, mut window) = (step.cursor(), tx.now(), self.window);
         let (facts, blocks) = (Arc::clone(&sorted), step.blocks.clone());

@@ -39,6 +39,15 @@ impl Tx {
         self.now
     }
 
+    /// Lets this transaction's commit return before it is on disk: a crash of the server may lose it whole, and then
+    /// every later one too.
+    pub async fn commit_lazily(&mut self) -> Result<()> {
+        sqlx::query!("SELECT set_config('synchronous_commit', 'off', true)")
+            .fetch_one(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
     /// Makes everything visible at once.
     pub async fn commit(self) -> Result<()> {
         Ok(self.inner.commit().await?)

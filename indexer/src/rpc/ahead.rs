@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,8 +20,9 @@ use crate::{
     stage::{self, Stage},
 };
 
-/// Ranges that are asked for at once.
-const AT_ONCE: usize = 4;
+/// Ranges that are asked for at once: as few as are read in time, since what was read takes memory until it is
+/// stored, and as many as a provider far away needs.
+const AT_ONCE: RangeInclusive<usize> = 2..=6;
 
 /// Logs that one range should hold: answers of some megabytes.
 const GOAL: u64 = 5_000;
@@ -39,6 +41,8 @@ pub struct Ahead {
     /// The first block that nobody was asked for.
     next: u64,
     running: VecDeque<Running>,
+    /// How many there should be.
+    at_once: usize,
 }
 
 /// A range that somebody was asked for.
@@ -68,6 +72,7 @@ impl Ahead {
             width: Arc::new(AtomicU64::new(width.max(1))),
             next: 0,
             running: VecDeque::new(),
+            at_once: *AT_ONCE.start(),
         }
     }
 
@@ -91,6 +96,12 @@ impl Ahead {
                 to: last,
             });
         };
+        let (fewest, most) = AT_ONCE.into_inner();
+        self.at_once = if first.task.is_finished() {
+            (self.at_once - 1).max(fewest)
+        } else {
+            (self.at_once + 1).min(most)
+        };
         let piece = (&mut first.task).await;
         // While this one is stored, the others are read.
         self.ask(last);
@@ -98,7 +109,7 @@ impl Ahead {
     }
 
     fn ask(&mut self, last: u64) {
-        while self.running.len() < AT_ONCE && self.next <= last {
+        while self.running.len() < self.at_once && self.next <= last {
             let width = self.width.load(Ordering::Relaxed);
             let from = self.next;
             let to = last.min(from.saturating_add(width - 1));
