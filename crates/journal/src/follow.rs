@@ -30,8 +30,10 @@ pub async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry
 /// The entries from this leaf on, at most `limit`.
 pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> {
     sqlx::query!(
+        // Entry by entry, also where the planner does not know yet how large the tables have become.
         "SELECT l.leaf_index, e.seq, e.cid, e.body
-           FROM journal.leaves l JOIN journal.entries e ON e.seq = l.entry_seq
+           FROM journal.leaves l CROSS JOIN LATERAL
+                (SELECT seq, cid, body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
           WHERE l.leaf_index >= $1 ORDER BY l.leaf_index LIMIT $2",
         sql(from),
         limit,

@@ -278,9 +278,12 @@ async fn unsealed(
     watermark: Option<&str>,
     after: Option<i64>,
 ) -> Result<Vec<Unsealed>> {
+    // Behind a full batch many more may follow: they are read in their order, not gathered by their transaction.
     let mut rows = sqlx::query!(
         "SELECT e.seq, e.body FROM journal.entries e
-          WHERE e.xid >= ($1::text)::xid8 AND e.seq > $2
+          WHERE CASE WHEN $2::bigint IS NULL THEN e.xid >= ($1::text)::xid8
+                     ELSE (e.xid >= ($1::text)::xid8) IS TRUE END
+            AND e.seq > coalesce($2, e.seq - 1)
             AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
           ORDER BY e.seq LIMIT $3",
         watermark.unwrap_or("0"),

@@ -101,6 +101,7 @@ impl Db {
 
     /// The same database by so many connections of its own, opened when they are needed. The pool gives its
     /// connections in turn; who writes much stays with those whose server processes have its tables mapped.
+    #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
         let options = self.pool.options().clone();
         let options = options.min_connections(0).max_connections(connections);

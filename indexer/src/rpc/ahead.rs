@@ -24,6 +24,9 @@ use crate::{
 /// stored, and as many as a provider far away needs.
 const AT_ONCE: RangeInclusive<usize> = 2..=6;
 
+/// Blocks of the first range at most: nobody knows yet how much happens, and the first rows can be stored soon.
+const FIRST: u64 = 250;
+
 /// Logs that one range should hold: answers of some megabytes.
 const GOAL: u64 = 5_000;
 
@@ -69,7 +72,7 @@ impl Ahead {
             providers,
             filter,
             witness,
-            width: Arc::new(AtomicU64::new(width.max(1))),
+            width: Arc::new(AtomicU64::new(width.clamp(1, FIRST))),
             next: 0,
             running: VecDeque::new(),
             at_once: *AT_ONCE.start(),
