@@ -8,12 +8,12 @@
 //! Sequence numbers are given before the commit, so a late commit can bring a *lower* one than what is sealed
 //! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
-//! first scan of a process looks at everything. Where a scan finds more than one batch, the next ones go on
-//! behind it, and the xmin that counts is that of the first.
+//! first scan of a process looks at everything. A scan finds sequence numbers, many at once, which are sealed batch
+//! by batch; the next scan begins when all of them are.
 
 mod rows;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
@@ -35,6 +35,9 @@ use crate::{
 
 /// Most entries of one seal.
 pub const BATCH: usize = 4_096;
+
+/// Most sequence numbers that one scan keeps.
+const FOUND: usize = 65_536;
 
 /// Name of the lease.
 const LEASE: &str = "journal.seal";
@@ -72,8 +75,8 @@ pub struct Sealer {
 struct Known {
     /// Every entry of an earlier transaction is sealed, or will never be.
     watermark: Option<String>,
-    /// Where the last scan stopped because its batch was full.
-    behind: Option<Behind>,
+    /// What the last scan found and is not sealed.
+    found: Option<Found>,
     edge: Option<Edge>,
     held: Option<Held>,
 }
@@ -86,13 +89,22 @@ struct Held {
     since: DateTime<Utc>,
 }
 
-/// A scan that has more to find.
-#[derive(Debug, Clone)]
-struct Behind {
-    /// Everything that it can find up to here is sealed.
-    seq: i64,
-    /// The snapshot's xmin when it began.
+/// What a scan found.
+#[derive(Debug)]
+struct Found {
+    /// Entries without a leaf, ascending.
+    seqs: VecDeque<i64>,
+    /// Where it stopped because there were too many.
+    stopped: Option<i64>,
+    /// The snapshot's xmin when it began; also where it goes on behind another scan that stopped.
     xmin: String,
+}
+
+impl Found {
+    /// Whether there is something to seal, or may be.
+    fn is_open(&self) -> bool {
+        !self.seqs.is_empty() || self.stopped.is_some()
+    }
 }
 
 /// An entry without a leaf.
@@ -157,20 +169,18 @@ impl Sealer {
     pub async fn seal_once(&self, db: &Db, lease: &Lease) -> Result<Sealed> {
         let mut known = self.known.lock().await;
         let mut tx = db.begin(Cause::Job("journal.seal")).await?;
-        let (edge, behind) = (known.edge.take(), known.behind.take());
-        let watermark = known.watermark.as_deref();
-        let scan = Scan { watermark, behind };
-        let done = seal(&mut tx, &self.key, &self.vkey, edge, scan).await?;
+        let (edge, found) = (known.edge.take(), known.found.take());
+        let found = scan(tx.conn(), known.watermark.as_deref(), found).await?;
+        let done = seal(&mut tx, &self.key, &self.vkey, edge, found).await?;
         if let Sealed::Batch { .. } = done.sealed {
             lease.fence(&mut tx).await?;
             tx.commit().await?;
         }
         known.edge = Some(done.edge);
-        if done.last.is_none() {
-            known.watermark = Some(done.xmin);
+        if done.found.is_open() {
+            known.found = Some(done.found);
         } else {
-            let xmin = done.xmin;
-            known.behind = done.last.map(|seq| Behind { seq, xmin });
+            known.watermark = Some(done.found.xmin);
         }
         Ok(done.sealed)
     }
@@ -179,19 +189,8 @@ impl Sealer {
 struct Done {
     sealed: Sealed,
     edge: Edge,
-    /// The last entry sealed, where there may be more behind it.
-    last: Option<i64>,
-    /// The snapshot's xmin when the scan began.
-    xmin: String,
-}
-
-/// What entries are looked for.
-#[derive(Default)]
-struct Scan<'a> {
-    /// Those of transactions from here on.
-    watermark: Option<&'a str>,
-    /// Those behind an earlier batch.
-    behind: Option<Behind>,
+    /// What is left of the scan.
+    found: Found,
 }
 
 async fn seal(
@@ -199,25 +198,19 @@ async fn seal(
     key: &LogKey,
     vkey: &VerifierKey,
     edge: Option<Edge>,
-    scan: Scan<'_>,
+    mut found: Found,
 ) -> Result<Done> {
     let head = head_on(tx.conn()).await?;
     let mut edge = right_edge(tx.conn(), edge, head.as_ref()).await?;
-    let (after, xmin) = match scan.behind {
-        Some(behind) => (Some(behind.seq), behind.xmin),
-        None => (None, xmin(tx.conn()).await?),
-    };
-    let entries = unsealed(tx.conn(), scan.watermark, after).await?;
-    let last = entries.last().map(|entry| entry.seq);
-    let last = last.filter(|_| entries.len() == BATCH);
-    if entries.is_empty() {
+    let batch: Vec<i64> = found.seqs.drain(..found.seqs.len().min(BATCH)).collect();
+    if batch.is_empty() {
         return Ok(Done {
             sealed: Sealed::Nothing,
             edge,
-            last,
-            xmin,
+            found,
         });
     }
+    let entries = hashed(tx.conn(), &batch).await?;
     identity::fix(tx, vkey).await?;
     let mut tiles = Vec::new();
     for entry in &entries {
@@ -229,13 +222,12 @@ async fn seal(
     let sealed = Sealed::Batch {
         entries: entries.len(),
         size: edge.size(),
-        more: last.is_some(),
+        more: found.is_open(),
     };
     Ok(Done {
         sealed,
         edge,
-        last,
-        xmin,
+        found,
     })
 }
 
@@ -272,26 +264,45 @@ async fn xmin(conn: &mut PgConnection) -> Result<String> {
     )
 }
 
-/// Entries without a leaf, hashed one by one as they come: a batch of them may be long.
-async fn unsealed(
+/// What is left of the last scan, else a new one: behind the last one where that stopped, else of what
+/// transactions from the watermark on brought.
+async fn scan(
     conn: &mut PgConnection,
     watermark: Option<&str>,
-    after: Option<i64>,
-) -> Result<Vec<Unsealed>> {
-    // Behind a full batch many more may follow: they are read in their order, not gathered by their transaction.
-    let mut rows = sqlx::query!(
-        "SELECT e.seq, e.body FROM journal.entries e
-          WHERE CASE WHEN $2::bigint IS NULL THEN e.xid >= ($1::text)::xid8
-                     ELSE (e.xid >= ($1::text)::xid8) IS TRUE END
-            AND e.seq > coalesce($2, e.seq - 1)
+    last: Option<Found>,
+) -> Result<Found> {
+    let (after, xmin) = match last {
+        Some(found) if !found.seqs.is_empty() => return Ok(found),
+        Some(found) => (found.stopped, found.xmin),
+        None => (None, xmin(conn).await?),
+    };
+    let seqs = sqlx::query_scalar!(
+        "SELECT e.seq FROM journal.entries e
+          WHERE e.xid >= ($1::text)::xid8 AND e.seq > $2
             AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
           ORDER BY e.seq LIMIT $3",
         watermark.unwrap_or("0"),
         after.unwrap_or(i64::MIN),
-        sql(BATCH as u64),
+        sql(FOUND as u64),
+    )
+    .fetch_all(conn)
+    .await?;
+    let stopped = seqs.last().copied().filter(|_| seqs.len() == FOUND);
+    Ok(Found {
+        seqs: seqs.into(),
+        stopped,
+        xmin,
+    })
+}
+
+/// The leaf hashes of these entries, made one by one as they come: a batch of them may be long.
+async fn hashed(conn: &mut PgConnection, seqs: &[i64]) -> Result<Vec<Unsealed>> {
+    let mut rows = sqlx::query!(
+        "SELECT seq, body FROM journal.entries WHERE seq = ANY($1) ORDER BY seq",
+        seqs
     )
     .fetch(conn);
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(seqs.len());
     while let Some(row) = rows.try_next().await? {
         entries.push(Unsealed {
             seq: row.seq,
