@@ -71,12 +71,49 @@ impl Leadership {
         loop {
             tokio::select! {
                 done = &mut work => return done.map_err(Into::into),
-                () = tokio::time::sleep(RENEW) => {
-                    if let Err(error) = self.take().await {
-                        tracing::warn!(chain = self.chain, %error, "the lease was not renewed: {error}");
-                    }
+                () = tokio::time::sleep(RENEW) => {}
+            }
+            // The work goes on meanwhile: its transaction may hold the lease's row until its commit.
+            let chain = self.chain;
+            tokio::select! {
+                done = &mut work => return done.map_err(Into::into),
+                renewed = self.take() => if let Err(error) = renewed {
+                    tracing::warn!(chain, %error, "the lease was not renewed: {error}");
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+    use store::{Cause, Clock};
+
+    use super::*;
+
+    /// The work's transaction holds the lease's row, and ends only after somebody waits for that.
+    #[sqlx::test(migrations = "../migrations")]
+    async fn renewing_does_not_stop_the_work_that_it_waits_for(pool: PgPool) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool, Clock::System);
+        let mut leadership = Leadership::new(db.clone(), 1, Uuid::from_u128(1));
+        leadership.take().await?;
+        let lease = leadership.lease().cloned().expect("taken");
+        let work = async {
+            let mut tx = db.begin(Cause::Job("test")).await?;
+            lease.fence(&mut tx).await?;
+            let mut is_waited_for = false;
+            while !is_waited_for {
+                is_waited_for =
+                    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+                        .fetch_one(db.pool())
+                        .await?;
+            }
+            tx.commit().await?;
+            Ok::<_, Error>("done")
+        };
+        let kept = tokio::time::timeout(Duration::from_secs(60), leadership.keep(work));
+        assert_eq!(kept.await.expect("it does not stand still")?, "done");
+        Ok(())
     }
 }
