@@ -46,6 +46,8 @@ pub struct Ahead {
     running: VecDeque<Running>,
     /// How many there should be.
     at_once: usize,
+    /// How many on end were there when they were wanted.
+    in_time: usize,
 }
 
 /// A range that somebody was asked for.
@@ -76,6 +78,7 @@ impl Ahead {
             next: 0,
             running: VecDeque::new(),
             at_once: *AT_ONCE.start(),
+            in_time: 0,
         }
     }
 
@@ -99,16 +102,25 @@ impl Ahead {
                 to: last,
             });
         };
-        let (fewest, most) = AT_ONCE.into_inner();
-        self.at_once = if first.task.is_finished() {
-            (self.at_once - 1).max(fewest)
-        } else {
-            (self.at_once + 1).min(most)
-        };
+        self.pace(first.task.is_finished());
         let piece = (&mut first.task).await;
         // While this one is stored, the others are read.
         self.ask(last);
         piece.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
+    }
+
+    /// More at once where somebody had to wait, fewer where for long nobody had.
+    fn pace(&mut self, in_time: bool) {
+        let (fewest, most) = AT_ONCE.into_inner();
+        if !in_time {
+            self.in_time = 0;
+            self.at_once = (2 * self.at_once).min(most);
+        } else if self.in_time < 2 * self.at_once {
+            self.in_time += 1;
+        } else {
+            self.in_time = 0;
+            self.at_once = (self.at_once - 1).max(fewest);
+        }
     }
 
     fn ask(&mut self, last: u64) {

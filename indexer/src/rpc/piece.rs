@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chain::{Block, Log, LogFilter};
+use chain::{Block, Header, Log, LogFilter};
 use kernel::B256;
 
 use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
@@ -38,6 +38,47 @@ pub async fn proven(witness: &Witness, from: u64, to: u64) -> Result<Piece> {
 
 /// The logs that a provider tells, in as many questions as it wants.
 pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64) -> Result<Piece> {
+    let (mut logs, end) = tokio::try_join!(
+        all_logs(providers, filter, from, to),
+        providers.canonical(to)
+    )?;
+    logs.sort_by_key(Log::position);
+    logs.dedup();
+    bounded(providers, logs, from, &end).await
+}
+
+/// A range of which these are all logs, in chain order.
+pub async fn of_logs(providers: &Providers, logs: Vec<Log>, from: u64, to: u64) -> Result<Piece> {
+    let end = providers.canonical(to).await?;
+    bounded(providers, logs, from, &end).await
+}
+
+/// A range that ends with `end`.
+async fn bounded(providers: &Providers, logs: Vec<Log>, from: u64, end: &Header) -> Result<Piece> {
+    let to = end.number;
+    let moved = || Error::Moved {
+        chain: providers.chain(),
+        from,
+        to,
+    };
+    let held = held(&logs, from, to).ok_or_else(moved)?;
+    if held.get(&to).is_some_and(|(hash, _)| *hash != end.hash) {
+        return Err(moved());
+    }
+    Ok(Piece {
+        to: end.block(),
+        blocks: blocks(providers, held).await?,
+        logs,
+        proof: Proof::REPORTED,
+    })
+}
+
+async fn all_logs(
+    providers: &Providers,
+    filter: &LogFilter,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Log>> {
     let mut logs: Vec<Log> = Vec::new();
     let mut at = from;
     while at <= to {
@@ -50,29 +91,7 @@ pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64)
         }
         at = end + 1;
     }
-    logs.sort_by_key(Log::position);
-    logs.dedup();
-    of_logs(providers, logs, from, to).await
-}
-
-/// A range of which these are all logs, in chain order.
-pub async fn of_logs(providers: &Providers, logs: Vec<Log>, from: u64, to: u64) -> Result<Piece> {
-    let moved = || Error::Moved {
-        chain: providers.chain(),
-        from,
-        to,
-    };
-    let held = held(&logs, from, to).ok_or_else(moved)?;
-    let end = providers.canonical(to).await?;
-    if held.get(&to).is_some_and(|(hash, _)| *hash != end.hash) {
-        return Err(moved());
-    }
-    Ok(Piece {
-        to: end.block(),
-        blocks: blocks(providers, held).await?,
-        logs,
-        proof: Proof::REPORTED,
-    })
+    Ok(logs)
 }
 
 /// Hash and time of each block that holds logs; `None` where they contradict each other.
