@@ -112,7 +112,7 @@ mod tests {
             tx.commit().await?;
             Ok::<_, Error>("done")
         };
-        let kept = tokio::time::timeout(Duration::from_secs(60), leadership.keep(work));
+        let kept = tokio::time::timeout(Duration::from_mins(1), leadership.keep(work));
         assert_eq!(kept.await.expect("it does not stand still")?, "done");
         Ok(())
     }
