@@ -147,15 +147,18 @@ impl Database {
 
     /// A pool for the engine with no connection left in it; they are given back with the second value.
     pub async fn exhausted(&self) -> (PgPool, PoolConnection<Postgres>) {
-        let options = self.options.clone().application_name(ENGINE);
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_millis(50))
-            .connect_with(options)
-            .await
-            .expect("a pool");
-        let held = pool.acquire().await.expect("a connection");
-        (pool, held)
+            .connect_lazy_with(self.options.clone().application_name(ENGINE));
+        // On a busy machine the first connection alone may take as long.
+        loop {
+            match pool.acquire().await {
+                Ok(held) => return (pool, held),
+                Err(sqlx::Error::PoolTimedOut) => {}
+                Err(error) => panic!("no connection to hold: {error}"),
+            }
+        }
     }
 
     /// A copy of everything, to be restored later. Nobody may be connected meanwhile.
