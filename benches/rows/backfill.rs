@@ -40,7 +40,7 @@ const HOW: &str = "by `chancery serve --roles index,work` over RPC from the repl
      10,000 logs), on the private Postgres as `chancery up` starts it with shared_buffers 512 MB and max_wal_size 4 GB \
      (fsync on), into a fresh, migrated database. Wall time from the start of the process until the last block's rows are \
      committed, every index and constraint of the schema holds again and every entry of the journal is under a signed \
-     checkpoint; rows, status history, identifiers, fetch jobs and the journal are written, sealed and mirrored; only \
+     checkpoint; rows, status history, identifiers, fetch jobs and the journal are written and sealed (mirroring goes on behind); only \
      fetching is off (`content.fetch = false`). After each run owner, wallet, URI and metadata of all agents, the number of logs, the fetch jobs and the \
      journal are compared with the truth that the server knows from making the chain.";
 

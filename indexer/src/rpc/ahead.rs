@@ -27,19 +27,13 @@ const AT_ONCE: RangeInclusive<usize> = 2..=6;
 /// Blocks of the first range at most: nobody knows yet how much happens, and the first rows can be stored soon.
 const FIRST: u64 = 250;
 
-/// Logs that one range should hold: answers of some megabytes.
-const GOAL: u64 = 5_000;
-
-/// Most blocks of a range of which every header is asked for.
-const PROVEN_BLOCKS: u64 = 512;
-
 /// Blocks above a cursor, being read.
 pub struct Ahead {
     providers: Providers,
     filter: LogFilter,
     /// Reads headers and receipts instead of logs, where ranges are proven at once.
     witness: Option<Witness>,
-    /// Blocks of the next range: what held about [`GOAL`] logs lately.
+    /// Blocks of the next range: what fitted lately ([`piece::next_width`]).
     width: Arc<AtomicU64>,
     /// The first block that nobody was asked for.
     next: u64,
@@ -149,14 +143,11 @@ impl Ahead {
             };
             let piece = stage::timed(providers.chain(), Stage::Fetch, reading).await?;
             let most = if witness.is_some() {
-                PROVEN_BLOCKS
+                piece::PROVEN_BLOCKS
             } else {
                 u64::MAX
             };
-            let blocks = to - from + 1;
-            let fitting = blocks.saturating_mul(GOAL) / (piece.logs.len() as u64).max(1);
-            // Twice as wide at the most: the next range may be denser.
-            let next = fitting.clamp(1, blocks.saturating_mul(2)).min(most);
+            let next = piece::next_width(to - from + 1, piece.logs.len(), most);
             width.store(next, Ordering::Relaxed);
             Ok(piece)
         }

@@ -7,6 +7,19 @@ use kernel::B256;
 
 use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
 
+/// Logs that one range should hold: answers of some megabytes.
+const GOAL: u64 = 5_000;
+
+/// Most blocks of a range of which every header is asked for.
+pub const PROVEN_BLOCKS: u64 = 512;
+
+/// Blocks of the range behind one of `blocks` blocks that held so many logs, at most `most`; twice as wide at the
+/// most, because it may be denser.
+pub fn next_width(blocks: u64, logs: usize, most: u64) -> u64 {
+    let fitting = blocks.saturating_mul(GOAL) / (logs as u64).max(1);
+    fitting.clamp(1, blocks.saturating_mul(2)).min(most)
+}
+
 /// A range as it was read.
 #[derive(Debug)]
 pub struct Piece {

@@ -20,14 +20,8 @@ use crate::{
     source::{Cursor, Enter},
 };
 
-/// Logs that one range should hold.
-const GOAL: u64 = 5_000;
-
 /// Most blocks of a range: so far reading goes back where something fails.
 const MOST: u64 = 100_000;
-
-/// Most blocks of a range of which every header is asked for.
-const PROVEN_BLOCKS: u64 = 512;
 
 /// Whom to read for, and what of that is known.
 pub struct Watching {
@@ -182,7 +176,7 @@ impl Watching {
         from: u64,
         last: u64,
     ) -> Result<Option<(Piece, Vec<Token>)>> {
-        let most = witness.map_or(MOST, |_| PROVEN_BLOCKS);
+        let most = witness.map_or(MOST, |_| piece::PROVEN_BLOCKS);
         let blocks = self.width.min(most).min(last - from + 1);
         let to = from + blocks - 1;
         // Should it fail, the next one is smaller.
@@ -191,8 +185,7 @@ impl Watching {
             Some(witness) => piece::proven(witness, from, to).await?,
             None => self.told_range(providers, from, to).await?,
         };
-        let fitting = blocks.saturating_mul(GOAL) / (piece.logs.len() as u64).max(1);
-        self.width = fitting.clamp(1, blocks.saturating_mul(2)).min(most);
+        self.width = piece::next_width(blocks, piece.logs.len(), most);
         let Some((logs, minted)) = self.sort_out(std::mem::take(&mut piece.logs)) else {
             return Ok(None);
         };
