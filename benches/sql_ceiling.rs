@@ -119,7 +119,7 @@ async fn read(db: &Db, providers: &Providers, chain: &Chain) -> Result<(VecDeque
     while let Some(step) = source.next(cursor, Trail::new(db, chain.id)).await? {
         if let Step::Extend(extend) = &step {
             cursor = extend.cursor();
-            logs += extend.logs.len();
+            logs += extend.logs.logs.len();
         }
         steps.push_back(step);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use content::Content;
 use journal::{LogKey, Sealer};
 use store::{Clock, Db};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -35,6 +35,8 @@ pub struct App {
     pub content: Content,
     /// Seals the journal where this process leads it.
     pub sealer: Sealer,
+    /// Wakes what seals, so that nothing that this process commits waits for its period.
+    pub committed: Arc<Notify>,
     /// What each chain of this process is doing.
     pub chains: Board,
     /// Nodes that can be asked.
@@ -81,6 +83,7 @@ impl App {
             metrics: Metrics::install(),
             content,
             sealer,
+            committed: Arc::default(),
             chains: Board::default(),
             nodes: Nodes::default(),
             heads: watch::Sender::default(),

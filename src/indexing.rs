@@ -179,6 +179,7 @@ async fn follow<S: Source>(
     replay: Option<Instant>,
 ) -> End {
     slot.follow(follower.status());
+    follower.wake(Arc::clone(&app.committed));
     let poll = Duration::from_millis(app.config.indexer.poll_ms);
     let mut last = replay;
     let mut failures = 0;

@@ -4,7 +4,7 @@ use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use store::{Cause, Outcome, Pace, Worker};
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -32,7 +32,8 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("pin later", 60_000, |app| async move {
         content::pin::catch_up(&app.db, &app.content, i64::from(i16::MAX)).await
     });
-    run.every("seal", 250, |app| async move {
+    let committed = Arc::clone(&app.committed);
+    run.woken("seal", 250, committed, |app| async move {
         app.sealer.round(&app.db, app.process).await
     });
     run.every("publish", 1_000, |app| async move {
@@ -63,13 +64,23 @@ impl Starter<'_> {
         R: Future<Output = Result<Outcome, E>> + Send,
         E: Display,
     {
+        self.woken(name, millis, Arc::default(), round);
+    }
+
+    /// The same, which `wake` starts at once.
+    fn woken<F, R, E>(&mut self, name: &'static str, millis: u64, wake: Arc<Notify>, round: F)
+    where
+        F: Fn(Arc<App>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Outcome, E>> + Send,
+        E: Display,
+    {
         let pace = Pace {
             period: Duration::from_millis(millis),
             after_error: Duration::from_secs(2),
         };
         let (app, stop) = (Arc::clone(self.app), self.stop.clone());
         self.workers.spawn(async move {
-            Worker::new(name, pace)
+            Worker::new(name, pace, wake)
                 .run(stop, || round(Arc::clone(&app)))
                 .await;
         });

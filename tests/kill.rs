@@ -40,8 +40,8 @@ async fn progress(db: &Db) -> Option<(i64, i64)> {
 
 /// The same file, undisturbed.
 async fn replay(db: &Db, file: &Path) -> anyhow::Result<()> {
-    let replay = Replay::open(file, STEP_LOGS)?;
-    let chain = replay.chain(chain::Registries::default())?;
+    let replay = Replay::open(file, STEP_LOGS, chain::Registries::default())?;
+    let chain = replay.chain()?;
     indexer::open(db, &chain).await?;
     let holder = Uuid::from_u128(1);
     let mut follower = Follower::new(db.clone(), chain.id, chain.contracts, replay, holder);

@@ -124,8 +124,12 @@ fn open_content(internet: SocketAddr, dir: &Path) -> Content {
 /// Indexes the file log by log, and judges each document before the next log is read, so that those
 /// that a later log replaces are judged too. Gives the steps that were taken.
 async fn index(db: &Db, content: &Content) -> anyhow::Result<u64> {
-    let mut replay = Replay::open(&corpus("mainnet-logs.json"), 1)?;
-    let chain = replay.chain(chain::Registries::default())?;
+    let mut replay = Replay::open(
+        &corpus("mainnet-logs.json"),
+        1,
+        chain::Registries::default(),
+    )?;
+    let chain = replay.chain()?;
     indexer::open(db, &chain).await?;
     let mut steps = 0;
     loop {

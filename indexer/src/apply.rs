@@ -1,11 +1,11 @@
 //! One step, one transaction: ground, facts, rows, journal and cursor together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use chain::{Log, OperatorSet, Registries, SeenTopics, decode_token, operator, subject};
+use chain::Registries;
 use identity::{Feed, Mode};
 use journal::{Change, NewEntry};
-use kernel::{AgentId, Token};
+use kernel::AgentId;
 use serde_json::json;
 use store::{Cause, Db, Tx, lease::Lease};
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::{
     Error, Result, census, chain_row, ground, incident, range,
     range::Range,
     scope,
+    sorted::Sorted,
     source::{Cursor, Extend, LIVE, Step},
 };
 
@@ -50,7 +51,7 @@ pub async fn apply(
         lease.fence(&mut tx).await?;
     }
     let applied = match step {
-        Step::Extend(step) => extend(&mut tx, chain, contracts, cursor, *step).await?,
+        Step::Extend(step) => extend(&mut tx, chain, cursor, *step).await?,
         Step::Rewind { to } => rewind(&mut tx, chain, cursor, to).await?,
         Step::Enter(step) => scope::enter(&mut tx, chain, contracts, cursor, *step).await?,
     };
@@ -58,29 +59,22 @@ pub async fn apply(
     Ok(applied)
 }
 
-async fn extend(
-    tx: &mut Tx,
-    chain: u64,
-    contracts: &Registries,
-    cursor: Cursor,
-    step: Extend,
-) -> Result<Applied> {
+async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result<Applied> {
     let before = chain_row::lock(tx, chain, cursor.number).await?;
     before.check_level(chain)?;
     let to = step.to.number.cast_signed();
     let settled = step.settled.min(to).max(before.settled);
     let live = step.head - to < LIVE && to - cursor.number < LIVE;
-    let sorted = Sorted::new(step.logs.clone(), contracts);
-    store_ground(tx, chain, cursor, &step, &sorted).await?;
-    tell_malformed(tx, chain, &sorted, &sorted.unread()).await?;
-    identity::subject::put(tx, &sorted.tokens).await?;
+    store_ground(tx, chain, cursor, &step).await?;
+    tell_malformed(tx, chain, &step.logs, &step.logs.unread()).await?;
+    identity::subject::put(tx, &step.logs.tokens).await?;
     if let Some(tokens) = &step.entering {
         scope::put_tokens(tx, chain, tokens.iter().copied(), true).await?;
     }
     let moved = step.cursor();
     chain_row::advance_head(tx, chain, moved, ground::time(&step.to), settled).await?;
 
-    let mut agents: BTreeSet<Uuid> = sorted.tokens.iter().map(|(agent, _)| agent.0).collect();
+    let mut agents: BTreeSet<Uuid> = step.logs.tokens.iter().map(|(agent, _)| agent.0).collect();
     if settled > before.settled && before.settled < cursor.number {
         agents
             .extend(ground::subjects(tx, chain, before.settled, settled.min(cursor.number)).await?);
@@ -90,7 +84,7 @@ async fn extend(
     identity::project(tx, &agents, Mode::Forward, feed).await?;
     Ok(Applied {
         cursor: moved,
-        logs: sorted.logs.len(),
+        logs: step.logs.logs.len(),
         agents: agents.len(),
         rewound: 0,
     })
@@ -103,11 +97,10 @@ pub(crate) async fn store_ground(
     chain: u64,
     cursor: Cursor,
     step: &Extend,
-    sorted: &Sorted,
 ) -> Result<()> {
     let to = step.to.number.cast_signed();
     ground::put_blocks(tx, chain, &step.blocks).await?;
-    ground::put_logs(tx, chain, &sorted.logs).await?;
+    ground::put_logs(tx, chain, &step.logs.logs).await?;
     ground::put_receipts(tx, chain, &step.receipts).await?;
     let mut tips = step.movable.clone();
     tips.push((step.to.number, step.to.hash));
@@ -122,66 +115,9 @@ pub(crate) async fn store_ground(
     if let Some(finalized) = step.finalized {
         chain_row::finalize(tx, chain, finalized).await?;
     }
-    identity::operator::record(tx, chain, &sorted.operators).await?;
+    identity::operator::record(tx, chain, &step.logs.operators).await?;
     incident::record(tx, chain, &step.incidents).await?;
     Ok(())
-}
-
-/// A step's logs, with the agents that they speak of.
-pub(crate) struct Sorted {
-    /// The logs, each with the agent that it speaks of.
-    pub logs: Vec<(Log, Option<(AgentId, Token)>)>,
-    /// Those agents, once each.
-    pub tokens: Vec<(AgentId, Token)>,
-    /// What the logs say of operators.
-    pub operators: Vec<(identity::operator::Position, OperatorSet)>,
-    /// Logs that name no agent and cannot be read, by their place in `logs`.
-    pub malformed: Vec<(usize, String)>,
-}
-
-impl Sorted {
-    /// Finds whom each log speaks of.
-    pub fn new(logs: Vec<Log>, contracts: &Registries) -> Self {
-        let mut agents: HashMap<Token, AgentId> = HashMap::new();
-        let (mut operators, mut malformed) = (Vec::new(), Vec::new());
-        let name = |(place, log): (usize, Log)| {
-            let named = subject(&log, contracts).map(|token| {
-                let agent = agents
-                    .entry(token)
-                    .or_insert_with(|| AgentId::of_token(&token));
-                (*agent, token)
-            });
-            if named.is_none() {
-                let of_registry = contracts.identity.contains(&log.address);
-                let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
-                match of_registry.then(|| operator(&log)).flatten() {
-                    Some(Ok(set)) => operators.push((at, set)),
-                    Some(Err(why)) => malformed.push((place, why.to_string())),
-                    None => malformed.extend(alone(&log).map(|why| (place, why))),
-                }
-            }
-            (log, named)
-        };
-        let logs = logs.into_iter().enumerate().map(name).collect();
-        let tokens = agents
-            .into_iter()
-            .map(|(token, agent)| (agent, token))
-            .collect();
-        Self {
-            logs,
-            tokens,
-            operators,
-            malformed,
-        }
-    }
-
-    /// Logs that cannot be read, by their place in `logs`.
-    pub fn unread(&self) -> Vec<(usize, String)> {
-        (0..self.logs.len())
-            .filter_map(|index| malformed(&self.logs, index))
-            .chain(self.malformed.iter().cloned())
-            .collect()
-    }
 }
 
 /// A log that could not be read is kept, says nothing, and is told once: in the step that stores it.
@@ -215,29 +151,6 @@ pub(crate) async fn tell_malformed(
     }
     journal::append(tx, entries).await?;
     Ok(())
-}
-
-/// What is wrong with an agent's log, if anything. That depends at most on the one directly before it.
-fn malformed(logs: &[(Log, Option<(AgentId, Token)>)], index: usize) -> Option<(usize, String)> {
-    let (log, named) = &logs[index];
-    let token = (*named)?;
-    let why = alone(log)?;
-    let before = index.checked_sub(1).map(|before| &logs[before]);
-    match before.filter(|(_, other)| *other == Some(token)) {
-        Some((before, _)) => match decode_token(&[before, log], SeenTopics::ALL).pop() {
-            Some((1, Err(why))) => Some((index, why.to_string())),
-            _ => None,
-        },
-        None => Some((index, why)),
-    }
-}
-
-/// What is wrong with a log as it stands by itself.
-fn alone(log: &Log) -> Option<String> {
-    match decode_token(std::slice::from_ref(log), SeenTopics::ALL).pop() {
-        Some((_, Err(why))) => Some(why.to_string()),
-        _ => None,
-    }
 }
 
 async fn rewind(tx: &mut Tx, chain: u64, cursor: Cursor, to: i64) -> Result<Applied> {

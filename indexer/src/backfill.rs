@@ -13,11 +13,11 @@ use store::{Cause, Db, Tx, lease::Lease};
 
 use crate::{
     Error, Result,
-    apply::{Applied, Sorted, store_ground, tell_malformed},
+    apply::{Applied, store_ground, tell_malformed},
     chain_row::{self, Standing},
     ground,
+    sorted::Sorted,
     source::{Cursor, Extend},
-    stage::{self, Stage},
 };
 
 /// Facts of this many bytes are projected even where more ground is at hand.
@@ -97,13 +97,10 @@ impl Backfill {
     pub async fn extend(
         mut self,
         cursor: Cursor,
-        mut step: Extend,
+        step: Extend,
         lease: Option<&Lease>,
     ) -> Result<(Self, Applied)> {
-        let logs = std::mem::take(&mut step.logs);
-        let contracts = self.contracts.clone();
-        let sorting = blocking(move || Arc::new(Sorted::new(logs, &contracts)));
-        let sorted = stage::timed(self.chain, Stage::Sort, sorting).await?;
+        let step = Arc::new(step);
         let cause = Cause::Block {
             chain: self.chain,
             number: step.to.number,
@@ -113,21 +110,21 @@ impl Backfill {
         tx.commit_lazily().await?;
         chain_row::lock(&mut tx, self.chain, cursor.number).await?;
         let (to, now, mut window) = (step.cursor(), tx.now(), self.window);
-        let (facts, blocks) = (Arc::clone(&sorted), step.blocks.clone());
+        let facts = Arc::clone(&step);
         let folding = blocking(move || {
-            let malformed = window.add(to.number, now, &blocks, &facts.logs);
+            let malformed = window.add(to.number, now, &facts.blocks, &facts.logs.logs);
             malformed.map(|malformed| (window, malformed))
         });
-        let storing = store_ground(&mut tx, self.chain, cursor, &step, &sorted);
+        let storing = store_ground(&mut tx, self.chain, cursor, &step);
         let (stored, folded) = tokio::join!(storing, folding);
         stored?;
         let (window, malformed) = folded??;
         let malformed: Vec<(usize, String)> = malformed
             .into_iter()
             .map(|(place, why)| (place, why.to_string()))
-            .chain(sorted.malformed.iter().cloned())
+            .chain(step.logs.malformed.iter().cloned())
             .collect();
-        tell_malformed(&mut tx, self.chain, &sorted, &malformed).await?;
+        tell_malformed(&mut tx, self.chain, &step.logs, &malformed).await?;
         if let Some(lease) = lease {
             lease.fence(&mut tx).await?;
         }
@@ -137,8 +134,8 @@ impl Backfill {
         self.time = ground::time(&step.to).or(self.time);
         let applied = Applied {
             cursor: to,
-            logs: sorted.logs.len(),
-            agents: sorted.tokens.len(),
+            logs: step.logs.logs.len(),
+            agents: step.logs.tokens.len(),
             rewound: 0,
         };
         Ok((self, applied))

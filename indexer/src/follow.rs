@@ -9,6 +9,7 @@ use chain::Registries;
 use identity::States;
 use serde::Serialize;
 use store::{Db, Outcome};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
@@ -82,6 +83,8 @@ pub struct Follower<S> {
     own: Option<Db>,
     /// Whether indexes and foreign keys may be missing, which are built at a backfill's end.
     unindexed: bool,
+    /// Told of every commit that rows and entries came with.
+    wake: Arc<Notify>,
     /// Rounds on end in which a block could not be proven.
     unproven: u32,
     /// Whether a person has to do something first.
@@ -113,10 +116,16 @@ impl<S: Source> Follower<S> {
             backfill: None,
             own: None,
             unindexed: true,
+            wake: Arc::default(),
             unproven: 0,
             halted: false,
             status: Arc::new(Mutex::new(status)),
         }
+    }
+
+    /// Who is told from now on of every commit that rows and entries came with, before anything else is done.
+    pub fn wake(&mut self, who: Arc<Notify>) {
+        self.wake = who;
     }
 
     /// Where the status can be read while the follower runs.
@@ -307,6 +316,7 @@ impl<S: Source> Follower<S> {
         };
         let both = async { tokio::try_join!(projecting, indexing) };
         let (entries, ()) = self.leadership.keep(both).await?;
+        self.wake.notify_one();
         stage::waiting(self.chain, 0);
         tracing::info!(
             chain = self.chain,
@@ -356,6 +366,7 @@ impl<S: Source> Follower<S> {
             lease,
         ));
         let applied = stage::timed(chain, Stage::Step, work).await?;
+        self.wake.notify_one();
         if applied.rewound > 0 {
             tracing::warn!(
                 chain = self.chain,

@@ -104,19 +104,28 @@ pub async fn put_tips(tx: &mut Tx, chain: u64, tips: &[(u64, B256)], settled: i6
 
 /// Keeps what the provider says of blocks, for proofs.
 pub async fn put_receipts(tx: &mut Tx, chain: u64, blocks: &[BlockReceipts]) -> Result<()> {
-    for block in blocks {
-        sqlx::query!(
-            "INSERT INTO chain.receipts (chain_id, block_number, block_hash, header, receipts)
-             VALUES ($1, $2, $3, ($4::text)::jsonb, ($5::text)::jsonb) ON CONFLICT DO NOTHING",
-            chain.cast_signed(),
-            block.number.cast_signed(),
-            block.hash.as_slice(),
-            block.header,
-            block.receipts,
-        )
-        .execute(tx.conn())
-        .await?;
+    if blocks.is_empty() {
+        return Ok(());
     }
+    let numbers = blocks.iter().map(|block| block.number.cast_signed());
+    let numbers: Vec<i64> = numbers.collect();
+    let hashes: Vec<&[u8]> = blocks.iter().map(|block| block.hash.as_slice()).collect();
+    let headers: Vec<&str> = blocks.iter().map(|block| block.header.as_str()).collect();
+    let receipts: Vec<&str> = blocks.iter().map(|block| block.receipts.as_str()).collect();
+    sqlx::query!(
+        "INSERT INTO chain.receipts (chain_id, block_number, block_hash, header, receipts)
+         SELECT $1::bigint, number, hash, header::jsonb, receipts::jsonb
+           FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::text[])
+                AS kept(number, hash, header, receipts)
+         ON CONFLICT DO NOTHING",
+        chain.cast_signed(),
+        &numbers,
+        &hashes as &[&[u8]],
+        &headers as &[&str],
+        &receipts as &[&str],
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub use self::verify::Verifier;
 use crate::{
     Error, Result,
-    apply::{Sorted, tell_malformed},
+    apply::tell_malformed,
     census, chain_row,
     evidence::{Evidence, Witness},
     ground,
@@ -23,6 +23,7 @@ use crate::{
     level::Level,
     range::{self, Range},
     scope::{self, Watched},
+    sorted::Sorted,
     stage::{self, Stage},
 };
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     Error, Result,
     chain_row::{Anchor, Chain, Origin},
+    sorted::Sorted,
     source::{Cursor, Extend, Proof, Source, Step},
     trail::Trail,
 };
@@ -14,12 +15,13 @@ use chain::{Block, Recording, Registries, preset};
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
+    contracts: Registries,
     step_logs: usize,
 }
 
 impl Replay {
-    /// Reads and checks the file.
-    pub fn open(path: &Path, step_logs: usize) -> Result<Self> {
+    /// Reads and checks the file; contracts of which none are `named` are those that it holds events of.
+    pub fn open(path: &Path, step_logs: usize, named: Registries) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| {
             Error::Invalid(format!(
                 "the replay file {} cannot be read: {error}",
@@ -31,20 +33,6 @@ impl Replay {
         if recording.logs.is_empty() {
             return Err(Error::Invalid(format!("{} holds no logs", path.display())));
         }
-        Ok(Self {
-            recording,
-            step_logs: step_logs.max(1),
-        })
-    }
-
-    /// The chain that the file records, with the contracts that it holds events of unless some are
-    /// named.
-    pub fn chain(&self, named: Registries) -> Result<Chain> {
-        let recording = &self.recording;
-        let first = recording
-            .blocks
-            .first()
-            .ok_or_else(|| Error::Invalid("the replay file holds no block".to_owned()))?;
         let contracts = Registries {
             identity: if named.identity.is_empty() {
                 recording.registries()
@@ -63,6 +51,20 @@ impl Replay {
                     .to_owned(),
             ));
         }
+        Ok(Self {
+            recording,
+            contracts,
+            step_logs: step_logs.max(1),
+        })
+    }
+
+    /// The chain that the file records.
+    pub fn chain(&self) -> Result<Chain> {
+        let recording = &self.recording;
+        let first = recording
+            .blocks
+            .first()
+            .ok_or_else(|| Error::Invalid("the replay file holds no block".to_owned()))?;
         Ok(Chain {
             id: recording.chain,
             name: preset::by_id(recording.chain).map_or_else(
@@ -76,7 +78,7 @@ impl Replay {
             },
             start: first.number,
             topics: recording.seen_topics(),
-            contracts,
+            contracts: self.contracts.clone(),
         })
     }
 
@@ -110,7 +112,7 @@ impl Replay {
             head: blocks.last().map_or(0, number),
             blocks: blocks[from..taken].iter().filter(held).cloned().collect(),
             to,
-            logs,
+            logs: Sorted::new(logs, &self.contracts),
             movable: Vec::new(),
             finalized: None,
             proof: Proof::REPORTED,

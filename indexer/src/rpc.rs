@@ -27,6 +27,7 @@ use crate::{
     evidence::{Evidence, Witness},
     providers::Providers,
     scope::Watch,
+    sorted::Sorted,
     source::{Cursor, Extend, LIVE, Source, Step},
     stage::{self, Stage},
     trail::Trail,
@@ -41,6 +42,7 @@ const HEAD_AGE: Duration = Duration::from_secs(2);
 /// Nodes of one chain, and what is read of it.
 pub struct RpcSource {
     providers: Providers,
+    contracts: Registries,
     witness: Witness,
     ahead: Ahead,
     /// Depth that counts as settled, where it is configured or nobody serves `finalized`.
@@ -98,10 +100,16 @@ impl RpcSource {
             Settling::Finalized(depth) => (depth, true),
             Settling::Depth(depth) => (depth, false),
         };
-        let witness = Witness::new(providers.clone(), filter.clone());
+        let witness = Witness::new(providers.clone(), filter);
         let proven = (config.prove == Prove::First).then(|| witness.clone());
         Self {
-            ahead: Ahead::new(providers.clone(), filter, config.range_blocks, proven),
+            ahead: Ahead::new(
+                providers.clone(),
+                contracts.clone(),
+                config.range_blocks,
+                proven,
+            ),
+            contracts: contracts.clone(),
             providers,
             witness,
             depth,
@@ -369,7 +377,7 @@ impl RpcSource {
             } else {
                 Vec::new()
             },
-            logs: evidence.logs,
+            logs: Sorted::new(evidence.logs, &self.contracts),
             entering,
         }))))
     }
@@ -396,18 +404,25 @@ impl RpcSource {
             let reading = watching.range(&self.providers, witness, from, last);
             let found = stage::timed(self.providers.chain(), Stage::Fetch, reading).await?;
             // Else it revealed somebody who has to enter first.
-            if let Some((piece, minted)) = found {
-                return Ok(Some(self.settled_step(piece, seen, Some(minted))));
+            if let Some((mut piece, minted)) = found {
+                let logs = Sorted::new(std::mem::take(&mut piece.logs), &self.contracts);
+                return Ok(Some(self.settled_step(piece, logs, seen, Some(minted))));
             }
         }
     }
 
     /// A range of which nothing can move any more.
-    fn settled_step(&self, piece: Piece, seen: &Seen, entering: Option<Vec<Token>>) -> Step {
+    fn settled_step(
+        &self,
+        piece: Piece,
+        logs: Sorted,
+        seen: &Seen,
+        entering: Option<Vec<Token>>,
+    ) -> Step {
         Step::Extend(Box::new(Extend {
             to: piece.to,
             blocks: piece.blocks,
-            logs: piece.logs,
+            logs,
             movable: Vec::new(),
             settled: self.settled(seen).cast_signed(),
             head: seen.head.number.cast_signed(),
@@ -444,8 +459,9 @@ impl Source for RpcSource {
         let from = (cursor.number + 1).max(0).unsigned_abs();
         let settled = self.settled(&seen);
         let behind = seen.head.number.cast_signed() - cursor.number;
-        let bulk = behind >= LIVE && from <= settled;
-        let goes_on = bulk && self.ahead.goes_on(from);
+        let goes_on = from <= settled && self.ahead.goes_on(from);
+        // What is being read is taken, also where the head is near by now.
+        let bulk = goes_on || (behind >= LIVE && from <= settled);
         if !goes_on && let Some(rewind) = self.rewind(cursor, &seen.head, trail).await? {
             return Ok(Some(rewind));
         }
@@ -457,8 +473,8 @@ impl Source for RpcSource {
                     return Ok(Some(step));
                 }
             } else if bulk {
-                let piece = self.ahead.take(from, settled).await?;
-                return Ok(Some(self.settled_step(piece, &seen, None)));
+                let (piece, logs) = self.ahead.take(from, settled).await?;
+                return Ok(Some(self.settled_step(piece, logs, &seen, None)));
             }
             if from > seen.head.number {
                 return Ok(None);

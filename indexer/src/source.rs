@@ -5,7 +5,7 @@ use std::future::Future;
 use chain::{Block, Log};
 use kernel::{Address, B256, Token};
 
-use crate::{Result, incident::Incident, level::Level, trail::Trail};
+use crate::{Result, incident::Incident, level::Level, sorted::Sorted, trail::Trail};
 
 /// How far a chain is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Extend {
     /// Blocks that hold logs of ours, ascending.
     pub blocks: Vec<Block>,
     /// Their logs, in chain order.
-    pub logs: Vec<Log>,
+    pub logs: Sorted,
     /// Number and hash of blocks of the range that may still move, as far as they are known: so a fork is
     /// found where it is, and not at the last block below it that happened to hold a log.
     pub movable: Vec<(u64, B256)>,

@@ -15,8 +15,8 @@ fn corpus(name: &str) -> PathBuf {
 }
 
 async fn index(db: &Db, file: &Path, step_logs: usize) -> anyhow::Result<u64> {
-    let replay = Replay::open(file, step_logs)?;
-    let chain = replay.chain(Registries::default())?;
+    let replay = Replay::open(file, step_logs, Registries::default())?;
+    let chain = replay.chain()?;
     indexer::open(db, &chain).await?;
     let mut follower = Follower::new(
         db.clone(),

@@ -48,7 +48,6 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
                 let why = "a recorded file is read whole: sync.scope = \"watched\" is for chains that a node serves";
                 return Err(Error::Invalid(why.to_owned()));
             }
-            let replay = Replay::open(file, app.config.indexer.step_logs)?;
             let mut identity = Vec::new();
             for text in registries {
                 let Ok(address) = text.parse() else {
@@ -57,10 +56,12 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
                 };
                 identity.push(address);
             }
-            let chain = replay.chain(Registries {
+            let named = Registries {
                 identity,
                 status: Vec::new(),
-            })?;
+            };
+            let replay = Replay::open(file, app.config.indexer.step_logs, named)?;
+            let chain = replay.chain()?;
             indexer::open(&app.db, &chain).await?;
             let follower = Follower::new(
                 app.db.clone(),

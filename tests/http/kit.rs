@@ -91,8 +91,8 @@ impl Instance {
     }
 
     pub async fn replay_in_steps(&self, file: &Path, logs: usize) {
-        let replay = Replay::open(file, logs).unwrap();
-        let chain = replay.chain(Registries::default()).unwrap();
+        let replay = Replay::open(file, logs, Registries::default()).unwrap();
+        let chain = replay.chain().unwrap();
         indexer::open(&self.app.db, &chain).await.unwrap();
         let contracts = chain.contracts.clone();
         let (db, process) = (self.app.db.clone(), self.app.process);

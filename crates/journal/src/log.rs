@@ -51,7 +51,10 @@ pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
     }
     let first = index.checked_mul(TILE_WIDTH).ok_or_else(missing)?;
     let bodies = sqlx::query_scalar!(
-        "SELECT e.body FROM journal.leaves l JOIN journal.entries e ON e.seq = l.entry_seq
+        // Entry by entry, also where the planner does not know yet how large the tables have become.
+        "SELECT e.body
+           FROM journal.leaves l CROSS JOIN LATERAL
+                (SELECT body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
           WHERE l.leaf_index >= $1 AND l.leaf_index < $2 ORDER BY l.leaf_index",
         sql(first),
         sql(first.saturating_add(width.into())),

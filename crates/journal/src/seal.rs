@@ -298,7 +298,11 @@ async fn scan(
 /// The leaf hashes of these entries, made one by one as they come: a batch of them may be long.
 async fn hashed(conn: &mut PgConnection, seqs: &[i64]) -> Result<Vec<Unsealed>> {
     let mut rows = sqlx::query!(
-        "SELECT seq, body FROM journal.entries WHERE seq = ANY($1) ORDER BY seq",
+        // Entry by entry, also where the planner does not know yet how large the table has become.
+        r#"SELECT s.seq AS "seq!", e.body
+             FROM unnest($1::bigint[]) AS s(seq) CROSS JOIN LATERAL
+                  (SELECT body FROM journal.entries WHERE seq = s.seq OFFSET 0) AS e
+            ORDER BY s.seq"#,
         seqs
     )
     .fetch(conn);

@@ -33,18 +33,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that runs at least once per `pace.period`.
-    pub fn new(name: &'static str, pace: Pace) -> Self {
-        Self {
-            name,
-            pace,
-            wake: Arc::new(Notify::new()),
-        }
-    }
-
-    /// A handle that starts the next round at once.
-    pub fn waker(&self) -> Arc<Notify> {
-        Arc::clone(&self.wake)
+    /// A worker that runs at least once per `pace.period`, and at once whenever `wake` says so.
+    pub fn new(name: &'static str, pace: Pace, wake: Arc<Notify>) -> Self {
+        Self { name, pace, wake }
     }
 
     /// Runs `round` until `stop`. A round that has begun is finished first.

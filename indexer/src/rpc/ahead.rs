@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use chain::LogFilter;
+use chain::{LogFilter, Registries};
 use tokio::task::JoinHandle;
 
 use super::piece::{self, Piece};
@@ -17,6 +17,7 @@ use crate::{
     Error, Result,
     evidence::Witness,
     providers::Providers,
+    sorted::Sorted,
     stage::{self, Stage},
 };
 
@@ -30,6 +31,7 @@ const FIRST: u64 = 250;
 /// Blocks above a cursor, being read.
 pub struct Ahead {
     providers: Providers,
+    contracts: Registries,
     filter: LogFilter,
     /// Reads headers and receipts instead of logs, where ranges are proven at once.
     witness: Option<Witness>,
@@ -47,7 +49,7 @@ pub struct Ahead {
 /// A range that somebody was asked for.
 struct Running {
     from: u64,
-    task: JoinHandle<Result<Piece>>,
+    task: JoinHandle<Result<(Piece, Sorted)>>,
 }
 
 impl Drop for Running {
@@ -60,13 +62,14 @@ impl Ahead {
     /// Begins with ranges of `width` blocks. With a witness, every range is proven before it is given.
     pub fn new(
         providers: Providers,
-        filter: LogFilter,
+        contracts: Registries,
         width: u64,
         witness: Option<Witness>,
     ) -> Self {
         Self {
+            filter: super::filter(&contracts),
             providers,
-            filter,
+            contracts,
             witness,
             width: Arc::new(AtomicU64::new(width.clamp(1, FIRST))),
             next: 0,
@@ -81,8 +84,8 @@ impl Ahead {
         self.running.front().is_some_and(|first| first.from == from)
     }
 
-    /// The range that begins at block `from`, of blocks up to `last`.
-    pub async fn take(&mut self, from: u64, last: u64) -> Result<Piece> {
+    /// The range that begins at block `from`, of blocks up to `last`, and its logs with whom they speak of.
+    pub async fn take(&mut self, from: u64, last: u64) -> Result<(Piece, Sorted)> {
         if !self.goes_on(from) {
             self.running.clear();
             self.next = from;
@@ -97,10 +100,10 @@ impl Ahead {
             });
         };
         self.pace(first.task.is_finished());
-        let piece = (&mut first.task).await;
+        let read = (&mut first.task).await;
         // While this one is stored, the others are read.
         self.ask(last);
-        piece.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
+        read.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
     }
 
     /// More at once where somebody had to wait, fewer where for long nobody had.
@@ -131,8 +134,9 @@ impl Ahead {
         }
     }
 
-    fn read(&self, from: u64, to: u64) -> impl Future<Output = Result<Piece>> + use<> {
-        let (providers, filter) = (self.providers.clone(), self.filter.clone());
+    fn read(&self, from: u64, to: u64) -> impl Future<Output = Result<(Piece, Sorted)>> + use<> {
+        let (providers, contracts) = (self.providers.clone(), self.contracts.clone());
+        let filter = self.filter.clone();
         let (witness, width) = (self.witness.clone(), Arc::clone(&self.width));
         async move {
             let reading = async {
@@ -141,7 +145,7 @@ impl Ahead {
                     None => piece::told(&providers, &filter, from, to).await,
                 }
             };
-            let piece = stage::timed(providers.chain(), Stage::Fetch, reading).await?;
+            let mut piece = stage::timed(providers.chain(), Stage::Fetch, reading).await?;
             let most = if witness.is_some() {
                 piece::PROVEN_BLOCKS
             } else {
@@ -149,7 +153,10 @@ impl Ahead {
             };
             let next = piece::next_width(to - from + 1, piece.logs.len(), most);
             width.store(next, Ordering::Relaxed);
-            Ok(piece)
+            let logs = std::mem::take(&mut piece.logs);
+            let sorting = async { Sorted::new(logs, &contracts) };
+            let sorted = stage::timed(providers.chain(), Stage::Sort, sorting).await;
+            Ok((piece, sorted))
         }
     }
 }

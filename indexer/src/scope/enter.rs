@@ -11,9 +11,10 @@ use store::Tx;
 use super::{put_owners, put_tokens};
 use crate::{
     Error, Result,
-    apply::{Applied, Sorted, tell_malformed},
+    apply::{Applied, tell_malformed},
     chain_row, ground,
     range::{self, Range},
+    sorted::Sorted,
     source::{Cursor, Enter, Proof},
 };
 

@@ -3,7 +3,7 @@
 use chain::SeenTopics;
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::document::{Fetched, State, Verification};
-use indexer::{Anchor, Applied, Chain, Extend, Origin, Proof, Step};
+use indexer::{Anchor, Applied, Chain, Extend, Origin, Proof, Sorted, Step};
 use kernel::{AgentId, Principal, sha256};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool, Row};
@@ -73,7 +73,10 @@ impl World {
                 .filter(|(_, logs)| !logs.is_empty())
                 .map(|(b, _)| b.clone())
                 .collect(),
-            logs: range().flat_map(|(_, logs)| logs.clone()).collect(),
+            logs: Sorted::new(
+                range().flat_map(|(_, logs)| logs.clone()).collect(),
+                &script.contracts(),
+            ),
             movable: Vec::new(),
             settled: (to - self.depth).max(0),
             head: script.tip(),
