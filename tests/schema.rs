@@ -22,9 +22,9 @@ const ROWS: [(&str, &str); 5] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 12] = [
+const MADE_BY: [&str; 13] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity", "chain",
+    "journal", "identity", "chain", "identity",
 ];
 
 #[derive(Deserialize)]
@@ -454,12 +454,24 @@ async fn the_triggers_do_what_the_document_says(pool: PgPool) {
     run(&mut conn, "UPDATE capability_vectors SET capability_value = '{\"level\": 2}' WHERE capability_name = 'chat'").await.unwrap();
     assert_eq!(texts(&mut conn, capability).await, ["2 t"]);
 
-    let bad = refused(
-        &mut conn,
-        "INSERT INTO agents (did, name, owner_address) VALUES ('did:vexel:bad', 'Bad', '0x12')",
-    )
-    .await;
-    assert!(bad.1.contains("agents_owner_address_check"), "{bad:?}");
+    for owner in [
+        "0x12",
+        "0x52908400098527886e0f7030069857d2e4169e",
+        "0x52908400098527886e0f7030069857d2e4169eg7",
+        "52908400098527886e0f7030069857d2e4169ee700",
+        "0y52908400098527886e0f7030069857d2e4169ee7",
+        "0x52908400098527886e0f7030069857d2e4169e\n7",
+    ] {
+        let bad = refused(
+            &mut conn,
+            &format!("INSERT INTO agents (did, name, owner_address) VALUES ('did:vexel:bad', 'Bad', '{owner}')"),
+        )
+        .await;
+        assert!(
+            bad.1.contains("agents_owner_address_check"),
+            "{owner}: {bad:?}"
+        );
+    }
     let twice = refused(
         &mut conn,
         "INSERT INTO agents (did, name) VALUES ('did:vexel:one', 'Again')",

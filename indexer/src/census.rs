@@ -213,7 +213,9 @@ impl Census {
         let stand = Stand::read(&self.db, chain, registry).await?;
         let head = chain_row::standing(&self.db, self.chain).await?.head;
         let choice = agents::choose(&self.db, chain, registry, head, &stand.progress).await?;
-        let rows = agents::rows(self.db.pool(), chain, registry, &choice.agents).await?;
+        // Counted once in a pass over all, at its end.
+        let count = choice.progress.next.is_none();
+        let rows = agents::rows(self.db.pool(), chain, registry, &choice.agents, count).await?;
         // After a rewind the hash is told with the next step.
         let Some(hash) = rows
             .at

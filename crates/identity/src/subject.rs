@@ -6,6 +6,12 @@ use uuid::Uuid;
 
 use crate::Result;
 
+/// Whether there are any: in the first window of a database nobody need be looked for.
+pub async fn any(tx: &mut Tx) -> Result<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM identity.subjects) AS "any!""#);
+    Ok(any.fetch_one(tx.conn()).await?)
+}
+
 /// Makes sure that each token's agent has its subject.
 pub async fn put(tx: &mut Tx, tokens: &[(AgentId, Token)]) -> Result<()> {
     if tokens.is_empty() {

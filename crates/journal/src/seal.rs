@@ -16,7 +16,6 @@ mod rows;
 use std::{collections::VecDeque, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::TryStreamExt as _;
 use sqlx::PgConnection;
 use store::{Cause, Db, Outcome, Tx, lease, lease::Lease};
 use tokio::sync::Mutex;
@@ -29,7 +28,7 @@ use crate::{
     identity,
     key::LogKey,
     log::{self, sql},
-    tree::{Hash, leaf_hash},
+    tree::Hash,
     vkey::VerifierKey,
 };
 
@@ -295,25 +294,26 @@ async fn scan(
     })
 }
 
-/// The leaf hashes of these entries, made one by one as they come: a batch of them may be long.
+/// The leaf hashes of these entries ([`crate::tree::leaf_hash`]), made where they lie: a batch of them may be long.
 async fn hashed(conn: &mut PgConnection, seqs: &[i64]) -> Result<Vec<Unsealed>> {
-    let mut rows = sqlx::query!(
+    let rows = sqlx::query!(
         // Entry by entry, also where the planner does not know yet how large the table has become.
-        r#"SELECT s.seq AS "seq!", e.body
+        r#"SELECT s.seq AS "seq!", e.hash AS "hash!"
              FROM unnest($1::bigint[]) AS s(seq) CROSS JOIN LATERAL
-                  (SELECT body FROM journal.entries WHERE seq = s.seq OFFSET 0) AS e
+                  (SELECT sha256('\x00'::bytea || body) AS hash
+                     FROM journal.entries WHERE seq = s.seq OFFSET 0) AS e
             ORDER BY s.seq"#,
         seqs
     )
-    .fetch(conn);
-    let mut entries = Vec::with_capacity(seqs.len());
-    while let Some(row) = rows.try_next().await? {
-        entries.push(Unsealed {
-            seq: row.seq,
-            hash: leaf_hash(&row.body),
-        });
-    }
-    Ok(entries)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let hash = row.hash.try_into();
+            let hash = hash.map_err(|_| Error::Damaged("a hash is not of 32 bytes".to_owned()))?;
+            Ok(Unsealed { seq: row.seq, hash })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub struct Choice {
 pub struct Rows {
     /// The block that they are true at.
     pub at: Cursor,
-    /// How many agents were minted, as far as we saw.
-    pub minted: i64,
+    /// How many agents were minted, as far as we saw; `None`: they were not counted.
+    pub minted: Option<i64>,
     /// Their highest number.
     pub highest: Option<U256>,
     /// The rows of those who were asked for.
@@ -155,19 +155,21 @@ async fn pass(db: &Db, chain: i64, registry: Address, from: U256) -> Result<Vec<
 }
 
 /// Reads rows and the block that they are true at in one statement, and so at one moment. Agents
-/// without a row are left out.
+/// without a row are left out. To `count` means to look at every row of the registry.
 pub async fn rows(
     executor: impl PgExecutor<'_>,
     chain: i64,
     registry: Address,
     agents: &[Uuid],
+    count: bool,
 ) -> Result<Rows> {
     let found = sqlx::query!(
         r#"SELECT c.head_number, c.head_hash,
-                  (SELECT count(*) FROM identity.v_tokens
-                    WHERE chain_id = $1 AND registry = $2 AND complete) AS "minted!",
-                  (SELECT max(token_id) FROM identity.v_tokens
-                    WHERE chain_id = $1 AND registry = $2)::text AS highest,
+                  CASE WHEN $4 THEN (SELECT count(*) FROM identity.v_tokens
+                    WHERE chain_id = $1 AND registry = $2 AND complete) END AS minted,
+                  (SELECT token_id FROM identity.v_tokens
+                    WHERE chain_id = $1 AND registry = $2
+                    ORDER BY token_id DESC LIMIT 1)::text AS highest,
                   t.agent_id AS "agent?", t.token_id::text AS token, t.owner, t.wallet, t.uri_hash,
                   left(t.uri, 200) AS uri, t.onchain AS "onchain?", t.burned AS "burned?"
              FROM chain.chains c
@@ -177,6 +179,7 @@ pub async fn rows(
         chain,
         registry.as_slice(),
         agents,
+        count,
     )
     .fetch_all(executor)
     .await?;
@@ -187,7 +190,7 @@ pub async fn rows(
             number: first.map_or(-1, |row| row.head_number),
             hash: hash.and_then(|hash| B256::try_from(hash).ok()),
         },
-        minted: first.map_or(0, |row| row.minted),
+        minted: first.and_then(|row| row.minted),
         highest: first.and_then(|row| row.highest.as_deref()).map(number),
         agents: Vec::with_capacity(found.len()),
     };
@@ -226,7 +229,7 @@ pub async fn samples(db: &Db, chain: i64, registry: Address) -> Result<Vec<Ours>
     )
     .fetch_all(db.pool())
     .await?;
-    Ok(rows(db.pool(), chain, registry, &ends).await?.agents)
+    Ok(rows(db.pool(), chain, registry, &ends, false).await?.agents)
 }
 
 /// Without the keys that rows hold by their digests: nobody can ask for those.

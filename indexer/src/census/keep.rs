@@ -83,13 +83,18 @@ pub async fn keep(
         // First who waits, then the rows: a sweep between the two puts rows right.
         let waiting = identity::dirty::among(&mut tx, &doubtful).await?;
         let chain = place.chain.cast_signed();
-        let now = agents::rows(tx.conn(), chain, place.registry, &different).await?;
+        let now = agents::rows(tx.conn(), chain, place.registry, &different, uncounted).await?;
         if now.at == rows.at {
             unclear.extend(&waiting);
             mismatches =
                 mismatch::of_agents(&mut tx, place, &now.agents, compared, &unclear).await?;
-            if uncounted && now.minted == rows.minted {
-                mismatches.push(mismatch::of_count(&mut tx, place, rows, reading).await?);
+            if let Some(minted) = rows
+                .minted
+                .filter(|_| uncounted && now.minted == rows.minted)
+            {
+                let highest = rows.highest;
+                mismatches
+                    .push(mismatch::of_count(&mut tx, place, minted, highest, reading).await?);
             }
         } else {
             unclear.extend(different.iter().chain(&waiting));
@@ -110,12 +115,15 @@ pub(super) fn pairs<'a>(
     rows.iter().zip(&reading.theirs)
 }
 
+/// Whether there are more or fewer agents than were counted, if they were.
 fn miscounted(rows: &Rows, reading: &Reading) -> bool {
-    reading.beyond || reading.counted.is_some_and(|counted| counted != ours(rows))
-}
-
-fn ours(rows: &Rows) -> U256 {
-    U256::from(rows.minted.unsigned_abs())
+    let ours = |minted: i64| U256::from(minted.unsigned_abs());
+    rows.minted.is_some_and(|minted| {
+        reading.beyond
+            || reading
+                .counted
+                .is_some_and(|counted| counted != ours(minted))
+    })
 }
 
 async fn put(
@@ -147,7 +155,7 @@ async fn put(
     .execute(tx.conn())
     .await?;
     super::again(tx, place.chain, &unclear).await?;
-    let counted = compared.reading.counted.is_some();
+    let counted = compared.rows.minted.and(compared.reading.counted).is_some();
     mismatch::gone(tx, place, at, &clear, mismatches, counted).await?;
     mismatch::put(tx, place, at, hash, mismatches).await
 }
@@ -173,7 +181,9 @@ async fn progress(tx: &mut Tx, place: &Place, hash: B256, compared: &Compared<'_
         rows.at.number,
         hash.as_slice(),
         rows.minted,
-        reading.counted.map(|counted| counted.to_string()),
+        rows.minted
+            .and(reading.counted)
+            .map(|counted| counted.to_string()),
         reading.count_level.as_str(),
         level.map(StateLevel::as_str),
         code.as_slice(),

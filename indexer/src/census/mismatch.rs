@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::{
     Mismatch, StateLevel,
-    agents::Rows,
     compare::{Difference, Ours, Theirs, What, differences},
     keep::{Compared, Place, pairs},
     read::Reading,
@@ -53,14 +52,15 @@ pub async fn of_agents(
     Ok(mismatches)
 }
 
-/// The count, with the numbers of some agents that we have no row of.
+/// The count of `minted` agents, the highest of which we know, with the numbers of some that we have no row of.
 pub async fn of_count(
     tx: &mut Tx,
     place: &Place,
-    rows: &Rows,
+    minted: i64,
+    highest: Option<U256>,
     reading: &Reading,
 ) -> Result<Mismatch> {
-    let theirs = match (reading.counted, rows.highest) {
+    let theirs = match (reading.counted, highest) {
         (Some(counted), _) => {
             let missing = missing(tx, place, counted).await?;
             if missing.is_empty() {
@@ -76,7 +76,7 @@ pub async fn of_count(
         agent: None,
         difference: Difference {
             what: What::Agents,
-            ours: Some(rows.minted.to_string()),
+            ours: Some(minted.to_string()),
             theirs: Some(theirs),
         },
         made: Made::COUNT,

@@ -138,9 +138,14 @@ async fn settled(tx: &mut Tx, window: &Window) -> Result<ChainInfo> {
 /// that were there, and whether they are the tokens that the window means.
 async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap<Uuid, bool>> {
     let mut known = HashMap::new();
+    let any = subject::any(tx).await?;
     for places in order.chunks(CHUNK) {
         let ids: Vec<Uuid> = places.iter().map(|place| window.agent(*place).0).collect();
-        let stored = load::subjects(tx, &ids).await?;
+        let stored = if any {
+            load::subjects(tx, &ids).await?
+        } else {
+            HashMap::new()
+        };
         let is_new = |place: &&u32| !stored.contains_key(&window.agent(**place).0);
         let new = places.iter().filter(is_new);
         let new = new.map(|place| (window.agent(*place), window.token(*place)));

@@ -7,7 +7,7 @@ use crate::{
     proof::{verify_consistency, verify_inclusion},
     testing::*,
     tile::{TilePath, decode_bundle},
-    tree::root,
+    tree::{leaf_hash, root},
 };
 use chrono::TimeDelta;
 use sqlx::PgPool;
