@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Facts of this many bytes are projected even where more ground is at hand.
-const WINDOW_BYTES: usize = 24 << 20;
+const WINDOW_BYTES: usize = 22 << 20;
 
 /// Connections that a backfill writes with.
 pub const CONNECTIONS: u32 = 2;

@@ -307,9 +307,10 @@ impl<S: Source> Follower<S> {
         // Large: a whole projection lies in it.
         let work = Box::pin(backfill.project(lease.as_ref(), self.unindexed, states));
         let projecting = stage::timed(self.chain, Stage::Project, work);
-        // The index of ground is not written meanwhile, and what follows does not wait for it.
+        // At the end the index of ground is not written meanwhile, and what follows does not wait for it; where more
+        // ground comes, it would have to be kept.
         let indexing = async {
-            if self.unindexed {
+            if self.unindexed && states == States::Left {
                 store::deferred::build(&self.db, "chain.").await?;
             }
             Ok(())

@@ -9,7 +9,8 @@
 //! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
 //! first scan of a process looks at everything. A scan finds sequence numbers, many at once, which are sealed batch
-//! by batch; the next scan begins when all of them are.
+//! by batch; the next scan begins when all of them are, and when any transaction has ended since: a backfill's
+//! projection lasts for long, and rows that nobody can see yet would be looked through each time.
 
 mod rows;
 
@@ -74,6 +75,8 @@ pub struct Sealer {
 struct Known {
     /// Every entry of an earlier transaction is sealed, or will never be.
     watermark: Option<String>,
+    /// The snapshot before a scan after which everything was sealed: while it is the same, nothing was committed.
+    all_sealed: Option<Snapshot>,
     /// What the last scan found and is not sealed.
     found: Option<Found>,
     edge: Option<Edge>,
@@ -88,6 +91,14 @@ struct Held {
     since: DateTime<Utc>,
 }
 
+/// Who had ended at a moment, as Postgres writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Snapshot {
+    text: String,
+    /// Every transaction below has ended.
+    xmin: String,
+}
+
 /// What a scan found.
 #[derive(Debug)]
 struct Found {
@@ -95,8 +106,8 @@ struct Found {
     seqs: VecDeque<i64>,
     /// Where it stopped because there were too many.
     stopped: Option<i64>,
-    /// The snapshot's xmin when it began; also where it goes on behind another scan that stopped.
-    xmin: String,
+    /// Taken when it began; also where it goes on behind another scan that stopped.
+    snapshot: Snapshot,
 }
 
 impl Found {
@@ -168,8 +179,12 @@ impl Sealer {
     pub async fn seal_once(&self, db: &Db, lease: &Lease) -> Result<Sealed> {
         let mut known = self.known.lock().await;
         let mut tx = db.begin(Cause::Job("journal.seal")).await?;
+        let before = snapshot(tx.conn()).await?;
+        if known.all_sealed.as_ref() == Some(&before) {
+            return Ok(Sealed::Nothing);
+        }
         let (edge, found) = (known.edge.take(), known.found.take());
-        let found = scan(tx.conn(), known.watermark.as_deref(), found).await?;
+        let found = scan(tx.conn(), known.watermark.as_deref(), found, before).await?;
         let done = seal(&mut tx, &self.key, &self.vkey, edge, found).await?;
         if let Sealed::Batch { .. } = done.sealed {
             lease.fence(&mut tx).await?;
@@ -179,7 +194,8 @@ impl Sealer {
         if done.found.is_open() {
             known.found = Some(done.found);
         } else {
-            known.watermark = Some(done.found.xmin);
+            known.watermark = Some(done.found.snapshot.xmin.clone());
+            known.all_sealed = Some(done.found.snapshot);
         }
         Ok(done.sealed)
     }
@@ -254,13 +270,15 @@ async fn right_edge(
     }
 }
 
-/// Taken before a scan: what is below it has ended by then, and the scan sees it.
-async fn xmin(conn: &mut PgConnection) -> Result<String> {
-    Ok(
-        sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "xmin!""#)
-            .fetch_one(conn)
-            .await?,
+/// Taken before a scan: who has ended by then, the scan sees.
+async fn snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
+    Ok(sqlx::query_as!(
+        Snapshot,
+        r#"SELECT s::text AS "text!", pg_snapshot_xmin(s)::text AS "xmin!"
+             FROM pg_current_snapshot() AS s"#
     )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// What is left of the last scan, else a new one: behind the last one where that stopped, else of what
@@ -269,11 +287,12 @@ async fn scan(
     conn: &mut PgConnection,
     watermark: Option<&str>,
     last: Option<Found>,
+    now: Snapshot,
 ) -> Result<Found> {
-    let (after, xmin) = match last {
+    let (after, snapshot) = match last {
         Some(found) if !found.seqs.is_empty() => return Ok(found),
-        Some(found) => (found.stopped, found.xmin),
-        None => (None, xmin(conn).await?),
+        Some(found) => (found.stopped, found.snapshot),
+        None => (None, now),
     };
     let seqs = sqlx::query_scalar!(
         "SELECT e.seq FROM journal.entries e
@@ -290,7 +309,7 @@ async fn scan(
     Ok(Found {
         seqs: seqs.into(),
         stopped,
-        xmin,
+        snapshot,
     })
 }
 

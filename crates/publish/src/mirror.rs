@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use content::{Content, pin};
 use journal::{
-    follow, log,
+    follow::{self, SealedEntry},
+    log,
     log::Head,
     publication::{self, Publication, State},
     tile::{TILE_WIDTH, TilePath},
 };
-use kernel::{Cid, cid_of_dag_cbor, cid_of_raw, to_dag_cbor};
+use kernel::{Bytes, Cid, cid_of_dag_cbor, cid_of_raw, to_dag_cbor};
 use store::{Cause, Db, Outcome};
 
 use crate::{Error, Manifest, Result};
@@ -39,20 +40,12 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
         return Ok(Outcome::Idle);
     };
     let count = i64::try_from(head.size - from).unwrap_or(i64::MAX);
-    let entries = follow::next(db, FOLLOWER, count).await?;
-    let mut blocks: Vec<(Cid, Vec<u8>)> = Vec::with_capacity(entries.len() + 16);
-    let mut links = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        let cid: Cid = entry
-            .cid
-            .parse()
-            .map_err(|_| Error::Internal(format!("`{}` in the journal is no CID", entry.cid)))?;
-        links.push(cid);
-        blocks.push((cid, entry.body.clone()));
-    }
+    let mut entries = follow::next(db, FOLLOWER, count).await?;
+    let links = put_entries(content, &mut entries).await?;
+    let mut blocks = Vec::new();
     let note = head.note.clone().into_bytes();
     let checkpoint = cid_of_raw(&note);
-    blocks.push((checkpoint, note));
+    blocks.push((checkpoint, Bytes::from(note)));
     let tiles = tiles(db, from, head, &mut blocks).await?;
     let prev = publication::latest(db, State::Stored)
         .await?
@@ -68,7 +61,7 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     };
     let bytes = to_dag_cbor(&manifest).map_err(|error| Error::Internal(error.to_string()))?;
     let root = cid_of_dag_cbor(&bytes);
-    blocks.push((root, bytes));
+    blocks.push((root, bytes.into()));
     content.blocks().put_many(&blocks).await?;
 
     let mut tx = db.begin(Cause::Job("publish")).await?;
@@ -84,18 +77,32 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     Ok(Outcome::Busy)
 }
 
+/// Stores the entries, whose bytes are given away, and gives their CIDs.
+async fn put_entries(content: &Content, entries: &mut [SealedEntry]) -> Result<Vec<Cid>> {
+    let mut blocks = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let cid: Cid = entry
+            .cid
+            .parse()
+            .map_err(|_| Error::Internal(format!("`{}` in the journal is no CID", entry.cid)))?;
+        blocks.push((cid, Bytes::from(std::mem::take(&mut entry.body))));
+    }
+    content.blocks().put_many(&blocks).await?;
+    Ok(blocks.into_iter().map(|(cid, _)| cid).collect())
+}
+
 /// Every tile and bundle that a tree of this size has and one of size `from` had not, or not as wide.
 async fn tiles(
     db: &Db,
     from: u64,
     head: &Head,
-    blocks: &mut Vec<(Cid, Vec<u8>)>,
+    blocks: &mut Vec<(Cid, Bytes)>,
 ) -> Result<BTreeMap<String, Cid>> {
     let mut out = BTreeMap::new();
     let mut put = |path: TilePath, bytes: Vec<u8>| {
         let cid = cid_of_raw(&bytes);
         out.insert(path.to_string(), cid);
-        blocks.push((cid, bytes));
+        blocks.push((cid, bytes.into()));
     };
     let (mut level, mut before, mut after) = (0_u8, from, head.size);
     while after > 0 {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,9 +20,8 @@ use crate::{
     stage::{self, Stage},
 };
 
-/// Ranges that are asked for at once: as few as are read in time, since what was read takes memory until it is
-/// stored, and as many as a provider far away needs.
-const AT_ONCE: RangeInclusive<usize> = 2..=6;
+/// Ranges that are read, or have been, at most.
+const MOST: usize = 6;
 
 /// Blocks of the first range at most: nobody knows yet how much happens, and the first rows can be stored soon.
 const FIRST: u64 = 250;
@@ -40,10 +38,6 @@ pub struct Ahead {
     /// The first block that nobody was asked for.
     next: u64,
     running: VecDeque<Running>,
-    /// How many there should be.
-    at_once: usize,
-    /// How many on end were there when they were wanted.
-    in_time: usize,
 }
 
 /// A range that somebody was asked for.
@@ -74,8 +68,6 @@ impl Ahead {
             width: Arc::new(AtomicU64::new(width.clamp(1, FIRST))),
             next: 0,
             running: VecDeque::new(),
-            at_once: *AT_ONCE.start(),
-            in_time: 0,
         }
     }
 
@@ -90,7 +82,9 @@ impl Ahead {
             self.running.clear();
             self.next = from;
         }
-        self.ask(last);
+        let read = |running: &&Running| running.task.is_finished();
+        let ready = self.running.iter().filter(read).count();
+        self.ask(more(ready), last);
         let Some(mut first) = self.running.pop_front() else {
             let chain = self.providers.chain();
             return Err(Error::Moved {
@@ -99,29 +93,16 @@ impl Ahead {
                 to: last,
             });
         };
-        self.pace(first.task.is_finished());
         let read = (&mut first.task).await;
-        // While this one is stored, the others are read.
-        self.ask(last);
         read.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
     }
 
-    /// More at once where somebody had to wait, fewer where for long nobody had.
-    fn pace(&mut self, in_time: bool) {
-        let (fewest, most) = AT_ONCE.into_inner();
-        if !in_time {
-            self.in_time = 0;
-            self.at_once = (2 * self.at_once).min(most);
-        } else if self.in_time < 2 * self.at_once {
-            self.in_time += 1;
-        } else {
-            self.in_time = 0;
-            self.at_once = (self.at_once - 1).max(fewest);
-        }
-    }
-
-    fn ask(&mut self, last: u64) {
-        while self.running.len() < self.at_once && self.next <= last {
+    fn ask(&mut self, ranges: usize, last: u64) {
+        let room = MOST.saturating_sub(self.running.len());
+        for _ in 0..ranges.min(room) {
+            if self.next > last {
+                return;
+            }
             let width = self.width.load(Ordering::Relaxed);
             let from = self.next;
             let to = last.min(from.saturating_add(width - 1));
@@ -158,5 +139,41 @@ impl Ahead {
             let sorted = stage::timed(providers.chain(), Stage::Sort, sorting).await;
             Ok((piece, sorted))
         }
+    }
+}
+
+/// How many ranges to ask for when the next one is wanted and so many are `ready`: what was read takes memory until
+/// it is stored, so there are as few as are read in time, and soon as many as a provider far away needs.
+fn more(ready: usize) -> usize {
+    match ready {
+        0 => 3,
+        1 => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes range after range, each of which takes `reading` rounds to be read; gives how many are under way or ready.
+    fn settles_at(reading: usize) -> usize {
+        let mut running = VecDeque::new();
+        for round in 0..100 {
+            let ready = running.iter().filter(|began| **began + reading <= round);
+            let asked = more(ready.count()).min(MOST - running.len());
+            running.extend(std::iter::repeat_n(round, asked));
+            running.pop_front();
+        }
+        running.len()
+    }
+
+    #[test]
+    fn as_many_are_read_at_once_as_are_stored_meanwhile() {
+        for (reading, most) in [(1, 2), (2, 3), (3, 4)] {
+            let settled = settles_at(reading);
+            assert!((1..=most).contains(&settled), "{reading}: {settled}");
+        }
+        assert_eq!(settles_at(50), MOST - 1, "far away");
     }
 }

@@ -195,6 +195,17 @@ async fn late_commits_with_lower_numbers_are_not_missed(pool: PgPool) -> anyhow:
     gone.rollback().await?;
     say(&db, [5], "a").await;
     assert_eq!(seal_all(&db, &sealer).await, 1);
+    // Looks that found nothing while it was open do not hide a commit.
+    let mut open = begin(&db).await;
+    append(
+        &mut open,
+        vec![NewEntry::agent(agent(10), vec![change("open", "x")])],
+    )
+    .await?;
+    assert_eq!(seal_all(&db, &sealer).await, 0);
+    assert_eq!(seal_all(&db, &sealer).await, 0);
+    open.commit().await?;
+    assert_eq!(seal_all(&db, &sealer).await, 1);
     Ok(())
 }
 
@@ -208,7 +219,8 @@ async fn the_watermark_leaves_out_earlier_transactions_only(pool: PgPool) -> any
         .await?;
     let next = (xid.parse::<u64>()? + 1).to_string();
     for (watermark, found) in [(None, 2), (Some(&xid), 2), (Some(&next), 0)] {
-        let scanned = scan(&mut conn, watermark.map(String::as_str), None).await?;
+        let now = snapshot(&mut conn).await?;
+        let scanned = scan(&mut conn, watermark.map(String::as_str), None, now).await?;
         assert_eq!(scanned.seqs.len(), found, "from {watermark:?} on");
     }
     let sealer = sealer();
@@ -268,14 +280,16 @@ async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
         say(&db, [1, 2], if first { "a" } else { "b" }).await;
         let mut tx_one = begin(&db).await;
         let mut tx_two = begin(&db).await;
-        let found = scan(tx_one.conn(), None, None).await?;
+        let now = snapshot(tx_one.conn()).await?;
+        let found = scan(tx_one.conn(), None, None, now).await?;
         let done = seal(&mut tx_one, &one.key, &one.vkey, None, found).await?;
         assert_eq!(done.edge.size(), sealed_before + 2);
         // The second sees the same head and more entries, so it would sign another tree.
         say(&db, [3], if first { "a" } else { "b" }).await;
         let two = tokio::spawn(async move {
             let two = sealer();
-            let found = scan(tx_two.conn(), None, None).await?;
+            let now = snapshot(tx_two.conn()).await?;
+            let found = scan(tx_two.conn(), None, None, now).await?;
             seal(&mut tx_two, &two.key, &two.vkey, None, found)
                 .await
                 .map(|_| ())
@@ -319,7 +333,8 @@ async fn a_crash_before_the_commit_loses_nothing(pool: PgPool) -> anyhow::Result
     let sealer = sealer();
     say(&db, 0..300, "a").await;
     let mut crashed = begin(&db).await;
-    let found = scan(crashed.conn(), None, None).await?;
+    let now = snapshot(crashed.conn()).await?;
+    let found = scan(crashed.conn(), None, None, now).await?;
     seal(&mut crashed, &sealer.key, &sealer.vkey, None, found).await?;
     drop(crashed);
     assert!(log::head(&db).await?.is_none());
