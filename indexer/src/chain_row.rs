@@ -1,8 +1,11 @@
 //! A chain's row: who it is, what is read of it, how far it is indexed.
 
+use std::collections::BTreeSet;
+
 use chain::{Registries, SeenTopics};
 use chrono::{DateTime, Utc};
 use kernel::{Address, B256};
+use sqlx::PgConnection;
 use store::{Cause, Db, Tx};
 
 use crate::{Error, Result, scope::Scope, source::Cursor};
@@ -62,13 +65,13 @@ pub async fn open(db: &Db, chain: &Chain) -> Result<()> {
     open_scope(db, chain, Scope::All).await
 }
 
-/// The same with a scope. A chain that is kept with another one is refused: rows would be missing, or nobody would
-/// go on with some that are there.
+/// The same with a scope. A chain that is kept with another one, or with other contracts, is refused: rows would be
+/// missing, or nobody would go on with some that are there.
 pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
     let mut tx = db.begin(Cause::Job("open chain")).await?;
     let id = chain.id.cast_signed();
     let before_start = chain.start.cast_signed() - 1;
-    sqlx::query!(
+    let inserted = sqlx::query!(
         "INSERT INTO chain.chains
                 (chain_id, name, origin, anchor_number, anchor_hash, start_block, has_transfer,
                  has_metadata_update, has_metadata_set, head_number, settled_number, ground_number, scope)
@@ -88,6 +91,7 @@ pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
     )
     .execute(tx.conn())
     .await?;
+    let is_new = inserted.rows_affected() == 1;
     let row = sqlx::query!(
         "SELECT origin, anchor_number, anchor_hash, scope FROM chain.chains
           WHERE chain_id = $1 FOR UPDATE",
@@ -119,18 +123,51 @@ pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
             asked: scope.as_str(),
         });
     }
+    if !is_new {
+        check_contracts(&mut tx, chain).await?;
+    }
     contracts(&mut tx, id, &chain.contracts).await?;
     tx.commit().await?;
     Ok(())
 }
 
+/// The past was read for the stored contracts alone: what another one emitted there would be missing, and nobody would
+/// see it. On a dev chain nothing is older than our contracts, and one that lost them gets new ones.
+async fn check_contracts(tx: &mut Tx, chain: &Chain) -> Result<()> {
+    if chain.origin == Origin::Started {
+        return Ok(());
+    }
+    let stored = read_contracts(tx.conn(), chain.id).await?;
+    let (kept, asked) = (set(&stored), set(&chain.contracts));
+    if kept == asked {
+        return Ok(());
+    }
+    let list = |only: BTreeSet<&(&'static str, Address)>| {
+        only.into_iter()
+            .map(|(kind, address)| format!("{kind} {address}"))
+            .collect()
+    };
+    Err(Error::OtherContracts {
+        chain: chain.id,
+        added: list(asked.difference(&kept).collect()),
+        removed: list(kept.difference(&asked).collect()),
+    })
+}
+
+fn set(contracts: &Registries) -> BTreeSet<(&'static str, Address)> {
+    kinds(contracts).collect()
+}
+
+/// Every contract with its column, in the order of the configuration.
+fn kinds(contracts: &Registries) -> impl Iterator<Item = (&'static str, Address)> {
+    let identity = contracts.identity.iter();
+    let identity = identity.map(|address| ("identity", *address));
+    let status = contracts.status.iter();
+    identity.chain(status.map(|address| ("status", *address)))
+}
+
 async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()> {
-    let identity = contracts
-        .identity
-        .iter()
-        .map(|address| (address, "identity"));
-    let status = contracts.status.iter().map(|address| (address, "status"));
-    for (ordinal, (address, kind)) in (0_i32..).zip(identity.chain(status)) {
+    for (ordinal, (kind, address)) in (0_i32..).zip(kinds(contracts)) {
         sqlx::query!(
             "INSERT INTO chain.contracts (chain_id, address, kind, ordinal) VALUES ($1, $2, $3, $4)
              ON CONFLICT (chain_id, address) DO UPDATE SET kind = $3, ordinal = $4",
@@ -147,11 +184,16 @@ async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()
 
 /// Contracts of a chain that an earlier start found or deployed.
 pub async fn stored_contracts(db: &Db, chain: u64) -> Result<Registries> {
+    let mut conn = db.pool().acquire().await?;
+    read_contracts(&mut conn, chain).await
+}
+
+async fn read_contracts(conn: &mut PgConnection, chain: u64) -> Result<Registries> {
     let rows = sqlx::query!(
         "SELECT address, kind FROM chain.contracts WHERE chain_id = $1 ORDER BY ordinal",
         chain.cast_signed()
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     let mut out = Registries::default();
     for row in rows {

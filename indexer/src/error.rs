@@ -59,6 +59,23 @@ pub enum Error {
         /// The one that was asked for.
         asked: &'static str,
     },
+    /// The chain is kept with other contracts.
+    #[error(
+        "chain {chain} is kept here with other contracts{}{}: its past was read for the stored ones alone, so rows \
+         would be missing. Name exactly the stored ones (--registry; registries and status of indexer.chains), or use \
+         another data directory or database and read the chain anew. If you changed nothing, this release knows \
+         other contracts of the chain than the one before",
+        listed("new", added),
+        listed("no longer named", removed)
+    )]
+    OtherContracts {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Kind and address of those that are not stored.
+        added: Vec<String>,
+        /// Kind and address of those that are stored and were not named.
+        removed: Vec<String>,
+    },
     /// A reorg reached below what was told as settled, on a chain that we did not start.
     #[error(
         "chain {chain} was reorganised below settled block {settled} (common block {common}): what \
@@ -142,6 +159,7 @@ impl Error {
             Self::Rpc { error, .. } => error.kind(),
             Self::OtherChain { .. }
             | Self::OtherScope { .. }
+            | Self::OtherContracts { .. }
             | Self::DeepReorg { .. }
             | Self::OtherFork { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
@@ -158,6 +176,13 @@ impl Error {
             Self::OtherChain { .. } | Self::DeepReorg { .. } | Self::Invalid(_)
         )
     }
+}
+
+fn listed(what: &str, contracts: &[String]) -> String {
+    if contracts.is_empty() {
+        return String::new();
+    }
+    format!("; {what}: {}", contracts.join(", "))
 }
 
 impl From<sqlx::Error> for Error {
