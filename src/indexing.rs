@@ -135,7 +135,7 @@ async fn run(
                         slot.verified_by(verifier);
                         let news = Arc::new(Notify::new());
                         let listening = listen(&feed, &news, &done);
-                        let proving = checks::prove(&app, prover, &done);
+                        let proving = checks::prove(&app, &slot, prover, &done);
                         let comparing = checks::census(census, &done);
                         let following = async {
                             let end = follow(&app, follower, &slot, &stop, &news, None).await;

@@ -99,6 +99,7 @@ pub(crate) async fn store_ground(
     step: &Extend,
 ) -> Result<()> {
     let to = step.to.number.cast_signed();
+    check_link(chain, cursor, step)?;
     ground::put_blocks(tx, chain, &step.blocks).await?;
     ground::put_logs(tx, chain, &step.logs.logs).await?;
     ground::put_receipts(tx, chain, &step.receipts).await?;
@@ -118,6 +119,19 @@ pub(crate) async fn store_ground(
     identity::operator::record(tx, chain, &step.logs.operators).await?;
     incident::record(tx, chain, &step.incidents).await?;
     Ok(())
+}
+
+/// Headers that were hashed and linked must go on from the block that is stored: else they are another branch's, or
+/// what is stored is.
+fn check_link(chain: u64, cursor: Cursor, step: &Extend) -> Result<()> {
+    match (step.proof.below, cursor.hash) {
+        (Some(below), Some(stored)) if below != stored => Err(Error::Moved {
+            chain,
+            from: (cursor.number + 1).max(0).unsigned_abs(),
+            to: step.to.number,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// A log that could not be read is kept, says nothing, and is told once: in the step that stores it.

@@ -26,6 +26,9 @@ const WINDOW_BYTES: usize = 22 << 20;
 /// Connections that a backfill writes with.
 pub const CONNECTIONS: u32 = 2;
 
+/// So often a window is projected where other chains name the same things meanwhile.
+const RACES: usize = 5;
+
 /// Logs that are read at once from the database after a restart.
 const RELOAD_LOGS: i64 = 20_000;
 
@@ -142,9 +145,43 @@ impl Backfill {
     }
 
     /// Projects the whole window at one moment: rows, journal and cursor. Where foreign keys are `deferred`, a
-    /// second connection takes a part of the rows. The window is used up, whether that succeeds or not.
+    /// second connection takes a part of the rows. The window is used up, whether that succeeds or not. Where another
+    /// chain named the same URIs first, it is projected again, and finds them.
     pub async fn project(
         self,
+        lease: Option<&Lease>,
+        deferred: bool,
+        states: States,
+    ) -> Result<usize> {
+        let whole = Whole {
+            db: self.db,
+            chain: self.chain,
+            window: Arc::new(self.window),
+            through: self.through,
+            time: self.time,
+        };
+        let mut tries = 1;
+        loop {
+            match whole.project(lease, deferred, states).await {
+                Err(Error::Identity(identity::Error::Raced)) if tries < RACES => tries += 1,
+                done => return done,
+            }
+        }
+    }
+}
+
+/// A window that is projected.
+struct Whole {
+    db: Db,
+    chain: u64,
+    window: Arc<Window>,
+    through: Cursor,
+    time: Option<DateTime<Utc>>,
+}
+
+impl Whole {
+    async fn project(
+        &self,
         lease: Option<&Lease>,
         deferred: bool,
         states: States,
@@ -170,10 +207,14 @@ impl Backfill {
         if deferred {
             second = Some(self.db.begin(cause).await?);
         }
-        let window = Arc::new(self.window);
-        let report =
-            identity::project_window(&mut tx, second.as_mut(), &window, Feed::Skipped, states)
-                .await?;
+        let report = identity::project_window(
+            &mut tx,
+            second.as_mut(),
+            &self.window,
+            Feed::Skipped,
+            states,
+        )
+        .await?;
         // At the end: renewing the lease must not wait for a long transaction.
         if let Some(lease) = lease {
             lease.fence(&mut tx).await?;

@@ -87,6 +87,14 @@ impl Witness {
         self.providers.places()
     }
 
+    /// Headers of a range of blocks, both ends included; what they say of each other is not looked at.
+    pub async fn headers(&self, from: u64, to: u64) -> Result<Vec<Header>> {
+        let headers = self
+            .providers
+            .ask(move |rpc| async move { rpc.headers(from..=to).await });
+        Ok(headers.await?.value)
+    }
+
     /// The hash of a block, as the first provider that answers tells it.
     pub async fn hash(&self, number: u64) -> Result<Option<B256>> {
         let told = self

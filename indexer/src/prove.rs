@@ -3,11 +3,11 @@
 
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use chain::{FindingKind, Log, Registries, Sieve, examine::compare};
 use identity::{Feed, Mode};
-use kernel::AgentId;
+use kernel::{AgentId, B256};
 use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
@@ -48,8 +48,19 @@ pub struct Prover {
     contracts: Registries,
     witness: Witness,
     leadership: Leadership,
+    /// Parts that nobody could prove, first and last block each, in the order in which they are tried again: when
+    /// nothing else is left to be proven.
+    postponed: VecDeque<(i64, i64)>,
     /// Set where the chain's headers do not hash as Ethereum's do: nothing more can be proven.
     hopeless: bool,
+}
+
+/// Blocks that are to be proven.
+struct Part {
+    from: i64,
+    to: i64,
+    /// The last block's hash, as what is proven above says it.
+    top: Option<B256>,
 }
 
 impl Prover {
@@ -61,11 +72,18 @@ impl Prover {
             chain,
             contracts,
             witness,
+            postponed: VecDeque::new(),
             hopeless: false,
         }
     }
 
-    /// Proves the highest part that is not.
+    /// Blocks of parts that nobody could prove.
+    pub fn postponed(&self) -> i64 {
+        self.postponed.iter().map(|(from, to)| to - from + 1).sum()
+    }
+
+    /// Proves the highest part that is not. Errors with [`Error::Unproven`] where nobody can: the next round goes on
+    /// below it.
     pub async fn round(&mut self) -> Result<Outcome> {
         if self.hopeless {
             return Ok(Outcome::Idle);
@@ -79,33 +97,114 @@ impl Prover {
         if !standing.is_level() || !store::deferred::missing(&self.db).await?.is_empty() {
             return Ok(Outcome::Idle);
         }
-        let unproven = range::unproven(&self.db, self.chain, standing.head).await?;
-        let Some((range, above)) = unproven else {
+        let Some(part) = self.next_part(standing.head).await? else {
             return Ok(Outcome::Idle);
         };
-        let from = range.from.max(range.to - BLOCKS + 1);
-        let asking = self
-            .witness
-            .gather(from.unsigned_abs(), range.to.unsigned_abs());
-        let evidence = stage::timed(self.chain, Stage::Prove, asking).await?;
-        if evidence.proof.level < Level::Bloom {
+        let (first, last) = (part.from.unsigned_abs(), part.to.unsigned_abs());
+        let asking = self.witness.gather(first, last);
+        let evidence = match stage::timed(self.chain, Stage::Prove, asking).await {
+            Err(Error::Unproven {
+                block,
+                place,
+                why,
+                chain,
+            }) => {
+                self.postponed
+                    .push_back((block.cast_signed(), block.cast_signed()));
+                return Err(Error::Unproven {
+                    block,
+                    place,
+                    why,
+                    chain,
+                });
+            }
+            evidence => evidence?,
+        };
+        if evidence.proof.top.is_none() {
             self.hopeless = true;
             return Ok(Outcome::Idle);
         }
-        let expected = match above {
-            Some(hash) => Some(hash),
-            None => ground::tip(&self.db, self.chain, range.to).await?,
-        };
-        if expected.is_some_and(|hash| Some(hash) != evidence.proof.top) {
-            return Err(Error::Moved {
+        if part
+            .top
+            .is_some_and(|hash| Some(hash) != evidence.proof.top)
+        {
+            return Err(self.moved(&part));
+        }
+        if evidence.proof.level < Level::Bloom {
+            self.postponed.push_back((part.from, part.to));
+            return Err(Error::Unproven {
                 chain: self.chain,
-                from: from.unsigned_abs(),
-                to: range.to.unsigned_abs(),
+                block: last,
+                place: self.witness.places(),
+                why: format!("nobody tells logs that blooms of blocks {first}..={last} speak of"),
             });
         }
-        self.put_right(from, range.to, evidence, &self.witness.places())
+        self.put_right(part.from, part.to, evidence, &self.witness.places())
             .await?;
         Ok(Outcome::Busy)
+    }
+
+    /// The highest part that is not proven and was not postponed, else what was postponed first.
+    async fn next_part(&mut self, head: i64) -> Result<Option<Part>> {
+        let mut to = head;
+        // The postponed part directly above.
+        let mut above_it: Option<Part> = None;
+        loop {
+            let Some((range, above)) = range::unproven(&self.db, self.chain, to).await? else {
+                break;
+            };
+            let top = match (above, above_it.take().filter(|_| range.to == to)) {
+                (Some(hash), _) => Some(hash),
+                (None, Some(postponed)) => self.parent(&postponed).await?,
+                (None, None) => ground::tip(&self.db, self.chain, range.to).await?,
+            };
+            let from = range.from.max(range.to - BLOCKS + 1);
+            let mut part = Part {
+                from,
+                to: range.to,
+                top,
+            };
+            let in_part = |(_, last): &&(i64, i64)| (from..=range.to).contains(last);
+            let Some((first, last)) = self
+                .postponed
+                .iter()
+                .filter(in_part)
+                .max_by_key(|(_, last)| *last)
+            else {
+                return Ok(Some(part));
+            };
+            if *last < range.to {
+                part.from = last + 1;
+                return Ok(Some(part));
+            }
+            part.from = (*first).max(range.from);
+            to = part.from - 1;
+            above_it = Some(part);
+        }
+        // All that is left: it begins anew, so that what was proven meanwhile is not asked for.
+        if self.postponed.pop_front().is_none() {
+            return Ok(None);
+        }
+        Box::pin(self.next_part(head)).await
+    }
+
+    /// The hash of the block below a part that was postponed, as its linked headers say it.
+    async fn parent(&self, part: &Part) -> Result<Option<B256>> {
+        let (first, last) = (part.from.unsigned_abs(), part.to.unsigned_abs());
+        let headers = self.witness.headers(first, last).await?;
+        let linked = headers.iter().rev().try_fold(part.top, |expected, header| {
+            let fits = expected.is_none_or(|hash| hash == header.hash);
+            (fits && header.verified().is_some()).then_some(Some(header.parent))
+        });
+        linked.ok_or_else(|| self.moved(part))
+    }
+
+    fn moved(&self, part: &Part) -> Error {
+        Error::Moved {
+            chain: self.chain,
+            from: part.from.unsigned_abs(),
+            to: part.to.unsigned_abs(),
+        }
     }
 
     /// Holds stored logs against evidence, and makes them what it says, in one transaction. Weaker evidence

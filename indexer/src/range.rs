@@ -45,15 +45,24 @@ impl Range {
     }
 }
 
-/// Says what is proven of a range, whatever was said of its blocks before.
+/// Says what is proven of a range, whatever was said of its blocks before. The range is of the branch that is
+/// stored: where it cuts another one, that one ends in the block that the range names as its parent.
 pub async fn put(tx: &mut Tx, chain: u64, range: Range) -> Result<()> {
     let near = take(tx, chain, range.from - 1, range.to + 1).await?;
-    let below = near
-        .iter()
-        .filter_map(|near| near.part(i64::MIN, range.from - 1));
-    let above = near
-        .iter()
-        .filter_map(|near| near.part(range.to + 1, i64::MAX));
+    let below = near.iter().filter_map(|near| {
+        let mut part = near.part(i64::MIN, range.from - 1)?;
+        if near.to >= range.from {
+            part.proof.top = part.proof.below.and(range.proof.below);
+        }
+        Some(part)
+    });
+    let above = near.iter().filter_map(|near| {
+        let mut part = near.part(range.to + 1, i64::MAX)?;
+        if near.from <= range.to {
+            part.proof.below = part.proof.top.and(range.proof.top);
+        }
+        Some(part)
+    });
     let mut kept: Vec<Range> = Vec::new();
     for range in below.chain([range]).chain(above) {
         match kept.last().and_then(|last| last.joined(range)) {

@@ -35,8 +35,9 @@ pub struct ChainView {
     pub finalized: Option<i64>,
     /// How many of the blocks from the first one to `head` are proven how far: by level, weakest first.
     pub levels: Vec<LevelView>,
-    /// Whether every block from the first one to `head` is proven, or fits its bloom where the chain's
-    /// receipts cannot be recomputed: no log is missing of those that are kept.
+    /// Whether something is indexed, every block from the first one to `head` is proven, or fits its bloom where the
+    /// chain's receipts cannot be recomputed, and all of them are one chain of hashes: no log is missing of those that
+    /// are kept.
     pub complete: bool,
     /// Logs that providers told wrongly, all found and put right.
     pub incidents: i64,
@@ -113,11 +114,17 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
                   (SELECT count(*) FROM chain.watched_owners o WHERE o.chain_id = c.chain_id) AS "owners!",
                   (SELECT count(*) FROM chain.watched_tokens t WHERE t.chain_id = c.chain_id) AS "tokens!",
                   (SELECT count(*) FROM chain.watched_tokens t
-                    WHERE t.chain_id = c.chain_id AND NOT t.whole) AS "pending!"
+                    WHERE t.chain_id = c.chain_id AND NOT t.whole) AS "pending!",
+                  (SELECT count(*) FROM chain.ranges low
+                     JOIN chain.ranges high ON high.chain_id = low.chain_id
+                                           AND high.from_block = low.to_block + 1
+                    WHERE low.chain_id = c.chain_id AND high.from_block <= c.head_number
+                      AND (low.top_hash = high.below_hash) IS NOT TRUE) AS "seams!"
              FROM chain.chains c ORDER BY chain_id"#
     )
     .fetch_all(db.pool())
     .await?;
+    let seams: BTreeMap<i64, i64> = rows.iter().map(|row| (row.chain_id, row.seams)).collect();
     let levels = sqlx::query!(
         r#"SELECT chain_id AS "chain!", level AS "level!",
                   sum(least(to_block, head_number) - from_block + 1)::bigint AS "blocks!",
@@ -179,7 +186,9 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             .map(|level| level.blocks)
             .sum();
         let pending = chain.watched.map_or(0, |watched| watched.pending);
-        chain.complete = blocks == chain.head - chain.start_block + 1 && pending == 0;
+        let linked = seams.get(&chain.chain) == Some(&0);
+        let all = chain.head - chain.start_block + 1;
+        chain.complete = all > 0 && blocks == all && linked && pending == 0;
     }
     for row in contracts {
         let of_chain = chains.iter_mut().find(|chain| chain.chain == row.chain_id);

@@ -6,8 +6,9 @@ mod kit;
 
 use std::collections::VecDeque;
 
-use indexer::{Cursor, Follower, Source, Step, Trail};
-use sqlx::PgPool;
+use indexer::{Cursor, Follower, Level, Proof, Source, Step, Trail};
+use kernel::B256;
+use sqlx::{Executor as _, PgPool};
 use store::Outcome;
 use uuid::Uuid;
 
@@ -86,5 +87,84 @@ async fn a_log_that_names_nobody_is_an_incident_on_each_way(pool: PgPool) -> any
     follow(&world, &script, steps).await?;
     let incidents = "SELECT count(*) FROM journal.entries WHERE kind = 'incident'";
     assert_eq!(world.one(incidents).await, "2");
+    Ok(())
+}
+
+/// The step with headers that were proven to go on from a block of hash `below`.
+fn proven(step: Step, below: B256) -> Step {
+    match step {
+        Step::Extend(mut extend) => {
+            extend.proof = Proof {
+                level: Level::Proven,
+                below: Some(below),
+                top: Some(extend.to.hash),
+            };
+            Step::Extend(extend)
+        }
+        other => other,
+    }
+}
+
+/// Proven blocks that do not go on from what is stored, as they come with the head at `head`.
+async fn refused(pool: PgPool, head: i64) -> anyhow::Result<()> {
+    let (world, mut script) = (World::rpc(pool, 0), Script::new(1));
+    script
+        .block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"))
+        .block(start() + 2, |b| b.uri(1, "ipfs://b"));
+    let below = script.blocks[0].0.hash;
+    let steps = vec![
+        proven(step(&world, &script, (0, 1, 1), head), below),
+        proven(step(&world, &script, (1, 2, 2), head), B256::repeat_byte(7)),
+    ];
+    let error = follow(&world, &script, steps).await;
+    let error = error.expect_err("another chain's").to_string();
+    assert!(error.contains("moved"), "{error}");
+    let ground = "SELECT ground_number FROM chain.chains";
+    assert_eq!(world.one(ground).await, "1", "nothing of it is stored");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn proven_blocks_of_another_chain_are_refused_at_the_head(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    refused(pool, 2).await
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn proven_blocks_of_another_chain_are_refused_in_a_backfill(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    refused(pool, FAR).await
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_chain_is_complete_when_all_its_blocks_are_one_chain_of_hashes(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::rpc(pool, 0), Script::new(1));
+    script
+        .block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"))
+        .block(start() + 2, |b| b.uri(1, "ipfs://b"))
+        .block(start() + 3, |b| b.uri(1, "ipfs://c"));
+    world.open(&script).await?;
+    let complete = async || anyhow::Ok(indexer::view::chains(&world.db).await?[0].complete);
+    assert!(!complete().await?, "nothing is indexed yet");
+    let hash = |number: usize| script.blocks[number].0.hash;
+    let steps = vec![
+        proven(step(&world, &script, (0, 1, 1), 3), hash(0)),
+        proven(step(&world, &script, (1, 2, 2), 3), hash(1)),
+        proven(step(&world, &script, (2, 3, 3), 3), hash(2)),
+    ];
+    follow(&world, &script, steps).await?;
+    assert!(complete().await?);
+    let ranges = "SELECT count(*) FROM chain.ranges";
+    assert_eq!(world.one(ranges).await, "1", "their ends meet");
+    // As an older release, or a hand, may have left them.
+    let apart =
+        "WITH cut AS (UPDATE chain.ranges SET to_block = 1, top_hash = sha256('a') RETURNING *)
+        INSERT INTO chain.ranges SELECT chain_id, 2, 3, level, sha256('b'), sha256('c') FROM cut";
+    world.pool.execute(apart).await?;
+    assert!(!complete().await?, "there is a seam");
     Ok(())
 }

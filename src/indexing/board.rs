@@ -44,6 +44,8 @@ struct Inner {
     estimate: Option<Estimate>,
     providers: Option<Providers>,
     verifier: Option<Arc<Verifier>>,
+    /// What nobody can prove of what is stored.
+    unproven: Option<String>,
     /// Whether the error will not heal by itself.
     wrong: bool,
 }
@@ -125,6 +127,11 @@ impl Slot {
         self.lock().verifier = Some(verifier);
     }
 
+    /// What nobody can prove of what is stored; `None`: all of that is proven, or may be.
+    pub fn unproven(&self, why: Option<String>) {
+        self.lock().unproven = why;
+    }
+
     /// What its backfill is expected to take.
     pub fn expect(&self, estimate: Estimate) {
         self.lock().estimate = Some(estimate);
@@ -143,10 +150,10 @@ impl Slot {
     fn state(&self) -> ChainState {
         let inner = self.lock();
         let read = |status: &Arc<Mutex<Status>>| {
+            let status = status.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut status = status.clone();
+            status.error = status.error.or_else(|| inner.unproven.clone());
             status
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
         };
         ChainState {
             place: self.place.clone(),

@@ -7,23 +7,39 @@ use indexer::{Census, Error, Prove, Prover};
 use store::Outcome;
 use tokio_util::sync::CancellationToken;
 
-use super::{AFTER_ERROR, AFTER_WRONG, SOON};
+use super::{AFTER_ERROR, AFTER_WRONG, SOON, board::Slot};
 use crate::app::App;
 
 /// How often it is looked for what was not checked yet.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Proves behind the backfill.
-pub async fn prove(app: &App, mut prover: Prover, stop: &CancellationToken) {
+/// Proves behind the backfill. Around what nobody can prove it goes on, and the chain shows it.
+pub async fn prove(app: &App, slot: &Slot, mut prover: Prover, stop: &CancellationToken) {
     if app.config.indexer.prove == Prove::Off {
         return;
     }
     while !stop.is_cancelled() {
-        let pause = match prover.round().await {
+        let before = prover.postponed();
+        let round = prover.round().await;
+        let postponed = prover.postponed();
+        if postponed == 0 {
+            slot.unproven(None);
+        }
+        let pause = match round {
             Ok(Outcome::Busy) => continue,
             Ok(Outcome::Idle) => AGAIN,
             Err(error) => {
-                tracing::warn!("proving: {error}");
+                if matches!(error, Error::Unproven { .. }) {
+                    slot.unproven(Some(error.to_string()));
+                }
+                if postponed > before {
+                    tracing::warn!(
+                        chain = slot.chain(),
+                        postponed,
+                        "proving: {error}: what is stored of it is one provider's word"
+                    );
+                    continue;
+                }
                 AFTER_WRONG
             }
         };

@@ -73,7 +73,7 @@ fn stored(chain: &ChainView) {
         .filter(checked)
         .map(|level| level.blocks)
         .sum();
-    let all = (chain.head - chain.start_block + 1).max(0);
+    let all = (chain.ground - chain.start_block + 1).max(0);
     for (name, value) in [
         ("chancery_ground_block", chain.ground),
         ("chancery_projected_block", chain.head),
