@@ -87,6 +87,30 @@ async fn proven_at_once_nothing_is_lost_in_the_first_place(pool: PgPool) -> anyh
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn behind_a_backfill_everything_around_what_nobody_can_prove_is_proven(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let hiding = Faults {
+        null_receipts_one_in: 150,
+        ..Faults::default()
+    };
+    let mut index = Index::new(&pool, 0, BLOCKS, Prove::Behind, &[hiding]).await?;
+    index.follow().await?;
+    // Each error tells of one block; then they are tried again, in turn.
+    for _ in 0..20 {
+        let error = index.prove().await.expect_err("some have no receipts");
+        assert!(matches!(error, Error::Unproven { .. }), "{error}");
+    }
+    let reported = "chain.ranges WHERE level = 'reported'";
+    assert!(index.count(reported).await > 1);
+    let wide = index
+        .count(&format!("{reported} AND to_block > from_block"))
+        .await;
+    assert_eq!(wide, 0, "no more than those blocks");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn what_nobody_can_prove_stops_the_chain_until_somebody_can(
     pool: PgPool,
 ) -> anyhow::Result<()> {
