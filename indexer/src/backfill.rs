@@ -243,7 +243,5 @@ impl Whole {
 
 /// Work that would keep other tasks from running.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Invalid(format!("a backfill's worker ended: {error}")))
+    Ok(tokio::task::spawn_blocking(work).await?)
 }

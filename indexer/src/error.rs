@@ -93,6 +93,9 @@ pub enum Error {
     /// The configuration or a file is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// A task of ours ended before its work was done; the work is done again.
+    #[error("a task ended before its work was done: {0}")]
+    Ended(#[from] tokio::task::JoinError),
     /// The chain's blocks do not hold together: a reorg happened while they were read.
     #[error("chain {chain} moved while blocks {from}..={to} were read: they are read again")]
     Moved {
@@ -163,9 +166,11 @@ impl Error {
             | Self::DeepReorg { .. }
             | Self::OtherFork { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
-            Self::Moved { .. } | Self::Unproven { .. } | Self::Disagree { .. } | Self::Led(_) => {
-                Kind::Unavailable
-            }
+            Self::Ended(_)
+            | Self::Moved { .. }
+            | Self::Unproven { .. }
+            | Self::Disagree { .. }
+            | Self::Led(_) => Kind::Unavailable,
         }
     }
 

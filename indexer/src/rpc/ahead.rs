@@ -93,8 +93,7 @@ impl Ahead {
                 to: last,
             });
         };
-        let read = (&mut first.task).await;
-        read.map_err(|error| Error::Invalid(format!("a reader of ranges ended: {error}")))?
+        (&mut first.task).await?
     }
 
     fn ask(&mut self, ranges: usize, last: u64) {
