@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::{Header, Limits, Rpc, RpcError};
+use chain::{Hashing, Header, Limits, Rpc, RpcError};
 use futures::{StreamExt, stream::FuturesUnordered};
 use kernel::Kind;
 use tokio::{
@@ -64,6 +64,7 @@ struct Pool {
     /// What all of them serve: what the configuration says, else the first one that answered.
     chain: OnceLock<u64>,
     quorum: Option<usize>,
+    hashing: Arc<Hashing>,
     /// The head that was told last.
     last: Mutex<Option<Header>>,
     /// Somebody's question ended.
@@ -73,12 +74,18 @@ struct Pool {
 impl Providers {
     /// All that a chain's configuration names. Nobody is asked yet.
     pub fn new(config: &Config, chain: &ChainConfig) -> Result<Self> {
+        let hashing = Arc::<Hashing>::default();
         let slots = chain.all_providers().into_iter();
         let slots: Vec<Slot> = slots
             .map(|provider| {
                 let url = node_url(&provider.url)?;
                 let limits = limits(config, &provider, &url);
-                Ok(Slot::new(url, limits, config.range_blocks))
+                Ok(Slot::new(
+                    url,
+                    limits,
+                    config.range_blocks,
+                    Arc::clone(&hashing),
+                ))
             })
             .collect::<Result<_>>()?;
         let which = chain.chain.as_deref().unwrap_or("without a name");
@@ -99,6 +106,7 @@ impl Providers {
                 slots,
                 chain: chain.id().map(OnceLock::from).unwrap_or_default(),
                 quorum: chain.quorum,
+                hashing,
                 last: Mutex::default(),
                 changed: Notify::new(),
             }),
@@ -215,10 +223,22 @@ impl Providers {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
+        let told = self.each_once(&question).await;
+        let unhashed = |told: &Result<T, _>| matches!(told, Err(RpcError::Unhashed { .. }));
+        // Nobody has a header that hashes: then the chain has none.
+        if told.iter().any(|(_, told)| unhashed(told)) && self.pool.hashing.excuse() {
+            return self.each_once(&question).await;
+        }
+        told
+    }
+
+    async fn each_once<T, F>(&self, question: &impl Fn(Rpc) -> F) -> Vec<(Id, Result<T, RpcError>)>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
         let began = Instant::now();
         let mut waiting = self.awake();
         let most = self.majority(waiting.len());
-        let question = &question;
         let ask = |id: &Id| {
             let id = *id;
             async move { (id, self.ask_one(id, question).await) }

@@ -39,7 +39,7 @@ pub use receipts::{BlockReceipts, ReceiptFormat, ReceiptProof};
 pub use recording::{Recording, RecordingError};
 pub use revert::Revert;
 pub use rpc::{
-    At, Call, Counters, Fees, Header, Heads, Limits, LogFilter, NewHead, Receipt, Rpc, RpcError,
-    heads,
+    At, Call, Counters, Fees, Hashing, Header, Heads, Limits, LogFilter, NewHead, Receipt, Rpc,
+    RpcError, heads,
 };
 pub use sender::{Prepared, SendError, Sender, SenderConfig};

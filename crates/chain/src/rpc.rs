@@ -9,6 +9,7 @@
 mod answer;
 mod error;
 mod exchange;
+mod hashing;
 mod header;
 mod heads;
 mod meter;
@@ -38,6 +39,7 @@ use self::{answer::WireReceipt, meter::Meter, pace::Pace};
 pub use self::{
     answer::{Fees, Receipt},
     error::RpcError,
+    hashing::Hashing,
     header::Header,
     heads::{Heads, NewHead, heads},
     meter::Counters,
@@ -85,6 +87,8 @@ impl Default for Limits {
 pub struct Rpc {
     node: Arc<Node>,
     chain: u64,
+    /// What its headers are held to.
+    hashing: Option<Arc<Hashing>>,
 }
 
 struct Node {
@@ -120,9 +124,19 @@ impl Rpc {
         let mut rpc = Self {
             node: Arc::new(node),
             chain: 0,
+            hashing: None,
         };
         rpc.chain = rpc.chain_id().await?;
         Ok(rpc)
+    }
+
+    /// The same node, whose headers must hash as the chain's others do.
+    #[must_use]
+    pub fn held_to(self, hashing: Arc<Hashing>) -> Self {
+        Self {
+            hashing: Some(hashing),
+            ..self
+        }
     }
 
     /// The chain that the node served when it was connected to.
@@ -172,11 +186,11 @@ impl Rpc {
             At::Hash(hash) => header.hash == hash,
             _ => true,
         });
-        if as_asked {
-            Ok(header)
-        } else {
-            Err(self.another_block())
+        if !as_asked {
+            return Err(self.another_block());
         }
+        self.judge(&header)?;
+        Ok(header)
     }
 
     /// The headers of a range of blocks, both ends included, in order. Whether each is the parent of
@@ -199,6 +213,7 @@ impl Rpc {
             }
             headers.push(header);
         }
+        self.judge(&headers)?;
         Ok(headers)
     }
 
@@ -212,7 +227,19 @@ impl Rpc {
         if hashes.iter().zip(&headers).any(strange) {
             return Err(self.another_block());
         }
+        self.judge(headers.iter().flatten())?;
         Ok(headers)
+    }
+
+    /// Whether these headers are worth anything.
+    fn judge<'a>(&self, headers: impl IntoIterator<Item = &'a Header>) -> Result<(), RpcError> {
+        let Some(hashing) = &self.hashing else {
+            return Ok(());
+        };
+        let mut headers = headers.into_iter();
+        headers
+            .try_for_each(|header| hashing.judge(header))
+            .map_err(|error| self.failed(error))
     }
 
     fn another_block(&self) -> RpcError {

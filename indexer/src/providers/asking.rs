@@ -44,6 +44,11 @@ impl Providers {
             changed.as_mut().enable();
             let failed = match self.round(&allowed, &question).await {
                 Round::Answered(told) => return Ok(told),
+                // Nobody has a header that hashes: then the chain has none.
+                Round::No(_, RpcError::Unhashed { .. }) => {
+                    self.pool.hashing.excuse();
+                    continue;
+                }
                 Round::No(id, error) => {
                     let pause = not_yet
                         .next()
@@ -65,6 +70,10 @@ impl Providers {
                 None => return Err(self.none_left(failed, &allowed)),
             };
             if next > until || now >= until {
+                // Those that could have told a header that hashes do not answer.
+                if self.pool.hashing.excuse() {
+                    continue;
+                }
                 return Err(self.none_left(failed, &allowed));
             }
             tokio::select! {

@@ -146,6 +146,7 @@ pub fn is_the_providers(error: &RpcError) -> bool {
         RpcError::Limited { .. } | RpcError::Unavailable { .. } | RpcError::NotAnRpc { .. } => true,
         RpcError::RangeTooLarge { .. }
         | RpcError::BeyondHead { .. }
+        | RpcError::Unhashed { .. }
         | RpcError::Pruned { .. }
         | RpcError::NoMethod { .. }
         | RpcError::Revert { .. } => false,
@@ -153,11 +154,15 @@ pub fn is_the_providers(error: &RpcError) -> bool {
     }
 }
 
-/// Whether another provider may have what this one has not: a method, a part of history, the newest block.
+/// Whether another provider may have what this one has not: a method, a part of history, the newest block, headers
+/// that hash.
 pub fn is_a_lack(error: &RpcError) -> bool {
     matches!(
         error,
-        RpcError::NoMethod { .. } | RpcError::Pruned { .. } | RpcError::BeyondHead { .. }
+        RpcError::NoMethod { .. }
+            | RpcError::Pruned { .. }
+            | RpcError::BeyondHead { .. }
+            | RpcError::Unhashed { .. }
     )
 }
 

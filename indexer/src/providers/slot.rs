@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use chain::{Limits, Rpc, RpcError};
+use chain::{Hashing, Limits, ReceiptFormat, Rpc, RpcError};
 use kernel::Kind;
 use tokio::sync::Notify;
 use url::Url;
@@ -27,6 +27,8 @@ const CHECK_EVERY: Duration = Duration::from_mins(1);
 pub struct Slot {
     url: Url,
     limits: Limits,
+    /// What the chain's headers are, as far as any of its providers told some.
+    hashing: Arc<Hashing>,
     /// Scheme, host and port.
     pub place: String,
     link: Mutex<Link>,
@@ -54,8 +56,9 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Slot {
-    pub fn new(url: Url, limits: Limits, range_blocks: u64) -> Self {
+    pub fn new(url: Url, limits: Limits, range_blocks: u64, hashing: Arc<Hashing>) -> Self {
         Self {
+            hashing,
             place: url.origin().ascii_serialization(),
             url,
             limits,
@@ -124,7 +127,12 @@ impl Slot {
             None => {
                 let rpc = Rpc::connect(self.url.clone(), self.limits).await?;
                 let found = rpc.chain();
-                (rpc, found)
+                // Where blooms mean nothing, headers are no Ethereum ones.
+                if ReceiptFormat::of_chain(found).has_bloom() {
+                    (rpc.held_to(Arc::clone(&self.hashing)), found)
+                } else {
+                    (rpc, found)
+                }
             }
         };
         let expected = *chain.get_or_init(|| found);

@@ -136,3 +136,54 @@ async fn what_nobody_can_prove_stops_the_chain_until_somebody_can(
     assert_eq!(index.levels().await, ["proven"]);
     Ok(())
 }
+
+/// The quickest of three makes blocks look empty: headers without blooms, blocks without receipts.
+fn emptying() -> [Faults; 3] {
+    let emptying = Faults {
+        no_bloom_one_in: 1,
+        emptied_one_in: 1,
+        ..Faults::default()
+    };
+    let slow = Faults {
+        latency_ms: 20,
+        ..Faults::default()
+    };
+    [emptying, slow.clone(), slow]
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn headers_that_do_not_hash_are_not_taken_from_who_is_quickest(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    for (place, prove) in [Prove::Behind, Prove::First, Prove::Off]
+        .into_iter()
+        .enumerate()
+    {
+        let mut index = Index::new(&pool, place, 200, prove, &emptying()).await?;
+        index.follow().await?;
+        for _ in 0..4 {
+            index.network().mine(5);
+            index.follow().await?;
+            assert_eq!(index.state().await, index.truth(), "{prove:?}");
+        }
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_chain_whose_headers_nobody_can_hash_is_reported(pool: PgPool) -> anyhow::Result<()> {
+    let of_its_own = Faults {
+        no_bloom_one_in: 1,
+        ..Faults::default()
+    };
+    let faults = [of_its_own.clone(), of_its_own];
+    for (place, count) in [1, 2].into_iter().enumerate() {
+        let mut index = Index::new(&pool, place, 100, Prove::Behind, &faults[..count]).await?;
+        index.follow().await?;
+        index.network().mine(5);
+        index.follow().await?;
+        assert_eq!(index.state().await, index.truth(), "{count} providers");
+        assert_eq!(index.levels().await, ["reported"]);
+    }
+    Ok(())
+}

@@ -52,6 +52,12 @@ pub enum RpcError {
         /// Its own words.
         message: String,
     },
+    /// A header that does not hash to its hash, of a chain of which nobody has told one yet that does.
+    #[error("the header of block {number} does not hash to its hash")]
+    Unhashed {
+        /// The block's height.
+        number: u64,
+    },
     /// The node no longer keeps (or never had) that part of history or state.
     #[error("the node does not keep that: {message}")]
     Pruned {
@@ -89,7 +95,9 @@ impl RpcError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Limited { .. } => Kind::Limited,
-            Self::Unavailable { .. } | Self::BeyondHead { .. } => Kind::Unavailable,
+            Self::Unavailable { .. } | Self::BeyondHead { .. } | Self::Unhashed { .. } => {
+                Kind::Unavailable
+            }
             Self::Pruned { .. } => Kind::NotFound,
             Self::Revert { .. } => Kind::Conflict,
             Self::RangeTooLarge { .. } | Self::NotAnRpc { .. } | Self::NoMethod { .. } => {
@@ -133,6 +141,7 @@ impl RpcError {
             Self::Unavailable { .. } => "unavailable",
             Self::NotAnRpc { .. } => "no_rpc",
             Self::BeyondHead { .. } => "beyond_head",
+            Self::Unhashed { .. } => "unhashed",
             Self::Pruned { .. } => "pruned",
             Self::NoMethod { .. } => "no_method",
             Self::Revert { .. } => "revert",

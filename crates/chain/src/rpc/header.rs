@@ -124,6 +124,11 @@ impl Header {
         (keccak256(rlp::encode(&header)) == self.hash).then_some(header)
     }
 
+    #[cfg(test)]
+    pub(super) fn own_hash(&self) -> Option<B256> {
+        Some(keccak256(rlp::encode(self.typed()?)))
+    }
+
     fn typed(&self) -> Option<consensus::Header> {
         Some(consensus::Header {
             parent_hash: self.parent,
