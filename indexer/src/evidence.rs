@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use chain::{
-    At, BlockReceipts as Receipts, Header, Log, LogFilter, ReceiptFormat, RpcError, Sieve,
+    At, BlockReceipts as Receipts, Header, Log, LogFilter, ReceiptFormat, Rpc, RpcError, Sieve,
     examine::{self, examine},
 };
 use kernel::B256;
@@ -241,43 +241,60 @@ impl Witness {
             .await?;
         let raw = told.and_then(|told| told.value.into_iter().next().flatten());
         let found = raw.map(|raw| self.judge(header, raw.get()));
-        found.and_then(Result::ok).ok_or_else(|| Error::Unproven {
-            chain: self.providers.chain(),
-            block: header.number,
-            place: self.providers.place(not),
-            why,
-        })
+        found
+            .and_then(Result::ok)
+            .ok_or_else(|| self.unproven(header, not, why))
     }
 
-    /// Where no provider serves receipts: the block's logs as told, held against its bloom.
+    /// Where no provider serves receipts: the blocks' logs as told, held against their blooms.
     async fn by_bloom(&self, blocks: &[&Header]) -> Result<Vec<BlockLogs>> {
         let mut out = Vec::with_capacity(blocks.len());
         for header in blocks {
-            let hash = header.hash;
-            let told = self
-                .providers
-                .ask(|rpc| async move { rpc.logs_of_block(hash, self.sieve.filter()).await })
-                .await?;
-            let verdict = examine(header, &told.value, None, &self.sieve, self.format);
-            if let Some(finding) = verdict.findings.first() {
-                return Err(Error::Unproven {
-                    chain: self.providers.chain(),
-                    block: header.number,
-                    place: self.providers.place(told.by),
-                    why: finding.why.to_owned(),
-                });
-            }
-            let hashed = header.verified().is_some() && self.format.has_bloom();
-            out.push(BlockLogs {
-                logs: told.value,
-                level: if hashed {
-                    Level::Bloom
-                } else {
-                    Level::Reported
-                },
-                kept: None,
-            });
+            out.push(self.told(header).await?);
         }
         Ok(out)
+    }
+
+    /// A block's logs as told. Where they do not fit its bloom, or are none though it says that there may be some,
+    /// another provider is asked, and whoever tells some that fit is believed.
+    async fn told(&self, header: &Header) -> Result<BlockLogs> {
+        let hash = header.hash;
+        let question = |rpc: Rpc| async move { rpc.logs_of_block(hash, self.sieve.filter()).await };
+        let told = self.providers.ask(question).await?;
+        let (first, is_suspicious) = self.weigh(header, told.value);
+        if first.is_ok() && !is_suspicious {
+            return first.map_err(|why| self.unproven(header, told.by, why.to_owned()));
+        }
+        let other = self.providers.ask_other(told.by, question).await?;
+        let other = other.map(|other| self.weigh(header, other.value).0);
+        match (first, other) {
+            (_, Some(Ok(block))) if !block.logs.is_empty() => Ok(block),
+            (Ok(block), _) | (Err(_), Some(Ok(block))) => Ok(block),
+            (Err(why), _) => Err(self.unproven(header, told.by, why.to_owned())),
+        }
+    }
+
+    /// What logs are worth that were told of a block, or why they are not its logs; and whether there are none
+    /// though its bloom says that there may be some.
+    fn weigh(&self, header: &Header, logs: Vec<Log>) -> (Result<BlockLogs, &'static str>, bool) {
+        let verdict = examine(header, &logs, None, &self.sieve, self.format);
+        if let Some(finding) = verdict.findings.first() {
+            return (Err(finding.why), false);
+        }
+        let level = match header.verified() {
+            Some(_) => verdict.level.into(),
+            None => Level::Reported,
+        };
+        let kept = None;
+        (Ok(BlockLogs { logs, level, kept }), verdict.suspicious)
+    }
+
+    fn unproven(&self, header: &Header, by: Id, why: String) -> Error {
+        Error::Unproven {
+            chain: self.providers.chain(),
+            block: header.number,
+            place: self.providers.place(by),
+            why,
+        }
     }
 }

@@ -201,6 +201,13 @@ impl Index {
         row.get::<i64, _>(0).unsigned_abs()
     }
 
+    /// The proof level of a block.
+    pub async fn level_of(&self, block: u64) -> String {
+        let query = "SELECT level FROM chain.ranges WHERE $1 BETWEEN from_block AND to_block";
+        let row = sqlx::query(query).bind(block.cast_signed());
+        row.fetch_one(&self.pool).await.expect("a range").get(0)
+    }
+
     /// The proof levels of all blocks.
     pub async fn levels(&self) -> Vec<String> {
         let rows = sqlx::query("SELECT DISTINCT level FROM chain.v_ranges ORDER BY level");

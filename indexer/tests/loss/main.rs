@@ -187,3 +187,50 @@ async fn a_chain_whose_headers_nobody_can_hash_is_reported(pool: PgPool) -> anyh
     }
     Ok(())
 }
+
+/// Its node serves no receipts of whole blocks, and loses the logs of some.
+fn without_receipts(lose: Lose) -> Faults {
+    Faults {
+        no_block_receipts: true,
+        ..losing(lose, 20)
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn without_receipts_a_block_that_lost_its_logs_is_only_reported(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    for (place, prove) in [Prove::First, Prove::Behind].into_iter().enumerate() {
+        let faults = [without_receipts(Lose::Blocks)];
+        let mut index = Index::new(&pool, place, 200, prove, &faults).await?;
+        index.follow().await?;
+        let proven = index.prove().await;
+        proven.expect_err("nobody tells what the blooms speak of");
+        let lost = index.stats(0).lost;
+        assert!(lost.len() > 20, "{} logs were lost", lost.len());
+        for log in lost {
+            let level = index.level_of(log.block).await;
+            assert_eq!(level, "reported", "block {}", log.block);
+        }
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn without_receipts_another_provider_tells_the_logs_that_one_lost(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    // Each loses other blocks.
+    let faults = [1, 2].map(|seed| Faults {
+        seed,
+        lose_one_in: 40,
+        ..without_receipts(Lose::Blocks)
+    });
+    let mut index = Index::new(&pool, 0, 200, Prove::First, &faults).await?;
+    index.follow().await?;
+    let lost = [0, 1].map(|provider| index.stats(provider).lost.len());
+    assert!(lost.iter().sum::<usize>() > 0);
+    assert_eq!(index.state().await, index.truth());
+    assert_eq!(index.levels().await, ["bloom"]);
+    Ok(())
+}

@@ -52,6 +52,8 @@ pub struct Faults {
     pub state_window: u64,
     /// The state of contracts is not served at all.
     pub no_state: bool,
+    /// `eth_getBlockReceipts` is not served at all.
+    pub no_block_receipts: bool,
     /// Most blocks that eth_getLogs takes at once.
     pub max_range: u64,
     /// Most logs that eth_getLogs answers with.
@@ -116,6 +118,7 @@ impl Default for Faults {
             pruned_below: 0,
             state_window: 0,
             no_state: false,
+            no_block_receipts: false,
             max_range: 0,
             max_logs: 0,
             refusing: Refusing::Alchemy,

@@ -37,7 +37,7 @@ pub(super) fn call(
             let block = view.by_hash(hash(params)?);
             return block_or_null(block.map(AsRef::as_ref), params, lies, out);
         }
-        "eth_getBlockReceipts" => {
+        "eth_getBlockReceipts" if !lies.faults.no_block_receipts => {
             let block = view.find(&params[0])?;
             return receipts(block.map(AsRef::as_ref), lies, out);
         }
