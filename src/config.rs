@@ -112,6 +112,8 @@ impl Config {
                 "at least 1 is needed".to_owned(),
             ));
         }
+        let indexer = self.indexer.check();
+        indexer.map_err(|wrong| invalid(&format!("indexer.{}", wrong.key), wrong.why))?;
         let watch = self.sync.watch();
         watch.map_err(|why| invalid("sync.watch", why))?;
         if self

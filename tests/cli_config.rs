@@ -101,6 +101,112 @@ fn a_wrong_value_is_refused_with_its_key() {
 }
 
 #[test]
+fn chains_that_nobody_can_follow_are_refused_with_key_and_way_out() {
+    let address = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
+    let both =
+        format!("[{{rpc=[\"http://a\"],registries=[\"{address}\"],status=[\"{address}\"]}}]");
+    for (chains, key, says) in [
+        ("[{}]", "chains[0].rpc", "at least one URL"),
+        (
+            r#"[{rpc=["x"]}]"#,
+            "chains[0].rpc[0]",
+            "http:// or https://",
+        ),
+        (
+            r#"[{rpc=["http://a","ws://b/secret"]}]"#,
+            "chains[0].rpc[1]",
+            "`ws:`",
+        ),
+        (
+            r#"[{providers=[{url="x"}]}]"#,
+            "chains[0].providers[0].url",
+            "no URL",
+        ),
+        (
+            r#"[{providers=[{url="http://a",at_once=0}]}]"#,
+            "chains[0].providers[0].at_once",
+            "at least 1",
+        ),
+        (
+            r#"[{rpc=["http://a"],ws="http://a"}]"#,
+            "chains[0].ws",
+            "ws:// or wss://",
+        ),
+        (
+            r#"[{rpc=["http://a"],ws="not a url"}]"#,
+            "chains[0].ws",
+            "no URL",
+        ),
+        (
+            r#"[{rpc=["http://a"],quorum=5}]"#,
+            "chains[0].quorum",
+            "5 of 1",
+        ),
+        (
+            r#"[{rpc=["http://a"],quorum=0}]"#,
+            "chains[0].quorum",
+            "1 to 1",
+        ),
+        (
+            r#"[{rpc=["http://a"],chain="nope"}]"#,
+            "chains[0].chain",
+            "`nope`",
+        ),
+        (
+            r#"[{rpc=["http://a"],registries=["0x12"]}]"#,
+            "chains[0].registries[0]",
+            "`0x12`",
+        ),
+        (
+            r#"[{rpc=["http://a"],status=["0x12"]}]"#,
+            "chains[0].status[0]",
+            "40 hex digits",
+        ),
+        (both.as_str(), "chains[0].status", "one of both"),
+        (
+            r#"[{rpc=["http://a"],chain="base"},{rpc=["http://b"],chain="8453"}]"#,
+            "chains[1].chain",
+            "chains[0]",
+        ),
+        (
+            r#"[{rpc=["http://a"]},{rpc=["http://b"]},{rpc=["http://c"],chain="base"}]"#,
+            "",
+            "",
+        ),
+    ] {
+        let output = chancery(
+            &[("CHANCERY__INDEXER__CHAINS", chains)],
+            &["config", "check"],
+        );
+        let message = text(&output.stderr);
+        let code = if key.is_empty() { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{chains} {message}");
+        assert!(
+            code == 0 || message.contains(&format!("`indexer.{key}`")),
+            "{chains} {message}"
+        );
+        assert!(message.contains(says), "{chains} {message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+    for key in [
+        "poll_ms",
+        "step_logs",
+        "range_blocks",
+        "provider_at_once",
+        "provider_timeout_seconds",
+    ] {
+        let variable = format!("CHANCERY__INDEXER__{}", key.to_uppercase());
+        let output = chancery(&[(&variable, "0")], &["config", "check"]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{key} {message}");
+        assert!(
+            message.contains(&format!("`indexer.{key}`: 0")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn a_scope_that_nobody_can_mean_is_refused_with_its_key() {
     let owner = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
     for (scope, watch, code, says) in [

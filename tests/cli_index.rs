@@ -7,6 +7,7 @@ mod instance;
 
 use instance::Place;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 const RECORDED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -47,6 +48,36 @@ fn a_node_that_is_down_is_told_and_the_rest_goes_on() {
         instance.log()
     );
     assert!(instance.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn two_entries_of_one_chain_and_a_first_block_above_the_head_are_told() {
+    let place = Place::new("data");
+    let chain = place.up();
+    let rpc = chain.ready["rpc"].as_str().unwrap();
+    let sync: Value = serde_json::from_str(&chain.get("/v1/sync").1).unwrap();
+    let registry = sync["chains"][0]["contracts"]["identity"][0]
+        .as_str()
+        .unwrap();
+    let other = Place::new("data");
+    let entry = format!("[[indexer.chains]]\nrpc = [\"{rpc}\"]\nregistries = [\"{registry}\"]\n");
+    let file = other.dir().with_file_name("chancery.toml");
+    std::fs::write(&file, entry.repeat(2)).unwrap();
+    let up = ["up", "--listen", "127.0.0.1:0"];
+    let output = other.run(&[&up[..], &["--config", file.to_str().unwrap()]].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{text}");
+    assert!(
+        text.contains("is followed already, at ") && text.contains(rpc),
+        "{text}"
+    );
+    let early = Place::new("data");
+    let flags = ["--rpc", rpc, "--registry", registry, "--from-block", "5000"];
+    let instance = early.up_with(&flags);
+    let log = instance.log();
+    assert!(log.contains("5000, is above the head, block "), "{log}");
+    assert!(instance.stop(Signal::SIGTERM).success());
+    assert!(chain.stop(Signal::SIGTERM).success());
 }
 
 #[test]

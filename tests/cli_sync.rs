@@ -310,6 +310,13 @@ fn an_estimate_needs_no_instance_and_refuses_unknown_chains() {
     ))
     .unwrap();
     assert!(json["estimate"]["logs"].as_u64() > Some(0), "{json}");
+    let above = other.run(&[&estimate[..], &["--from-block", "99999999"]].concat());
+    assert_eq!(above.status.code(), Some(2));
+    let why = String::from_utf8(above.stderr).unwrap();
+    assert!(
+        why.contains("99999999") && why.contains("head, block "),
+        "{why}"
+    );
     let unknown = other.run(&["sync", "estimate", "--rpc", rpc]);
     assert_eq!(unknown.status.code(), Some(2));
     let why = String::from_utf8(unknown.stderr).unwrap();

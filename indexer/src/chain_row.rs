@@ -182,6 +182,26 @@ async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()
     Ok(())
 }
 
+/// What an earlier start found out about a chain: it holds as long as its rows do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// First block that was indexed, the anchor's.
+    pub start: u64,
+    /// Contracts that are read.
+    pub contracts: Registries,
+}
+
+/// Reads it; `None` where the chain is not kept here yet.
+pub async fn stored(db: &Db, chain: u64) -> Result<Option<Stored>> {
+    let Some(start) = crate::view::start(db, chain).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Stored {
+        start: start.unsigned_abs(),
+        contracts: stored_contracts(db, chain).await?,
+    }))
+}
+
 /// Contracts of a chain that an earlier start found or deployed.
 pub async fn stored_contracts(db: &Db, chain: u64) -> Result<Registries> {
     let mut conn = db.pool().acquire().await?;

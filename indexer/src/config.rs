@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 
 use chain::preset;
+use kernel::Address;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Section `indexer`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,7 +101,109 @@ pub struct ProviderConfig {
     pub calls_per_second: Option<NonZeroU32>,
 }
 
+/// A value that nobody can mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its key as dotted path, below what was checked.
+    pub key: String,
+    /// What it is, and what would be right. URLs are not shown: they may hold keys.
+    pub why: String,
+}
+
+impl Wrong {
+    fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
+        let (key, why) = (key.into(), why.into());
+        Self { key, why }
+    }
+
+    fn below(self, parent: &str) -> Self {
+        Self::new(format!("{parent}.{}", self.key), self.why)
+    }
+}
+
+impl Config {
+    /// Checks what types cannot, without asking anybody.
+    pub fn check(&self) -> Result<(), Wrong> {
+        let whole = |number: usize| number as u64;
+        for (key, value) in [
+            ("poll_ms", self.poll_ms),
+            ("step_logs", whole(self.step_logs)),
+            ("range_blocks", self.range_blocks),
+            ("provider_timeout_seconds", self.provider_timeout_seconds),
+            ("provider_at_once", whole(self.provider_at_once)),
+        ] {
+            if value == 0 {
+                return Err(Wrong::new(key, "0 is none: at least 1 is needed"));
+            }
+        }
+        let mut known: Vec<(u64, usize)> = Vec::new();
+        for (place, chain) in self.chains.iter().enumerate() {
+            let key = format!("chains[{place}]");
+            chain.check().map_err(|wrong| wrong.below(&key))?;
+            let Some(id) = chain.id() else { continue };
+            if let Some((_, first)) = known.iter().find(|(other, _)| *other == id) {
+                let why = format!(
+                    "chain {id} is chains[{first}] already: one chain is one entry, name all its nodes there"
+                );
+                return Err(Wrong::new(format!("{key}.chain"), why));
+            }
+            known.push((id, place));
+        }
+        Ok(())
+    }
+}
+
 impl ChainConfig {
+    /// Checks what types cannot, without asking anybody.
+    pub fn check(&self) -> Result<(), Wrong> {
+        if let (Some(wanted), None) = (&self.chain, self.id()) {
+            let why = format!("`{wanted}` is no chain that is known by name: give its EIP-155 id");
+            return Err(Wrong::new("chain", why));
+        }
+        let count = self.rpc.len() + self.providers.len();
+        if count == 0 {
+            let why = "the chain has no node: name at least one URL here, or in providers";
+            return Err(Wrong::new("rpc", why));
+        }
+        for (place, text) in self.rpc.iter().enumerate() {
+            check_url(&format!("rpc[{place}]"), text, ["http", "https"])?;
+        }
+        for (place, provider) in self.providers.iter().enumerate() {
+            let key = format!("providers[{place}]");
+            check_url(&format!("{key}.url"), &provider.url, ["http", "https"])?;
+            if provider.at_once == Some(0) {
+                let why = "0 is none: at least 1 is needed";
+                return Err(Wrong::new(format!("{key}.at_once"), why));
+            }
+        }
+        if let Some(ws) = &self.ws {
+            check_url("ws", ws, ["ws", "wss"])?;
+        }
+        if let Some(quorum) = self.quorum.filter(|quorum| !(1..=count).contains(quorum)) {
+            let why = format!("{quorum} of {count} providers: 1 to {count} is possible");
+            return Err(Wrong::new("quorum", why));
+        }
+        let identity = self.identity()?;
+        let twice = |status: &&Address| identity.contains(status);
+        match self.status()?.iter().find(twice) {
+            None => Ok(()),
+            Some(address) => {
+                let why = format!("{address} is named as a registry, too: it is one of both");
+                Err(Wrong::new("status", why))
+            }
+        }
+    }
+
+    /// The identity registries that are named.
+    pub(crate) fn identity(&self) -> Result<Vec<Address>, Wrong> {
+        addresses("registries", &self.registries)
+    }
+
+    /// The status contracts that are named.
+    pub(crate) fn status(&self) -> Result<Vec<Address>, Wrong> {
+        addresses("status", &self.status)
+    }
+
     /// The id of the chain that is named.
     pub fn id(&self) -> Option<u64> {
         let name = self.chain.as_deref()?;
@@ -115,5 +219,31 @@ impl ChainConfig {
             ..ProviderConfig::default()
         });
         plain.chain(self.providers.iter().cloned()).collect()
+    }
+}
+
+fn addresses(key: &str, texts: &[String]) -> Result<Vec<Address>, Wrong> {
+    let parse = |(place, text): (usize, &String)| {
+        text.parse().map_err(|_| {
+            let why = format!("`{text}` is no address: expected 0x and 40 hex digits");
+            Wrong::new(format!("{key}[{place}]"), why)
+        })
+    };
+    texts.iter().enumerate().map(parse).collect()
+}
+
+fn check_url(key: &str, text: &str, schemes: [&str; 2]) -> Result<(), Wrong> {
+    let [plain, tls] = schemes;
+    let expected = format!("expected {plain}:// or {tls}:// and a host");
+    match Url::parse(text) {
+        Ok(url) if schemes.contains(&url.scheme()) => Ok(()),
+        Ok(url) => {
+            let why = format!("its URL begins with `{}:`; {expected}", url.scheme());
+            Err(Wrong::new(key, why))
+        }
+        Err(error) => Err(Wrong::new(
+            key,
+            format!("it is no URL ({error}); {expected}"),
+        )),
     }
 }

@@ -1,9 +1,12 @@
 //! What is read of a chain that a person only gave a URL of (`model.md` §6).
 
-use chain::{At, Registries, preset};
+use chain::{
+    At, Registries, RpcError,
+    preset::{self, Preset},
+};
 use kernel::Address;
 
-use crate::{Error, Providers, Result, config::ChainConfig};
+use crate::{Error, Providers, Result, chain_row::Stored, config::ChainConfig};
 
 /// What was found out about a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,64 +20,85 @@ pub struct Discovered {
 }
 
 /// Configured values over presets over what the chain itself shows: the mainnet registry's address,
-/// then the testnet's. Errors where none has code, and says what to give.
-pub async fn discover(providers: &Providers, config: &ChainConfig) -> Result<Discovered> {
+/// then the testnet's. What is `stored` is not searched again: the node of today may not serve the history in which it
+/// was found. Errors where none has code, and says what to give.
+pub async fn discover(
+    providers: &Providers,
+    config: &ChainConfig,
+    stored: Option<&Stored>,
+) -> Result<Discovered> {
+    config.check()?;
     let preset = preset::by_id(providers.chain());
-    if let (Some(wanted), None) = (&config.chain, config.id()) {
-        return Err(Error::Invalid(format!(
-            "`{wanted}` is no chain that is known by name: give its EIP-155 id"
-        )));
-    }
-    let mut identity = addresses(&config.registries)?;
-    if identity.is_empty() {
-        let guesses = match preset {
-            Some(preset) => vec![preset.registry],
-            None => vec![preset::MAINNET_REGISTRY, preset::TESTNET_REGISTRY],
-        };
-        for guess in guesses {
-            if has_code(providers, guess, At::Latest).await? {
-                identity.push(guess);
-                break;
-            }
-        }
-    }
-    let Some(registry) = identity.first().copied() else {
-        return Err(Error::Invalid(format!(
-            "chain {} at {} has no identity registry at a known address: name one with --registry",
-            providers.chain(),
-            providers.places()
-        )));
-    };
-    let start = match (
-        config.from_block,
-        preset.and_then(|preset| preset.first_block),
-    ) {
-        (Some(block), _) => block,
-        (None, Some(block)) if config.registries.is_empty() => block,
-        _ => first_code(providers, registry).await?,
-    };
+    let identity = identity(providers, config, preset, stored).await?;
     Ok(Discovered {
         name: preset.map_or_else(
             || format!("chain {}", providers.chain()),
             |p| p.name.to_owned(),
         ),
+        start: start(providers, config, preset, stored, identity[0]).await?,
         contracts: Registries {
             identity,
-            status: addresses(&config.status)?,
+            status: config.status()?,
         },
-        start,
     })
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<Address>> {
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
-            Error::Invalid(format!(
-                "`{text}` is no address: expected 0x and 40 hex digits"
-            ))
-        })
+/// At least one.
+async fn identity(
+    providers: &Providers,
+    config: &ChainConfig,
+    preset: Option<&Preset>,
+    stored: Option<&Stored>,
+) -> Result<Vec<Address>> {
+    let named = config.identity()?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let guesses = match preset {
+        Some(preset) => vec![preset.registry],
+        None => vec![preset::MAINNET_REGISTRY, preset::TESTNET_REGISTRY],
     };
-    texts.iter().map(parse).collect()
+    let is_stored =
+        |guess: &Address| stored.is_some_and(|stored| stored.contracts.identity.contains(guess));
+    if let Some(known) = guesses.iter().find(|guess| is_stored(guess)) {
+        return Ok(vec![*known]);
+    }
+    for guess in guesses {
+        if has_code(providers, guess, At::Latest).await? {
+            return Ok(vec![guess]);
+        }
+    }
+    Err(Error::Invalid(format!(
+        "chain {} at {} has no identity registry at a known address: name one with --registry",
+        providers.chain(),
+        providers.places()
+    )))
+}
+
+/// The first block to index.
+async fn start(
+    providers: &Providers,
+    config: &ChainConfig,
+    preset: Option<&Preset>,
+    stored: Option<&Stored>,
+    registry: Address,
+) -> Result<u64> {
+    if let Some(Stored { start, .. }) = stored {
+        return match config.from_block {
+            Some(asked) if asked != *start => Err(Error::OtherStart {
+                chain: providers.chain(),
+                stored: *start,
+                asked,
+            }),
+            _ => Ok(*start),
+        };
+    }
+    let known = preset.and_then(|preset| preset.first_block);
+    match (config.from_block, known) {
+        (Some(block), _) => Ok(block),
+        (None, Some(block)) if config.registries.is_empty() => Ok(block),
+        _ => first_code(providers, registry).await,
+    }
 }
 
 async fn has_code(providers: &Providers, contract: Address, at: At) -> Result<bool> {
@@ -84,21 +108,31 @@ async fn has_code(providers: &Providers, contract: Address, at: At) -> Result<bo
 
 /// The first block at which the contract has code, by bisection; 0 where history is not served.
 async fn first_code(providers: &Providers, contract: Address) -> Result<u64> {
-    let has = |block: u64| has_code(providers, contract, At::Number(block));
     let (mut without, mut with) = (0, providers.head().await?.number);
-    match has(0).await {
-        Ok(false) => {}
-        // Already there, or nobody knows: begin at the beginning.
-        _ => return Ok(0),
+    // Already there: begin at the beginning.
+    if had_code(providers, contract, 0).await?.unwrap_or(true) {
+        return Ok(0);
     }
     while with - without > 1 {
         let middle = without + (with - without) / 2;
-        match has(middle).await {
-            Ok(false) => without = middle,
-            Ok(true) => with = middle,
-            Err(error) if error.kind().is_transient() => return Err(error),
-            Err(_) => return Ok(0),
+        match had_code(providers, contract, middle).await? {
+            Some(false) => without = middle,
+            Some(true) => with = middle,
+            None => return Ok(0),
         }
     }
     Ok(with)
+}
+
+/// `None`: the nodes say that they do not serve that part of history. Every other failure is passed on: a start that was
+/// guessed in a node's bad minute would stay.
+async fn had_code(providers: &Providers, contract: Address, block: u64) -> Result<Option<bool>> {
+    match has_code(providers, contract, At::Number(block)).await {
+        Ok(has) => Ok(Some(has)),
+        Err(Error::Rpc {
+            error: RpcError::Pruned { .. } | RpcError::NoMethod { .. },
+            ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -2,6 +2,8 @@
 
 use kernel::Kind;
 
+use crate::config::Wrong;
+
 /// Result of this door.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -75,6 +77,48 @@ pub enum Error {
         added: Vec<String>,
         /// Kind and address of those that are stored and were not named.
         removed: Vec<String>,
+    },
+    /// The chain is kept from another first block on.
+    #[error(
+        "chain {chain} is kept here from block {stored} on, and was started with first block {asked} (--from-block, \
+         from_block of indexer.chains): rows would be missing, or be left over. Leave it out to go on from {stored}, or \
+         use another data directory or database and read the chain anew"
+    )]
+    OtherStart {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// Its first block here.
+        stored: u64,
+        /// The one that was asked for.
+        asked: u64,
+    },
+    /// The first block to index is not there yet.
+    #[error(
+        "chain {chain}: its first block to index, {start}, is above the head, block {head}, of {place}: nothing is read \
+         until the chain is that far. Is --from-block (from_block of indexer.chains) meant?"
+    )]
+    AboveHead {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// First block to index.
+        start: u64,
+        /// The newest block.
+        head: u64,
+        /// Who says so.
+        place: String,
+    },
+    /// Two entries of the configuration are one chain.
+    #[error(
+        "chain {chain} at {place} is followed already, at {other}: one chain is one entry of indexer.chains. Name all \
+         its nodes there (rpc or providers), and take the other entry away; this one stays halted until then"
+    )]
+    Twice {
+        /// EIP-155 chain id.
+        chain: u64,
+        /// The second one.
+        place: String,
+        /// The one that is followed.
+        other: String,
     },
     /// A reorg reached below what was told as settled, on a chain that we did not start.
     #[error(
@@ -163,10 +207,13 @@ impl Error {
             Self::OtherChain { .. }
             | Self::OtherScope { .. }
             | Self::OtherContracts { .. }
+            | Self::OtherStart { .. }
+            | Self::Twice { .. }
             | Self::DeepReorg { .. }
             | Self::OtherFork { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
             Self::Ended(_)
+            | Self::AboveHead { .. }
             | Self::Moved { .. }
             | Self::Unproven { .. }
             | Self::Disagree { .. }
@@ -188,6 +235,12 @@ fn listed(what: &str, contracts: &[String]) -> String {
         return String::new();
     }
     format!("; {what}: {}", contracts.join(", "))
+}
+
+impl From<Wrong> for Error {
+    fn from(Wrong { key, why }: Wrong) -> Self {
+        Self::Invalid(format!("`{key}`: {why}"))
+    }
 }
 
 impl From<sqlx::Error> for Error {

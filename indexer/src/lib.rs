@@ -35,9 +35,9 @@ pub mod view;
 pub use apply::{Applied, apply};
 pub use census::Census;
 pub use chain_row::{
-    Anchor, Chain, Origin, Standing, open, open_scope, standing, stored_contracts,
+    Anchor, Chain, Origin, Standing, Stored, open, open_scope, standing, stored, stored_contracts,
 };
-pub use config::{ChainConfig, Config, Prove, ProviderConfig};
+pub use config::{ChainConfig, Config, Prove, ProviderConfig, Wrong};
 pub use discover::{Discovered, discover};
 pub use error::{Error, Result};
 pub use estimate::{Cost, Estimate, estimate};

@@ -1,8 +1,16 @@
 //! Opening a chain that is stored: what differs from it is refused before anything is written.
 
+#[path = "../../crates/chain/tests/kit/server.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod server;
+
 use chain::{Registries, SeenTopics};
-use indexer::{Anchor, Chain, Error, Origin};
+use indexer::{
+    Anchor, Chain, ChainConfig, Config, Discovered, Error, Origin, Providers, Stored, discover,
+};
 use kernel::{Address, B256, Kind};
+use serde_json::{Value, json};
+use server::{Server, error, honest, result};
 use sqlx::PgPool;
 use store::{Clock, Db};
 
@@ -86,5 +94,102 @@ async fn a_dev_chain_that_lost_its_contracts_gets_new_ones(pool: PgPool) -> anyh
     indexer::open(&db, &chain(Origin::Started, &[TWO], &[STATUS])).await?;
     let kept = indexer::stored_contracts(&db, 7).await?;
     assert!(kept.identity.contains(&TWO));
+    Ok(())
+}
+
+/// What a node says of code in blocks before its head.
+#[derive(Debug, Clone, Copy)]
+enum Past {
+    /// Everything; the contracts came with block 300.
+    Archive,
+    /// Nothing, in these words.
+    No(i64, &'static str),
+}
+
+/// A node of chain 7 at block 1,000.
+async fn node(past: Past) -> Server {
+    let tell = move |call: &Value| match call["method"].as_str() {
+        Some("eth_chainId") => result(call, "0x7"),
+        Some("eth_getBlockByNumber") => result(
+            call,
+            json!({
+                "number": "0x3e8", "hash": B256::repeat_byte(1), "parentHash": B256::ZERO,
+                "timestamp": "0x1", "receiptsRoot": B256::ZERO, "stateRoot": B256::ZERO,
+                "logsBloom": "0x",
+            }),
+        ),
+        Some("eth_getCode") => {
+            let at = call["params"][1].as_str().expect("a block");
+            let block = at.strip_prefix("0x");
+            let block = block.map(|hex| u64::from_str_radix(hex, 16).expect("hex"));
+            match (block, past) {
+                (None, _) => result(call, "0x01"),
+                (Some(block), Past::Archive) => {
+                    result(call, if block < 300 { "0x" } else { "0x01" })
+                }
+                (Some(_), Past::No(code, words)) => error(call, code, words),
+            }
+        }
+        _ => error(call, -32601, "method not found"),
+    };
+    Server::start(move |body| honest(body, tell)).await
+}
+
+async fn discovered(
+    server: &Server,
+    from_block: Option<u64>,
+    stored: Option<&Stored>,
+) -> indexer::Result<Discovered> {
+    let config = ChainConfig {
+        rpc: vec![server.url.clone()],
+        registries: vec![ONE.to_string()],
+        from_block,
+        ..ChainConfig::default()
+    };
+    let providers = Providers::connect(&Config::default(), &config).await?;
+    discover(&providers, &config, stored).await
+}
+
+#[tokio::test]
+async fn the_first_block_is_searched_and_only_a_node_without_history_means_block_0() {
+    for (past, found) in [
+        (Past::Archive, Some(300)),
+        (Past::No(-32000, "missing trie node 00"), Some(0)),
+        (Past::No(4444, "history expired"), Some(0)),
+        (Past::No(-32601, "method not found"), Some(0)),
+        // Some node behind the address is not that far.
+        (Past::No(-32000, "header not found"), None),
+        (Past::No(-32000, "what is that"), None),
+    ] {
+        let found_out = discovered(&node(past).await, None, None).await;
+        assert_eq!(found_out.ok().map(|found| found.start), found, "{past:?}");
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn the_stored_first_block_is_used_and_no_history_is_asked_for(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let db = Db::from_pool(pool, Clock::System);
+    assert_eq!(indexer::stored(&db, 7).await?, None);
+    let mut row = chain(Origin::Rpc, &[ONE], &[]);
+    (row.start, row.anchor.number) = (300, 300);
+    indexer::open(&db, &row).await?;
+    let stored = indexer::stored(&db, 7).await?;
+    assert_eq!(stored.as_ref().map(|stored| stored.start), Some(300));
+    let full = node(Past::No(-32000, "missing trie node 00")).await;
+    for from_block in [None, Some(300)] {
+        let found = discovered(&full, from_block, stored.as_ref()).await?;
+        assert_eq!(found.start, 300);
+    }
+    assert!(full.batches("eth_getCode").is_empty());
+    let error = discovered(&full, Some(500), stored.as_ref()).await;
+    let error = error.expect_err("another first block");
+    assert!(matches!(error, Error::OtherStart { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Conflict);
+    let text = error.to_string();
+    for word in ["300", "500", "--from-block"] {
+        assert!(text.contains(word), "{text}");
+    }
     Ok(())
 }

@@ -48,6 +48,10 @@ struct Inner {
     unproven: Option<String>,
     /// Whether the error will not heal by itself.
     wrong: bool,
+    /// Whether it waits for the chain to reach its first block.
+    early: bool,
+    /// The chain that its nodes turned out to serve, and where they are.
+    claim: Option<(u64, String)>,
 }
 
 impl Board {
@@ -70,6 +74,25 @@ impl Board {
         slot
     }
 
+    /// A place's nodes serve this chain: it is that place's alone from now on, because two would lead it at once.
+    pub fn claim(&self, slot: &Slot, chain: u64, place: String) -> Result<(), indexer::Error> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = slots
+            .iter()
+            .filter(|other| !Arc::ptr_eq(&other.inner, &slot.inner));
+        for other in others {
+            if let Some((_, other)) = other.lock().claim.clone().filter(|(id, _)| *id == chain) {
+                return Err(indexer::Error::Twice {
+                    chain,
+                    place,
+                    other,
+                });
+            }
+        }
+        slot.lock().claim = Some((chain, place));
+        Ok(())
+    }
+
     /// Who proves what is stored of a chain again; `None` where this process does not read it from nodes.
     pub fn verifier(&self, chain: u64) -> Option<Arc<Verifier>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +107,10 @@ impl Slot {
         let mut inner = self.lock();
         inner.wrong = !error.kind().is_transient();
         let text = error.to_string();
-        let news = inner.error.as_ref() != Some(&text);
+        // The head that it names moves on each time.
+        let early = matches!(error, indexer::Error::AboveHead { .. });
+        let news = inner.error.as_ref() != Some(&text) && !(early && inner.early);
+        inner.early = early;
         inner.error = Some(text);
         news
     }
@@ -104,6 +130,7 @@ impl Slot {
         inner.status = Some(status);
         inner.error = None;
         inner.wrong = false;
+        inner.early = false;
     }
 
     /// Whom it is read from: always the same, however often it is opened, because they know who rests
@@ -166,5 +193,42 @@ impl Slot {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_places_alone() {
+        let board = Board::default();
+        let (one, two) = (board.add("one".to_owned()), board.add("two".to_owned()));
+        let claim = |slot, chain, place: &str| board.claim(slot, chain, place.to_owned());
+        assert!(claim(&one, 7, "http://one").is_ok());
+        assert!(claim(&one, 7, "http://one").is_ok(), "opened again");
+        let error = claim(&two, 7, "http://two").expect_err("two would lead");
+        assert!(!error.kind().is_transient());
+        let text = error.to_string();
+        assert!(
+            text.contains("http://one") && text.contains("http://two"),
+            "{text}"
+        );
+        assert!(claim(&two, 8, "http://two").is_ok());
+    }
+
+    #[test]
+    fn who_waits_for_its_first_block_says_so_once() {
+        let slot = Board::default().add("one".to_owned());
+        let early = |head| indexer::Error::AboveHead {
+            chain: 7,
+            start: 9,
+            head,
+            place: "http://one".to_owned(),
+        };
+        assert!(slot.fail(&early(1)));
+        assert!(!slot.fail(&early(2)));
+        assert!(slot.fail(&indexer::Error::Led(7)));
+        assert!(slot.fail(&early(3)));
     }
 }

@@ -62,6 +62,8 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
             };
             let replay = Replay::open(file, app.config.indexer.step_logs, named)?;
             let chain = replay.chain()?;
+            app.chains
+                .claim(slot, chain.id, file.display().to_string())?;
             indexer::open(&app.db, &chain).await?;
             let follower = Follower::new(
                 app.db.clone(),
@@ -80,14 +82,17 @@ async fn node(app: &App, config: &ChainConfig, slot: &Slot) -> Result<Opened, Er
     let providers = slot.providers(settings, config)?;
     let greeted = providers.greet().await;
     greeted.map_err(|error| named_wrong(config, error))?;
+    let id = providers.chain();
+    app.chains.claim(slot, id, providers.places())?;
     app.nodes.put(&providers);
-    let found = discover(&providers, config).await?;
+    let stored = indexer::stored(&app.db, id).await?;
+    let found = discover(&providers, config, stored.as_ref()).await?;
     let settling = match config.settled_depth {
         Some(depth) => Settling::Depth(depth),
         None => Settling::Finalized(settings.settled_depth),
     };
     let chain = Chain {
-        id: providers.chain(),
+        id,
         name: found.name,
         origin: Origin::Rpc,
         anchor: anchor(&providers, found.start).await?,
@@ -116,6 +121,8 @@ async fn started(app: &App, url: &str, slot: &Slot) -> Result<Opened, Error> {
     };
     let providers = slot.providers(&app.config.indexer, &config)?;
     providers.greet().await?;
+    app.chains
+        .claim(slot, providers.chain(), providers.places())?;
     app.nodes.put(&providers);
     let chain = Chain {
         id: providers.chain(),
@@ -209,9 +216,33 @@ async fn anchor(providers: &Providers, number: u64) -> Result<Anchor, Error> {
         message: format!("the node has no block {number}, where indexing is to begin"),
     };
     let block = |rpc: Rpc| async move { rpc.block(At::Number(number)).await?.ok_or_else(missing) };
-    let header = providers.ask(block).await?.value;
+    let header = match providers.ask(block).await {
+        Ok(told) => told.value,
+        Err(error) => return Err(above_head(providers, number, error).await?),
+    };
     Ok(Anchor {
         number,
         hash: header.hash,
+    })
+}
+
+/// Why there is no such block, with the head's number where that is lower.
+async fn above_head(providers: &Providers, number: u64, error: Error) -> Result<Error, Error> {
+    let Error::Rpc {
+        error: RpcError::BeyondHead { .. },
+        ..
+    } = &error
+    else {
+        return Ok(error);
+    };
+    let head = providers.head().await?.number;
+    if number <= head {
+        return Ok(error);
+    }
+    Ok(Error::AboveHead {
+        chain: providers.chain(),
+        start: number,
+        head,
+        place: providers.places(),
     })
 }

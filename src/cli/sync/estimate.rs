@@ -44,8 +44,14 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 async fn sampled(config: &ChainConfig) -> Result<(String, String, Estimate), indexer::Error> {
     let providers = Providers::connect(&Config::default(), config).await?;
-    let found = discover(&providers, config).await?;
+    let found = discover(&providers, config, None).await?;
     let head = providers.head().await?.number;
+    if found.start > head {
+        return Err(indexer::Error::Invalid(format!(
+            "the first block to index, {} (--from-block), is above the chain's head, block {head}",
+            found.start
+        )));
+    }
     let rpc = providers.node()?;
     let sieve = Sieve::new(indexer::filter(&found.contracts));
     let estimate = indexer::estimate(&rpc, &sieve, found.start, head).await?;
