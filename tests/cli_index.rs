@@ -81,6 +81,48 @@ fn two_entries_of_one_chain_and_a_first_block_above_the_head_are_told() {
 }
 
 #[test]
+fn a_stored_chain_is_refused_with_another_first_block_or_registry_and_goes_on_without() {
+    let place = Place::new("data");
+    let chain = place.up();
+    let rpc = chain.ready["rpc"].as_str().unwrap();
+    let sync: Value = serde_json::from_str(&chain.get("/v1/sync").1).unwrap();
+    let contracts = &sync["chains"][0]["contracts"];
+    let registry = contracts["identity"][0].as_str().unwrap();
+    let status = contracts["status"][0].as_str().unwrap();
+    let other = Place::new("data");
+    let flags = ["--rpc", rpc, "--registry", registry];
+    let first = other.up_with(&[&flags[..], &["--from-block", "1"]].concat());
+    assert!(first.stop(Signal::SIGTERM).success());
+    let both = format!("{registry},{status}");
+    for (flags, says) in [
+        (
+            [&flags[..], &["--from-block", "2"]].concat(),
+            "kept here from block 1 on",
+        ),
+        (
+            vec!["--rpc", rpc, "--registry", &both],
+            "; new: identity 0x",
+        ),
+        (
+            vec!["--rpc", rpc, "--registry", status],
+            "; no longer named: identity 0x",
+        ),
+    ] {
+        let output = other.run(&[&["up", "--listen", "127.0.0.1:0"], &flags[..]].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{flags:?}: {text}");
+        assert!(text.contains(says), "{flags:?}: {text}");
+    }
+    let kept =
+        "SELECT start_block || ' ' || (SELECT count(*) FROM chain.contracts) FROM chain.chains";
+    assert_eq!(other.sql(kept).unwrap(), "1 1");
+    let again = other.up_with(&flags);
+    assert_eq!(again.get("/readyz").0, 200);
+    assert!(again.stop(Signal::SIGTERM).success());
+    assert!(chain.stop(Signal::SIGTERM).success());
+}
+
+#[test]
 fn what_is_wrong_for_good_is_told_at_once() {
     let place = Place::new("data");
     let chain = place.up();
