@@ -25,7 +25,7 @@ const RECEIPTS: usize = 3;
 const DISK_PER_LOG: u64 = 1_800;
 
 /// Logs that we store in a second on two cores, where nobody has to be waited for (`docs/benchmarks.md`).
-const STORED_PER_S: f64 = 40_000.0;
+const STORED_PER_S: f64 = 60_000.0;
 
 /// Ranges that a backfill asks for at once.
 const AT_ONCE: f64 = 4.0;

@@ -13,8 +13,8 @@ pub struct Args {
     /// Index recorded logs instead of a chain
     #[arg(long, value_name = "FILE", conflicts_with = "rpc")]
     replay: Option<PathBuf>,
-    /// Index a chain through its nodes; the first is used, the others step in. Without --rpc,
-    /// --replay and configured chains, a dev chain is started
+    /// Index a chain through its nodes: the best one is asked, the others where it fails and for second
+    /// opinions. Without --rpc, --replay and configured chains, a dev chain is started
     #[arg(long, value_name = "URL[,URL]", value_delimiter = ',')]
     rpc: Vec<String>,
     /// The chain that the nodes must serve [default: what they say]
