@@ -63,6 +63,8 @@ struct Seen {
     head: Header,
     finalized: Option<u64>,
     at: Instant,
+    /// Whether the last step was read ahead: it is known well enough to go on to it.
+    in_bulk: bool,
 }
 
 /// How settledness is decided.
@@ -151,11 +153,11 @@ impl RpcSource {
         Ok(told.await?.value)
     }
 
-    /// The newest block, and what is final. Far behind the head it need not be looked at each time.
+    /// The newest block, and what is final. In a backfill it need not be looked at each time.
     async fn look(&mut self, cursor: Cursor) -> Result<Seen> {
         if let Some(seen) = &self.seen
             && seen.at.elapsed() < HEAD_AGE
-            && seen.head.number.cast_signed() - cursor.number >= LIVE
+            && (seen.in_bulk || seen.head.number.cast_signed() - cursor.number >= LIVE)
         {
             return Ok(seen.clone());
         }
@@ -173,9 +175,16 @@ impl RpcSource {
             head,
             finalized,
             at: Instant::now(),
+            in_bulk: false,
         };
         self.seen = Some(seen.clone());
         Ok(seen)
+    }
+
+    fn tell_bulk(&mut self, in_bulk: bool) {
+        if let Some(seen) = &mut self.seen {
+            seen.in_bulk = in_bulk;
+        }
     }
 
     /// What is final on the branch that ends with `head`.
@@ -456,6 +465,7 @@ impl RpcSource {
 impl Source for RpcSource {
     async fn next(&mut self, cursor: Cursor, trail: Trail<'_>) -> Result<Option<Step>> {
         let seen = self.look(cursor).await?;
+        self.tell_bulk(false);
         let from = (cursor.number + 1).max(0).unsigned_abs();
         let settled = self.settled(&seen);
         let behind = seen.head.number.cast_signed() - cursor.number;
@@ -474,6 +484,7 @@ impl Source for RpcSource {
                 }
             } else if bulk {
                 let (piece, logs) = self.ahead.take(from, settled).await?;
+                self.tell_bulk(true);
                 return Ok(Some(self.settled_step(piece, logs, &seen, None)));
             }
             if from > seen.head.number {

@@ -2,10 +2,12 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use chain::{LogFilter, Registries};
@@ -20,8 +22,9 @@ use crate::{
     stage::{self, Stage},
 };
 
-/// Ranges that are read, or have been, at most.
-const MOST: usize = 6;
+/// Ranges that are read, or have been: as few as are read in time, since what was read takes memory until it is stored,
+/// and as many as a provider far away needs.
+const AT_ONCE: RangeInclusive<usize> = 2..=6;
 
 /// Blocks of the first range at most: nobody knows yet how much happens, and the first rows can be stored soon.
 const FIRST: u64 = 250;
@@ -38,12 +41,24 @@ pub struct Ahead {
     /// The first block that nobody was asked for.
     next: u64,
     running: VecDeque<Running>,
+    /// When the last range was given away to be stored.
+    given: Option<Instant>,
+    /// How many there should be.
+    at_once: usize,
 }
 
 /// A range that somebody was asked for.
 struct Running {
     from: u64,
-    task: JoinHandle<Result<(Piece, Sorted)>>,
+    task: JoinHandle<Result<Read>>,
+}
+
+/// A range as it was read.
+struct Read {
+    piece: Piece,
+    logs: Sorted,
+    /// How long it took.
+    took: Duration,
 }
 
 impl Drop for Running {
@@ -68,6 +83,8 @@ impl Ahead {
             width: Arc::new(AtomicU64::new(width.clamp(1, FIRST))),
             next: 0,
             running: VecDeque::new(),
+            given: None,
+            at_once: *AT_ONCE.start(),
         }
     }
 
@@ -82,9 +99,8 @@ impl Ahead {
             self.running.clear();
             self.next = from;
         }
-        let read = |running: &&Running| running.task.is_finished();
-        let ready = self.running.iter().filter(read).count();
-        self.ask(more(ready), last);
+        let stored = self.given.take().map(|given| given.elapsed());
+        self.ask(last);
         let Some(mut first) = self.running.pop_front() else {
             let chain = self.providers.chain();
             return Err(Error::Moved {
@@ -93,15 +109,18 @@ impl Ahead {
                 to: last,
             });
         };
-        (&mut first.task).await?
+        let read = (&mut first.task).await??;
+        if let Some(stored) = stored {
+            self.at_once = at_once(read.took, stored);
+        }
+        // While this one is stored, the others are read.
+        self.ask(last);
+        self.given = Some(Instant::now());
+        Ok((read.piece, read.logs))
     }
 
-    fn ask(&mut self, ranges: usize, last: u64) {
-        let room = MOST.saturating_sub(self.running.len());
-        for _ in 0..ranges.min(room) {
-            if self.next > last {
-                return;
-            }
+    fn ask(&mut self, last: u64) {
+        while self.running.len() < self.at_once && self.next <= last {
             let width = self.width.load(Ordering::Relaxed);
             let from = self.next;
             let to = last.min(from.saturating_add(width - 1));
@@ -114,11 +133,12 @@ impl Ahead {
         }
     }
 
-    fn read(&self, from: u64, to: u64) -> impl Future<Output = Result<(Piece, Sorted)>> + use<> {
+    fn read(&self, from: u64, to: u64) -> impl Future<Output = Result<Read>> + use<> {
         let (providers, contracts) = (self.providers.clone(), self.contracts.clone());
         let filter = self.filter.clone();
         let (witness, width) = (self.witness.clone(), Arc::clone(&self.width));
         async move {
+            let began = Instant::now();
             let reading = async {
                 match &witness {
                     Some(witness) => piece::proven(witness, from, to).await,
@@ -135,44 +155,41 @@ impl Ahead {
             width.store(next, Ordering::Relaxed);
             let logs = std::mem::take(&mut piece.logs);
             let sorting = async { Sorted::new(logs, &contracts) };
-            let sorted = stage::timed(providers.chain(), Stage::Sort, sorting).await;
-            Ok((piece, sorted))
+            let logs = stage::timed(providers.chain(), Stage::Sort, sorting).await;
+            let took = began.elapsed();
+            Ok(Read { piece, logs, took })
         }
     }
 }
 
-/// How many ranges to ask for when the next one is wanted and so many are `ready`: what was read takes memory until
-/// it is stored, so there are as few as are read in time, and soon as many as a provider far away needs.
-fn more(ready: usize) -> usize {
-    match ready {
-        0 => 3,
-        1 => 1,
-        _ => 0,
-    }
+/// How many ranges to read at once where reading one takes so long, and storing one: as many as one is read while the
+/// others are stored.
+fn at_once(read: Duration, stored: Duration) -> usize {
+    let (fewest, most) = AT_ONCE.into_inner();
+    let meanwhile = read.as_micros().div_ceil(stored.as_micros().max(1));
+    usize::try_from(meanwhile).map_or(most, |meanwhile| (meanwhile + 1).clamp(fewest, most))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Takes range after range, each of which takes `reading` rounds to be read; gives how many are under way or ready.
-    fn settles_at(reading: usize) -> usize {
-        let mut running = VecDeque::new();
-        for round in 0..100 {
-            let ready = running.iter().filter(|began| **began + reading <= round);
-            let asked = more(ready.count()).min(MOST - running.len());
-            running.extend(std::iter::repeat_n(round, asked));
-            running.pop_front();
-        }
-        running.len()
-    }
-
     #[test]
     fn as_many_are_read_at_once_as_are_stored_meanwhile() {
-        for (reading, most) in [(1, 2), (2, 3), (3, 4)] {
-            let settled = settles_at(reading);
-            assert!((1..=most).contains(&settled), "{reading}: {settled}");
+        for (read, stored, expected) in [
+            (5, 20, 2),
+            (20, 20, 2),
+            (30, 20, 3),
+            (100, 20, 6),
+            (900, 20, 6),
+            (9, 0, 6),
+        ] {
+            let millis = Duration::from_millis;
+            assert_eq!(
+                at_once(millis(read), millis(stored)),
+                expected,
+                "{read} ms, {stored} ms"
+            );
         }
-        assert_eq!(settles_at(50), MOST - 1, "far away");
     }
 }
