@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use chain::{Log, Rpc, RpcError, Sieve};
 use serde::Serialize;
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    rpc::{GOAL, MOST},
+};
 
 /// Ranges that are sampled, one in the middle of each part of the chain.
 const SAMPLES: u64 = 8;
@@ -26,12 +29,6 @@ const DISK_PER_LOG: u64 = 1_800;
 
 /// Logs that we store in a second on two cores, where nobody has to be waited for (`docs/benchmarks.md`).
 const STORED_PER_S: f64 = 60_000.0;
-
-/// Ranges that a backfill asks for at once.
-const AT_ONCE: f64 = 4.0;
-
-/// Logs of one range in a backfill, if the provider gives so many.
-const LOGS_PER_RANGE: f64 = 6_000.0;
 
 /// Calls in one request.
 const BATCH: f64 = 100.0;
@@ -194,7 +191,7 @@ impl Sampled {
         let per_block = |count: u64| of(count, self.blocks);
         let logs = per_block(self.logs) * blocks;
         // A backfill widens its ranges until they hold enough logs.
-        let wide = (LOGS_PER_RANGE / per_block(self.logs).max(1e-9)).max(1.0);
+        let wide = (figure(GOAL) / per_block(self.logs).max(1e-9)).max(1.0);
         let width = self.most.map_or(wide, |most| wide.min(figure(most)));
         let calls = (blocks / width).ceil();
         // Frames of empty answers are many in samples and few in a backfill.
@@ -202,7 +199,7 @@ impl Sampled {
         let quickest = self.quickest.unwrap_or_default().as_secs_f64();
         let beyond = self.took.as_secs_f64() - quickest * f64::from(self.ranges);
         let per_byte = beyond.max(0.0) / figure(self.bytes.max(1));
-        let asking = (calls * quickest + bytes * per_byte) / AT_ONCE;
+        let asking = (calls * quickest + bytes * per_byte) / figure(MOST as u64);
         let seconds = asking.max(logs / STORED_PER_S);
         let hits = per_block(self.touched).max(of(self.hits, self.headers)) * blocks;
         let batch = self.headers_took.as_secs_f64() / f64::from(self.ranges.max(1));
@@ -272,11 +269,11 @@ mod tests {
     fn samples_are_stretched_over_the_chain() {
         let estimate = sampled().whole(1_000, 1_000_999);
         assert_eq!(estimate.logs, 100_000);
-        // 60,000 blocks hold 6,000 logs: 17 ranges of 50 ms, and 100 MB at 0.5 us, four at once.
+        // 50,000 blocks hold 5,000 logs: 20 ranges of 50 ms, and 100 MB at 0.5 us, six at once.
         let read = Cost {
-            calls: 17,
+            calls: 20,
             bytes: 100_000_000,
-            seconds: 13,
+            seconds: 9,
         };
         assert_eq!(estimate.read, read);
         // Every second block may hold something by its bloom; 2 kB a header, 500 kB a block's receipts.

@@ -21,6 +21,7 @@ use self::{
     piece::Piece,
     watched::{Watching, holds},
 };
+pub(crate) use self::{ahead::MOST, piece::GOAL};
 use crate::{
     Error, Result,
     config::{Config, Prove},

@@ -22,9 +22,12 @@ use crate::{
     stage::{self, Stage},
 };
 
+/// Ranges that are read at once at most.
+pub(crate) const MOST: usize = 6;
+
 /// Ranges that are read, or have been: as few as are read in time, since what was read takes memory until it is stored,
 /// and as many as a provider far away needs.
-const AT_ONCE: RangeInclusive<usize> = 2..=6;
+const AT_ONCE: RangeInclusive<usize> = 2..=MOST;
 
 /// Blocks of the first range at most: nobody knows yet how much happens, and the first rows can be stored soon.
 const FIRST: u64 = 250;

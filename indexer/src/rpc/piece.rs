@@ -8,7 +8,7 @@ use kernel::B256;
 use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
 
 /// Logs that one range should hold: answers of some megabytes.
-const GOAL: u64 = 5_000;
+pub(crate) const GOAL: u64 = 5_000;
 
 /// Most blocks of a range of which every header is asked for.
 pub const PROVEN_BLOCKS: u64 = 512;
