@@ -190,9 +190,10 @@ impl RpcSource {
 
     /// What is final on the branch that ends with `head`.
     async fn finalized(&self, head: &Header) -> Result<Option<u64>> {
-        let Some(finalized) = self.providers.finalized().await? else {
+        let Some(finalized) = self.providers.finalized(head.number).await? else {
             // Who said it before may not answer now, and what was final stays so.
-            return Ok(self.seen.as_ref().and_then(|seen| seen.finalized));
+            let before = self.seen.as_ref().and_then(|seen| seen.finalized);
+            return Ok(before.map(|before| before.min(head.number)));
         };
         // A reorg between the two questions: what is final now may never have been on this branch.
         let still = self.header(At::Number(head.number)).await?;

@@ -47,6 +47,10 @@ impl View {
         if number > self.head {
             return Value::Null;
         }
+        self.made_up(number)
+    }
+
+    fn made_up(self, number: u64) -> Value {
         json!({
             "number": format!("{number:#x}"), "hash": self.hash(number),
             "parentHash": self.hash(number.wrapping_sub(1)), "timestamp": "0x1",
@@ -61,7 +65,7 @@ impl View {
             Some("eth_getBlockByNumber") => match call["params"][0].as_str() {
                 Some("latest") => result(call, self.block(self.head)),
                 Some("finalized") => {
-                    let block = self.finalized.map(|number| self.block(number));
+                    let block = self.finalized.map(|number| self.made_up(number));
                     result(call, block.unwrap_or_default())
                 }
                 number => result(call, self.block(number_of(number))),
@@ -471,6 +475,11 @@ async fn what_is_final_is_the_newest_that_a_quorum_says() {
         (&[Some(90), Some(99), Some(95)], Some(3), Some(90)),
         (&[Some(90), None, Some(95)], None, Some(90)),
         (&[None, Some(90), None], Some(2), Some(90)),
+        // What lies above the head is not final, and what is no height not read.
+        (&[Some(101)], None, None),
+        (&[Some(i64::MAX.unsigned_abs())], None, None),
+        (&[Some(101), Some(90), Some(95)], None, Some(90)),
+        (&[Some(u64::MAX), Some(90), Some(95)], None, Some(90)),
     ];
     for (said, quorum, expected) in cases {
         let mut servers = Vec::new();
@@ -489,7 +498,7 @@ async fn what_is_final_is_the_newest_that_a_quorum_says() {
         let providers = Providers::connect(&config(), &chain)
             .await
             .expect("connected");
-        let finalized = providers.finalized().await.expect("asked");
+        let finalized = providers.finalized(100).await.expect("asked");
         assert_eq!(finalized, *expected, "{said:?}");
     }
 }
@@ -511,7 +520,7 @@ async fn one_that_hangs_holds_up_neither_the_head_nor_what_is_final() {
         .await
         .expect("connected");
     assert_eq!(providers.head().await.expect("head").number, 100);
-    assert_eq!(providers.finalized().await.expect("asked"), Some(90));
+    assert_eq!(providers.finalized(100).await.expect("asked"), Some(90));
     let states = providers.states();
     assert_eq!(states[0].opinion, Opinion::Silent);
     assert!(states[0].last_error.is_some());

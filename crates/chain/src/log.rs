@@ -72,7 +72,7 @@ impl Log {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WireLog {
-    #[serde(with = "quantity")]
+    #[serde(with = "quantity::height")]
     pub block_number: u64,
     pub block_hash: B256,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -75,6 +75,20 @@ pub(crate) fn deserialize<'de, T: TryFrom<U256>, D: Deserializer<'de>>(
     Quantity::deserialize(deserializer).map(|quantity| quantity.0)
 }
 
+/// For `#[serde(with = "quantity::height")]`: a block's height, which must fit a signed number, as databases have it.
+pub(crate) mod height {
+    pub(crate) use super::serialize;
+    use super::{Deserialize, Deserializer, Quantity, de};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let height = Quantity::<u64>::deserialize(deserializer)?.0;
+        if i64::try_from(height).is_err() {
+            return Err(de::Error::custom("no block is that high"));
+        }
+        Ok(height)
+    }
+}
+
 /// For `#[serde(default, with = "quantity::optional")]`.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Quantity, Serialize, Serializer, U256, fmt};
@@ -98,6 +112,17 @@ pub(crate) mod optional {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_height_fits_a_signed_number() {
+        let read = |text: &str| height::deserialize(&mut serde_json::Deserializer::from_str(text));
+        assert_eq!(
+            read("\"0x7fffffffffffffff\"").expect("fits"),
+            i64::MAX.unsigned_abs()
+        );
+        assert!(read("\"0x8000000000000000\"").is_err());
+        assert!(read("\"0xffffffffffffffff\"").is_err());
+    }
 
     #[test]
     fn three_notations_are_one_number() {

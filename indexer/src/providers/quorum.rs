@@ -133,8 +133,8 @@ impl Providers {
     }
 
     /// What consensus calls final: the newest block that a quorum of those that say something says is;
-    /// `None` where nobody does.
-    pub async fn finalized(&self) -> Result<Option<u64>> {
+    /// `None` where nobody does. Nothing above `head` is final: who says so is not counted.
+    pub async fn finalized(&self, head: u64) -> Result<Option<u64>> {
         let question = |rpc: Rpc| async move { rpc.block(At::Finalized).await };
         let mut told: Vec<Option<Header>> = Vec::new();
         if self.pool.slots.len() > 1 {
@@ -149,7 +149,8 @@ impl Providers {
                 Err(_) => {}
             }
         }
-        let mut finalized: Vec<u64> = told.into_iter().flatten().map(|one| one.number).collect();
+        let heights = told.into_iter().flatten().map(|one| one.number);
+        let mut finalized: Vec<u64> = heights.filter(|height| *height <= head).collect();
         finalized.sort_unstable_by(|one, other| other.cmp(one));
         let quorum = self.majority(finalized.len()).min(finalized.len());
         Ok(finalized.get(quorum.saturating_sub(1)).copied())

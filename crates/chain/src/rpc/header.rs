@@ -16,7 +16,7 @@ use crate::{log::Block, quantity};
 #[serde(rename_all = "camelCase")]
 pub struct Header {
     /// Height.
-    #[serde(with = "quantity")]
+    #[serde(with = "quantity::height")]
     pub number: u64,
     /// Hash of the header, as the node says; [`Header::verified`] checks it.
     pub hash: B256,

@@ -33,7 +33,7 @@ const MOST_BEFORE: usize = 16;
 #[serde(rename_all = "camelCase")]
 pub struct NewHead {
     /// Height.
-    #[serde(with = "quantity")]
+    #[serde(with = "quantity::height")]
     pub number: u64,
     /// Hash.
     pub hash: B256,
