@@ -16,6 +16,7 @@ mod meter;
 mod pace;
 mod question;
 mod range;
+mod told;
 mod wire;
 mod words;
 
@@ -248,8 +249,8 @@ impl Rpc {
         ))
     }
 
-    /// All logs of a range of blocks, both ends included, in the node's order. Whether none is
-    /// missing, the caller must find out: nodes clip ranges beyond their head silently.
+    /// All logs of a range of blocks, both ends included, in chain order; logs that contradict each other or were
+    /// not asked for are an error of the node. Whether none is missing, the caller must find out: nodes clip ranges beyond their head silently.
     pub async fn logs(
         &self,
         range: RangeInclusive<u64>,
@@ -261,7 +262,11 @@ impl Rpc {
         let mut query = filter.json();
         query["fromBlock"] = At::Number(*range.start()).json();
         query["toBlock"] = At::Number(*range.end()).json();
-        self.get_logs(query).await
+        let mut logs = self.get_logs(query).await?;
+        match told::put_in_order(&mut logs, &range, filter) {
+            Ok(()) => Ok(logs),
+            Err(why) => Err(self.failed(RpcError::unexpected(format!("eth_getLogs: {why}")))),
+        }
     }
 
     /// All logs of one very block; a block that the node does not know is an error.

@@ -234,3 +234,20 @@ async fn without_receipts_another_provider_tells_the_logs_that_one_lost(
     assert_eq!(index.levels().await, ["bloom"]);
     Ok(())
 }
+
+#[sqlx::test(migrations = "../migrations")]
+async fn who_contradicts_himself_does_not_hold_up_a_chain(pool: PgPool) -> anyhow::Result<()> {
+    let slow = Faults {
+        latency_ms: 20,
+        ..Faults::default()
+    };
+    let contradicting = Faults {
+        wrong_hash_one_in: 3,
+        ..Faults::default()
+    };
+    let faults = [contradicting, slow.clone(), slow];
+    let mut index = Index::new(&pool, 0, 450, Prove::Off, &faults).await?;
+    index.follow().await?;
+    assert_eq!(index.state().await, index.truth());
+    Ok(())
+}
