@@ -153,7 +153,7 @@ impl Providers {
         }
     }
 
-    /// The same, but whoever was asked most so far is asked last: for second opinions on all of it.
+    /// The same, but whoever told the logs of most blocks so far is asked last: for second opinions on all of it.
     #[must_use]
     pub fn others_first(&self) -> Self {
         Self {
@@ -311,8 +311,7 @@ impl Providers {
     }
 
     fn busiest(&self) -> Option<Id> {
-        let calls = |id: &Id| self.slot(*id).rpc().map(|rpc| rpc.counters().calls);
-        self.ids().max_by_key(calls)
+        self.ids().max_by_key(|id| self.slot(*id).told())
     }
 
     fn none_left(&self, failed: Option<(Id, RpcError)>, allowed: &impl Fn(Id) -> bool) -> Error {

@@ -42,6 +42,7 @@ impl Providers {
             match rpc.logs(from..=end, filter).await {
                 Ok(logs) => {
                     slot.width().answered(asked);
+                    slot.note_told(asked);
                     return Ok((end, logs));
                 }
                 Err(RpcError::RangeTooLarge { hint, message }) => {

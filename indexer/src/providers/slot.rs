@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -35,6 +35,8 @@ pub struct Slot {
     health: Mutex<Health>,
     width: Mutex<Width>,
     opinion: Mutex<Opinion>,
+    /// Of how many blocks it told the logs.
+    told: AtomicU64,
     under_way: AtomicUsize,
 }
 
@@ -66,8 +68,20 @@ impl Slot {
             health: Mutex::default(),
             width: Mutex::new(Width::new(range_blocks)),
             opinion: Mutex::default(),
+            told: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
         }
+    }
+
+    /// Notes that it told the logs of so many blocks.
+    pub fn note_told(&self, blocks: u64) {
+        self.told.fetch_add(blocks, Relaxed);
+    }
+
+    /// Of how many blocks it told the logs, and how much it was asked at all.
+    pub fn told(&self) -> (u64, u64) {
+        let calls = self.rpc().map_or(0, |rpc| rpc.counters().calls);
+        (self.told.load(Relaxed), calls)
     }
 
     /// Asks, and keeps the record. `chain` is what all providers serve, once it is known.

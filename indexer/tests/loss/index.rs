@@ -2,8 +2,8 @@
 
 use chain::{Registries, SeenTopics};
 use indexer::{
-    Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Prover, Providers, RpcSource,
-    Settling, Status,
+    Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Proven, Prover, Providers,
+    RpcSource, Settling, Status, Verifier, Witness,
 };
 use replay_rpc::{
     node::{Faults, Network, Provider, Stats},
@@ -28,6 +28,7 @@ pub struct Index {
     providers: Vec<Provider>,
     follower: Follower<RpcSource>,
     prover: Prover,
+    verifier: Verifier,
 }
 
 impl Index {
@@ -91,15 +92,21 @@ impl Index {
         };
         let nodes = Providers::connect(&config, &nodes).await?;
         let (holder, contracts) = (Uuid::from_u128(1), chain.contracts);
+        let others = nodes.others_first();
         let source = RpcSource::new(nodes, &contracts, settling, &config);
-        let witness = source.witness();
-        let prover = Prover::new(db.clone(), chain.id, contracts.clone(), witness, holder);
+        let prover = || {
+            let (db, contracts) = (db.clone(), contracts.clone());
+            Prover::new(db, chain.id, contracts, source.witness(), holder)
+        };
+        let by = Witness::new(others, indexer::filter(&contracts));
+        let (verifier, prover) = (Verifier::new(prover(), by), prover());
         Ok(Self {
             pool,
             network,
             providers,
             follower: Follower::new(db, chain.id, contracts, source, holder),
             prover,
+            verifier,
         })
     }
 
@@ -159,6 +166,11 @@ impl Index {
     pub async fn prove(&mut self) -> indexer::Result<()> {
         while self.prover.round().await? == Outcome::Busy {}
         Ok(())
+    }
+
+    /// Verifies what is stored of some blocks, both ends included.
+    pub async fn verify(&self, from: i64, to: i64) -> indexer::Result<Proven> {
+        self.verifier.verify(from, to).await
     }
 
     pub fn status(&self) -> Status {

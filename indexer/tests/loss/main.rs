@@ -87,6 +87,28 @@ async fn proven_at_once_nothing_is_lost_in_the_first_place(pool: PgPool) -> anyh
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn what_is_verified_again_is_proven_by_another_provider(pool: PgPool) -> anyhow::Result<()> {
+    let two = [losing(Lose::Wide, 100), losing(Lose::Wide, 100)];
+    let mut index = Index::new(&pool, 0, BLOCKS, Prove::Behind, &two).await?;
+    index.follow().await?;
+    let asked = |index: &Index, method| [0, 1].map(|place| index.stats(place).of(method).calls);
+    let told = asked(&index, "eth_getLogs");
+    let usual = usize::from(told[1] > told[0]);
+    let before = asked(&index, "eth_getBlockReceipts");
+    let proven = index.verify(0, 200).await?;
+    assert!(!proven.incidents.is_empty(), "logs were lost");
+    assert_eq!(proven.new, proven.incidents.len());
+    let after = asked(&index, "eth_getBlockReceipts");
+    assert_eq!(after[usual], before[usual], "by whom it is read");
+    assert!(after[1 - usual] > before[1 - usual]);
+    let again = index.verify(0, 200).await?;
+    assert_eq!(again.incidents, [], "they were put right");
+    index.prove().await?;
+    assert_eq!(index.state().await, index.truth());
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn behind_a_backfill_everything_around_what_nobody_can_prove_is_proven(
     pool: PgPool,
 ) -> anyhow::Result<()> {

@@ -4,10 +4,7 @@
 //! hash is no better than one that does not answer. But some chains make their headers in ways of their own
 //! (Avalanche adds fields, zkSync has no such header): those are read all the same, and nothing is proven of them.
 
-use std::sync::atomic::{
-    AtomicU8,
-    Ordering::{Acquire, Relaxed},
-};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::{Header, RpcError};
 
@@ -28,7 +25,7 @@ impl Hashing {
     /// Believes that this chain's headers do not hash as Ethereum's do, if nobody told one that does. Whether that is
     /// new; for when all others were asked.
     pub fn excuse(&self) -> bool {
-        let was = self.0.compare_exchange(DOUBTED, EXCUSED, Acquire, Relaxed);
+        let was = self.0.compare_exchange(DOUBTED, EXCUSED, Relaxed, Relaxed);
         was.is_ok()
     }
 
@@ -42,7 +39,7 @@ impl Hashing {
             self.0.store(HASHED, Relaxed);
             return Ok(());
         }
-        let before = self.0.compare_exchange(UNSEEN, DOUBTED, Acquire, Relaxed);
+        let before = self.0.compare_exchange(UNSEEN, DOUBTED, Relaxed, Relaxed);
         let number = header.number;
         match before {
             Ok(_) | Err(DOUBTED) => Err(RpcError::Unhashed { number }),
