@@ -102,24 +102,12 @@ impl Prover {
         };
         let (first, last) = (part.from.unsigned_abs(), part.to.unsigned_abs());
         let asking = self.witness.gather(first, last);
-        let evidence = match stage::timed(self.chain, Stage::Prove, asking).await {
-            Err(Error::Unproven {
-                block,
-                place,
-                why,
-                chain,
-            }) => {
-                self.postponed
-                    .push_back((block.cast_signed(), block.cast_signed()));
-                return Err(Error::Unproven {
-                    block,
-                    place,
-                    why,
-                    chain,
-                });
-            }
-            evidence => evidence?,
-        };
+        let gathered = stage::timed(self.chain, Stage::Prove, asking).await;
+        if let Err(Error::Unproven { block, .. }) = &gathered {
+            let block = block.cast_signed();
+            self.postponed.push_back((block, block));
+        }
+        let evidence = gathered?;
         if evidence.proof.top.is_none() {
             self.hopeless = true;
             return Ok(Outcome::Idle);

@@ -6,7 +6,7 @@ mod kit;
 
 use std::collections::VecDeque;
 
-use indexer::{Cursor, Follower, Level, Proof, Source, Step, Trail};
+use indexer::{Cursor, Extend, Follower, Level, Proof, Source, Step, Trail};
 use kernel::B256;
 use sqlx::{Executor as _, PgPool};
 use store::Outcome;
@@ -23,15 +23,22 @@ impl Source for Prepared {
     }
 }
 
-/// Blocks up to `to` of which those up to `settled` are, as they come with the head at `head`.
-fn step(world: &World, script: &Script, (above, to, settled): (i64, i64, i64), head: i64) -> Step {
-    match world.step(script, above, to) {
+/// The step, an extending one, with something else about it.
+fn changed(step: Step, change: impl FnOnce(&mut Extend)) -> Step {
+    match step {
         Step::Extend(mut extend) => {
-            (extend.settled, extend.head) = (settled, head);
+            change(&mut extend);
             Step::Extend(extend)
         }
         other => other,
     }
+}
+
+/// Blocks up to `to` of which those up to `settled` are, as they come with the head at `head`.
+fn step(world: &World, script: &Script, (above, to, settled): (i64, i64, i64), head: i64) -> Step {
+    changed(world.step(script, above, to), |extend| {
+        (extend.settled, extend.head) = (settled, head);
+    })
 }
 
 async fn follow(world: &World, script: &Script, steps: Vec<Step>) -> anyhow::Result<()> {
@@ -92,17 +99,13 @@ async fn a_log_that_names_nobody_is_an_incident_on_each_way(pool: PgPool) -> any
 
 /// The step with headers that were proven to go on from a block of hash `below`.
 fn proven(step: Step, below: B256) -> Step {
-    match step {
-        Step::Extend(mut extend) => {
-            extend.proof = Proof {
-                level: Level::Proven,
-                below: Some(below),
-                top: Some(extend.to.hash),
-            };
-            Step::Extend(extend)
-        }
-        other => other,
-    }
+    changed(step, |extend| {
+        extend.proof = Proof {
+            level: Level::Proven,
+            below: Some(below),
+            top: Some(extend.to.hash),
+        };
+    })
 }
 
 /// Proven blocks that do not go on from what is stored, as they come with the head at `head`.

@@ -78,8 +78,8 @@ struct Chain {
     finalized: Option<i64>,
     /// How far the blocks up to `head` are proven, weakest level first.
     levels: Vec<LevelBlocks>,
-    /// Whether every block up to `head` is proven (or fits its bloom, where receipts of this chain cannot
-    /// be recomputed): no log is missing of the agents that are kept.
+    /// Whether something is indexed, every block up to `head` is proven (or fits its bloom, where receipts of this
+    /// chain cannot be recomputed), and all are one chain of hashes: no log is missing of the agents that are kept.
     complete: bool,
     /// Whether that holds and everything up to `head` is in the rows, and owner, wallet, URI, metadata and
     /// number of its agents are what its registries keep. False where no node serves their state, and where

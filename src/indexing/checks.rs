@@ -31,6 +31,8 @@ pub async fn prove(app: &App, slot: &Slot, mut prover: Prover, stop: &Cancellati
             Err(error) => {
                 if matches!(error, Error::Unproven { .. }) {
                     slot.unproven(Some(error.to_string()));
+                } else {
+                    tracing::warn!(chain = slot.chain(), "proving: {error}");
                 }
                 if postponed > before {
                     tracing::warn!(

@@ -249,8 +249,9 @@ impl Rpc {
         ))
     }
 
-    /// All logs of a range of blocks, both ends included, in chain order; logs that contradict each other or were
-    /// not asked for are an error of the node. Whether none is missing, the caller must find out: nodes clip ranges beyond their head silently.
+    /// All logs of a range of blocks, both ends included, in chain order, each once; logs that contradict each other or
+    /// were not asked for are an error of the node. Whether none is missing, the caller must find out: nodes clip ranges
+    /// beyond their head silently.
     pub async fn logs(
         &self,
         range: RangeInclusive<u64>,

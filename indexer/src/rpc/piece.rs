@@ -51,12 +51,10 @@ pub async fn proven(witness: &Witness, from: u64, to: u64) -> Result<Piece> {
 
 /// The logs that a provider tells, in as many questions as it wants.
 pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64) -> Result<Piece> {
-    let (mut logs, end) = tokio::try_join!(
+    let (logs, end) = tokio::try_join!(
         all_logs(providers, filter, from, to),
         providers.canonical(to)
     )?;
-    logs.sort_by_key(Log::position);
-    logs.dedup();
     bounded(providers, logs, from, &end).await
 }
 
