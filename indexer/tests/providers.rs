@@ -594,6 +594,54 @@ async fn who_is_behind_and_who_disagrees_is_told() {
     );
 }
 
+/// Behind its address stand nodes on two branches: in the first `times` answers every other block is of the one that
+/// was left.
+async fn of_two_minds(times: usize) -> Server {
+    let left = View {
+        fork: Some((0, 9)),
+        ..VIEW
+    };
+    let answers = AtomicUsize::new(0);
+    Server::start(move |body| {
+        if body["method"] == "eth_chainId" {
+            return Answer::Json(VIEW.tell(body));
+        }
+        let mixed = answers.fetch_add(1, SeqCst) < times;
+        honest(body, |call| {
+            let number = call["params"][0].as_str();
+            if mixed && number_of(number) % 2 == 1 {
+                left.tell(call)
+            } else {
+                VIEW.tell(call)
+            }
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn headers_that_do_not_link_are_asked_for_elsewhere_or_again() {
+    let headers = |rpc: Rpc| async move { rpc.headers(10..=20).await };
+    let good = VIEW.serve().await;
+    let cases = [(usize::MAX, Some(&good)), (3, None)];
+    for (times, other) in cases {
+        let mixed = of_two_minds(times).await;
+        let servers: Vec<&Server> = std::iter::once(&mixed).chain(other).collect();
+        let providers = connect(&servers).await;
+        // So many that both are asked.
+        let asking = (0..16).map(|_| providers.ask(headers));
+        for told in futures::future::join_all(asking).await {
+            let told = told.expect("linked in the end").value;
+            assert!(told.iter().all(|one| one.hash == VIEW.hash(one.number)));
+        }
+        let said = providers.states()[0].last_error.clone();
+        assert!(
+            said.is_some_and(|said| said.contains("contradicts itself")),
+            "{times}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn too_few_providers_are_no_quorum() {
     let (good, dead) = (VIEW.serve().await, spoiled(|| Answer::Raw(vec![])).await);

@@ -194,8 +194,8 @@ impl Rpc {
         Ok(header)
     }
 
-    /// The headers of a range of blocks, both ends included, in order. Whether each is the parent of
-    /// the next, the caller must find out: the chain may change between two batches.
+    /// The headers of a range of blocks, both ends included, in order, each the parent of the next. The chain may
+    /// change between two batches: then it is [`RpcError::Contradictory`], and another try is worth it.
     pub async fn headers(&self, range: RangeInclusive<u64>) -> Result<Vec<Header>, RpcError> {
         let questions: Vec<_> = range
             .clone()
@@ -215,6 +215,7 @@ impl Rpc {
             headers.push(header);
         }
         self.judge(&headers)?;
+        told::check_linked(&headers).map_err(|error| self.failed(error))?;
         Ok(headers)
     }
 
@@ -264,10 +265,8 @@ impl Rpc {
         query["fromBlock"] = At::Number(*range.start()).json();
         query["toBlock"] = At::Number(*range.end()).json();
         let mut logs = self.get_logs(query).await?;
-        match told::put_in_order(&mut logs, &range, filter) {
-            Ok(()) => Ok(logs),
-            Err(why) => Err(self.failed(RpcError::unexpected(format!("eth_getLogs: {why}")))),
-        }
+        told::put_in_order(&mut logs, &range, filter).map_err(|error| self.failed(error))?;
+        Ok(logs)
     }
 
     /// All logs of one very block; a block that the node does not know is an error.

@@ -427,6 +427,29 @@ async fn the_items_of_a_batch_may_come_in_any_order() {
 }
 
 #[tokio::test]
+async fn headers_that_do_not_link_contradict_themselves() {
+    for wrong in [1, 9, 100, 250] {
+        let (_server, rpc) = node(move |body| {
+            honest(body, |call| {
+                let mut told = asked_block(call);
+                if told["result"]["number"] == format!("{wrong:#x}") {
+                    told["result"]["parentHash"] = json!(B256::repeat_byte(0xee));
+                }
+                told
+            })
+        })
+        .await;
+        let error = headers(&rpc, 250).await.expect_err("unlinked");
+        assert_eq!(
+            (error.name(), error.kind()),
+            ("contradictory", Kind::Unavailable)
+        );
+        assert_eq!(rpc.counters().errors["contradictory"], 1, "block {wrong}");
+        assert_eq!(headers(&rpc, wrong - 1).await, Ok(all(wrong - 1)));
+    }
+}
+
+#[tokio::test]
 async fn a_batch_with_wrong_items_is_refused() {
     type Spoil = fn(&mut Vec<Value>);
     let cases: &[(&str, Spoil)] = &[

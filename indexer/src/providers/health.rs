@@ -143,7 +143,11 @@ impl Pause {
 /// Whether a failure says something bad of the provider, and not only of the question.
 pub fn is_the_providers(error: &RpcError) -> bool {
     match error {
-        RpcError::Limited { .. } | RpcError::Unavailable { .. } | RpcError::NotAnRpc { .. } => true,
+        RpcError::Limited { .. }
+        | RpcError::Unavailable { .. }
+        | RpcError::NotAnRpc { .. }
+        | RpcError::Contradictory { .. }
+        | RpcError::False { .. } => true,
         RpcError::RangeTooLarge { .. }
         | RpcError::BeyondHead { .. }
         | RpcError::Unhashed { .. }

@@ -58,6 +58,19 @@ pub enum RpcError {
         /// The block's height.
         number: u64,
     },
+    /// Parts of one answer cannot both be so. Several nodes behind one address, on two branches, answer so without a
+    /// lie; another try may get a better one.
+    #[error("the node contradicts itself: {message}")]
+    Contradictory {
+        /// What does not go together.
+        message: String,
+    },
+    /// What the node told is not so: others show it.
+    #[error("the node told what is not so: {message}")]
+    False {
+        /// What it told, and what shows that it is not so.
+        message: String,
+    },
     /// The node no longer keeps (or never had) that part of history or state.
     #[error("the node does not keep that: {message}")]
     Pruned {
@@ -95,9 +108,11 @@ impl RpcError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Limited { .. } => Kind::Limited,
-            Self::Unavailable { .. } | Self::BeyondHead { .. } | Self::Unhashed { .. } => {
-                Kind::Unavailable
-            }
+            Self::Unavailable { .. }
+            | Self::BeyondHead { .. }
+            | Self::Unhashed { .. }
+            | Self::Contradictory { .. }
+            | Self::False { .. } => Kind::Unavailable,
             Self::Pruned { .. } => Kind::NotFound,
             Self::Revert { .. } => Kind::Conflict,
             Self::RangeTooLarge { .. } | Self::NotAnRpc { .. } | Self::NoMethod { .. } => {
@@ -142,6 +157,8 @@ impl RpcError {
             Self::NotAnRpc { .. } => "no_rpc",
             Self::BeyondHead { .. } => "beyond_head",
             Self::Unhashed { .. } => "unhashed",
+            Self::Contradictory { .. } => "contradictory",
+            Self::False { .. } => "false",
             Self::Pruned { .. } => "pruned",
             Self::NoMethod { .. } => "no_method",
             Self::Revert { .. } => "revert",

@@ -1,12 +1,36 @@
-//! Logs of one answer, held against the question and each other.
+//! Parts of one answer, held against the question and each other.
 
 use std::ops::RangeInclusive;
 
-use super::LogFilter;
+use super::{Header, LogFilter, RpcError};
 use crate::log::Log;
 
 /// Puts logs in chain order, each once; or says why no node of one mind can have told them.
 pub(super) fn put_in_order(
+    logs: &mut Vec<Log>,
+    range: &RangeInclusive<u64>,
+    filter: &LogFilter,
+) -> Result<(), RpcError> {
+    in_order(logs, range, filter).map_err(|why| RpcError::Contradictory {
+        message: format!("eth_getLogs told {why}"),
+    })
+}
+
+/// Whether each of these headers, which ascend without a gap, is the parent of the next.
+pub(super) fn check_linked(headers: &[Header]) -> Result<(), RpcError> {
+    let unlinked = headers.windows(2).find(|two| two[1].parent != two[0].hash);
+    match unlinked {
+        None => Ok(()),
+        Some(two) => Err(RpcError::Contradictory {
+            message: format!(
+                "block {} is not the parent of the next block that it told",
+                two[0].number
+            ),
+        }),
+    }
+}
+
+fn in_order(
     logs: &mut Vec<Log>,
     range: &RangeInclusive<u64>,
     filter: &LogFilter,
@@ -66,7 +90,7 @@ mod tests {
             addresses: vec![CONTRACT],
             ..LogFilter::default()
         };
-        put_in_order(&mut told, &(3..=9), &filter).map(|()| told)
+        in_order(&mut told, &(3..=9), &filter).map(|()| told)
     }
 
     #[test]
@@ -173,7 +197,7 @@ mod tests {
             address: Address::ZERO,
             ..log(3, 0)
         }];
-        let said = put_in_order(&mut told, &(3..=9), &LogFilter::default());
+        let said = in_order(&mut told, &(3..=9), &LogFilter::default());
         assert_eq!(said, Ok(()));
     }
 }
