@@ -3,6 +3,8 @@
 //! Headers are hashed and linked. A block whose bloom excludes our contracts has no log of ours; of every
 //! other one the receipts are asked for, and where their root is the header's, their logs are the truth.
 
+mod alike;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -13,6 +15,7 @@ use chain::{
     examine::{self, examine},
 };
 use kernel::B256;
+use store::Db;
 
 use crate::{
     Error, Result,
@@ -77,6 +80,27 @@ impl Witness {
         }
     }
 
+    /// Remembers from what is stored whether receipts of this chain had the header's root once: where a log lies in a
+    /// proven block, its receipts had.
+    pub async fn recall(&self, db: &Db) -> Result<()> {
+        if self.format != ReceiptFormat::Assumed {
+            return Ok(());
+        }
+        let matched = sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT FROM chain.ranges r
+                    WHERE r.chain_id = $1 AND r.level = 'proven'
+                      AND EXISTS (SELECT FROM chain.logs l
+                                   WHERE l.chain_id = r.chain_id
+                                     AND l.block_number BETWEEN r.from_block AND r.to_block)) AS "matched!""#,
+            self.providers.chain().cast_signed(),
+        )
+        .fetch_one(db.pool())
+        .await?;
+        self.matched.fetch_or(matched, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// What is asked for.
     pub fn sieve(&self) -> &Sieve {
         &self.sieve
@@ -85,6 +109,11 @@ impl Witness {
     /// Who is asked, for people.
     pub fn places(&self) -> String {
         self.providers.places()
+    }
+
+    /// Whether there are two who could say the same, where headers prove nothing.
+    pub fn may_agree(&self) -> bool {
+        self.providers.are_several()
     }
 
     /// Headers of a range of blocks, both ends included; what they say of each other is not looked at.
@@ -119,15 +148,13 @@ impl Witness {
         let linked = headers
             .windows(2)
             .all(|two| two[1].parent == two[0].hash && two[1].number == two[0].number + 1);
-        let number = |header: Option<&Header>| header.map_or(0, |header| header.number);
         if !linked {
-            return Err(Error::Moved {
-                chain: self.providers.chain(),
-                from: number(headers.first()),
-                to: number(headers.last()),
-            });
+            return Err(self.moved(&headers));
         }
         let hashed = headers.iter().all(|header| header.verified().is_some());
+        if (!hashed || !self.format.has_bloom()) && self.providers.are_several() {
+            return self.alike(headers).await;
+        }
         let mut level = if hashed {
             Level::Proven
         } else {
@@ -150,7 +177,8 @@ impl Witness {
                 receipts.extend(block.kept);
             }
         }
-        let linked = |hash: Option<B256>| hash.filter(|_| hashed);
+        // Where blooms are made up, headers may hash and say nothing of logs all the same.
+        let linked = |hash: Option<B256>| hash.filter(|_| hashed && self.format.has_bloom());
         Ok(Evidence {
             proof: Proof {
                 level,
@@ -269,6 +297,11 @@ impl Witness {
         let other = other.map(|other| self.weigh(header, other.value).0);
         match (first, other) {
             (_, Some(Ok(block))) if !block.logs.is_empty() => Ok(block),
+            // Two tell of no log: the bloom erred, as blooms do, unless both are wrong.
+            (Ok(block), Some(Ok(_))) => Ok(BlockLogs {
+                level: Level::Agreed,
+                ..block
+            }),
             (Ok(block), _) | (Err(_), Some(Ok(block))) => Ok(block),
             (Err(why), _) => Err(self.unproven(header, told.by, why.to_owned())),
         }
@@ -287,6 +320,15 @@ impl Witness {
         };
         let kept = None;
         (Ok(BlockLogs { logs, level, kept }), verdict.suspicious)
+    }
+
+    fn moved(&self, headers: &[Header]) -> Error {
+        let number = |header: Option<&Header>| header.map_or(0, |header| header.number);
+        Error::Moved {
+            chain: self.providers.chain(),
+            from: number(headers.first()),
+            to: number(headers.last()),
+        }
     }
 
     fn unproven(&self, header: &Header, by: Id, why: String) -> Error {

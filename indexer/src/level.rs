@@ -8,7 +8,7 @@ use serde::Serialize;
 pub enum Level {
     /// One provider said so.
     Reported,
-    /// Two providers said the same.
+    /// Two providers said the same, and nothing in the headers says more.
     Agreed,
     /// What was told fits the blooms of headers that hash to their hashes.
     Bloom,

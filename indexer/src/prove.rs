@@ -51,7 +51,7 @@ pub struct Prover {
     /// Parts that nobody could prove, first and last block each, in the order in which they are tried again: when
     /// nothing else is left to be proven.
     postponed: VecDeque<(i64, i64)>,
-    /// Set where the chain's headers do not hash as Ethereum's do: nothing more can be proven.
+    /// Set where the chain's headers prove nothing, and nobody else can be asked: nothing more can be proven.
     hopeless: bool,
 }
 
@@ -108,23 +108,32 @@ impl Prover {
             self.postponed.push_back((block, block));
         }
         let evidence = gathered?;
-        if evidence.proof.top.is_none() {
+        let proof = evidence.proof;
+        if proof.top.is_none() && !self.witness.may_agree() {
             self.hopeless = true;
             return Ok(Outcome::Idle);
         }
         if part
             .top
-            .is_some_and(|hash| Some(hash) != evidence.proof.top)
+            .zip(proof.top)
+            .is_some_and(|(stored, told)| stored != told)
         {
             return Err(self.moved(&part));
         }
-        if evidence.proof.level < Level::Bloom {
+        if proof.level == Level::Reported {
             self.postponed.push_back((part.from, part.to));
+            let why = if proof.top.is_some() {
+                format!("nobody tells logs that blooms of blocks {first}..={last} speak of")
+            } else {
+                format!(
+                    "headers of this chain prove no logs, and nobody else tells those of blocks {first}..={last}"
+                )
+            };
             return Err(Error::Unproven {
                 chain: self.chain,
                 block: last,
                 place: self.witness.places(),
-                why: format!("nobody tells logs that blooms of blocks {first}..={last} speak of"),
+                why,
             });
         }
         self.put_right(part.from, part.to, evidence, &self.witness.places())

@@ -10,6 +10,7 @@ mod logs;
 mod measure;
 mod quorum;
 mod slot;
+mod testimony;
 mod width;
 
 use std::{

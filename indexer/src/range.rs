@@ -86,7 +86,7 @@ pub async fn cut_above(tx: &mut Tx, chain: u64, to: i64, top: Option<B256>) -> R
     insert(tx, chain, &kept).await
 }
 
-/// The highest range at or below `to` that is less than bloom-checked, with the hash that the range
+/// The highest range at or below `to` that is one provider's word alone, with the hash that the range
 /// directly above names as its last block's.
 pub async fn unproven(
     db: &store::Db,
@@ -98,7 +98,7 @@ pub async fn unproven(
              FROM chain.ranges r
              LEFT JOIN chain.ranges u ON u.chain_id = r.chain_id AND u.from_block = r.to_block + 1
                                      AND r.to_block <= $2
-            WHERE r.chain_id = $1 AND r.from_block <= $2 AND r.level IN ('reported', 'agreed')
+            WHERE r.chain_id = $1 AND r.from_block <= $2 AND r.level = 'reported'
             ORDER BY r.from_block DESC LIMIT 1"#,
         chain.cast_signed(),
         to,

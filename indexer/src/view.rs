@@ -35,9 +35,11 @@ pub struct ChainView {
     pub finalized: Option<i64>,
     /// How many of the blocks from the first one to `head` are proven how far: by level, weakest first.
     pub levels: Vec<LevelView>,
-    /// Whether something is indexed, every block from the first one to `head` is proven, or fits its bloom where the
-    /// chain's receipts cannot be recomputed, and all of them are one chain of hashes: no log is missing of those that
-    /// are kept.
+    /// How many of them are proven, fit their blooms where the chain's receipts cannot be recomputed, or were told
+    /// alike by two providers where its headers prove nothing: all but what is one provider's word.
+    pub checked: i64,
+    /// Whether something is indexed, every block from the first one to `head` is checked, and all of them are one chain
+    /// of hashes: no log is missing of those that are kept.
     pub complete: bool,
     /// Logs that providers told wrongly, all found and put right.
     pub incidents: i64,
@@ -153,6 +155,7 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
             ground: row.ground_number,
             finalized: row.finalized_number,
             levels: Vec::new(),
+            checked: 0,
             complete: false,
             incidents: row.incidents,
             contracts: ["identity", "status"]
@@ -177,18 +180,15 @@ pub async fn chains(db: &Db) -> Result<Vec<ChainView>> {
         }
     }
     for chain in &mut chains {
-        let checked =
-            |level: &&LevelView| matches!(&*level.level, "bloom" | "proven" | "finalized");
-        let blocks: i64 = chain
+        let checked = chain
             .levels
             .iter()
-            .filter(checked)
-            .map(|level| level.blocks)
-            .sum();
+            .filter(|level| level.level != "reported");
+        chain.checked = checked.map(|level| level.blocks).sum();
         let pending = chain.watched.map_or(0, |watched| watched.pending);
         let linked = seams.get(&chain.chain) == Some(&0);
         let all = chain.head - chain.start_block + 1;
-        chain.complete = all > 0 && blocks == all && linked && pending == 0;
+        chain.complete = all > 0 && chain.checked == all && linked && pending == 0;
     }
     for row in contracts {
         let of_chain = chains.iter_mut().find(|chain| chain.chain == row.chain_id);

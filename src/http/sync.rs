@@ -78,8 +78,11 @@ struct Chain {
     finalized: Option<i64>,
     /// How far the blocks up to `head` are proven, weakest level first.
     levels: Vec<LevelBlocks>,
-    /// Whether something is indexed, every block up to `head` is proven (or fits its bloom, where receipts of this
-    /// chain cannot be recomputed), and all are one chain of hashes: no log is missing of the agents that are kept.
+    /// How many of them are proven, fit their blooms (where receipts of this chain cannot be recomputed), or were told
+    /// alike by two providers (where its headers prove nothing): all but those that are one provider's word.
+    checked: i64,
+    /// Whether something is indexed, every block up to `head` is checked, and all are one chain of hashes: no log is
+    /// missing of the agents that are kept.
     complete: bool,
     /// Whether that holds and everything up to `head` is in the rows, and owner, wallet, URI, metadata and
     /// number of its agents are what its registries keep. False where no node serves their state, and where
@@ -240,6 +243,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         ground: Some(kept.ground),
         finalized: kept.finalized,
         levels: kept.levels.into_iter().map(LevelBlocks::of).collect(),
+        checked: kept.checked,
         complete: kept.complete,
         incidents: kept.incidents,
         source_head,

@@ -156,11 +156,11 @@ async fn follower(
         let (db, contracts) = (app.db.clone(), chain.contracts.clone());
         Prover::new(db, chain.id, contracts, source.witness(), app.process)
     };
-    let others = providers.others_first();
-    let verifier = Verifier::new(
-        prover(),
-        Witness::new(others, indexer::filter(&chain.contracts)),
-    );
+    let others = Witness::new(providers.others_first(), indexer::filter(&chain.contracts));
+    for witness in [&source.witness(), &others] {
+        witness.recall(&app.db).await?;
+    }
+    let verifier = Verifier::new(prover(), others);
     let standing = indexer::standing(&app.db, chain.id).await?;
     let fresh = is_whole && standing.ground.number < chain.start.cast_signed();
     let prover = prover();

@@ -26,7 +26,8 @@ impl Providers {
         self.ask_where(|_| true, question).await
     }
 
-    async fn logs_of(
+    /// Logs of a range as far as this provider takes it in one question.
+    pub(super) async fn logs_of(
         &self,
         id: Id,
         rpc: Rpc,

@@ -3,7 +3,7 @@
 use chain::{Registries, SeenTopics};
 use indexer::{
     Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Proven, Prover, Providers,
-    RpcSource, Settling, Status, Verifier, Witness,
+    RpcSource, Settling, Status, Verifier, Witness, view::ChainView,
 };
 use replay_rpc::{
     node::{Faults, Network, Provider, Stats},
@@ -24,6 +24,7 @@ const LINES: &str = r"
 
 pub struct Index {
     pool: PgPool,
+    pub db: Db,
     network: Network,
     providers: Vec<Provider>,
     follower: Follower<RpcSource>,
@@ -54,9 +55,34 @@ impl Index {
         settling: Settling,
     ) -> anyhow::Result<Self> {
         let pool = database(pool, place).await?;
+        let chain = Params::default().chain_id;
+        Self::start(pool, chain, blocks, prove, faults, settling).await
+    }
+
+    /// The same on a chain of another id, whose receipts and headers are therefore worth something else.
+    pub async fn of_chain(
+        pool: &PgPool,
+        place: usize,
+        (chain, blocks): (u64, u64),
+        prove: Prove,
+        faults: &[Faults],
+    ) -> anyhow::Result<Self> {
+        let pool = database(pool, place).await?;
+        Self::start(pool, chain, blocks, prove, faults, Settling::Depth(64)).await
+    }
+
+    async fn start(
+        pool: PgPool,
+        chain_id: u64,
+        blocks: u64,
+        prove: Prove,
+        faults: &[Faults],
+        settling: Settling,
+    ) -> anyhow::Result<Self> {
         let db = Db::from_pool(pool.clone(), Clock::System);
         let params = Params {
             events: 10,
+            chain_id,
             ..Params::default()
         };
         let network = Network::of_workload(params, blocks);
@@ -102,6 +128,7 @@ impl Index {
         let (verifier, prover) = (Verifier::new(prover(), by), prover());
         Ok(Self {
             pool,
+            db: db.clone(),
             network,
             providers,
             follower: Follower::new(db, chain.id, contracts, source, holder),
@@ -156,6 +183,28 @@ impl Index {
             }
         }
         panic!("the end was not reached: {}", self.place());
+    }
+
+    /// The witness of a process that starts now, and asks a provider with these faults.
+    pub async fn stranger(&mut self, faults: Faults) -> anyhow::Result<Witness> {
+        let provider = self.network.provider(faults)?;
+        let node = ChainConfig {
+            rpc: vec![provider.url()],
+            ..ChainConfig::default()
+        };
+        self.providers.push(provider);
+        let nodes = Providers::connect(&Config::default(), &node).await?;
+        let contracts = Registries {
+            identity: vec![REGISTRY],
+            status: Vec::new(),
+        };
+        Ok(Witness::new(nodes, indexer::filter(&contracts)))
+    }
+
+    /// What doors show of the chain.
+    pub async fn view(&self) -> ChainView {
+        let chains = indexer::view::chains(&self.db).await.expect("chains");
+        chains.into_iter().next().expect("a chain")
     }
 
     pub fn network(&self) -> &Network {

@@ -20,7 +20,7 @@ pub const FAULTS: [(&str, &str); 53] = [
     ("blocks without their logs", "Lose::Blocks, schedule::lie"),
     (
         "logs dropped from receipts too",
-        "lose_in_receipts, schedule::disturb",
+        "lie_in_receipts, schedule::disturb",
     ),
     ("a forged log", "forge_one_in, schedule::lie"),
     ("an altered log", "alter_one_in, schedule::lie"),

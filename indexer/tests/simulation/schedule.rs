@@ -615,7 +615,7 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
         12 => (faults.lose, faults.lose_one_in) = (Lose::All, few),
         13 => {
             (faults.lose, faults.lose_one_in) = (Lose::All, few);
-            faults.lose_in_receipts = true;
+            faults.lie_in_receipts = true;
         }
         14 => faults.wrong_hash_one_in = 1,
         _ => faults.batch = *dice.pick(&BATCHES),

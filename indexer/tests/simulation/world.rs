@@ -90,7 +90,7 @@ impl Site {
                 Lose::All => tally.more("logs dropped from all queries", lost),
                 Lose::Blocks => tally.more("blocks without their logs", lost),
             }
-            if faults.lose_in_receipts {
+            if faults.lie_in_receipts {
                 tally.more("logs dropped from receipts too", lost);
             }
             let without = stats.without_receipts.len() as u64;

@@ -21,6 +21,7 @@ struct Row {
     lag: Option<i64>,
     start_block: Option<i64>,
     levels: Vec<LevelBlocks>,
+    checked: i64,
     synced: bool,
     census: Vec<Census>,
     incidents: i64,
@@ -203,24 +204,16 @@ impl Row {
         format!("{} {}", self.id(), show::clean(&self.name))
     }
 
-    /// How many of a hundred blocks are proven, or fit their blooms; never 100 where one is not.
+    /// How many of a hundred blocks are checked; never 100 where one is not.
     fn proven(&self) -> String {
         let (Some(start), Some(head)) = (self.start_block, self.head) else {
             return "-".to_owned();
         };
-        let checked =
-            |level: &&LevelBlocks| matches!(&*level.level, "bloom" | "proven" | "finalized");
         let all = i128::from(head - start + 1);
-        let proven: i64 = self
-            .levels
-            .iter()
-            .filter(checked)
-            .map(|level| level.blocks)
-            .sum();
         if all <= 0 {
             return "-".to_owned();
         }
-        format!("{}%", i128::from(proven) * 100 / all)
+        format!("{}%", i128::from(self.checked) * 100 / all)
     }
 
     fn cells(&self) -> Vec<String> {

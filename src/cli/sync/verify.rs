@@ -149,7 +149,7 @@ fn pieces(from: i64, to: i64) -> Vec<Blocks> {
         .collect()
 }
 
-/// Everything that is not proven; where all is, a sample.
+/// Everything that is one provider's word; where nothing is, a sample.
 async fn plan(
     client: &Client<'_>,
     chain: u64,
@@ -162,7 +162,7 @@ async fn plan(
         serde_json::from_value(answer["ranges"].take()).map_err(|_| client.stranger())?;
     let unproven = ranges
         .iter()
-        .filter(|range| matches!(&*range.level, "reported" | "agreed"))
+        .filter(|range| range.level == "reported")
         .flat_map(|range| pieces(range.from, range.to));
     let unproven: Vec<Blocks> = unproven.collect();
     if !unproven.is_empty() {

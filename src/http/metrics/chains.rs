@@ -65,21 +65,13 @@ pub async fn measure(app: &App, seen: &Seen) {
 /// How far a chain is, as the database has it.
 fn stored(chain: &ChainView) {
     let labels = [("chain", chain.chain.to_string())];
-    let checked =
-        |level: &&view::LevelView| matches!(&*level.level, "bloom" | "proven" | "finalized");
-    let proven: i64 = chain
-        .levels
-        .iter()
-        .filter(checked)
-        .map(|level| level.blocks)
-        .sum();
     let all = (chain.ground - chain.start_block + 1).max(0);
     for (name, value) in [
         ("chancery_ground_block", chain.ground),
         ("chancery_projected_block", chain.head),
         ("chancery_settled_block", chain.settled),
         ("chancery_finalized_block", chain.finalized.unwrap_or(-1)),
-        ("chancery_unproven_blocks", all - proven),
+        ("chancery_unproven_blocks", all - chain.checked),
         ("chancery_incidents", chain.incidents),
         ("chancery_complete", i64::from(chain.complete)),
     ] {

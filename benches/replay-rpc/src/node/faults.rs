@@ -69,8 +69,8 @@ pub struct Faults {
     pub lose: Lose,
     /// Logs lost, one in n; with [`Lose::Blocks`] blocks.
     pub lose_one_in: u64,
-    /// Receipts lose the same logs. They do not fit their root then.
-    pub lose_in_receipts: bool,
+    /// Receipts have the same lies: logs lost, altered, or of another hash. They do not fit their root then.
+    pub lie_in_receipts: bool,
     /// Blocks of which log queries give one log too many, one in n.
     pub forge_one_in: u64,
     /// Logs with other data, one in n.
@@ -126,7 +126,7 @@ impl Default for Faults {
             no_log_time: false,
             lose: Lose::Never,
             lose_one_in: 0,
-            lose_in_receipts: false,
+            lie_in_receipts: false,
             forge_one_in: 0,
             alter_one_in: 0,
             wrong_hash_one_in: 0,

@@ -1,11 +1,13 @@
 //! The methods of a node.
 
+use std::borrow::Cow;
+
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
 use serde_json::{Value, json};
 
 use super::{
     answer::Call,
-    lies::Lies,
+    lies::{Lies, Told},
     logs::get_logs,
     refusal::Refusal,
     view::{View, word},
@@ -109,7 +111,7 @@ fn receipts(block: Option<&Block>, lies: &mut Lies<'_>, out: &mut Vec<u8>) -> Re
         text(out, "null");
     } else if lies.is_emptied(block) {
         text(out, "[]");
-    } else if lies.faults.lose_in_receipts {
+    } else if lies.faults.lie_in_receipts {
         out.push(b'[');
         for place in 0..block.txs.len() {
             if place > 0 {
@@ -142,21 +144,27 @@ fn receipt(
     Ok(())
 }
 
-/// A receipt with the logs that its provider does not lose.
+/// A receipt with the logs as its provider tells them.
 fn told_receipt(block: &Block, place: usize, lies: &mut Lies<'_>, out: &mut Vec<u8>) {
     model::receipt(out, block, place, |out| {
         let sealed = &block.txs[place];
         let mut is_first = true;
         for (index, log) in (sealed.first_log..).zip(&sealed.tx.logs) {
             let at = LogPlace::new(block, place, index, !lies.faults.no_log_time);
-            if lies.faults.lose_in_receipts && lies.tell(log, at, true).is_none() {
-                continue;
-            }
+            let told = if lies.faults.lie_in_receipts {
+                lies.tell(log, at, true)
+            } else {
+                Some(Told {
+                    log: Cow::Borrowed(log),
+                    at,
+                })
+            };
+            let Some(told) = told else { continue };
             if !is_first {
                 out.push(b',');
             }
             is_first = false;
-            model::log(out, log, &at);
+            model::log(out, &told.log, &told.at);
         }
     });
 }

@@ -224,7 +224,7 @@ fn receipts_can_be_null_emptied_or_lose_logs() {
     provider.set_faults(Faults {
         lose: Lose::All,
         lose_one_in: 4,
-        lose_in_receipts: true,
+        lie_in_receipts: true,
         ..Faults::default()
     });
     assert_eq!(
