@@ -1,6 +1,6 @@
 //! `chancery sync verify`: what is stored is proven again, piece by piece, by the instance.
 
-use std::io::IsTerminal;
+use std::{collections::BTreeMap, io::IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ const SAMPLES: i64 = 16;
 
 /// Blocks of such a piece.
 const SAMPLE: i64 = 64;
+
+/// Lines of one sort that are printed for people.
+const SHOWN: usize = 20;
 
 /// A range of blocks as it is typed: `from..to`, both included, or one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,7 @@ struct Incident {
 struct Report {
     chain: u64,
     /// Blocks that were proven, by the level.
-    blocks: std::collections::BTreeMap<String, i64>,
+    blocks: BTreeMap<String, i64>,
     incidents: Vec<Incident>,
     problems: Vec<String>,
 }
@@ -188,7 +191,7 @@ fn sample(start: i64, head: i64) -> Vec<Blocks> {
 async fn verify(client: &Client<'_>, chain: u64, pieces: &[Blocks]) -> anyhow::Result<Report> {
     let mut report = Report {
         chain,
-        blocks: std::collections::BTreeMap::new(),
+        blocks: BTreeMap::new(),
         incidents: Vec::new(),
         problems: Vec::new(),
     };
@@ -229,15 +232,41 @@ fn human(report: &Report) -> String {
         .iter()
         .map(|(level, blocks)| format!("chain {chain}: {blocks} blocks {}", show::clean(level)))
         .collect();
-    lines.extend(report.incidents.iter().map(|one| {
-        let kind = show::clean(&one.kind);
-        format!(
-            "chain {chain}: block {}, log {}: {kind}",
-            one.block, one.log_index
-        )
-    }));
-    lines.extend(report.problems.iter().map(|problem| show::clean(problem)));
+    lines.extend(found(&report.incidents).map(|line| format!("chain {chain}: {line}")));
+    let problems: Vec<String> = report.problems.iter().map(|one| show::clean(one)).collect();
+    lines.extend(some(problems, "problems"));
     lines.join("\n")
+}
+
+/// What was wrong, first by kind and then by block, the lowest first: one bad node can have told thousands wrongly.
+fn found(incidents: &[Incident]) -> impl Iterator<Item = String> {
+    let mut kinds: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
+    let mut blocks: BTreeMap<(u64, &str), usize> = BTreeMap::new();
+    for Incident { block, kind, .. } in incidents {
+        let (count, first, last) = kinds.entry(kind).or_insert((0, *block, *block));
+        *count += 1;
+        *first = (*first).min(*block);
+        *last = (*last).max(*block);
+        *blocks.entry((*block, kind)).or_default() += 1;
+    }
+    let kinds = kinds.into_iter().map(|(kind, (count, first, last))| {
+        format!("{}: {count} in blocks {first}..{last}", show::clean(kind))
+    });
+    let kinds: Vec<String> = kinds.collect();
+    let blocks = blocks
+        .into_iter()
+        .map(|((block, kind), count)| format!("block {block}: {count} {}", show::clean(kind)));
+    kinds.into_iter().chain(some(blocks.collect(), "blocks"))
+}
+
+/// The first lines, and how many there are besides.
+fn some(mut lines: Vec<String>, what: &str) -> Vec<String> {
+    let more = lines.len().saturating_sub(SHOWN);
+    if more > 0 {
+        lines.truncate(SHOWN);
+        lines.push(format!("and {more} more {what}; -o json has them all"));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -250,6 +279,48 @@ mod tests {
         assert_eq!("7".parse(), Ok(Blocks { from: 7, to: 7 }));
         for wrong in ["", "9..5", "5..", "..5", "-1..2", "5-9", "5..6..7"] {
             assert!(wrong.parse::<Blocks>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_wrong_is_told_by_kind_and_block_in_few_lines() {
+        let wrong = |block, log_index, kind: &str| Incident {
+            block,
+            log_index,
+            kind: kind.to_owned(),
+        };
+        let mut report = Report {
+            chain: 7,
+            blocks: [("proven".to_owned(), 512)].into(),
+            incidents: vec![
+                wrong(9, 4, "lost_log"),
+                wrong(5, 0, "lost_log"),
+                wrong(9, 1, "lost_log"),
+                wrong(9, 7, "extra_log"),
+            ],
+            problems: Vec::new(),
+        };
+        let lines = [
+            "chain 7: 512 blocks proven",
+            "chain 7: extra_log: 1 in blocks 9..9",
+            "chain 7: lost_log: 3 in blocks 5..9",
+            "chain 7: block 5: 1 lost_log",
+            "chain 7: block 9: 1 extra_log",
+            "chain 7: block 9: 2 lost_log",
+        ];
+        assert_eq!(human(&report), lines.join("\n"));
+
+        let many = (0..3_000).map(|log| wrong(100 + u64::from(log) / 2, log, "lost_log"));
+        report.incidents = many.collect();
+        report.problems = vec!["nobody proves it".to_owned(); 50];
+        let told = human(&report);
+        assert_eq!(told.lines().count(), 2 + 21 + 21, "{told}");
+        for line in [
+            "chain 7: lost_log: 3000 in blocks 100..1599\n",
+            "chain 7: and 1480 more blocks; -o json has them all\n",
+            "\nand 30 more problems; -o json has them all",
+        ] {
+            assert!(told.contains(line), "{told}");
         }
     }
 
