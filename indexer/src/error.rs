@@ -20,9 +20,9 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     /// The node.
-    #[error("chain {chain} at {place}: {error}")]
+    #[error("{}{place}: {error}", known(*chain, " at "))]
     Rpc {
-        /// EIP-155 chain id.
+        /// EIP-155 chain id; 0 where no node has said it yet.
         chain: u64,
         /// The node's address without secrets.
         place: String,
@@ -184,9 +184,9 @@ pub enum Error {
         place: String,
     },
     /// The providers do not agree about the chain, or too few of them answer.
-    #[error("chain {chain}: {what}")]
+    #[error("{}{what}", known(*chain, ": "))]
     Disagree {
-        /// EIP-155 chain id.
+        /// EIP-155 chain id; 0 where no node has said it yet.
         chain: u64,
         /// Who says what.
         what: String,
@@ -230,6 +230,14 @@ impl Error {
     }
 }
 
+/// The chain before what is said of it, where it is known which one it is.
+fn known(chain: u64, link: &str) -> String {
+    if chain == 0 {
+        return String::new();
+    }
+    format!("chain {chain}{link}")
+}
+
 fn listed(what: &str, contracts: &[String]) -> String {
     if contracts.is_empty() {
         return String::new();
@@ -246,5 +254,28 @@ impl From<Wrong> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_nobody_knows_yet_is_not_named() {
+        for (chain, begins) in [(0, "http://one: "), (7, "chain 7 at http://one: ")] {
+            let message = "no answer in time".to_owned();
+            let error = Error::Rpc {
+                chain,
+                place: "http://one".to_owned(),
+                error: chain::RpcError::Unavailable { message },
+            };
+            let text = error.to_string();
+            assert!(text.starts_with(begins), "{text}");
+        }
+        for (chain, text) in [(0, "nobody is left"), (7, "chain 7: nobody is left")] {
+            let what = "nobody is left".to_owned();
+            assert_eq!(Error::Disagree { chain, what }.to_string(), text);
+        }
     }
 }

@@ -121,6 +121,10 @@ struct Difference {
     level: String,
 }
 
+/// Why a registry that serves values does not serve their number.
+const UNCOUNTED: &str =
+    "the registry keeps no counter where ERC-8004's own does, or no node serves its storage";
+
 impl Census {
     fn lines(&self) -> Vec<String> {
         let registry = show::clean(&self.registry);
@@ -135,26 +139,29 @@ impl Census {
         };
         let counted = match &self.counted {
             Some(counted) => format!(
-                "{} counted ({})",
+                "{agents} agents, {} counted ({})",
                 show::clean(counted),
                 show::clean(&self.count_level)
             ),
-            None => "the count unavailable".to_owned(),
+            None => format!(
+                "{agents} agents are known; how many there are cannot be counted:\n  {UNCOUNTED}"
+            ),
         };
         let values = match (&self.values_level, self.through) {
             (_, false) => "not all compared yet".to_owned(),
-            (Some(level), true) => format!("all compared ({})", show::clean(level)),
-            (None, true) => "none to compare".to_owned(),
+            (Some(level), true) if agents > 0 => format!("all compared ({})", show::clean(level)),
+            (_, true) => "none to compare".to_owned(),
         };
         let wrong = match self.mismatches {
-            0 => "equal".to_owned(),
-            more => format!("{more} NOT EQUAL"),
+            0 if agents == 0 && self.counted.is_none() => String::new(),
+            0 => "; equal".to_owned(),
+            more => format!("; {more} NOT EQUAL"),
         };
         // In lines that fit a terminal.
         let mut lines = vec![
             format!("registry {registry}"),
-            format!("  {agents} agents, {counted}"),
-            format!("  {values}; {wrong}, at block {block}"),
+            format!("  {counted}"),
+            format!("  {values}{wrong}, at block {block}"),
         ];
         lines.extend(self.differences.iter().map(Difference::line));
         lines
@@ -316,6 +323,41 @@ fn human(answer: &Value, chains: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_that_cannot_be_counted_is_not_called_equal() {
+        let census = |agents, counted: Option<&str>| Census {
+            registry: "0x8004".to_owned(),
+            block: Some(9),
+            agents: Some(agents),
+            counted: counted.map(str::to_owned),
+            count_level: "reported".to_owned(),
+            values_level: Some("reported".to_owned()),
+            through: true,
+            mismatches: 0,
+            differences: Vec::new(),
+            obstacle: None,
+        };
+        let counted = census(0, Some("0")).lines().join("\n");
+        assert!(
+            counted.ends_with(
+                "  0 agents, 0 counted (reported)\n  none to compare; equal, at block 9"
+            ),
+            "{counted}"
+        );
+        let none = census(0, None).lines().join("\n");
+        assert!(
+            none.contains("cannot be counted:\n  the registry"),
+            "{none}"
+        );
+        assert!(none.ends_with("\n  none to compare, at block 9"), "{none}");
+        let some = census(3, None).lines().join("\n");
+        assert!(some.contains("  3 agents are known; how many"), "{some}");
+        assert!(
+            some.ends_with("all compared (reported); equal, at block 9"),
+            "{some}"
+        );
+    }
 
     #[test]
     fn a_provider_is_shown_with_what_it_refused_and_why_it_rests() {
