@@ -160,20 +160,15 @@ impl ChainConfig {
             let why = format!("`{wanted}` is no chain that is known by name: give its EIP-155 id");
             return Err(Wrong::new("chain", why));
         }
-        let count = self.rpc.len() + self.providers.len();
+        let count = self.nodes()?.len();
         if count == 0 {
             let why = "the chain has no node: name at least one URL here, or in providers";
             return Err(Wrong::new("rpc", why));
         }
-        for (place, text) in self.rpc.iter().enumerate() {
-            check_url(&format!("rpc[{place}]"), text, ["http", "https"])?;
-        }
         for (place, provider) in self.providers.iter().enumerate() {
-            let key = format!("providers[{place}]");
-            check_url(&format!("{key}.url"), &provider.url, ["http", "https"])?;
             if provider.at_once == Some(0) {
                 let why = "0 is none: at least 1 is needed";
-                return Err(Wrong::new(format!("{key}.at_once"), why));
+                return Err(Wrong::new(format!("providers[{place}].at_once"), why));
             }
         }
         if let Some(ws) = &self.ws {
@@ -212,13 +207,19 @@ impl ChainConfig {
             .or_else(|| name.parse().ok())
     }
 
-    /// All providers: `rpc`, then `providers`.
-    pub fn all_providers(&self) -> Vec<ProviderConfig> {
+    /// All providers with their URLs: `rpc`, then `providers`.
+    pub(crate) fn nodes(&self) -> Result<Vec<(Url, ProviderConfig)>, Wrong> {
         let plain = self.rpc.iter().map(|url| ProviderConfig {
             url: url.clone(),
             ..ProviderConfig::default()
         });
-        plain.chain(self.providers.iter().cloned()).collect()
+        let plain = plain.enumerate().map(|(n, one)| (format!("rpc[{n}]"), one));
+        let limited = self.providers.iter().cloned().enumerate();
+        let limited = limited.map(|(n, one)| (format!("providers[{n}].url"), one));
+        let read = |(key, provider): (String, ProviderConfig)| {
+            Ok((check_url(&key, &provider.url, ["http", "https"])?, provider))
+        };
+        plain.chain(limited).map(read).collect()
     }
 }
 
@@ -232,11 +233,11 @@ fn addresses(key: &str, texts: &[String]) -> Result<Vec<Address>, Wrong> {
     texts.iter().enumerate().map(parse).collect()
 }
 
-fn check_url(key: &str, text: &str, schemes: [&str; 2]) -> Result<(), Wrong> {
+fn check_url(key: &str, text: &str, schemes: [&str; 2]) -> Result<Url, Wrong> {
     let [plain, tls] = schemes;
     let expected = format!("expected {plain}:// or {tls}:// and a host");
     match Url::parse(text) {
-        Ok(url) if schemes.contains(&url.scheme()) => Ok(()),
+        Ok(url) if schemes.contains(&url.scheme()) => Ok(url),
         Ok(url) => {
             let why = format!("its URL begins with `{}:`; {expected}", url.scheme());
             Err(Wrong::new(key, why))

@@ -76,32 +76,12 @@ impl Providers {
     /// All that a chain's configuration names. Nobody is asked yet.
     pub fn new(config: &Config, chain: &ChainConfig) -> Result<Self> {
         let hashing = Arc::<Hashing>::default();
-        let slots = chain.all_providers().into_iter();
-        let slots: Vec<Slot> = slots
-            .map(|provider| {
-                let url = node_url(&provider.url)?;
-                let limits = limits(config, &provider, &url);
-                Ok(Slot::new(
-                    url,
-                    limits,
-                    config.range_blocks,
-                    Arc::clone(&hashing),
-                ))
-            })
-            .collect::<Result<_>>()?;
-        let which = chain.chain.as_deref().unwrap_or("without a name");
-        if slots.is_empty() {
-            return Err(Error::Invalid(format!("the chain {which} has no rpc URL")));
-        }
-        if chain
-            .quorum
-            .is_some_and(|quorum| quorum == 0 || quorum > slots.len())
-        {
-            let count = slots.len();
-            let wrong =
-                format!("the chain {which} has {count} providers, so its quorum is 1 to {count}");
-            return Err(Error::Invalid(wrong));
-        }
+        chain.check()?;
+        let slots = chain.nodes()?.into_iter().map(|(url, provider)| {
+            let limits = limits(config, &provider, &url);
+            Slot::new(url, limits, config.range_blocks, Arc::clone(&hashing))
+        });
+        let slots: Vec<Slot> = slots.collect();
         Ok(Self {
             pool: Arc::new(Pool {
                 slots,
@@ -363,19 +343,6 @@ fn limits(config: &Config, provider: &ProviderConfig, url: &Url) -> Limits {
         compressed: !is_loopback(url),
         ..defaults
     }
-}
-
-/// Reads the URL of a node.
-fn node_url(text: &str) -> Result<Url> {
-    let url: Url = text
-        .parse()
-        .map_err(|error| Error::Invalid(format!("an rpc URL is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        let scheme = url.scheme();
-        let why = format!("an rpc URL begins with http:// or https://, not {scheme}://");
-        return Err(Error::Invalid(why));
-    }
-    Ok(url)
 }
 
 /// Whether what is sent there does not leave the machine.
