@@ -55,6 +55,7 @@ const ALL: &[Measurement] = &[
     (&[live::POLL_LATENCY], live::poll),
     (&[live::REORG], live::reorg),
     (&[live::TAKEOVER], live::takeover),
+    (&[live::RESTART], live::restart),
     (&[restart::READY], restart::measure),
 ];
 

@@ -1,5 +1,5 @@
 //! Chancery at the head of a chain: how long a block takes to become rows, what it asks meanwhile,
-//! how long a reorg takes, and how long a dead leader's chain stands still.
+//! how long a reorg takes, how long a dead leader's chain stands still, and how long a start takes.
 
 use std::{
     thread::sleep,
@@ -25,11 +25,14 @@ pub const POLL_LATENCY: &str = "live_poll_latency_ms";
 pub const REORG: &str = "reorg_repair_ms";
 /// Rows that these measurements fill.
 pub const TAKEOVER: &str = "takeover_s";
+/// Rows that these measurements fill.
+pub const RESTART: &str = "restart_s";
 
 const BLOCKS: usize = 40;
 const REORGS: usize = 10;
 const REORG_DEPTH: u64 = 6;
 const TAKEOVERS: usize = 5;
+const RESTARTS: usize = 7;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the workload begins with, so that a reorg has something to undo.
@@ -246,6 +249,38 @@ pub fn takeover() -> Result<Vec<Figure>> {
         peer: None,
         told: "Two `chancery serve` on one database; the one that leads is killed with -9, and at once the node makes a \
                block. From the kill until Postgres shows the chain's head at that block, which the other one wrote."
+            .to_owned(),
+        runs,
+    }])
+}
+
+/// A start where everything is indexed but what came meanwhile.
+pub fn restart() -> Result<Vec<Figure>> {
+    let mut live = Live::start(Node::as_ws_chain)?;
+    let mut runs = Vec::new();
+    for _ in 0..RESTARTS {
+        let Some(running) = live.serving.take() else {
+            anyhow::bail!("nobody runs");
+        };
+        ensure!(running.stop()?.success(), "a stop failed");
+        live.node.call("lab_mine", &json!([1]))?;
+        let began = Instant::now();
+        live.serving = Some(live.serve()?);
+        live.until_head()?;
+        let seconds = began.elapsed().as_secs_f64();
+        println!("  after {seconds:.2} s");
+        runs.push(seconds);
+    }
+    live.check()?;
+    Ok(vec![Figure {
+        name: RESTART,
+        unit: "s",
+        goal: 1.0,
+        at_least: false,
+        peer: None,
+        told: "`chancery serve` is stopped with SIGTERM while its database goes on, and the node makes a block. From the \
+               next start of the process until Postgres shows the chain's head at that block: it has found its chain \
+               again, leads it, has proven the block, and follows."
             .to_owned(),
         runs,
     }])
