@@ -16,7 +16,10 @@ use std::{
 
 use indexer::{ChainConfig, Error, Follower, Source};
 use store::Outcome;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, ChainState};
@@ -65,30 +68,27 @@ impl Feed {
     }
 }
 
-/// Opens every chain and follows it in `workers`; one that cannot be opened is tried again. Gives the
-/// first error that will not heal by itself (another chain's node, no registry, a broken file), so
-/// that whoever typed it is told; a server goes on with its other chains.
-pub async fn start(
+/// What went wrong when chains were opened for the first time and will not heal by itself (another chain's node, no
+/// registry, a broken file), so that whoever typed it is told; a server goes on with its other chains. It ends when
+/// each was tried.
+pub type Wrong = mpsc::UnboundedReceiver<Error>;
+
+/// Opens every chain and follows it in `workers`, each for itself: one that does not answer holds up none. One that
+/// cannot be opened is tried again.
+pub fn start(
     app: &Arc<App>,
-    feeds: Vec<Feed>,
+    feeds: &[Feed],
     workers: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<(), Error> {
-    let mut wrong = None;
+) -> Wrong {
     workers.spawn(progress::show(app.chains.clone(), stop.clone()));
+    let (told, wrong) = mpsc::unbounded_channel();
     for feed in feeds {
         let slot = app.chains.add(feed.place());
-        let began = Instant::now();
-        let opened = open(app, &feed, &slot).await.map_err(|error| {
-            tell(&slot, &error);
-            if !error.kind().is_transient() {
-                wrong.get_or_insert(error);
-            }
-        });
-        let opened = opened.ok().map(|chain| (chain, began));
-        workers.spawn(run(Arc::clone(app), feed, opened, slot, stop.clone()));
+        let feed = feed.clone();
+        workers.spawn(run(Arc::clone(app), feed, slot, told.clone(), stop.clone()));
     }
-    wrong.map_or(Ok(()), Err)
+    wrong
 }
 
 /// Logs an error and shows it; the same one again is not logged.
@@ -111,68 +111,94 @@ enum End {
 async fn run(
     app: Arc<App>,
     feed: Feed,
-    mut opened: Option<(Opened, Instant)>,
     slot: Slot,
+    told: mpsc::UnboundedSender<Error>,
     stop: CancellationToken,
 ) {
+    // The first try alone is told.
+    let mut told = Some(told);
     loop {
-        let pause = match opened.take() {
-            Some((chain, began)) => {
-                let end = match chain {
-                    Opened::Node(node) => {
-                        let open::Node {
-                            follower,
-                            prover,
-                            census,
-                            verifier,
-                            providers,
-                            fresh,
-                            contracts,
-                        } = *node;
-                        let done = stop.child_token();
-                        let expecting = expect::backfill(&slot, providers, fresh, contracts);
-                        let expecting = done.run_until_cancelled(expecting);
-                        slot.verified_by(verifier);
-                        let news = Arc::new(Notify::new());
-                        let listening = listen(&feed, &news, &done);
-                        let proving = checks::prove(&app, &slot, prover, &done);
-                        let comparing = checks::census(census, &done);
-                        let following = async {
-                            let end = follow(&app, follower, &slot, &stop, &news, None).await;
-                            done.cancel();
-                            end
-                        };
-                        tokio::join!(following, proving, comparing, listening, expecting).0
-                    }
-                    Opened::Replay(follower) => {
-                        let quiet = Notify::new();
-                        follow(&app, *follower, &slot, &stop, &quiet, Some(began)).await
-                    }
-                };
-                match end {
+        let began = Instant::now();
+        let opening = stop.run_until_cancelled(open(&app, &feed, &slot));
+        let Some(opened) = opening.await else { return };
+        let told = told.take();
+        let pause = match opened {
+            Ok(chain) => {
+                drop(told);
+                // Large, because everything that goes on beside following lies in it.
+                match Box::pin(follow_opened(&app, &feed, chain, &slot, began, &stop)).await {
                     End::Done | End::Halted => return,
                     End::Unreachable => AFTER_ERROR,
                 }
             }
-            None => slot.pause(),
+            Err(error) => {
+                tell(&slot, &error);
+                if let Some(told) = told.filter(|_| !error.kind().is_transient()) {
+                    // Nobody waits for it in a server.
+                    let _ = told.send(error);
+                }
+                slot.pause()
+            }
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        let began = Instant::now();
-        opened = open(&app, &feed, &slot)
-            .await
-            .map_err(|error| tell(&slot, &error))
-            .ok()
-            .map(|chain| (chain, began));
     }
+}
+
+/// Follows a chain that was opened at `began`, with everything that goes on beside that.
+async fn follow_opened(
+    app: &App,
+    feed: &Feed,
+    chain: Opened,
+    slot: &Slot,
+    began: Instant,
+    stop: &CancellationToken,
+) -> End {
+    let node = match chain {
+        Opened::Node(node) => *node,
+        Opened::Replay(mut follower) => {
+            let quiet = Notify::new();
+            let end = follow(app, &mut follower, slot, stop, &quiet, Some(began)).await;
+            follower.resign().await;
+            return end;
+        }
+    };
+    let open::Node {
+        mut follower,
+        prover,
+        census,
+        verifier,
+        providers,
+        fresh,
+        contracts,
+    } = node;
+    let done = stop.child_token();
+    let expecting = expect::backfill(slot, providers, fresh, contracts);
+    let expecting = done.run_until_cancelled(expecting);
+    slot.verified_by(verifier);
+    let news = Arc::new(Notify::new());
+    let listening = listen(feed, &news, &done);
+    let proving = checks::prove(app, slot, prover, &done);
+    let comparing = checks::census(census, &done);
+    let following = async {
+        let end = follow(app, &mut follower, slot, stop, &news, None).await;
+        done.cancel();
+        end
+    };
+    let (end, ..) = tokio::join!(following, proving, comparing, listening, expecting);
+    // Those beside it, who lead with it, have ended, too.
+    if stop.is_cancelled() {
+        follower.resign().await;
+    }
+    end
 }
 
 /// Rounds until something ends it. A recorded file ends by itself; `replay` is when it was opened.
 async fn follow<S: Source>(
     app: &App,
-    mut follower: Follower<S>,
+    follower: &mut Follower<S>,
     slot: &Slot,
     stop: &CancellationToken,
     news: &Notify,
@@ -180,6 +206,7 @@ async fn follow<S: Source>(
 ) -> End {
     slot.follow(follower.status());
     follower.wake(Arc::clone(&app.committed));
+    follower.stop_with(stop.clone());
     let poll = Duration::from_millis(app.config.indexer.poll_ms);
     let mut last = replay;
     let mut failures = 0;
@@ -201,7 +228,8 @@ async fn follow<S: Source>(
                 poll
             }
             Err(error) if error.halts() => return End::Halted,
-            Err(Error::Unproven { .. }) => AFTER_WRONG,
+            // Until it is given up a node may have had a bad moment.
+            Err(Error::Unproven { .. }) if slot.is_halted() => AFTER_WRONG,
             Err(Error::Led(_)) => SOON,
             Err(error) => {
                 failures += 1;

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Environment},
     data_dir::DataDir,
     http,
-    indexing::{self, Feed},
+    indexing::{self, Feed, Wrong},
     signals::Signals,
     working,
 };
@@ -58,16 +58,15 @@ pub struct Running {
     stop_workers: CancellationToken,
     http: JoinSet<Result<(), http::Error>>,
     stop_http: CancellationToken,
-    /// What a person has to put right before a chain is followed.
-    pub wrong: Option<indexer::Error>,
+    wrong: Option<Wrong>,
 }
 
 /// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`.
-pub async fn start(
+pub fn start(
     app: &Arc<App>,
     roles: &[Role],
     listener: Option<TcpListener>,
-    feeds: Vec<Feed>,
+    feeds: &[Feed],
 ) -> Running {
     let mut running = Running {
         workers: JoinSet::new(),
@@ -87,9 +86,7 @@ pub async fn start(
         match role {
             Role::Index => {
                 let (workers, stop) = (&mut running.workers, &running.stop_workers);
-                running.wrong = indexing::start(app, feeds.clone(), workers, stop)
-                    .await
-                    .err();
+                running.wrong = Some(indexing::start(app, feeds, workers, stop));
             }
             Role::Work => working::start(app, &mut running.workers, &running.stop_workers),
             // It has its listener.
@@ -100,6 +97,12 @@ pub async fn start(
 }
 
 impl Running {
+    /// Waits until each chain was tried once. Gives the first thing that a person has to put right before one is
+    /// followed.
+    pub async fn wrong(&mut self) -> Option<indexer::Error> {
+        self.wrong.as_mut()?.recv().await
+    }
+
     /// Waits until something ends by itself, which nothing should.
     pub async fn failed(&mut self) -> Error {
         tokio::select! {
@@ -165,8 +168,9 @@ pub async fn run(
     if feeds.is_empty() && roles.contains(&Role::Index) {
         tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
     }
-    let mut running = start(&app, roles, listener, feeds).await;
-    if let Some(error) = running.wrong.take().filter(|_| typed) {
+    let mut running = start(&app, roles, listener, &feeds);
+    // Who typed nothing has chains that are tried again.
+    if typed && let Some(error) = running.wrong().await {
         running.stop().await;
         app.db.close().await;
         return Err(error.into());

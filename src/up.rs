@@ -153,8 +153,8 @@ async fn start(
         rpc,
         demo,
     };
-    let mut running = serve::start(&app, &Role::ALL, Some(listener), feeds).await;
-    if let Some(error) = running.wrong.take() {
+    let mut running = serve::start(&app, &Role::ALL, Some(listener), &feeds);
+    if let Some(error) = running.wrong().await {
         running.stop().await;
         return Err(error.into());
     }

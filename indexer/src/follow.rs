@@ -10,6 +10,7 @@ use identity::States;
 use serde::Serialize;
 use store::{Db, Outcome};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -43,6 +44,30 @@ pub enum State {
     Standby,
     /// Stopped until a person does something, or a provider proves what none did.
     Halted,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Starting,
+        Self::Backfilling,
+        Self::Following,
+        Self::Retrying,
+        Self::Standby,
+        Self::Halted,
+    ];
+
+    /// Its word, everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Backfilling => "backfilling",
+            Self::Following => "following",
+            Self::Retrying => "retrying",
+            Self::Standby => "standby",
+            Self::Halted => "halted",
+        }
+    }
 }
 
 /// A chain's state, for people.
@@ -85,6 +110,8 @@ pub struct Follower<S> {
     unindexed: bool,
     /// Told of every commit that rows and entries came with.
     wake: Arc<Notify>,
+    /// Ends a question that is under way.
+    stop: CancellationToken,
     /// Rounds on end in which a block could not be proven.
     unproven: u32,
     /// Whether a person has to do something first.
@@ -117,6 +144,7 @@ impl<S: Source> Follower<S> {
             own: None,
             unindexed: true,
             wake: Arc::default(),
+            stop: CancellationToken::new(),
             unproven: 0,
             halted: false,
             status: Arc::new(Mutex::new(status)),
@@ -126,6 +154,16 @@ impl<S: Source> Follower<S> {
     /// Who is told from now on of every commit that rows and entries came with, before anything else is done.
     pub fn wake(&mut self, who: Arc<Notify>) {
         self.wake = who;
+    }
+
+    /// Once this is cancelled no round waits for what the source says; what it has said is still applied.
+    pub fn stop_with(&mut self, stop: CancellationToken) {
+        self.stop = stop;
+    }
+
+    /// Leads no longer: whoever waits, or is started next, goes on at once. Nothing that it stored is touched.
+    pub async fn resign(&mut self) {
+        self.leadership.release().await;
     }
 
     /// Where the status can be read while the follower runs.
@@ -182,7 +220,10 @@ impl<S: Source> Follower<S> {
         let trail = Trail::new(&self.db, self.chain);
         // It may take long, and whoever waits to lead must not take over meanwhile.
         let asking = self.source.next(standing.ground, trail);
-        let next = self.leadership.keep(asking).await;
+        let asking = self.leadership.keep(asking);
+        let Some(next) = self.stop.run_until_cancelled(asking).await else {
+            return Ok(Outcome::Busy);
+        };
         if self.leadership.lease().is_none() {
             return Err(Error::Led(self.chain));
         }

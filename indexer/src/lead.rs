@@ -17,6 +17,9 @@ const TTL: Duration = Duration::from_secs(3);
 /// A lease of this age is renewed.
 const RENEW: Duration = Duration::from_secs(1);
 
+/// Who stops does not wait longer for the database.
+const RELEASE_WITHIN: Duration = Duration::from_secs(1);
+
 /// The lease on following one chain, as far as we have it.
 pub struct Leadership {
     db: Db,
@@ -54,6 +57,21 @@ impl Leadership {
         match self.held {
             Some(_) => Ok(()),
             None => Err(Error::Led(self.chain)),
+        }
+    }
+
+    /// Gives the lease back, so that nobody has to wait until it runs out. Where the database does not hear of it,
+    /// it runs out.
+    pub async fn release(&mut self) {
+        let Some((lease, _)) = self.held.take() else {
+            return;
+        };
+        stage::leads(self.chain, false);
+        let release = lease::release(&self.db, &lease);
+        match tokio::time::timeout(RELEASE_WITHIN, release).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(chain = self.chain, %error, "not released: {error}"),
+            Err(_) => tracing::debug!(chain = self.chain, "not released in time"),
         }
     }
 

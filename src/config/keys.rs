@@ -84,7 +84,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "database.max_connections",
-        "Most connections of one process.",
+        "Most connections of one process; a chain's backfill has two besides.",
     ),
     key(
         "database.min_idle",

@@ -49,7 +49,7 @@ struct Sync {
 )]
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Chain {
-    /// EIP-155 id; null for a chain that could not be opened yet.
+    /// EIP-155 id; null where no node said it yet.
     #[schema(required)]
     chain: Option<u64>,
     /// Its name or place, for people.
@@ -220,12 +220,7 @@ async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response,
 /// A chain that is kept, with what its follower says, if it is one of ours.
 fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
     let id = u64::try_from(kept.chain).ok();
-    let at = followed.iter().position(|chain| {
-        chain
-            .status
-            .as_ref()
-            .is_some_and(|status| Some(status.chain) == id)
-    });
+    let at = followed.iter().position(|chain| chain.chain == id);
     let its = at.map(|at| followed.remove(at));
     let status = its.as_ref().and_then(|its| its.status.clone());
     let source_head = status.as_ref().and_then(|status| status.head);
@@ -236,7 +231,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         chain: id,
         name: kept.name,
         origin: Some(kept.origin),
-        state: status.as_ref().map(|status| word(status.state)),
+        state: its.as_ref().map(|its| its.state.as_str()),
         head: Some(kept.head),
         head_time: kept.head_time,
         settled: Some(kept.settled),
@@ -255,9 +250,7 @@ fn known(kept: ChainView, followed: &mut Vec<ChainState>) -> Chain {
         reorgs: status.as_ref().map_or(0, |status| status.reorgs),
         estimate: estimate.map(Estimate::from),
         providers,
-        error: status
-            .and_then(|status| status.error)
-            .or_else(|| its.and_then(|its| its.error)),
+        error: its.and_then(|its| its.error),
         contracts: kept.contracts,
         watched: kept.watched.map(|watched| Watched {
             owners: watched.owners,
@@ -301,31 +294,15 @@ fn providers(chain: &ChainState) -> Vec<Provider> {
 }
 
 fn unopened(chain: ChainState) -> Chain {
-    let state = if chain.error.is_some() {
-        indexer::State::Retrying
-    } else {
-        indexer::State::Starting
-    };
     Chain {
         providers: providers(&chain),
-        chain: chain.status.map(|status| status.chain),
+        chain: chain.chain,
         name: chain.place,
-        state: Some(word(state)),
+        state: Some(chain.state.as_str()),
         error: chain.error,
         contracts: ["identity", "status"]
             .map(|kind| (kind.to_owned(), Vec::new()))
             .into(),
         ..Chain::default()
-    }
-}
-
-fn word(state: indexer::State) -> &'static str {
-    match state {
-        indexer::State::Starting => "starting",
-        indexer::State::Backfilling => "backfilling",
-        indexer::State::Following => "following",
-        indexer::State::Retrying => "retrying",
-        indexer::State::Standby => "standby",
-        indexer::State::Halted => "halted",
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use indexer::{ChainConfig, Config, Estimate, Providers, Status, Verifier};
+use indexer::{ChainConfig, Config, Estimate, Providers, State, Status, Verifier};
 use serde::Serialize;
 
 /// One chain of this process.
@@ -13,10 +13,14 @@ use serde::Serialize;
 pub struct ChainState {
     /// Where it comes from, for people.
     pub place: String,
-    /// Its follower's state, once it was opened.
-    pub status: Option<Status>,
-    /// Why it is not opened.
+    /// EIP-155 id, once its nodes or a person said it.
+    pub chain: Option<u64>,
+    /// What it is doing, also where it could not be opened.
+    pub state: State,
+    /// Why it is retrying or halted.
     pub error: Option<String>,
+    /// How its follower does, once it was opened.
+    pub status: Option<Status>,
     /// What its first backfill was expected to take, where this process began it.
     pub estimate: Option<Estimate>,
     /// Whom it is read from.
@@ -174,18 +178,35 @@ impl Slot {
         self.state().status.map_or(0, |status| status.logs)
     }
 
+    /// Whether it stopped until a person does something, or a provider proves what none did.
+    pub fn is_halted(&self) -> bool {
+        self.state().state == State::Halted
+    }
+
     fn state(&self) -> ChainState {
         let inner = self.lock();
-        let read = |status: &Arc<Mutex<Status>>| {
+        let status = inner.status.as_ref();
+        let status = status.map(|status| {
             let status = status.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut status = status.clone();
-            status.error = status.error.or_else(|| inner.unproven.clone());
-            status
-        };
+            status.clone()
+        });
+        let following = status.as_ref().map_or(State::Starting, |its| its.state);
+        let claimed = inner.claim.as_ref().map(|(chain, _)| *chain);
+        let told = status.as_ref().and_then(|its| its.error.clone());
         ChainState {
             place: self.place.clone(),
-            status: inner.status.as_ref().map(read),
-            error: inner.error.clone(),
+            chain: status.as_ref().map(|its| its.chain).or(claimed),
+            state: match &inner.error {
+                None => following,
+                Some(_) if inner.wrong => State::Halted,
+                Some(_) => State::Retrying,
+            },
+            error: inner
+                .error
+                .clone()
+                .or(told)
+                .or_else(|| inner.unproven.clone()),
+            status,
             estimate: inner.estimate.clone(),
             providers: inner.providers.clone(),
         }

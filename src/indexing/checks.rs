@@ -20,7 +20,10 @@ pub async fn prove(app: &App, slot: &Slot, mut prover: Prover, stop: &Cancellati
     }
     while !stop.is_cancelled() {
         let before = prover.postponed();
-        let round = prover.round().await;
+        // A node may hang; what a round was about to store is rolled back.
+        let Some(round) = stop.run_until_cancelled(prover.round()).await else {
+            return;
+        };
         let postponed = prover.postponed();
         if postponed == 0 {
             slot.unproven(None);
@@ -54,7 +57,10 @@ pub async fn census(census: Option<Census>, stop: &CancellationToken) {
     let Some(mut census) = census else { return };
     let mut fails = false;
     while !stop.is_cancelled() {
-        let pause = match census.round().await {
+        let Some(round) = stop.run_until_cancelled(census.round()).await else {
+            return;
+        };
+        let pause = match round {
             Ok(outcome) => {
                 fails = false;
                 if outcome == Outcome::Busy {

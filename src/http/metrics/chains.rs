@@ -3,8 +3,11 @@
 //! Names and what to alert on: `docs/operations.md`.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -14,13 +17,18 @@ use indexer::{
     view::{self, CensusView, ChainView},
 };
 
-use crate::app::App;
+use crate::{app::App, indexing::ChainState};
 
 /// Counters that others keep: the last value of each that was seen.
 #[derive(Debug, Default)]
 pub struct Seen {
     last: Mutex<HashMap<String, u64>>,
+    /// Whether there ever was a chain of which nobody knew which one it is.
+    unknown: AtomicBool,
 }
+
+/// The label of chains of which no node said yet which they are.
+const UNKNOWN: &str = "unknown";
 
 impl Seen {
     /// By how much a counter grew since it was looked at; one that fell began anew.
@@ -51,13 +59,16 @@ pub async fn measure(app: &App, seen: &Seen) {
             census.iter().for_each(compared);
         }
     }
-    for chain in app.chains.list() {
+    let chains = app.chains.list();
+    states(&chains, seen);
+    for chain in chains {
         if let Some(status) = &chain.status {
             followed(status);
-            let providers = chain.providers.iter().flat_map(indexer::Providers::states);
-            for (nth, state) in providers.enumerate() {
-                provider(status.chain, nth, state, seen);
-            }
+        }
+        let Some(id) = chain.chain else { continue };
+        let providers = chain.providers.iter().flat_map(indexer::Providers::states);
+        for (nth, state) in providers.enumerate() {
+            provider(id, nth, state, seen);
         }
     }
 }
@@ -126,20 +137,31 @@ fn followed(status: &Status) {
     let (events, blocks) = rate.map_or((0.0, 0.0), |rate| (rate.events_per_s, rate.blocks_per_s));
     set("chancery_events_per_second", &labels, events);
     set("chancery_blocks_per_second", &labels, blocks);
-    for (state, word) in [
-        (State::Starting, "starting"),
-        (State::Backfilling, "backfilling"),
-        (State::Following, "following"),
-        (State::Retrying, "retrying"),
-        (State::Standby, "standby"),
-        (State::Halted, "halted"),
-    ] {
-        let labels = [labels[0].clone(), ("state", word.to_owned())];
-        set(
-            "chancery_chain_state",
-            &labels,
-            f64::from(u8::from(status.state == state)),
-        );
+}
+
+/// What each chain is doing, also one that could not be opened. Those of which no node said yet which they are
+/// share one label, and are counted.
+fn states(chains: &[ChainState], seen: &Seen) {
+    let mut doing: BTreeMap<String, Vec<State>> = BTreeMap::new();
+    for chain in chains {
+        let id = chain
+            .chain
+            .map_or_else(|| UNKNOWN.to_owned(), |id| id.to_string());
+        doing.entry(id).or_default().push(chain.state);
+    }
+    if doing.contains_key(UNKNOWN) {
+        seen.unknown.store(true, Relaxed);
+    } else if seen.unknown.load(Relaxed) {
+        // It was told meanwhile.
+        doing.entry(UNKNOWN.to_owned()).or_default();
+    }
+    for (id, its) in doing {
+        for state in State::ALL {
+            let labels = [("chain", id.clone()), ("state", state.as_str().to_owned())];
+            let count = its.iter().filter(|its| **its == state).count();
+            let count = u64::try_from(count).unwrap_or_default();
+            set("chancery_chain_state", &labels, figure(count));
+        }
     }
 }
 
