@@ -92,6 +92,27 @@ async fn providers_that_fail_in_every_way_at_once_cost_time_and_nothing_else(
     Ok(())
 }
 
+/// `removed` belongs to subscriptions: whoever says it of logs that were asked for is not believed, and another one
+/// is asked.
+#[sqlx::test(migrations = "../migrations")]
+async fn logs_that_are_told_as_removed_are_their_providers_failure(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let telling = Faults {
+        removed_one_in: 1,
+        ..Faults::default()
+    };
+    // Asked second.
+    let slower = Faults {
+        latency_ms: 20,
+        ..Faults::default()
+    };
+    let mut index = Index::new(&pool, 0, 450, Prove::Behind, &[telling, slower]).await?;
+    index.settle_proven().await?;
+    assert!(!index.stats(0).removed.is_empty(), "it was asked");
+    Ok(())
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn one_address_with_nodes_at_other_heads_and_on_other_branches_is_followed(
     pool: PgPool,
