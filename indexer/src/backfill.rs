@@ -192,6 +192,10 @@ impl Whole {
             number: to.unsigned_abs(),
         };
         let mut tx = self.db.begin(cause.clone()).await?;
+        let mut second = None;
+        if deferred {
+            second = self.second(&mut tx, cause).await?;
+        }
         let before = chain_row::lock_any(&mut tx, self.chain).await?;
         if before.ground.number < to {
             return Err(Error::Store(store::Error::Moved {
@@ -203,10 +207,6 @@ impl Whole {
         let late = self.settle_before(&mut tx, &before).await?;
         let settled = to.max(before.settled);
         chain_row::advance_head(&mut tx, self.chain, self.through, self.time, settled).await?;
-        let mut second = None;
-        if deferred {
-            second = Some(self.db.begin(cause).await?);
-        }
         let report = identity::project_window(
             &mut tx,
             second.as_mut(),
@@ -225,6 +225,14 @@ impl Whole {
         }
         tx.commit().await?;
         Ok(report.entries + late)
+    }
+
+    /// A transaction beside `tx`, where nobody builds indexes that it would wait for.
+    async fn second(&self, tx: &mut Tx, cause: Cause) -> Result<Option<Tx>> {
+        store::deferred::hold(tx).await?;
+        let mut second = self.db.begin(cause).await?;
+        let held = store::deferred::hold_too(&mut second).await?;
+        Ok(held.then_some(second))
     }
 
     /// A chain that was at its head before has logs below the window that were not settled then. They are now,

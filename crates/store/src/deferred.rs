@@ -9,10 +9,13 @@ use std::{
     vec::IntoIter,
 };
 
-use crate::{Cause, Db, Result};
+use crate::{Cause, Db, Result, Tx};
 
 /// How many are built at once: a build keeps one core of Postgres busy.
 const AT_ONCE: usize = 2;
+
+/// SQLSTATE of a lock that somebody else has.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Defers what can be deferred, if nothing is indexed yet and nobody holds one of the tables. Gives how many are
 /// missing now.
@@ -45,6 +48,40 @@ pub async fn build(db: &Db, prefix: &str) -> Result<usize> {
     let [one, other] = workers;
     let (one, other) = tokio::join!(one, other);
     Ok(one? + other?)
+}
+
+/// Keeps [`build`] from everything that a projection writes until the transaction ends, and waits for one that is at
+/// it. What is missing now stays missing that long.
+pub async fn hold(tx: &mut Tx) -> Result<()> {
+    // The one first that a foreign key's build locks first.
+    sqlx::query!(
+        "LOCK TABLE identity.agents, identity.tokens, identity.agent_identifiers, identity.agent_status_history,
+                    identity.uri_agents, store.jobs, journal.entries, journal.said IN ROW EXCLUSIVE MODE"
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The same for a second transaction beside one that [`hold`]s; false, and the transaction is spent, where somebody
+/// waits for the first one already. The second would wait behind them and they for the first, which waits for the
+/// second: that is a circle that Postgres does not see.
+pub async fn hold_too(tx: &mut Tx) -> Result<bool> {
+    let held = sqlx::query!(
+        "LOCK TABLE identity.agents, identity.tokens, identity.agent_identifiers, identity.agent_status_history,
+                    identity.uri_agents, store.jobs, journal.entries, journal.said IN ROW EXCLUSIVE MODE NOWAIT"
+    )
+    .execute(tx.conn())
+    .await;
+    match held {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn build_some(db: &Db, missing: &Mutex<IntoIter<String>>) -> Result<usize> {
@@ -121,6 +158,45 @@ mod tests {
         assert_eq!(one? + other?, 18);
         assert_eq!(missing(&db).await?, [""; 0]);
         assert_eq!(catalog(&pool).await, whole);
+        Ok(())
+    }
+
+    /// Whoever builds waits for the first transaction, and the second must not wait behind that.
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn what_two_transactions_write_is_built_before_or_after_them(
+        pool: PgPool,
+    ) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool.clone(), Clock::System);
+        begin(&db).await?;
+        let begun = || db.begin(Cause::Job("test"));
+        let (mut first, mut second) = (begun().await?, begun().await?);
+        hold(&mut first).await?;
+        assert!(hold_too(&mut second).await?, "nobody waits yet");
+        let mut late = begun().await?;
+        let builder = tokio::spawn({
+            let db = db.clone();
+            async move { build(&db, "").await }
+        });
+        let waiting = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+                                       WHERE NOT granted AND d.datname = current_database())";
+        while !sqlx::query_scalar::<_, bool>(waiting)
+            .fetch_one(&pool)
+            .await?
+        {}
+        assert!(
+            !hold_too(&mut late).await?,
+            "it would wait behind the build"
+        );
+        drop(late);
+        // Both write what they hold, whoever waits for it.
+        for tx in [&mut first, &mut second] {
+            sqlx::query("DELETE FROM identity.tokens")
+                .execute(tx.conn())
+                .await?;
+        }
+        second.commit().await?;
+        first.commit().await?;
+        assert_eq!(builder.await??, 19);
         Ok(())
     }
 

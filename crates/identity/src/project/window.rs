@@ -37,8 +37,9 @@ const CHUNK: usize = 2_000;
 /// projected again.
 ///
 /// `second`, where it is given, takes a part of the rows of new agents at the same time, while foreign keys are
-/// deferred (`store::deferred`). It is to be committed just before `tx`; a process that dies between the two loses
-/// nothing, and where `tx` fails both are given up.
+/// deferred; both transactions hold what they write (`store::deferred::hold`), so that these stay deferred and nobody
+/// comes between them. It is to be committed just before `tx`; a process that dies between the two loses nothing, and
+/// where `tx` fails both are given up.
 pub async fn project_window(
     tx: &mut Tx,
     second: Option<&mut Tx>,
