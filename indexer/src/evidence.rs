@@ -116,7 +116,7 @@ impl Witness {
         self.providers.are_several()
     }
 
-    /// Headers of a range of blocks, both ends included; what they say of each other is not looked at.
+    /// Headers of a range of blocks, both ends included, linked.
     pub async fn headers(&self, from: u64, to: u64) -> Result<Vec<Header>> {
         let headers = self
             .providers
@@ -143,14 +143,8 @@ impl Witness {
         self.examine(headers.value).await
     }
 
-    /// Evidence about blocks whose headers are at hand, ascending and without a gap.
+    /// Evidence about blocks whose headers are at hand, ascending and linked.
     pub async fn examine(&self, headers: Vec<Header>) -> Result<Evidence> {
-        let linked = headers
-            .windows(2)
-            .all(|two| two[1].parent == two[0].hash && two[1].number == two[0].number + 1);
-        if !linked {
-            return Err(self.moved(&headers));
-        }
         let hashed = headers.iter().all(|header| header.verified().is_some());
         if (!hashed || !self.format.has_bloom()) && self.providers.are_several() {
             return self.alike(headers).await;
@@ -269,9 +263,13 @@ impl Witness {
             .await?;
         let raw = told.and_then(|told| told.value.into_iter().next().flatten());
         let found = raw.map(|raw| self.judge(header, raw.get()));
-        found
-            .and_then(Result::ok)
-            .ok_or_else(|| self.unproven(header, not, why))
+        let Some(Ok(block)) = found else {
+            return Err(self.unproven(header, not, why));
+        };
+        let number = header.number;
+        self.providers
+            .refute(not, format!("{why}: another one proves block {number}"));
+        Ok(block)
     }
 
     /// Where no provider serves receipts: the blocks' logs as told, held against their blooms.

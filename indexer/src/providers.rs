@@ -270,6 +270,18 @@ impl Providers {
             .await
     }
 
+    /// Puts down that what a provider told is not so, as others show: it is asked last for a while.
+    pub fn refute(&self, id: Id, message: String) {
+        let (slot, chain) = (self.slot(id), self.chain());
+        let place = &slot.place;
+        tracing::warn!(
+            chain,
+            place,
+            "chain {chain}: {place} is asked last for a while: {message}"
+        );
+        slot.refuted(RpcError::False { message });
+    }
+
     /// What asking it costs; infinite where it rests.
     fn rank(&self, id: Id) -> f64 {
         let slot = self.slot(id);
@@ -277,7 +289,7 @@ impl Providers {
             return f64::INFINITY;
         };
         // Far above any latency, so that these come last, in the same order.
-        let doubtful = if slot.opinion().is_doubtful() {
+        let doubtful = if slot.is_doubtful(Instant::now()) {
             1e6
         } else {
             0.0

@@ -404,7 +404,8 @@ impl Rpc {
         answers.map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: RpcError) -> RpcError {
+    /// Counts a failure that is known only from what others answer; those of our own questions are counted already.
+    pub fn failed(&self, error: RpcError) -> RpcError {
         self.meter().failed(error)
     }
 

@@ -16,6 +16,9 @@ const NEWEST: f64 = 0.1;
 /// A provider that fails always is this many times as bad as a fast one that never does.
 const PRICE_OF_ERRORS: f64 = 20.0;
 
+/// Who told what is not so is asked last for so long.
+const DOUBTED: Duration = Duration::from_mins(5);
+
 /// Which pause a failure brings: the first one's, and the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pause(Duration, Duration);
@@ -41,6 +44,7 @@ pub struct Health {
     failures: u32,
     failed_at: Option<Instant>,
     closed_until: Option<Instant>,
+    doubted_until: Option<Instant>,
     last: Option<RpcError>,
 }
 
@@ -76,6 +80,20 @@ impl Health {
         let wait = asked.unwrap_or_else(|| pause(error).after(self.failures));
         self.closed_until = self.closed_until.max(Some(now + wait));
         self.last = Some(error.clone());
+    }
+
+    /// Others show that what it told is not so. It does not rest: who answers is better than nobody.
+    pub fn refuted(&mut self, error: RpcError, now: Instant) {
+        let as_before = Duration::try_from_secs_f64(self.latency).unwrap_or_default();
+        let began = now.checked_sub(as_before).unwrap_or(now);
+        self.note([1.0, 0.0], began, now);
+        self.doubted_until = Some(now + DOUBTED);
+        self.last = Some(error);
+    }
+
+    /// Whether it told lately what is not so.
+    pub fn is_doubted(&self, now: Instant) -> bool {
+        self.doubted_until.is_some_and(|until| until > now)
     }
 
     /// When it may be asked again; `None`: now.
@@ -276,6 +294,26 @@ mod tests {
         );
         let later = now + HALF_LIFE * 10;
         assert!(slow.cost(0, later) < cost(&fast));
+    }
+
+    #[test]
+    fn who_told_what_is_not_so_is_doubted_for_a_while_and_does_not_rest() {
+        let start = Instant::now();
+        let now = start + Duration::from_millis(10);
+        let mut health = Health::default();
+        health.answered(start, now);
+        let (latency, cost) = (health.latency(), health.cost(0, now));
+        let lie = RpcError::False {
+            message: "a lie".to_owned(),
+        };
+        health.refuted(lie.clone(), now);
+        assert_eq!((health.closed(now), health.on_trial()), (None, false));
+        assert!((health.latency() - latency).abs() < 1e-9);
+        assert!(health.cost(0, now) > cost && health.error_rate(now) > 0.05);
+        assert_eq!(health.last_error(), Some(&lie));
+        health.answered(now, now);
+        assert!(health.is_doubted(now), "an answer makes up for nothing");
+        assert!(!health.is_doubted(now + DOUBTED));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct ProviderState {
     pub place: String,
     /// Where it stands to the others.
     pub opinion: Opinion,
+    /// Whether it is asked last: it disagrees with most of the others, is far behind them, or told lately what is not
+    /// so.
+    pub doubtful: bool,
     /// Share of failures lately, 0 to 1.
     pub error_rate: f64,
     /// How long answers took lately.
@@ -40,6 +43,7 @@ impl Providers {
             ProviderState {
                 place: slot.place.clone(),
                 opinion: slot.opinion(),
+                doubtful: slot.is_doubtful(now),
                 error_rate: health.error_rate(now),
                 latency: Duration::try_from_secs_f64(health.latency()).unwrap_or_default(),
                 rests: closed.map_or(Duration::ZERO, |until| until - now),

@@ -132,6 +132,33 @@ impl Providers {
         Ok(self.ask(question).await?.value)
     }
 
+    /// The block of a height that most of those that have one there have, and who. The others are asked last for a
+    /// while.
+    pub async fn elect(&self, number: u64) -> Option<(Header, Vec<Id>)> {
+        let told = self.ask_each(move |rpc| async move { rpc.block(At::Number(number)).await });
+        let votes: Vec<Vote> = told
+            .await
+            .into_iter()
+            .filter_map(|(by, has)| Some((by, has.ok().flatten()?)))
+            .map(|(by, has)| Vote { by, has: Some(has) })
+            .collect();
+        let elected = elected(&votes, votes.len() / 2 + 1)?;
+        let mut by = Vec::new();
+        for vote in &votes {
+            match &vote.has {
+                Some(has) if has.hash != elected.hash => {
+                    let (is, has) = (elected.hash, has.hash);
+                    self.refute(
+                        vote.by,
+                        format!("it has block {number} as {has}, and most have it as {is}"),
+                    );
+                }
+                _ => by.push(vote.by),
+            }
+        }
+        Some((elected.clone(), by))
+    }
+
     /// What consensus calls final: the newest block that a quorum of those that say something says is;
     /// `None` where nobody does. Nothing above `head` is final: who says so is not counted.
     pub async fn finalized(&self, head: u64) -> Result<Option<u64>> {

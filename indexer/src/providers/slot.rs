@@ -120,6 +120,21 @@ impl Slot {
         }
     }
 
+    /// Puts down that others show that what it told is not so.
+    pub fn refuted(&self, error: RpcError) {
+        let error = match self.rpc() {
+            Some(rpc) => rpc.failed(error),
+            None => error,
+        };
+        self.health().refuted(error, Instant::now());
+        self.suspect();
+    }
+
+    /// Whether others are asked first, however slow they are.
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        self.opinion().is_doubtful() || self.health().is_doubted(now)
+    }
+
     /// Its chain is asked for before the next question.
     pub fn suspect(&self) {
         lock(&self.link).checked = None;

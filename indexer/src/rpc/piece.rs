@@ -1,14 +1,22 @@
 //! One range of a backfill: its logs as told, or as its blocks prove them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use chain::{Block, Header, Log, LogFilter};
 use kernel::B256;
 
-use crate::{Error, Result, evidence::Witness, providers::Providers, source::Proof};
+use crate::{
+    Error, Result,
+    evidence::Witness,
+    providers::{Id, Providers},
+    source::Proof,
+};
 
 /// Logs that one range should hold: answers of some megabytes.
 pub(crate) const GOAL: u64 = 5_000;
+
+/// So often a range is asked for: each time somebody less may tell what is not so.
+const TRIES: usize = 3;
 
 /// Most blocks of a range of which every header is asked for.
 pub const PROVEN_BLOCKS: u64 = 512;
@@ -49,39 +57,110 @@ pub async fn proven(witness: &Witness, from: u64, to: u64) -> Result<Piece> {
     })
 }
 
-/// The logs that a provider tells, in as many questions as it wants.
+/// Logs of a range as they were told.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// In chain order, where they answer one question.
+    pub logs: Vec<Log>,
+    /// Who told those of which blocks.
+    pub by: Vec<(RangeInclusive<u64>, Id)>,
+}
+
+impl Answers {
+    /// Adds answers to other questions.
+    pub fn append(&mut self, mut other: Self) {
+        if self.logs.is_empty() {
+            self.logs = other.logs;
+        } else {
+            self.logs.append(&mut other.logs);
+        }
+        self.by.append(&mut other.by);
+    }
+
+    /// Who told the logs of a block, where it was one alone.
+    fn teller(&self, block: u64) -> Option<Id> {
+        let mut tellers = self.by.iter().filter(|(blocks, _)| blocks.contains(&block));
+        let (_, one) = tellers.next()?;
+        tellers.all(|(_, other)| other == one).then_some(*one)
+    }
+}
+
+/// The logs that a provider tells, in as many questions as it wants. Who tells blocks that others do not have is asked
+/// last, and the range is asked for again.
 pub async fn told(providers: &Providers, filter: &LogFilter, from: u64, to: u64) -> Result<Piece> {
-    let (logs, end) = tokio::try_join!(
-        all_logs(providers, filter, from, to),
-        providers.canonical(to)
-    )?;
-    bounded(providers, logs, from, &end).await
+    for _ in 0..TRIES {
+        let (answers, end) = tokio::try_join!(
+            all_logs(providers, filter, from, to),
+            providers.canonical(to)
+        )?;
+        if let Some(piece) = bounded(providers, answers, from, end).await? {
+            return Ok(piece);
+        }
+    }
+    Err(moved(providers, from, to))
 }
 
 /// A range of which these are all logs, in chain order.
-pub async fn of_logs(providers: &Providers, logs: Vec<Log>, from: u64, to: u64) -> Result<Piece> {
+pub async fn of_logs(providers: &Providers, answers: Answers, from: u64, to: u64) -> Result<Piece> {
     let end = providers.canonical(to).await?;
-    bounded(providers, logs, from, &end).await
+    let piece = bounded(providers, answers, from, end).await?;
+    piece.ok_or_else(|| moved(providers, from, to))
 }
 
-/// A range that ends with `end`.
-async fn bounded(providers: &Providers, logs: Vec<Log>, from: u64, end: &Header) -> Result<Piece> {
-    let to = end.number;
-    let moved = || Error::Moved {
+fn moved(providers: &Providers, from: u64, to: u64) -> Error {
+    Error::Moved {
         chain: providers.chain(),
         from,
         to,
-    };
-    let held = held(&logs, from, to).ok_or_else(moved)?;
-    if held.get(&to).is_some_and(|(hash, _)| *hash != end.hash) {
-        return Err(moved());
     }
-    Ok(Piece {
+}
+
+/// A range that ends with `end`. `None`: what was told is not what most have.
+async fn bounded(
+    providers: &Providers,
+    answers: Answers,
+    from: u64,
+    end: Header,
+) -> Result<Option<Piece>> {
+    let Some(held) = held(&answers.logs, from, end.number) else {
+        return Ok(None);
+    };
+    let end = match held.get(&end.number) {
+        Some((hash, _)) if *hash != end.hash => {
+            confirmed(providers, &answers, end.number, *hash).await
+        }
+        _ => Some(end),
+    };
+    let Some(end) = end else { return Ok(None) };
+    let blocks = blocks(providers, &answers, held).await?;
+    Ok(blocks.map(|blocks| Piece {
         to: end.block(),
-        blocks: blocks(providers, held).await?,
-        logs,
+        blocks,
+        logs: answers.logs,
         proof: Proof::REPORTED,
-    })
+    }))
+}
+
+/// The header of a block that logs were told of under this hash, where most have it so. Where they have another one,
+/// whoever told the logs is asked last for a while.
+async fn confirmed(
+    providers: &Providers,
+    answers: &Answers,
+    number: u64,
+    told: B256,
+) -> Option<Header> {
+    let (header, voters) = providers.elect(number).await?;
+    if header.hash == told {
+        return Some(header);
+    }
+    // Who contradicts himself alone may be two nodes behind one address.
+    let teller = answers.teller(number);
+    if let Some(teller) = teller.filter(|teller| voters.iter().any(|voter| voter != teller)) {
+        let is = header.hash;
+        let told = format!("it told logs of block {number} as {told}, and most have that as {is}");
+        providers.refute(teller, told);
+    }
+    None
 }
 
 async fn all_logs(
@@ -89,20 +168,17 @@ async fn all_logs(
     filter: &LogFilter,
     from: u64,
     to: u64,
-) -> Result<Vec<Log>> {
-    let mut logs: Vec<Log> = Vec::new();
+) -> Result<Answers> {
+    let mut answers = Answers::default();
     let mut at = from;
     while at <= to {
         let told = providers.logs(at, to, filter).await?;
-        let (end, mut part) = told.value;
-        if logs.is_empty() {
-            logs = part;
-        } else {
-            logs.append(&mut part);
-        }
+        let (end, logs) = told.value;
+        let by = vec![(at..=end, told.by)];
+        answers.append(Answers { logs, by });
         at = end + 1;
     }
-    Ok(logs)
+    Ok(answers)
 }
 
 /// Hash and time of each block that holds logs; `None` where they contradict each other.
@@ -123,11 +199,13 @@ fn held(logs: &[Log], from: u64, to: u64) -> Option<BTreeMap<u64, (B256, Option<
     Some(held)
 }
 
-/// The blocks, with the times of those whose logs did not tell them asked for.
+/// The blocks, with the times of those whose logs did not tell them asked for. `None`: one of them is not what most
+/// have.
 async fn blocks(
     providers: &Providers,
+    answers: &Answers,
     held: BTreeMap<u64, (B256, Option<i64>)>,
-) -> Result<Vec<Block>> {
+) -> Result<Option<Vec<Block>>> {
     let mut blocks: Vec<Block> = held
         .into_iter()
         .map(|(number, (hash, time))| Block {
@@ -143,7 +221,7 @@ async fn blocks(
         .map(|block| block.hash)
         .collect();
     if untimed.is_empty() {
-        return Ok(blocks);
+        return Ok(Some(blocks));
     }
     let headers = providers
         .ask(move |rpc| {
@@ -157,8 +235,16 @@ async fn blocks(
         .flatten()
         .map(|header| (header.hash, header.time))
         .collect();
-    for block in &mut blocks {
-        block.time = block.time.or_else(|| times.get(&block.hash).copied());
+    for block in blocks.iter_mut().filter(|block| block.time.is_none()) {
+        block.time = times.get(&block.hash).copied();
+        if block.time.is_none() {
+            // Whoever was asked does not know it: it lacks the block, or nobody has it.
+            let found = confirmed(providers, answers, block.number, block.hash).await;
+            let Some(header) = found else {
+                return Ok(None);
+            };
+            block.time = Some(header.time);
+        }
     }
-    Ok(blocks)
+    Ok(Some(blocks))
 }

@@ -4,6 +4,7 @@
 use chain::{Log, LogFilter};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::piece::Answers;
 use crate::{Result, providers::Providers};
 
 /// Questions that are under way at once.
@@ -21,15 +22,16 @@ struct Part {
     filter: LogFilter,
     /// The first block that was not asked for.
     at: u64,
-    logs: Vec<Log>,
+    read: Answers,
 }
 
 impl Part {
     async fn finish(&mut self, providers: &Providers, to: u64) -> Result<()> {
         while self.at <= to {
             let told = providers.logs(self.at, to, &self.filter).await?;
-            let (end, mut logs) = told.value;
-            self.logs.append(&mut logs);
+            let (end, logs) = told.value;
+            let by = vec![(self.at..=end, told.by)];
+            self.read.append(Answers { logs, by });
             self.at = end + 1;
         }
         Ok(())
@@ -42,14 +44,14 @@ impl Reading {
         let part = |filter| Part {
             filter,
             at: from,
-            logs: Vec::new(),
+            read: Answers::default(),
         };
         let parts = questions.into_iter().map(part).collect();
         Self { from, to, parts }
     }
 
     /// Whether it answers these questions about blocks from `from` on.
-    pub fn answers(&self, questions: &[LogFilter], from: u64) -> bool {
+    pub fn is_about(&self, questions: &[LogFilter], from: u64) -> bool {
         let asked = self.parts.iter().map(|part| &part.filter);
         self.from == from && asked.eq(questions)
     }
@@ -69,10 +71,11 @@ impl Reading {
     }
 
     /// What was read, in chain order; a log that answers two questions is told twice.
-    pub fn logs(&self) -> Vec<Log> {
-        let logs = self.parts.iter().flat_map(|part| &part.logs);
-        let mut logs: Vec<Log> = logs.cloned().collect();
+    pub fn answers(&self) -> Answers {
+        let read = || self.parts.iter().map(|part| &part.read);
+        let mut logs: Vec<Log> = read().flat_map(|read| &read.logs).cloned().collect();
         logs.sort_by_key(Log::position);
-        logs
+        let by = read().flat_map(|read| &read.by).cloned().collect();
+        Answers { logs, by }
     }
 }

@@ -9,13 +9,13 @@ use kernel::{B256, Token};
 use store::Db;
 
 use super::{
-    piece::{self, Piece},
+    piece::{self, Answers, Piece},
     reading::{AT_ONCE, Reading},
 };
 use crate::{
     Error, Result,
     evidence::Witness,
-    providers::Providers,
+    providers::{Id, Providers, Told},
     scope::{Watch, Watched, is_minted, questions},
     source::{Cursor, Enter},
 };
@@ -40,7 +40,7 @@ pub struct Watching {
     found: Option<Reading>,
     past: Option<(Cursor, Reading)>,
     /// `MetadataUpdate` logs by their block, in spite of failures.
-    updates: BTreeMap<B256, Vec<Log>>,
+    updates: BTreeMap<B256, (Vec<Log>, Id)>,
 }
 
 impl Watching {
@@ -85,13 +85,14 @@ impl Watching {
         let mut tokens: BTreeSet<Token> = named.chain(pending).copied().collect();
         tokens.extend(&self.older);
         let to = settled.max(cursor.number.max(0).unsigned_abs());
-        let mut kept = Vec::new();
+        let mut kept = Answers::default();
         if !new.owners.is_empty() && to >= self.start {
             kept = self.found(providers, &new, to).await?;
-            let given = new.transfers(&kept, &self.contracts);
+            let given = new.transfers(&kept.logs, &self.contracts);
             tokens.extend(given.map(|(token, _)| token));
             let stands = |log: &Log| log.block_number.cast_signed() <= cursor.number;
-            kept.retain(|log| stands(log) && new.keeps(log, &self.contracts));
+            kept.logs
+                .retain(|log| stands(log) && new.keeps(log, &self.contracts));
         }
         tokens.retain(|token| self.known.tokens.get(token) != Some(&true));
         if new.owners.is_empty() && tokens.is_empty() {
@@ -100,10 +101,9 @@ impl Watching {
         let enter = Enter {
             owners: new.owners.into_iter().collect(),
             tokens: tokens.into_iter().collect(),
-            logs: kept,
             ..Enter::default()
         };
-        let entered = self.past(providers, cursor, enter).await;
+        let entered = self.past(providers, cursor, enter, kept).await;
         if matches!(entered, Ok(_) | Err(Error::Moved { .. })) {
             (self.found, self.past) = (None, None);
         }
@@ -114,10 +114,10 @@ impl Watching {
 
     /// All that watched owners who are new gave, got and allowed up to block `to`, or a little below it where
     /// reading it had begun before.
-    async fn found(&mut self, providers: &Providers, new: &Watched, to: u64) -> Result<Vec<Log>> {
+    async fn found(&mut self, providers: &Providers, new: &Watched, to: u64) -> Result<Answers> {
         let asked = questions(&self.contracts, &new.owners, []);
         let begun = self.found.take();
-        let begun = begun.filter(|reading| reading.answers(&asked, self.start));
+        let begun = begun.filter(|reading| reading.is_about(&asked, self.start));
         let reading = self.found.insert(begun.unwrap_or_else(|| {
             tracing::info!(
                 chain = providers.chain(),
@@ -130,15 +130,16 @@ impl Watching {
             Reading::new(asked, self.start, to)
         }));
         reading.finish(providers).await?;
-        Ok(reading.logs())
+        Ok(reading.answers())
     }
 
-    /// Adds all logs of the entering tokens up to the cursor.
+    /// Adds all logs of the entering tokens up to the cursor to those that are `kept` of entering owners.
     async fn past(
         &mut self,
         providers: &Providers,
         cursor: Cursor,
         mut enter: Enter,
+        kept: Answers,
     ) -> Result<Enter> {
         let to = cursor.number.max(0).unsigned_abs();
         if cursor.number < 0 || to < self.start {
@@ -148,16 +149,18 @@ impl Watching {
         let begun = self
             .past
             .take()
-            .filter(|(below, reading)| *below == cursor && reading.answers(&asked, self.start));
+            .filter(|(below, reading)| *below == cursor && reading.is_about(&asked, self.start));
         let begun = begun.map(|(_, reading)| reading);
         let reading = begun.unwrap_or_else(|| Reading::new(asked, self.start, to));
         let (_, reading) = self.past.insert((cursor, reading));
         reading.finish(providers).await?;
-        let mut logs = reading.logs();
-        logs.append(&mut enter.logs);
+        let mut answers = reading.answers();
+        answers.append(kept);
         let mut scope = self.with(enter.tokens.iter().copied());
         scope.owners.extend(&enter.owners);
-        let piece = self.whole(providers, &scope, logs, self.start, to).await?;
+        let piece = self
+            .whole(providers, &scope, answers, self.start, to)
+            .await?;
         if cursor.hash.is_some_and(|hash| hash != piece.to.hash) {
             let (chain, from) = (providers.chain(), self.start);
             return Err(Error::Moved { chain, from, to });
@@ -231,12 +234,12 @@ impl Watching {
     async fn told_range(&mut self, providers: &Providers, from: u64, to: u64) -> Result<Piece> {
         let known = &self.known;
         let asked = questions(&self.contracts, &known.owners, known.tokens.keys());
-        let mut logs = told(providers, asked, from, to).await?;
-        let entering = self.entering(&logs);
+        let mut answers = told(providers, asked, from, to).await?;
+        let entering = self.entering(&answers.logs);
         let asked = questions(&self.contracts, [], &entering);
-        logs.extend(told(providers, asked, from, to).await?);
+        answers.append(told(providers, asked, from, to).await?);
         let scope = self.with(entering);
-        self.whole(providers, &scope, logs, from, to).await
+        self.whole(providers, &scope, answers, from, to).await
     }
 
     /// Puts told logs in order, and adds the one event that cannot be asked for by token: `MetadataUpdate` says
@@ -245,15 +248,18 @@ impl Watching {
         &mut self,
         providers: &Providers,
         scope: &Watched,
-        mut logs: Vec<Log>,
+        mut answers: Answers,
         from: u64,
         to: u64,
     ) -> Result<Piece> {
         let tells = [Some(topics::REGISTERED), Some(topics::URI_UPDATED)];
-        let telling = logs.iter().filter(|log| tells.contains(&log.topic0()));
-        let telling: BTreeSet<B256> = telling.map(|log| log.block_hash).collect();
+        let telling = answers.logs.iter();
+        let telling = telling.filter(|log| tells.contains(&log.topic0()));
+        let telling: BTreeMap<B256, u64> = telling
+            .map(|log| (log.block_hash, log.block_number))
+            .collect();
         let missing = telling
-            .iter()
+            .keys()
             .filter(|hash| !self.updates.contains_key(*hash));
         let filter = LogFilter {
             addresses: self.contracts.identity.clone(),
@@ -262,24 +268,27 @@ impl Watching {
         let asking: Vec<_> = missing
             .map(|hash| updates(providers, *hash, &filter))
             .collect();
-        let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
-        while let Some((hash, told)) = answers.try_next().await? {
+        let mut asking = stream::iter(asking).buffer_unordered(AT_ONCE);
+        while let Some((hash, told)) = asking.try_next().await? {
             self.updates.insert(hash, told);
         }
-        logs.extend(
-            telling
-                .iter()
-                .filter_map(|hash| self.updates.get(hash))
-                .flatten()
-                .cloned(),
-        );
+        for (hash, number) in telling {
+            if let Some((logs, by)) = self.updates.get(&hash) {
+                answers.logs.extend_from_slice(logs);
+                answers.by.push((number..=number, *by));
+            }
+        }
         let mut whole: BTreeMap<(u64, u32), Log> = BTreeMap::new();
-        for log in logs {
+        for log in answers.logs {
             if scope.keeps(&log, &self.contracts) {
                 whole.entry(log.position()).or_insert(log);
             }
         }
-        let piece = piece::of_logs(providers, whole.into_values().collect(), from, to).await?;
+        let answers = Answers {
+            logs: whole.into_values().collect(),
+            by: answers.by,
+        };
+        let piece = piece::of_logs(providers, answers, from, to).await?;
         self.updates.clear();
         Ok(piece)
     }
@@ -291,22 +300,25 @@ async fn told(
     questions: Vec<LogFilter>,
     from: u64,
     to: u64,
-) -> Result<Vec<Log>> {
+) -> Result<Answers> {
     let mut reading = Reading::new(questions, from, to);
     reading.finish(providers).await?;
-    Ok(reading.logs())
+    Ok(reading.answers())
 }
 
-/// The `MetadataUpdate` logs of a block.
+/// The `MetadataUpdate` logs of a block, and who told them.
 async fn updates(
     providers: &Providers,
     hash: B256,
     filter: &LogFilter,
-) -> Result<(B256, Vec<Log>)> {
+) -> Result<(B256, (Vec<Log>, Id))> {
     let told = providers.ask(|rpc| async move { rpc.logs_of_block(hash, filter).await });
-    let mut logs = told.await?.value;
+    let Told {
+        value: mut logs,
+        by,
+    } = told.await?;
     logs.retain(|log| log.block_hash == hash);
-    Ok((hash, logs))
+    Ok((hash, (logs, by)))
 }
 
 /// Whether one of these logs, which are in chain order, is of this block.

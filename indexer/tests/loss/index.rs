@@ -2,8 +2,8 @@
 
 use chain::{Registries, SeenTopics};
 use indexer::{
-    Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Proven, Prover, Providers,
-    RpcSource, Settling, Status, Verifier, Witness, view::ChainView,
+    Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Proven, Prover, ProviderState,
+    Providers, RpcSource, Settling, Status, Verifier, Witness, view::ChainView,
 };
 use replay_rpc::{
     node::{Faults, Network, Provider, Stats},
@@ -27,6 +27,7 @@ pub struct Index {
     pub db: Db,
     network: Network,
     providers: Vec<Provider>,
+    nodes: Providers,
     follower: Follower<RpcSource>,
     prover: Prover,
     verifier: Verifier,
@@ -119,7 +120,7 @@ impl Index {
         let nodes = Providers::connect(&config, &nodes).await?;
         let (holder, contracts) = (Uuid::from_u128(1), chain.contracts);
         let others = nodes.others_first();
-        let source = RpcSource::new(nodes, &contracts, settling, &config);
+        let source = RpcSource::new(nodes.clone(), &contracts, settling, &config);
         let prover = || {
             let (db, contracts) = (db.clone(), contracts.clone());
             Prover::new(db, chain.id, contracts, source.witness(), holder)
@@ -131,6 +132,7 @@ impl Index {
             db: db.clone(),
             network,
             providers,
+            nodes,
             follower: Follower::new(db, chain.id, contracts, source, holder),
             prover,
             verifier,
@@ -229,6 +231,11 @@ impl Index {
     /// Does something just before the `count`-th request from now on to the first provider.
     pub fn before_request(&self, count: u64, act: impl FnOnce(&Network) + Send + 'static) {
         self.providers[0].before_request(count, act);
+    }
+
+    /// The providers as they look to whoever asks them.
+    pub fn states(&self) -> Vec<ProviderState> {
+        self.nodes.states()
     }
 
     pub fn stats(&self, provider: usize) -> Stats {

@@ -257,6 +257,76 @@ async fn without_receipts_another_provider_tells_the_logs_that_one_lost(
     Ok(())
 }
 
+/// The quickest of three tells every log of a block under the same wrong hash: nothing in one answer contradicts that.
+#[sqlx::test(migrations = "../migrations")]
+async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let slow = Faults {
+        latency_ms: 20,
+        ..Faults::default()
+    };
+    let lying = Faults {
+        wrong_hash_one_in: 1,
+        ..Faults::default()
+    };
+    for (place, no_log_time) in [false, true].into_iter().enumerate() {
+        let lying = Faults {
+            no_log_time,
+            ..lying.clone()
+        };
+        let faults = [lying, slow.clone(), slow.clone()];
+        let mut index = Index::new(&pool, place, BLOCKS, Prove::Off, &faults).await?;
+        index.settle().await?;
+        let asked = [0, 1, 2].map(|place| index.stats(place).of("eth_getLogs").calls);
+        assert!(asked[0] < asked[1] + asked[2], "{asked:?}");
+        // On a busy machine it need not be the quickest.
+        if asked[0] == 0 {
+            continue;
+        }
+        let provider = &index.states()[0];
+        assert!(provider.doubtful, "{provider:?}");
+        assert!(
+            provider.counters.errors.contains_key("false"),
+            "{provider:?}"
+        );
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn who_has_false_receipts_or_none_is_asked_last(pool: PgPool) -> anyhow::Result<()> {
+    let slow = Faults {
+        latency_ms: 20,
+        ..Faults::default()
+    };
+    let hiding = [
+        Faults {
+            null_receipts_one_in: 1,
+            ..Faults::default()
+        },
+        Faults {
+            emptied_one_in: 1,
+            ..Faults::default()
+        },
+    ];
+    for (place, hiding) in hiding.into_iter().enumerate() {
+        let faults = [hiding, slow.clone()];
+        let mut index = Index::new(&pool, place, BLOCKS, Prove::First, &faults).await?;
+        index.settle().await?;
+        assert_eq!(index.levels().await, ["proven"]);
+        let asked = [0, 1].map(|place| index.stats(place).of("eth_getBlockReceipts").calls);
+        assert!(asked[0] > 0 && asked[0] < asked[1], "{asked:?}");
+        let provider = &index.states()[0];
+        assert!(provider.doubtful, "{provider:?}");
+        assert!(
+            provider.counters.errors.contains_key("false"),
+            "{provider:?}"
+        );
+    }
+    Ok(())
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn who_contradicts_himself_does_not_hold_up_a_chain(pool: PgPool) -> anyhow::Result<()> {
     let slow = Faults {

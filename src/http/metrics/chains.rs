@@ -194,7 +194,7 @@ fn provider(chain: u64, nth: usize, state: ProviderState, seen: &Seen) {
         ("chancery_provider_range_blocks", figure(state.range_blocks)),
         (
             "chancery_provider_doubtful",
-            f64::from(u8::from(state.opinion.is_doubtful())),
+            f64::from(u8::from(state.doubtful)),
         ),
     ] {
         set(gauge, &labels, value);
