@@ -22,9 +22,9 @@ const ROWS: [(&str, &str); 5] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 13] = [
+const MADE_BY: [&str; 14] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity", "chain", "identity",
+    "journal", "identity", "chain", "identity", "chain",
 ];
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use store::{Cause, Db, Tx, lease::Lease};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, census, chain_row, ground, incident, range,
+    Error, Result, census, chain_row, ground, range,
     range::Range,
     scope,
     sorted::Sorted,
@@ -90,8 +90,8 @@ async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result
     })
 }
 
-/// Stores everything of a step that is not projected: blocks, logs, receipts, what is proven, and what was
-/// wrong with it. Moves the end of ground.
+/// Stores everything of a step that is not projected: blocks, logs, receipts, and what is proven. Moves the end of
+/// ground.
 pub(crate) async fn store_ground(
     tx: &mut Tx,
     chain: u64,
@@ -110,6 +110,7 @@ pub(crate) async fn store_ground(
         from: cursor.number + 1,
         to,
         proof: step.proof,
+        tellers: step.tellers.clone(),
     };
     range::put(tx, chain, proven).await?;
     chain_row::advance_ground(tx, chain, step.cursor()).await?;
@@ -117,7 +118,6 @@ pub(crate) async fn store_ground(
         chain_row::finalize(tx, chain, finalized).await?;
     }
     identity::operator::record(tx, chain, &step.logs.operators).await?;
-    incident::record(tx, chain, &step.incidents).await?;
     Ok(())
 }
 

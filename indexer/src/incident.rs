@@ -30,7 +30,7 @@ pub struct Incident {
     pub log_index: u32,
     /// What was wrong.
     pub kind: FindingKind,
-    /// Who told it, without secrets.
+    /// Who told it, without secrets; all who may have, where it is not known who did.
     pub provider: String,
 }
 

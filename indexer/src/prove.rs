@@ -245,10 +245,16 @@ impl Prover {
             self.heal(&mut tx, &stored, &evidence, &incidents).await?;
         }
         incidents.extend(revealed);
+        self.name_tellers(&mut tx, from, to, &mut incidents).await?;
         let new = incident::record(&mut tx, self.chain, &incidents).await?;
-        let range = Range { from, to, proof };
+        let range = Range {
+            from,
+            to,
+            proof,
+            tellers: BTreeSet::new(),
+        };
         if before < proof.level {
-            range::put(&mut tx, self.chain, range).await?;
+            range::put(&mut tx, self.chain, range.clone()).await?;
         }
         if let Some(lease) = self.leadership.lease() {
             lease.fence(&mut tx).await?;
@@ -259,6 +265,30 @@ impl Prover {
             incidents,
             new,
         })
+    }
+
+    /// Names who told the logs of the blocks in question, where that is known.
+    async fn name_tellers(
+        &self,
+        tx: &mut Tx,
+        from: i64,
+        to: i64,
+        incidents: &mut [Incident],
+    ) -> Result<()> {
+        if incidents.is_empty() {
+            return Ok(());
+        }
+        let told = range::tellers(tx, self.chain, from, to).await?;
+        for incident in incidents {
+            let block = incident.block_number.cast_signed();
+            let by = told
+                .iter()
+                .find(|(from, to, _)| (*from..=*to).contains(&block));
+            if let Some((_, _, tellers)) = by {
+                incident.provider = tellers.join(", ");
+            }
+        }
+        Ok(())
     }
 
     /// Of a chain that is kept for some alone, takes out of evidence what is not kept. A Transfer of a watched owner

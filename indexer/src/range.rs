@@ -1,13 +1,15 @@
 //! What is proven of which blocks. Ranges of a chain do not overlap, and neighbours that say the same are
 //! one.
 
+use std::collections::BTreeSet;
+
 use kernel::B256;
 use store::Tx;
 
 use crate::{Result, level::Level, source::Proof};
 
 /// Blocks with one proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// First block.
     pub from: i64,
@@ -15,32 +17,42 @@ pub struct Range {
     pub to: i64,
     /// What holds for all of them.
     pub proof: Proof,
+    /// Who told their logs, without secrets; empty where the blocks themselves show them, or nobody knows.
+    pub tellers: BTreeSet<String>,
 }
 
 impl Range {
     /// The part of it between two blocks. A cut end has no hash any more.
-    fn part(self, from: i64, to: i64) -> Option<Self> {
+    fn part(&self, from: i64, to: i64) -> Option<Self> {
         let (from, to) = (from.max(self.from), to.min(self.to));
         let proof = Proof {
             level: self.proof.level,
             below: self.proof.below.filter(|_| from == self.from),
             top: self.proof.top.filter(|_| to == self.to),
         };
-        (from <= to).then_some(Self { from, to, proof })
+        let tellers = self.tellers.clone();
+        (from <= to).then_some(Self {
+            from,
+            to,
+            proof,
+            tellers,
+        })
     }
 
     /// Both as one, where they touch, say the same, and their ends meet.
-    fn joined(self, next: Self) -> Option<Self> {
+    fn joined(&self, next: &Self) -> Option<Self> {
         let same = self.to + 1 == next.from
             && self.proof.level == next.proof.level
+            && self.tellers == next.tellers
             && self.proof.top == next.proof.below;
-        same.then_some(Self {
+        same.then(|| Self {
             from: self.from,
             to: next.to,
             proof: Proof {
                 top: next.proof.top,
                 ..self.proof
             },
+            tellers: self.tellers.clone(),
         })
     }
 }
@@ -64,8 +76,8 @@ pub async fn put(tx: &mut Tx, chain: u64, range: Range) -> Result<()> {
         Some(part)
     });
     let mut kept: Vec<Range> = Vec::new();
-    for range in below.chain([range]).chain(above) {
-        match kept.last().and_then(|last| last.joined(range)) {
+    for range in below.chain([range.clone()]).chain(above) {
+        match kept.last().and_then(|last| last.joined(&range)) {
             Some(joined) => *kept.last_mut().expect("a last one was joined") = joined,
             None => kept.push(range),
         }
@@ -94,7 +106,7 @@ pub async fn unproven(
     to: i64,
 ) -> Result<Option<(Range, Option<B256>)>> {
     let row = sqlx::query!(
-        r#"SELECT r.from_block, least(r.to_block, $2) AS "to_block!", r.level, u.below_hash AS "above?"
+        r#"SELECT r.from_block, least(r.to_block, $2) AS "to_block!", r.level, r.tellers, u.below_hash AS "above?"
              FROM chain.ranges r
              LEFT JOIN chain.ranges u ON u.chain_id = r.chain_id AND u.from_block = r.to_block + 1
                                      AND r.to_block <= $2
@@ -113,6 +125,7 @@ pub async fn unproven(
                 level: Level::parse(&row.level),
                 ..Proof::REPORTED
             },
+            tellers: row.tellers.into_iter().collect(),
         };
         let above = row
             .above
@@ -141,12 +154,35 @@ pub async fn lowest(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Level
         .unwrap_or(Level::Reported))
 }
 
+/// Who told the logs of some blocks, both ends included, where that is known: first and last block of each part.
+pub async fn tellers(
+    tx: &mut Tx,
+    chain: u64,
+    from: i64,
+    to: i64,
+) -> Result<Vec<(i64, i64, Vec<String>)>> {
+    let rows = sqlx::query!(
+        "SELECT from_block, to_block, tellers FROM chain.ranges
+          WHERE chain_id = $1 AND from_block <= $3 AND to_block >= $2 AND tellers <> '{}'
+          ORDER BY from_block",
+        chain.cast_signed(),
+        from,
+        to,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.from_block, row.to_block, row.tellers))
+        .collect())
+}
+
 /// Deletes the ranges that touch some blocks, and gives them, ascending.
 async fn take(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Vec<Range>> {
     let rows = sqlx::query!(
         "DELETE FROM chain.ranges
           WHERE chain_id = $1 AND from_block <= $3 AND to_block >= $2
-         RETURNING from_block, to_block, level, below_hash, top_hash",
+         RETURNING from_block, to_block, level, below_hash, top_hash, tellers",
         chain.cast_signed(),
         from,
         to,
@@ -165,6 +201,7 @@ async fn take(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Vec<Range>>
                 below: hash(row.below_hash),
                 top: hash(row.top_hash),
             },
+            tellers: row.tellers.into_iter().collect(),
         })
         .collect();
     ranges.sort_unstable_by_key(|range| range.from);
@@ -172,16 +209,25 @@ async fn take(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Vec<Range>>
 }
 
 async fn insert(tx: &mut Tx, chain: u64, ranges: &[Range]) -> Result<()> {
-    for Range { from, to, proof } in ranges {
+    for range in ranges {
+        let Range {
+            from,
+            to,
+            proof,
+            tellers,
+        } = range;
+        let tellers: Vec<&str> = tellers.iter().map(String::as_str).collect();
         sqlx::query!(
-            "INSERT INTO chain.ranges (chain_id, from_block, to_block, level, below_hash, top_hash)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO chain.ranges
+                    (chain_id, from_block, to_block, level, below_hash, top_hash, tellers)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             chain.cast_signed(),
             from,
             to,
             proof.level.as_str(),
             proof.below.map(|hash| hash.to_vec()),
             proof.top.map(|hash| hash.to_vec()),
+            &tellers as &[&str],
         )
         .execute(tx.conn())
         .await?;
@@ -203,6 +249,7 @@ mod tests {
                 below: hash(below),
                 top: hash(top),
             },
+            tellers: BTreeSet::new(),
         }
     }
 
@@ -210,7 +257,7 @@ mod tests {
     fn neighbours_are_one_where_they_say_the_same_and_their_ends_meet() {
         let (proven, reported) = (Level::Proven, Level::Reported);
         let low = range(0, 4, proven, 1, 2);
-        let joined = low.joined(range(5, 9, proven, 2, 3));
+        let joined = low.joined(&range(5, 9, proven, 2, 3));
         assert_eq!(joined, Some(range(0, 9, proven, 1, 3)));
         for other in [
             range(5, 9, proven, 7, 3),
@@ -218,16 +265,30 @@ mod tests {
             range(5, 9, Level::Bloom, 2, 3),
             range(6, 9, proven, 2, 3),
         ] {
-            assert_eq!(low.joined(other), None, "{other:?}");
+            assert_eq!(low.joined(&other), None, "{other:?}");
         }
-        let told = range(0, 4, reported, 0, 0).joined(range(5, 9, reported, 0, 0));
-        assert_eq!(told, Some(range(0, 9, reported, 0, 0)));
+        let told = |from, to, tellers: &[&str]| Range {
+            tellers: tellers.iter().map(ToString::to_string).collect(),
+            ..range(from, to, reported, 0, 0)
+        };
+        for (one, other, is_joined) in [
+            (&[][..], &[][..], true),
+            (&["a"], &["a"], true),
+            (&["a", "b"], &["b", "a"], true),
+            (&["a"], &["b"], false),
+            (&["a"], &[], false),
+            (&["a"], &["a", "b"], false),
+        ] {
+            let joined = told(0, 4, one).joined(&told(5, 9, other));
+            let expected = is_joined.then(|| told(0, 9, one));
+            assert_eq!(joined, expected, "{one:?} {other:?}");
+        }
     }
 
     #[test]
     fn a_cut_end_has_no_hash_any_more() {
         let whole = range(0, 9, Level::Proven, 1, 2);
-        assert_eq!(whole.part(i64::MIN, i64::MAX), Some(whole));
+        assert_eq!(whole.part(i64::MIN, i64::MAX), Some(whole.clone()));
         assert_eq!(whole.part(3, 20), Some(range(3, 9, Level::Proven, 0, 2)));
         assert_eq!(whole.part(10, 20), None);
     }

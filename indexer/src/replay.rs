@@ -116,7 +116,7 @@ impl Replay {
             movable: Vec::new(),
             finalized: None,
             proof: Proof::REPORTED,
-            incidents: Vec::new(),
+            tellers: std::collections::BTreeSet::new(),
             receipts: Vec::new(),
             entering: None,
         })

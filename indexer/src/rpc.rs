@@ -382,7 +382,7 @@ impl RpcSource {
             head: head.number.cast_signed(),
             finalized: seen.finalized.map(u64::cast_signed),
             proof: evidence.proof,
-            incidents: Vec::new(),
+            tellers: std::collections::BTreeSet::new(),
             receipts: if self.keep_receipts {
                 evidence.receipts
             } else {
@@ -439,7 +439,7 @@ impl RpcSource {
             head: seen.head.number.cast_signed(),
             finalized: seen.finalized.map(u64::cast_signed),
             proof: piece.proof,
-            incidents: Vec::new(),
+            tellers: piece.tellers,
             receipts: Vec::new(),
             entering,
         }))

@@ -1,11 +1,11 @@
 //! Where a chain comes from, in steps.
 
-use std::future::Future;
+use std::{collections::BTreeSet, future::Future};
 
 use chain::{Block, Log};
 use kernel::{Address, B256, Token};
 
-use crate::{Result, incident::Incident, level::Level, sorted::Sorted, trail::Trail};
+use crate::{Result, level::Level, sorted::Sorted, trail::Trail};
 
 /// How far a chain is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Enter {
     pub blocks: Vec<Block>,
     /// Those logs, in chain order.
     pub logs: Vec<Log>,
+    /// Who told them, without secrets.
+    pub tellers: BTreeSet<String>,
 }
 
 /// Blocks directly above the cursor, whole: no block of the range is missing, nor any log of ours.
@@ -63,8 +65,8 @@ pub struct Extend {
     pub finalized: Option<i64>,
     /// What is proven of the range.
     pub proof: Proof,
-    /// What was told wrongly of the range; `logs` are the truth.
-    pub incidents: Vec<Incident>,
+    /// Who told the logs, without secrets; empty where the blocks themselves show them.
+    pub tellers: BTreeSet<String>,
     /// Headers and receipts of blocks, as the provider gave them, for proofs.
     pub receipts: Vec<BlockReceipts>,
     /// Of a chain that is kept for some alone, the tokens that enter its scope by being minted here; `None`:

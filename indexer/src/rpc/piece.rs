@@ -1,6 +1,9 @@
 //! One range of a backfill: its logs as told, or as its blocks prove them.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use chain::{Block, Header, Log, LogFilter};
 use kernel::B256;
@@ -39,6 +42,8 @@ pub struct Piece {
     pub logs: Vec<Log>,
     /// What is proven of it.
     pub proof: Proof,
+    /// Who told the logs, without secrets; nobody where the blocks themselves show them.
+    pub tellers: BTreeSet<String>,
 }
 
 /// Headers, and receipts where a bloom does not exclude us.
@@ -54,6 +59,7 @@ pub async fn proven(witness: &Witness, from: u64, to: u64) -> Result<Piece> {
         blocks: evidence.holding().map(chain::Header::block).collect(),
         proof: evidence.proof,
         logs: evidence.logs,
+        tellers: BTreeSet::new(),
     })
 }
 
@@ -133,11 +139,14 @@ async fn bounded(
     };
     let Some(end) = end else { return Ok(None) };
     let blocks = blocks(providers, &answers, held).await?;
+    let tellers = answers.by.iter().map(|(_, by)| providers.place(*by));
+    let tellers = tellers.collect();
     Ok(blocks.map(|blocks| Piece {
         to: end.block(),
         blocks,
         logs: answers.logs,
         proof: Proof::REPORTED,
+        tellers,
     }))
 }
 

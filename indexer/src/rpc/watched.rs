@@ -167,6 +167,7 @@ impl Watching {
         }
         enter.logs = piece.logs;
         enter.blocks = piece.blocks;
+        enter.tellers = piece.tellers;
         Ok(enter)
     }
 

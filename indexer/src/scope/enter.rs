@@ -34,6 +34,7 @@ pub async fn enter(
     let Enter {
         mut blocks,
         mut logs,
+        mut tellers,
         ..
     } = enter;
     let known = known_blocks(tx, chain, &blocks).await?;
@@ -63,10 +64,14 @@ pub async fn enter(
     tell_malformed(tx, chain, &sorted, &sorted.unread()).await?;
     let start = chain_row::start(tx, chain).await?;
     if start <= cursor.number {
+        // What is there already was told before.
+        let before = range::tellers(tx, chain, start, cursor.number).await?;
+        tellers.extend(before.into_iter().flat_map(|(_, _, before)| before));
         let told = Range {
             from: start,
             to: cursor.number,
             proof: Proof::REPORTED,
+            tellers,
         };
         range::put(tx, chain, told).await?;
     }

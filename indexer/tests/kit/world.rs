@@ -82,7 +82,7 @@ impl World {
             head: script.tip(),
             finalized: None,
             proof: Proof::REPORTED,
-            incidents: Vec::new(),
+            tellers: std::collections::BTreeSet::new(),
             receipts: Vec::new(),
             entering: None,
         }))

@@ -52,6 +52,36 @@ async fn what_a_backfill_lost_is_found_behind_it_and_put_right(pool: PgPool) -> 
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn an_incident_names_who_told_wrongly(pool: PgPool) -> anyhow::Result<()> {
+    let slow = Faults {
+        latency_ms: 50,
+        ..Faults::default()
+    };
+    let faults = [slow.clone(), losing(Lose::All, 50), slow];
+    let mut index = Index::new(&pool, 0, BLOCKS, Prove::Behind, &faults).await?;
+    index.follow().await?;
+    let told = "chain.ranges WHERE tellers <> '{}'";
+    assert!(index.count(told).await > 0);
+    index.prove().await?;
+    let places = index.states().into_iter().map(|state| state.place);
+    let places: Vec<String> = places.collect();
+    let all = index.count("chain.incidents").await;
+    assert!(all > 0, "nothing was lost");
+    let liar = &places[1];
+    let named = format!("chain.incidents WHERE provider LIKE '%{liar}%'");
+    assert_eq!(index.count(&named).await, all);
+    let alone = format!("chain.incidents WHERE provider = '{liar}'");
+    assert!(index.count(&alone).await > 0, "others are named, too");
+    let journaled = format!(
+        "journal.entries WHERE kind = 'incident' AND position('{liar}'::bytea in body) > 0"
+    );
+    assert_eq!(index.count(&journaled).await, all);
+    assert_eq!(index.count(told).await, 0, "what is proven has no teller");
+    assert_eq!(index.count("chain.ranges").await, 1, "and is one range");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn forged_altered_and_reordered_logs_are_refused(pool: PgPool) -> anyhow::Result<()> {
     let forging = Faults {
         forge_one_in: 60,

@@ -1,0 +1,1 @@
+ALTER TABLE chain.ranges DROP COLUMN tellers;
