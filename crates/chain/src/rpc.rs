@@ -269,7 +269,7 @@ impl Rpc {
         Ok(logs)
     }
 
-    /// All logs of one very block; a block that the node does not know is an error.
+    /// All logs of one very block, in chain order; a block that the node does not know is an error.
     pub async fn logs_of_block(
         &self,
         hash: B256,
@@ -277,7 +277,10 @@ impl Rpc {
     ) -> Result<Vec<Log>, RpcError> {
         let mut query = filter.json();
         query["blockHash"] = json!(hash);
-        self.get_logs(query).await
+        let mut logs = self.get_logs(query).await?;
+        logs.sort_by_key(Log::position);
+        logs.dedup();
+        Ok(logs)
     }
 
     async fn get_logs(&self, query: Value) -> Result<Vec<Log>, RpcError> {

@@ -272,10 +272,11 @@ async fn without_receipts_a_block_that_lost_its_logs_is_only_reported(
 async fn without_receipts_another_provider_tells_the_logs_that_one_lost(
     pool: PgPool,
 ) -> anyhow::Result<()> {
-    // Each loses other blocks.
+    // Each loses other blocks, and tells logs in any order.
     let faults = [1, 2].map(|seed| Faults {
         seed,
         lose_one_in: 40,
+        shuffle_logs: true,
         ..without_receipts(Lose::Blocks)
     });
     let mut index = Index::new(&pool, 0, 200, Prove::First, &faults).await?;
