@@ -229,7 +229,10 @@ async fn follow<S: Source>(
             }
             Err(error) if error.halts() => return End::Halted,
             // Until it is given up a node may have had a bad moment.
-            Err(Error::Unproven { .. }) if slot.is_halted() => AFTER_WRONG,
+            Err(Error::Unproven { .. }) if slot.is_halted() => {
+                failures = 0;
+                AFTER_WRONG
+            }
             Err(Error::Led(_)) => SOON,
             Err(error) => {
                 failures += 1;

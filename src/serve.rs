@@ -170,10 +170,16 @@ pub async fn run(
     }
     let mut running = start(&app, roles, listener, &feeds);
     // Who typed nothing has chains that are tried again.
-    if typed && let Some(error) = running.wrong().await {
-        running.stop().await;
-        app.db.close().await;
-        return Err(error.into());
+    if typed {
+        let wrong = tokio::select! {
+            wrong = running.wrong() => wrong.map(Error::from).map(Err),
+            signal = signals.next() => { tracing::info!("{signal}: stopping"); Some(Ok(())) }
+        };
+        if let Some(outcome) = wrong {
+            running.stop().await;
+            app.db.close().await;
+            return outcome;
+        }
     }
     if let Some(address) = address {
         listening(&format!("http://{address}"));

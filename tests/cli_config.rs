@@ -138,6 +138,16 @@ fn chains_that_nobody_can_follow_are_refused_with_key_and_way_out() {
             "no URL",
         ),
         (
+            r#"[{rpc=["http://a","http://A:80/"]}]"#,
+            "chains[0].rpc",
+            "named twice",
+        ),
+        (
+            r#"[{rpc=["http://a"],providers=[{url="http://a"}]}]"#,
+            "chains[0].rpc",
+            "named twice",
+        ),
+        (
             r#"[{rpc=["http://a"],quorum=5}]"#,
             "chains[0].quorum",
             "5 of 1",

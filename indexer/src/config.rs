@@ -1,6 +1,6 @@
 //! Configuration of the chains.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use chain::preset;
 use kernel::Address;
@@ -160,7 +160,16 @@ impl ChainConfig {
             let why = format!("`{wanted}` is no chain that is known by name: give its EIP-155 id");
             return Err(Wrong::new("chain", why));
         }
-        let count = self.nodes()?.len();
+        let nodes = self.nodes()?;
+        let mut urls = BTreeSet::new();
+        if let Some((url, _)) = nodes.iter().find(|(url, _)| !urls.insert(url.clone())) {
+            // A node that is asked twice would agree with itself.
+            let place = url.origin().ascii_serialization();
+            let why =
+                format!("a node at {place} is named twice: name each once, in rpc or in providers");
+            return Err(Wrong::new("rpc", why));
+        }
+        let count = nodes.len();
         if count == 0 {
             let why = "the chain has no node: name at least one URL here, or in providers";
             return Err(Wrong::new("rpc", why));

@@ -251,24 +251,32 @@ impl Witness {
         })
     }
 
-    /// Another provider's receipts, where the first one's are not the block's.
+    /// Other providers' receipts, one after the other, where the first one's are not the block's. Those whose receipts
+    /// are false are asked last for a while, once somebody's prove the block.
     async fn second_opinion(&self, header: &Header, not: Id, why: String) -> Result<BlockLogs> {
         let hash = header.hash;
-        let told = self
-            .providers
-            .ask_other(
-                not,
-                move |rpc| async move { rpc.block_receipts(&[hash]).await },
-            )
-            .await?;
-        let raw = told.and_then(|told| told.value.into_iter().next().flatten());
-        let found = raw.map(|raw| self.judge(header, raw.get()));
-        let Some(Ok(block)) = found else {
-            return Err(self.unproven(header, not, why));
+        let question = |rpc: Rpc| async move { rpc.block_receipts(&[hash]).await };
+        let mut wrong = vec![(not, why)];
+        let block = loop {
+            let ids: Vec<Id> = wrong.iter().map(|(id, _)| *id).collect();
+            let Some(told) = self.providers.ask_other(&ids, question).await else {
+                let (not, why) = wrong.swap_remove(0);
+                return Err(self.unproven(header, not, why));
+            };
+            let raw = told.value.into_iter().next().flatten();
+            let raw = raw.as_deref().map_or("null", |raw| raw.get());
+            match self.judge(header, raw) {
+                Ok(block) => break block,
+                Err(why) => wrong.push((told.by, why)),
+            }
         };
-        let number = header.number;
-        self.providers
-            .refute(not, format!("{why}: another one proves block {number}"));
+        if block.level == Level::Proven {
+            let number = header.number;
+            for (id, why) in wrong {
+                let message = format!("{why}: another one proves block {number}");
+                self.providers.refute(id, message);
+            }
+        }
         Ok(block)
     }
 
@@ -282,26 +290,34 @@ impl Witness {
     }
 
     /// A block's logs as told. Where they do not fit its bloom, or are none though it says that there may be some,
-    /// another provider is asked, and whoever tells some that fit is believed.
+    /// others are asked, and whoever tells some that fit is believed. Where two tell of none, the bloom erred, as blooms
+    /// do, unless both are wrong.
     async fn told(&self, header: &Header) -> Result<BlockLogs> {
         let hash = header.hash;
         let question = |rpc: Rpc| async move { rpc.logs_of_block(hash, self.sieve.filter()).await };
-        let told = self.providers.ask(question).await?;
-        let (first, is_suspicious) = self.weigh(header, told.value);
-        if first.is_ok() && !is_suspicious {
-            return first.map_err(|why| self.unproven(header, told.by, why.to_owned()));
+        let mut told = self.providers.ask(question).await?;
+        let (mut heard, mut wrong, mut none) = (Vec::new(), None, Vec::new());
+        loop {
+            heard.push(told.by);
+            match self.weigh(header, std::mem::take(&mut told.value)) {
+                (Ok(block), false) => return Ok(block),
+                (Ok(block), true) => none.push(block),
+                (Err(why), _) => wrong = wrong.or(Some((told.by, why))),
+            }
+            match self.providers.ask_other(&heard, question).await {
+                Some(other) => told = other,
+                None => break,
+            }
         }
-        let other = self.providers.ask_other(told.by, question).await?;
-        let other = other.map(|other| self.weigh(header, other.value).0);
-        match (first, other) {
-            (_, Some(Ok(block))) if !block.logs.is_empty() => Ok(block),
-            // Two tell of no log: the bloom erred, as blooms do, unless both are wrong.
-            (Ok(block), Some(Ok(_))) => Ok(BlockLogs {
+        let alike = none.len();
+        match (none.pop(), wrong) {
+            (Some(block), _) if alike > 1 => Ok(BlockLogs {
                 level: Level::Agreed,
                 ..block
             }),
-            (Ok(block), _) | (Err(_), Some(Ok(block))) => Ok(block),
-            (Err(why), _) => Err(self.unproven(header, told.by, why.to_owned())),
+            (Some(block), None) => Ok(block),
+            (_, Some((by, why))) => Err(self.unproven(header, by, why.to_owned())),
+            (None, None) => Err(self.moved(std::slice::from_ref(header))),
         }
     }
 

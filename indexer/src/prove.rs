@@ -189,9 +189,13 @@ impl Prover {
     async fn parent(&self, part: &Part) -> Result<Option<B256>> {
         let (first, last) = (part.from.unsigned_abs(), part.to.unsigned_abs());
         let headers = self.witness.headers(first, last).await?;
+        if headers.iter().any(|header| header.verified().is_none()) {
+            // Headers of this chain prove nothing, and nothing is held against them.
+            return Ok(None);
+        }
         let linked = headers.iter().rev().try_fold(part.top, |expected, header| {
             let fits = expected.is_none_or(|hash| hash == header.hash);
-            (fits && header.verified().is_some()).then_some(Some(header.parent))
+            fits.then_some(Some(header.parent))
         });
         linked.ok_or_else(|| self.moved(part))
     }
@@ -204,8 +208,9 @@ impl Prover {
         }
     }
 
-    /// Holds stored logs against evidence, and makes them what it says, in one transaction. Weaker evidence
-    /// than what was proven before changes nothing.
+    /// Holds stored logs against evidence, and makes them what it says, in one transaction. Evidence that says
+    /// something else must be better than what was said of each of the blocks before; as good is enough where headers
+    /// vouch for it.
     async fn put_right(
         &self,
         from: i64,
@@ -226,10 +231,11 @@ impl Prover {
         let stored = ground::read_range(&mut tx, self.chain, from, to).await?;
         let revealed = self.keep_watched(&mut tx, &mut evidence, provider).await?;
         let mut incidents = incidents(&stored, &evidence, self.witness.sieve(), provider);
-        let before = range::lowest(&mut tx, self.chain, from, to).await?;
+        let (lowest, before) = range::span(&mut tx, self.chain, from, to).await?;
         let proof = evidence.proof;
         let first = incidents.iter().chain(&revealed).next();
-        if let (Some(first), true) = (first, proof.level < before) {
+        let is_no_better = proof.level < before || proof.level == before && before < Level::Bloom;
+        if let (Some(first), true) = (first, is_no_better) {
             return Err(Error::Unproven {
                 chain: self.chain,
                 block: first.block_number,
@@ -253,7 +259,7 @@ impl Prover {
             proof,
             tellers: BTreeSet::new(),
         };
-        if before < proof.level {
+        if lowest < proof.level && before <= proof.level {
             range::put(&mut tx, self.chain, range.clone()).await?;
         }
         if let Some(lease) = self.leadership.lease() {

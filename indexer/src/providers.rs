@@ -177,22 +177,17 @@ impl Providers {
         self.ask_where(|_| true, |_, rpc| question(rpc)).await
     }
 
-    /// Asks a provider other than `not`; `None` where there is none, or none answers.
-    pub async fn ask_other<T, F>(
-        &self,
-        not: Id,
-        question: impl Fn(Rpc) -> F,
-    ) -> Result<Option<Told<T>>>
+    /// Asks a provider who is none of `not`; `None` where there is none, or none answers.
+    pub async fn ask_other<T, F>(&self, not: &[Id], question: impl Fn(Rpc) -> F) -> Option<Told<T>>
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        if self.pool.slots.len() < 2 {
-            return Ok(None);
+        if not.len() >= self.pool.slots.len() {
+            return None;
         }
-        Ok(self
-            .ask_where(|id| id != not, |_, rpc| question(rpc))
+        self.ask_where(|id| !not.contains(&id), |_, rpc| question(rpc))
             .await
-            .ok())
+            .ok()
     }
 
     /// Asks all that do not rest, at the same time, and gives the answers in the order of the

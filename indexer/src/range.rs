@@ -134,8 +134,9 @@ pub async fn unproven(
     }))
 }
 
-/// The least that is said of any block of a range; of blocks of which nothing is said, one provider's word.
-pub async fn lowest(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Level> {
+/// The least and the most that is said of any block of a range; of blocks of which nothing is said, one provider's
+/// word.
+pub async fn span(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<(Level, Level)> {
     let rows = sqlx::query!(
         r#"SELECT level, sum(least(to_block, $3) - greatest(from_block, $2) + 1)::bigint AS "blocks!"
              FROM chain.ranges WHERE chain_id = $1 AND from_block <= $3 AND to_block >= $2
@@ -147,11 +148,10 @@ pub async fn lowest(tx: &mut Tx, chain: u64, from: i64, to: i64) -> Result<Level
     .fetch_all(tx.conn())
     .await?;
     let told: i64 = rows.iter().map(|row| row.blocks).sum();
-    let levels = rows.iter().map(|row| Level::parse(&row.level));
-    Ok(levels
-        .min()
-        .filter(|_| told == to - from + 1)
-        .unwrap_or(Level::Reported))
+    let levels = || rows.iter().map(|row| Level::parse(&row.level));
+    let lowest = levels().min().filter(|_| told == to - from + 1);
+    let least = Level::Reported;
+    Ok((lowest.unwrap_or(least), levels().max().unwrap_or(least)))
 }
 
 /// Who told the logs of some blocks, both ends included, where that is known: first and last block of each part.

@@ -182,7 +182,9 @@ mod tests {
         while !sqlx::query_scalar::<_, bool>(waiting)
             .fetch_one(&pool)
             .await?
-        {}
+        {
+            assert!(!builder.is_finished(), "it waits for those who hold");
+        }
         assert!(
             !hold_too(&mut late).await?,
             "it would wait behind the build"

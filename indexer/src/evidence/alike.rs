@@ -19,7 +19,7 @@ impl Witness {
         let agreed = loop {
             let ids: Vec<Id> = heard.iter().map(|told| told.by).collect();
             let filter = self.sieve.filter();
-            let Some(told) = self.providers.testimony(&headers, filter, &ids).await else {
+            let Some(told) = self.providers.testimony(&headers, filter, &ids).await? else {
                 break None;
             };
             if heard.iter().any(|other| other.value == told.value) {
@@ -27,6 +27,13 @@ impl Witness {
             }
             heard.push(told);
         };
+        if let Some(agreed) = &agreed {
+            for told in heard.iter().filter(|told| told.value != *agreed) {
+                let to = headers.last().map_or(0, |last| last.number);
+                let message = format!("two others agree on other logs of blocks up to {to}");
+                self.providers.refute(told.by, message);
+            }
+        }
         let (level, logs) = match (agreed, &mut *heard) {
             (Some(logs), _) => (Level::Agreed, logs),
             (None, [only]) => (Level::Reported, std::mem::take(&mut only.value)),

@@ -133,7 +133,7 @@ impl Providers {
     }
 
     /// The block of a height that most of those that have one there have, and who. The others are asked last for a
-    /// while.
+    /// while; one alone outvotes nobody.
     pub async fn elect(&self, number: u64) -> Option<(Header, Vec<Id>)> {
         let told = self.ask_each(move |rpc| async move { rpc.block(At::Number(number)).await });
         let votes: Vec<Vote> = told

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use chain::{Header, Log, LogFilter, Rpc, RpcError};
 use kernel::Kind;
+use tokio::time::timeout;
 
-use super::{Id, Providers, Told};
+use super::{EACH_WITHIN, Id, Providers, Told};
 use crate::Result;
 
 impl Providers {
@@ -16,26 +17,31 @@ impl Providers {
     }
 
     /// All logs of these blocks, which are ascending and without a gap, in chain order with their blocks' times, as
-    /// somebody tells them who was not `heard` and who has the same blocks; `None` where nobody does.
+    /// somebody tells them who was not `heard` and who has the same blocks; `None` where nobody else does. A second
+    /// testimony is not waited for long: what one told can be agreed on later.
     pub async fn testimony(
         &self,
         blocks: &[Header],
         filter: &LogFilter,
         heard: &[Id],
-    ) -> Option<Told<Vec<Log>>> {
+    ) -> Result<Option<Told<Vec<Log>>>> {
         if heard.len() == self.pool.slots.len() {
-            return None;
+            return Ok(None);
         }
         let told = self.ask_where(
             |id| !heard.contains(&id),
             |id, rpc| self.testify(id, rpc, blocks, filter),
         );
-        match told.await {
-            Ok(told) => Some(told),
-            Err(error) => {
+        if heard.is_empty() {
+            return told.await.map(Some);
+        }
+        match timeout(EACH_WITHIN, told).await {
+            Ok(Ok(told)) => Ok(Some(told)),
+            Ok(Err(error)) => {
                 tracing::debug!(chain = self.chain(), "no further testimony: {error}");
-                None
+                Ok(None)
             }
+            Err(_late) => Ok(None),
         }
     }
 

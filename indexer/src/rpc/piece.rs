@@ -164,7 +164,8 @@ async fn confirmed(
     }
     // Who contradicts himself alone may be two nodes behind one address.
     let teller = answers.teller(number);
-    if let Some(teller) = teller.filter(|teller| voters.iter().any(|voter| voter != teller)) {
+    let outvotes = |teller: &Id| voters.len() > 1 && voters.iter().any(|voter| voter != teller);
+    if let Some(teller) = teller.filter(outvotes) {
         let is = header.hash;
         let told = format!("it told logs of block {number} as {told}, and most have that as {is}");
         providers.refute(teller, told);

@@ -51,6 +51,58 @@ async fn where_headers_prove_nothing_two_who_tell_the_same_agree(
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn what_could_not_be_agreed_on_for_a_while_is_agreed_on_later(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let faults = unhashed();
+    let mut index = Index::new(&pool, 0, 700, Prove::Behind, &faults).await?;
+    index.follow().await?;
+    // The second one loses logs for a while.
+    let lossy = Faults {
+        no_bloom_one_in: 1,
+        ..losing(Lose::All, 2)
+    };
+    index.set_faults(1, lossy);
+    let error = index.prove().await.expect_err("they contradict each other");
+    assert!(matches!(error, Error::Unproven { .. }), "{error}");
+    // Blocks below it are tried meanwhile.
+    index.prove().await.expect_err("and there, too");
+    index.set_faults(1, faults[1].clone());
+    for _ in 0..20 {
+        if index.prove().await.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(index.levels().await, ["agreed"]);
+    assert!(index.view().await.complete);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn one_alone_does_not_take_back_what_another_one_alone_told(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let faults = [Faults::default()];
+    let mut index = Index::of_chain(&pool, 0, (OPAQUE, BLOCKS), Prove::Behind, &faults).await?;
+    index.follow().await?;
+    index.set_faults(
+        0,
+        Faults {
+            lie_in_receipts: true,
+            ..losing(Lose::All, 10)
+        },
+    );
+    let refused = index.verify(0, 200).await.map(|proven| proven.incidents);
+    assert!(
+        matches!(refused, Err(Error::Unproven { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(index.state().await, index.truth());
+    assert_eq!(index.count("chain.incidents").await, 0);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn what_one_alone_tells_of_such_a_chain_is_reported_and_never_complete(
     pool: PgPool,
 ) -> anyhow::Result<()> {

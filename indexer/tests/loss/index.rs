@@ -238,6 +238,10 @@ impl Index {
         self.nodes.states()
     }
 
+    pub fn set_faults(&self, provider: usize, faults: Faults) {
+        self.providers[provider].set_faults(faults);
+    }
+
     pub fn stats(&self, provider: usize) -> Stats {
         self.providers[provider].stats()
     }

@@ -294,7 +294,7 @@ async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
     pool: PgPool,
 ) -> anyhow::Result<()> {
     let slow = Faults {
-        latency_ms: 20,
+        latency_ms: 150,
         ..Faults::default()
     };
     let lying = Faults {
@@ -311,10 +311,7 @@ async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
         index.settle().await?;
         let asked = [0, 1, 2].map(|place| index.stats(place).of("eth_getLogs").calls);
         assert!(asked[0] < asked[1] + asked[2], "{asked:?}");
-        // On a busy machine it need not be the quickest.
-        if asked[0] == 0 {
-            continue;
-        }
+        assert!(asked[0] > 0, "it is the quickest by far: {asked:?}");
         let provider = &index.states()[0];
         assert!(provider.doubtful, "{provider:?}");
         assert!(
@@ -328,7 +325,7 @@ async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
 #[sqlx::test(migrations = "../migrations")]
 async fn who_has_false_receipts_or_none_is_asked_last(pool: PgPool) -> anyhow::Result<()> {
     let slow = Faults {
-        latency_ms: 20,
+        latency_ms: 150,
         ..Faults::default()
     };
     let hiding = [
