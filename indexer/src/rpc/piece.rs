@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
+    sync::Arc,
 };
 
-use chain::{Block, Header, Log, LogFilter};
+use chain::{Block, Header, Log, LogFilter, Rpc, RpcError};
 use kernel::B256;
 
 use crate::{
@@ -233,13 +234,7 @@ async fn blocks(
     if untimed.is_empty() {
         return Ok(Some(blocks));
     }
-    let headers = providers
-        .ask(move |rpc| {
-            let untimed = untimed.clone();
-            async move { rpc.headers_by_hash(&untimed).await }
-        })
-        .await?
-        .value;
+    let headers = headers_of(providers, untimed.into()).await?;
     let times: BTreeMap<B256, i64> = headers
         .iter()
         .flatten()
@@ -257,4 +252,31 @@ async fn blocks(
         }
     }
     Ok(Some(blocks))
+}
+
+/// The headers of these blocks, from somebody who has all of them; where nobody has, as many as one has.
+async fn headers_of(providers: &Providers, hashes: Arc<[B256]>) -> Result<Vec<Option<Header>>> {
+    let question = |whole: bool| {
+        let hashes = Arc::clone(&hashes);
+        move |rpc: Rpc| {
+            let hashes = Arc::clone(&hashes);
+            async move {
+                let headers = rpc.headers_by_hash(&hashes).await?;
+                match headers.iter().position(Option::is_none) {
+                    Some(place) if whole => Err(RpcError::BeyondHead {
+                        message: format!("it has no block {}", hashes[place]),
+                    }),
+                    _ => Ok(headers),
+                }
+            }
+        }
+    };
+    let told = match providers.ask(question(true)).await {
+        Err(Error::Rpc {
+            error: RpcError::BeyondHead { .. },
+            ..
+        }) => providers.ask(question(false)).await?,
+        told => told?,
+    };
+    Ok(told.value)
 }
