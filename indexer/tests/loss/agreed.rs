@@ -120,7 +120,7 @@ async fn what_one_alone_tells_of_such_a_chain_is_reported_and_never_complete(
 async fn what_one_of_three_lost_is_told_by_the_two_others(pool: PgPool) -> anyhow::Result<()> {
     // The quickest loses logs.
     let slow = Faults {
-        latency_ms: 20,
+        latency_ms: 250,
         ..Faults::default()
     };
     let faults = [losing(Lose::All, 100), slow.clone(), slow];

@@ -54,7 +54,7 @@ async fn what_a_backfill_lost_is_found_behind_it_and_put_right(pool: PgPool) -> 
 #[sqlx::test(migrations = "../migrations")]
 async fn an_incident_names_who_told_wrongly(pool: PgPool) -> anyhow::Result<()> {
     let slow = Faults {
-        latency_ms: 50,
+        latency_ms: 250,
         ..Faults::default()
     };
     let faults = [slow.clone(), losing(Lose::All, 50), slow];
@@ -294,7 +294,7 @@ async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
     pool: PgPool,
 ) -> anyhow::Result<()> {
     let slow = Faults {
-        latency_ms: 150,
+        latency_ms: 250,
         ..Faults::default()
     };
     let lying = Faults {
@@ -325,7 +325,7 @@ async fn who_tells_blocks_that_others_do_not_have_is_asked_last(
 #[sqlx::test(migrations = "../migrations")]
 async fn who_has_false_receipts_or_none_is_asked_last(pool: PgPool) -> anyhow::Result<()> {
     let slow = Faults {
-        latency_ms: 150,
+        latency_ms: 250,
         ..Faults::default()
     };
     let hiding = [
