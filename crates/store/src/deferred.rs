@@ -173,6 +173,8 @@ mod tests {
         hold(&mut first).await?;
         assert!(hold_too(&mut second).await?, "nobody waits yet");
         let mut late = begun().await?;
+        // Before the build takes the connections that are left.
+        let mut watcher = pool.acquire().await?;
         let builder = tokio::spawn({
             let db = db.clone();
             async move { build(&db, "").await }
@@ -180,7 +182,7 @@ mod tests {
         let waiting = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
                                        WHERE NOT granted AND d.datname = current_database())";
         while !sqlx::query_scalar::<_, bool>(waiting)
-            .fetch_one(&pool)
+            .fetch_one(&mut *watcher)
             .await?
         {
             assert!(!builder.is_finished(), "it waits for those who hold");
