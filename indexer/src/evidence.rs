@@ -62,6 +62,16 @@ pub struct Witness {
     matched: Arc<AtomicBool>,
 }
 
+/// What holds for blocks with these headers, whose hashes count where they are linked.
+fn proof(headers: &[Header], level: Level, is_linked: bool) -> Proof {
+    let linked = |hash: Option<B256>| hash.filter(|_| is_linked);
+    Proof {
+        level,
+        below: linked(headers.first().map(|first| first.parent)),
+        top: linked(headers.last().map(|last| last.hash)),
+    }
+}
+
 /// The logs of one block.
 struct BlockLogs {
     logs: Vec<Log>,
@@ -172,13 +182,9 @@ impl Witness {
             }
         }
         // Where blooms are made up, headers may hash and say nothing of logs all the same.
-        let linked = |hash: Option<B256>| hash.filter(|_| hashed && self.format.has_bloom());
+        let is_linked = hashed && self.format.has_bloom();
         Ok(Evidence {
-            proof: Proof {
-                level,
-                below: linked(headers.first().map(|first| first.parent)),
-                top: linked(headers.last().map(|last| last.hash)),
-            },
+            proof: proof(&headers, level, is_linked),
             logs,
             receipts,
             headers,

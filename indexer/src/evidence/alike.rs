@@ -1,14 +1,12 @@
 //! Evidence by two witnesses: of chains whose headers prove nothing of their logs.
 
 use chain::{Header, Log};
-use kernel::B256;
 
-use super::{Evidence, Witness};
+use super::{Evidence, Witness, proof};
 use crate::{
     Error, Result,
     level::Level,
     providers::{Id, Told},
-    source::Proof,
 };
 
 impl Witness {
@@ -40,13 +38,8 @@ impl Witness {
             (None, [one, other, ..]) => return Err(self.contradicted(&headers, one, other)),
             (None, []) => return Err(self.moved(&headers)),
         };
-        let linked = |hash: Option<B256>| hash.filter(|_| level == Level::Agreed);
         Ok(Evidence {
-            proof: Proof {
-                level,
-                below: linked(headers.first().map(|first| first.parent)),
-                top: linked(headers.last().map(|last| last.hash)),
-            },
+            proof: proof(&headers, level, level == Level::Agreed),
             logs,
             receipts: Vec::new(),
             headers,
