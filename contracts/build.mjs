@@ -14,6 +14,7 @@ const artifacts = new URL('artifacts/', here);
 // Where each contract that gets an artifact is defined.
 const contracts = {
   AgentStatus: 'src/AgentStatus.sol',
+  AuditAnchor: 'src/AuditAnchor.sol',
   ContractWallet: 'src/test/ContractWallet.sol',
   ERC1967Proxy: '@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol',
   IdentityRegistry: 'src/IdentityRegistry.sol',
