@@ -7,6 +7,8 @@
     reason = "a measurement may stop"
 )]
 
+#[path = "rows/anchor.rs"]
+mod anchor;
 #[path = "rows/backfill.rs"]
 mod backfill;
 #[path = "rows/chancery.rs"]
@@ -57,6 +59,7 @@ const ALL: &[Measurement] = &[
     (&[live::TAKEOVER], live::takeover),
     (&[live::RESTART], live::restart),
     (&[restart::READY], restart::measure),
+    (&[anchor::GAS], anchor::measure),
 ];
 
 fn main() -> Result<()> {

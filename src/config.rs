@@ -112,6 +112,7 @@ impl Config {
                 "at least 1 is needed".to_owned(),
             ));
         }
+        self.check_anchor()?;
         let indexer = self.indexer.check();
         indexer.map_err(|wrong| invalid(&format!("indexer.{}", wrong.key), wrong.why))?;
         let watch = self.sync.watch();
@@ -124,6 +125,25 @@ impl Config {
         {
             let why = format!("a token has at least {} characters", http::SHORTEST_TOKEN);
             return Err(invalid("http.token", why));
+        }
+        Ok(())
+    }
+
+    fn check_anchor(&self) -> Result<(), Error> {
+        let invalid = |key: &str, why: String| Error::Value {
+            key: format!("journal.anchor{key}"),
+            why,
+        };
+        let anchor = &self.journal.anchor;
+        anchor.is_on().map_err(|why| invalid("", why))?;
+        if let Some(rpc) = &anchor.rpc {
+            url::Url::parse(rpc).map_err(|why| invalid(".rpc", why.to_string()))?;
+        }
+        if let Some(contract) = &anchor.contract
+            && contract.parse::<kernel::Address>().is_err()
+        {
+            let why = format!("`{contract}` is no address: expected 0x and 40 hex digits");
+            return Err(invalid(".contract", why));
         }
         Ok(())
     }

@@ -34,6 +34,12 @@ pub enum Error {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] journal::Error),
+    /// Mirroring or anchoring the journal.
+    #[error(transparent)]
+    Publish(Box<publish::Error>),
+    /// The key that pays for anchors.
+    #[error("journal.anchor.key_file: {0}")]
+    AnchorKey(#[from] chain::key::KeyError),
     /// The operating system refused something that has no better name.
     #[error("{doing}: {source}")]
     Io {
@@ -65,6 +71,8 @@ impl Error {
             Self::Index(error) => error.kind(),
             Self::Content(error) => error.kind(),
             Self::Journal(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
+            Self::AnchorKey(error) => error.kind(),
             Self::Io { .. } => Kind::Internal,
         }
     }
@@ -74,6 +82,12 @@ impl Error {
 impl From<indexer::Error> for Error {
     fn from(error: indexer::Error) -> Self {
         Self::Index(Box::new(error))
+    }
+}
+
+impl From<publish::Error> for Error {
+    fn from(error: publish::Error) -> Self {
+        Self::Publish(Box::new(error))
     }
 }
 

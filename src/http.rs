@@ -4,6 +4,7 @@
 //! `Result<_, Problem>`; statuses are chosen in `problem.rs` alone.
 
 mod agents;
+mod anchor;
 mod audit;
 mod changes;
 mod demo;
@@ -170,6 +171,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(ipfs::routes())
         .merge(identifiers::routes())
         .merge(audit::routes())
+        .merge(anchor::routes())
         .merge(sync::routes())
         .merge(health::routes())
         .merge(metrics::routes())

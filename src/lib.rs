@@ -4,6 +4,7 @@
 //! room wants to know. The binary `chancery` is this library and a `main` of three lines; tests
 //! under `tests/it` drive the library itself.
 
+pub mod anchoring;
 pub mod app;
 pub mod child;
 pub mod cli;

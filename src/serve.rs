@@ -6,7 +6,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error,
+    Error, anchoring,
+    anchoring::Place,
     app::{App, new_process},
     config::{self, Config, Environment},
     data_dir::DataDir,
@@ -59,14 +60,17 @@ pub struct Running {
     http: JoinSet<Result<(), http::Error>>,
     stop_http: CancellationToken,
     wrong: Option<Wrong>,
+    /// Ends only where nothing must go on.
+    anchoring: JoinSet<Result<(), Error>>,
 }
 
-/// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`.
+/// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`; [`Role::Work`] anchors at `anchor`.
 pub fn start(
     app: &Arc<App>,
     roles: &[Role],
     listener: Option<TcpListener>,
     feeds: &[Feed],
+    anchor: Option<Place>,
 ) -> Running {
     let mut running = Running {
         workers: JoinSet::new(),
@@ -74,6 +78,7 @@ pub fn start(
         http: JoinSet::new(),
         stop_http: CancellationToken::new(),
         wrong: None,
+        anchoring: JoinSet::new(),
     };
     if let Some(listener) = listener {
         running.http.spawn(http::serve(
@@ -88,7 +93,15 @@ pub fn start(
                 let (workers, stop) = (&mut running.workers, &running.stop_workers);
                 running.wrong = Some(indexing::start(app, feeds, workers, stop));
             }
-            Role::Work => working::start(app, &mut running.workers, &running.stop_workers),
+            Role::Work => {
+                working::start(app, &mut running.workers, &running.stop_workers);
+                if let Some(place) = anchor.clone() {
+                    let stop = running.stop_workers.clone();
+                    running
+                        .anchoring
+                        .spawn(anchoring::run(app.clone(), place, stop));
+                }
+            }
             // It has its listener.
             Role::Api => {}
         }
@@ -111,6 +124,11 @@ impl Running {
                 Ok(Ok(())) => Error::io("the HTTP server", std::io::Error::other("ended")),
                 Err(panic) => Error::io("the HTTP server", panic.into()),
             },
+            Some(outcome) = self.anchoring.join_next() => match outcome {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) => Error::io("anchoring", std::io::Error::other("ended")),
+                Err(panic) => Error::io("anchoring", panic.into()),
+            },
             error = panic_of(&mut self.workers) => error,
         }
     }
@@ -119,6 +137,7 @@ impl Running {
     pub async fn stop(mut self) {
         self.stop_workers.cancel();
         while self.workers.join_next().await.is_some() {}
+        while self.anchoring.join_next().await.is_some() {}
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
     }
@@ -168,7 +187,13 @@ pub async fn run(
     if feeds.is_empty() && roles.contains(&Role::Index) {
         tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
     }
-    let mut running = start(&app, roles, listener, &feeds);
+    let anchor = Place::configured(&app.config)?;
+    if let Some(place) = &anchor
+        && roles.contains(&Role::Work)
+    {
+        anchoring::check(&app, place).await?;
+    }
+    let mut running = start(&app, roles, listener, &feeds, anchor);
     // Who typed nothing has chains that are tried again.
     if typed {
         let wrong = tokio::select! {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
+    anchoring::{self, Place},
     app::{App, sole_process},
     config::{Config, Environment},
     data_dir::DataDir,
@@ -153,7 +154,14 @@ async fn start(
         rpc,
         demo,
     };
-    let mut running = serve::start(&app, &Role::ALL, Some(listener), &feeds);
+    let anchor = match &ready.rpc {
+        Some(url) => Place::dev(&app.config, url)?,
+        None => Place::configured(&app.config)?,
+    };
+    if let Some(place) = &anchor {
+        anchoring::check(&app, place).await?;
+    }
+    let mut running = serve::start(&app, &Role::ALL, Some(listener), &feeds, anchor);
     if let Some(error) = running.wrong().await {
         running.stop().await;
         return Err(error.into());

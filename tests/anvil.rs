@@ -5,6 +5,8 @@
 mod instance;
 mod kit;
 
+#[path = "anvil/anchor.rs"]
+mod anchor;
 #[path = "anvil/census.rs"]
 mod census;
 #[path = "anvil/death.rs"]

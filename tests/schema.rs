@@ -10,21 +10,24 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Row,
 use store::migrate;
 
 /// The schemas in the order in which migrations make them.
-const SCHEMAS: [&str; 5] = ["store", "journal", "chain", "content", "identity"];
+const SCHEMAS: [&str; 6] = [
+    "store", "journal", "chain", "content", "identity", "publish",
+];
 
 /// One row for every table of a schema.
-const ROWS: [(&str, &str); 5] = [
+const ROWS: [(&str, &str); 6] = [
     ("store", include_str!("schema/rows/store.sql")),
     ("journal", include_str!("schema/rows/journal.sql")),
     ("chain", include_str!("schema/rows/chain.sql")),
     ("content", include_str!("schema/rows/content.sql")),
     ("identity", include_str!("schema/rows/identity.sql")),
+    ("publish", include_str!("schema/rows/publish.sql")),
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 14] = [
+const MADE_BY: [&str; 15] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity", "chain", "identity", "chain",
+    "journal", "identity", "chain", "identity", "chain", "publish",
 ];
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! `chancery audit`: the journal, and proofs from it that anybody can check without us.
 
+mod anchor;
 mod verify;
 
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub enum Command {
         #[arg(value_name = "CID|AGENT", value_parser = NonEmptyStringValueParser::new())]
         what: String,
     },
+    /// Show how the anchoring of checkpoints on chain stands, or verify it through any node
+    Anchor(anchor::Args),
     /// Verify a proof; needs no instance, no database and no network
     Verify {
         /// What `audit prove` printed; - reads it from stdin
@@ -50,6 +53,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Head => head(context).await,
         Command::Entry { cid } => entry(&cid, context).await,
         Command::Prove { what } => prove(&what, context).await,
+        Command::Anchor(args) => anchor::run(&args, context).await,
         Command::Verify { file, vkey } => verify::run(&file, vkey.as_deref(), context),
     }
 }

@@ -256,4 +256,52 @@ pub const KEYS: &[Key] = &[
         r#""registry.example/journal""#,
         "The checkpoint's origin line, fixed at the first seal. Absent: chancery.local/<key hash>.",
     ),
+    secret(
+        "journal.anchor.rpc",
+        r#""https://node.example""#,
+        "The node of the chain on which checkpoints are anchored. Anchoring is on where this, the contract and the \
+         key_file are named; absent: off, but on the dev chain of `up`.",
+    ),
+    optional(
+        "journal.anchor.contract",
+        r#""0x0000000000000000000000000000000000000000""#,
+        "The AuditAnchor contract there (contracts/artifacts/AuditAnchor.json, deployed by you; any one will do).",
+    ),
+    optional(
+        "journal.anchor.key_file",
+        r#""anchor.key""#,
+        "The key of the account that sends and pays: a keystore or one line of 0x-hex, mode 0600, below the data \
+         directory unless absolute. Use it for nothing else.",
+    ),
+    secret(
+        "journal.anchor.password",
+        r#""secret""#,
+        "Opens the key where it is a keystore.",
+    ),
+    key(
+        "journal.anchor.interval_seconds",
+        "The least time between two anchors; checkpoints in between share the next one. On the dev chain at most 5.",
+    ),
+    key(
+        "journal.anchor.heartbeat_seconds",
+        "After so long the same head is anchored again, which says that the journal is still kept; 0: never.",
+    ),
+    key(
+        "journal.anchor.daily_budget_gwei",
+        "The most that anchors of 24 hours may cost, in gwei (10,000,000 are 0.01 of the chain's coin); what is on \
+         its way counts with the most that it may cost. Without meaning on the dev chain.",
+    ),
+    optional(
+        "journal.anchor.settled_depth",
+        "64",
+        "Blocks behind the head that count as settled there. Absent: the node's `finalized` block, 64 without one.",
+    ),
+    key(
+        "journal.anchor.patience_seconds",
+        "How long a transaction may wait until it is replaced by one that pays an eighth more.",
+    ),
+    key(
+        "journal.anchor.dev_chain",
+        "Whether `up` anchors on its dev chain.",
+    ),
 ];

@@ -1,5 +1,6 @@
 //! `/metrics` in Prometheus' format, and the counts of requests themselves.
 
+mod anchors;
 mod chains;
 
 use std::sync::{Arc, OnceLock};
@@ -77,6 +78,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)))]
 async fn show(State(app): State<Shared>) -> impl IntoResponse {
     chains::measure(&app, &app.metrics.seen).await;
+    anchors::measure(&app).await;
     app.metrics.handle.run_upkeep();
     (
         [(

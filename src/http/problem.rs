@@ -168,6 +168,7 @@ problems!(
     store::Error,
     identity::Error,
     journal::Error,
+    publish::Error,
     content::Error,
     indexer::Error,
     chain::RpcError,

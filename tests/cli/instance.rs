@@ -21,6 +21,7 @@ pub struct Place {
     temp: tempfile::TempDir,
     dir: PathBuf,
     user: Option<User>,
+    anchors: bool,
 }
 
 /// One run.
@@ -42,6 +43,15 @@ impl Place {
             temp,
             dir,
             user: None,
+            anchors: false,
+        }
+    }
+
+    /// The same, whose journal is anchored on its dev chain, as it is without tests.
+    pub fn that_anchors(below: &str) -> Self {
+        Self {
+            anchors: true,
+            ..Self::new(below)
         }
     }
 
@@ -89,6 +99,11 @@ impl Place {
         command
             .env_remove("DATABASE_URL")
             .env_remove("CHANCERY_URL")
+            // A chain that grows by itself would disturb tests that count its blocks.
+            .env(
+                "CHANCERY__JOURNAL__ANCHOR__DEV_CHAIN",
+                self.anchors.to_string(),
+            )
             .arg("--data-dir")
             .arg(&self.dir);
         command.args(args).stdin(Stdio::null());

@@ -7,7 +7,9 @@ use crate::{
     source::{Function, Source, read, root},
 };
 
-const SCHEMAS: &[&str] = &["store", "journal", "chain", "content", "identity"];
+const SCHEMAS: &[&str] = &[
+    "store", "journal", "chain", "content", "identity", "publish",
+];
 
 /// Views that other rooms may read. Whatever else another room needs has to become one of them.
 const PUBLISHED: &[(&str, &[&str])] = &[

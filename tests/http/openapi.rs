@@ -235,6 +235,7 @@ async fn every_route_is_described(pool: PgPool) {
         "/ipfs/{cid}",
         "/ipfs/{cid}/{*path}",
         "/1.0/identifiers/{*did}",
+        "/audit/anchor",
         "/audit/checkpoint",
         "/audit/vkey",
         "/audit/tile/{*path}",

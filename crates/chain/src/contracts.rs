@@ -1,7 +1,8 @@
 //! The contracts that Chancery reads and calls.
 //!
 //! IdentityRegistry: ERC-8004 (repo erc-8004/erc-8004-contracts @b9e466c); AgentStatus: our own
-//! (`contracts/src/AgentStatus.sol`, `model.md` §4).
+//! (`contracts/src/AgentStatus.sol`, `model.md` §4), and so is AuditAnchor
+//! (`contracts/src/AuditAnchor.sol`).
 
 #![expect(
     missing_docs,
@@ -87,6 +88,9 @@ sol! {
         error UnknownStatus(uint8 status);
         error ReasonTooLong(uint256 length);
         error MayNotSpeak(address registry, uint256 agentId, address speaker);
+        error EmptyHead();
+        error Rollback(uint64 anchored);
+        error Inconsistent(uint64 anchored);
     }
 
     /// Our contract in which an agent's runtime status is said by those who may speak for it.
@@ -100,6 +104,17 @@ sol! {
 
         function setStatus(address registry, uint256 agentId, uint8 status, string reason) external;
         function heartbeat(address registry, uint256 agentId) external;
+    }
+
+    /// Our contract that keeps the heads of journals, and takes no later one that is no continuation.
+    #[derive(Debug)]
+    interface AuditAnchor {
+        struct Head { bytes32 root; uint64 size; uint64 time; }
+
+        event Anchored(address indexed keeper, bytes32 indexed journal, uint64 size, bytes32 root);
+
+        function head(address keeper, bytes32 journal) external view returns (Head memory);
+        function anchor(bytes32 journal, uint64 size, bytes32 root, bytes32[] calldata proof) external;
     }
 
     /// OpenZeppelin's ERC-1967 proxy, which the registries stand behind.

@@ -15,6 +15,7 @@ use crate::{
 
 const IDENTITY_REGISTRY: &str = include_str!("../../../contracts/artifacts/IdentityRegistry.json");
 const AGENT_STATUS: &str = include_str!("../../../contracts/artifacts/AgentStatus.json");
+const AUDIT_ANCHOR: &str = include_str!("../../../contracts/artifacts/AuditAnchor.json");
 const PROXY: &str = include_str!("../../../contracts/artifacts/ERC1967Proxy.json");
 
 /// A contract that stands now.
@@ -42,6 +43,11 @@ pub async fn identity_registry(sender: &Sender) -> Result<Deployed, SendError> {
 /// An `AgentStatus` contract; one serves all registries of its chain.
 pub async fn agent_status(sender: &Sender) -> Result<Deployed, SendError> {
     create(sender, bytecode(AGENT_STATUS)?).await
+}
+
+/// An `AuditAnchor` contract; one serves all journals and keepers of its chain.
+pub async fn audit_anchor(sender: &Sender) -> Result<Deployed, SendError> {
+    create(sender, bytecode(AUDIT_ANCHOR)?).await
 }
 
 async fn create(sender: &Sender, code: Bytes) -> Result<Deployed, SendError> {
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn all_artifacts_hold_code() {
-        for artifact in [IDENTITY_REGISTRY, AGENT_STATUS, PROXY] {
+        for artifact in [IDENTITY_REGISTRY, AGENT_STATUS, AUDIT_ANCHOR, PROXY] {
             assert!(bytecode(artifact).expect("an artifact").len() > 100);
         }
     }

@@ -6,6 +6,7 @@
 //! storage; [`rpc`] asks a node and says exactly why it did not answer; [`sender`] is the one way in
 //! which a transaction leaves.
 
+pub mod anchor;
 pub mod bloom;
 pub mod contracts;
 pub mod decode;
@@ -42,4 +43,4 @@ pub use rpc::{
     At, Call, Counters, Fees, Hashing, Header, Heads, Limits, LogFilter, NewHead, Receipt, Rpc,
     RpcError, heads,
 };
-pub use sender::{Prepared, SendError, Sender, SenderConfig};
+pub use sender::{Prepared, SendError, Sender, SenderConfig, Sent};

@@ -74,6 +74,14 @@ fn text(error: &RefusalsErrors) -> String {
         }
         E::UnknownStatus(e) => format!("{} is no status", e.status),
         E::ReasonTooLong(e) => format!("the reason is too long: {} bytes", e.length),
+        E::EmptyHead(_) => "a journal without entries has no head to anchor".to_owned(),
+        E::Rollback(e) => format!("a head of {} entries is anchored already", e.anchored),
+        E::Inconsistent(e) => {
+            format!(
+                "it does not go on from the anchored head of {} entries",
+                e.anchored
+            )
+        }
         E::InvalidInitialization(_) => "the contract is initialized already".to_owned(),
         other => format!("{other:?}"),
     }

@@ -2,8 +2,10 @@
 //!
 //! [`Sender`] sends for an account whose key we hold (deploying on our own chain, anchoring a
 //! checkpoint); [`prepare`], [`Prepared::sign`] and [`relay`] are the same way in three steps, for
-//! keys that somebody else holds.
+//! keys that somebody else holds. Who must survive a crash writes a transaction down before it leaves:
+//! [`Sender::draft`], [`Sender::hand`].
 
+mod drafted;
 mod error;
 mod prepared;
 mod waiting;

@@ -36,7 +36,7 @@ pub mod vkey;
 
 pub use append::{Appended, First, NewEntry, among, any, append};
 pub use change::Change;
-pub use config::Config;
+pub use config::{AnchorConfig, Config};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use key::LogKey;

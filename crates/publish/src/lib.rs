@@ -1,9 +1,10 @@
-//! Mirrors the sealed journal to IPFS: a follower with its own cursor, which may lag and never blocks.
+//! Mirrors the sealed journal to IPFS and anchors it on chain: followers that may lag and never block.
 //!
 //! For each checkpoint: every entry under its own CID, the tiles and bundles that it implies, the
 //! checkpoint's note, and a manifest that links them. What is in the blockstore is `stored`; once
-//! Kubo confirms the manifest's pin, it is `pinned`.
+//! Kubo confirms the manifest's pin, it is `pinned`. [`mod@anchor`] brings the newest checkpoint into a contract.
 
+pub mod anchor;
 mod error;
 mod manifest;
 mod mirror;

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// The schemas that a person at `psql` need not spell out, first found first.
-const SEARCH_PATH: &str = "public, identity, chain, content, journal, store";
+const SEARCH_PATH: &str = "public, identity, chain, content, journal, publish, store";
 
 /// One migration as `migrate status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -130,9 +130,11 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
              GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role};"
         )
     };
-    let mut statements: Vec<String> = ["store", "journal", "chain", "content", "identity"]
-        .map(of_schema)
-        .into();
+    let mut statements: Vec<String> = [
+        "store", "journal", "chain", "content", "identity", "publish",
+    ]
+    .map(of_schema)
+    .into();
     // The owner role executes what stands in the table: its functions alone write there.
     statements.push(format!(
         "REVOKE INSERT, UPDATE, DELETE ON store.deferred FROM {role};

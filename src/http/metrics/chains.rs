@@ -208,12 +208,14 @@ fn provider(chain: u64, nth: usize, state: ProviderState, seen: &Seen) {
     }
 }
 
-fn set(name: &'static str, labels: &[(&'static str, String)], value: f64) {
+/// Sets a gauge.
+pub fn set(name: &'static str, labels: &[(&'static str, String)], value: f64) {
     metrics::gauge!(name, labels).set(value);
 }
 
+/// A count as gauges take it.
 #[expect(clippy::cast_precision_loss, reason = "a figure to show")]
-fn figure(count: u64) -> f64 {
+pub fn figure(count: u64) -> f64 {
     count as f64
 }
 

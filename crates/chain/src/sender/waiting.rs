@@ -90,7 +90,7 @@ impl Sender {
         })
     }
 
-    async fn mined(&self, hashes: &[B256]) -> Result<Option<Receipt>, RpcError> {
+    pub(super) async fn mined(&self, hashes: &[B256]) -> Result<Option<Receipt>, RpcError> {
         for hash in hashes.iter().rev() {
             if let Some(receipt) = self.in_time(self.rpc.receipt(*hash)).await? {
                 return Ok(Some(receipt));
