@@ -70,7 +70,7 @@ pub fn start(
     roles: &[Role],
     listener: Option<TcpListener>,
     feeds: &[Feed],
-    anchor: Option<Place>,
+    anchor: Option<&Place>,
 ) -> Running {
     let mut running = Running {
         workers: JoinSet::new(),
@@ -95,11 +95,11 @@ pub fn start(
             }
             Role::Work => {
                 working::start(app, &mut running.workers, &running.stop_workers);
-                if let Some(place) = anchor.clone() {
+                if let Some(place) = anchor {
                     let stop = running.stop_workers.clone();
                     running
                         .anchoring
-                        .spawn(anchoring::run(app.clone(), place, stop));
+                        .spawn(anchoring::run(app.clone(), place.clone(), stop));
                 }
             }
             // It has its listener.
@@ -193,7 +193,7 @@ pub async fn run(
     {
         anchoring::check(&app, place).await?;
     }
-    let mut running = start(&app, roles, listener, &feeds, anchor);
+    let mut running = start(&app, roles, listener, &feeds, anchor.as_ref());
     // Who typed nothing has chains that are tried again.
     if typed {
         let wrong = tokio::select! {

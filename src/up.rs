@@ -161,7 +161,7 @@ async fn start(
     if let Some(place) = &anchor {
         anchoring::check(&app, place).await?;
     }
-    let mut running = serve::start(&app, &Role::ALL, Some(listener), &feeds, anchor);
+    let mut running = serve::start(&app, &Role::ALL, Some(listener), &feeds, anchor.as_ref());
     if let Some(error) = running.wrong().await {
         running.stop().await;
         return Err(error.into());

@@ -364,13 +364,18 @@ async fn a_spent_budget_is_told_and_goes_on_a_day_later(pool: PgPool) {
     assert_eq!(rounds(&journal, &rich).await, State::Current);
     let spent = standing(&journal.db).await.unwrap().unwrap().spent_gwei;
     assert!(0 < spent && spent < reserved, "{spent} of {reserved}");
-    let enough = Terms {
-        daily_budget_gwei: Some(reserved),
+    let up_to = |gwei| Terms {
+        daily_budget_gwei: Some(gwei),
         ..terms()
     };
-    let anchor = journal.anchor(&chain.rpc, contract, enough);
     journal.say(&["b"]).await;
     journal.clock.advance(TimeDelta::minutes(11));
+    let anchor = journal.anchor(&chain.rpc, contract, up_to(spent + 1));
+    assert_eq!(rounds(&journal, &anchor).await, State::BudgetSpent);
+    let why = standing(&journal.db).await.unwrap().unwrap().why.unwrap();
+    let next = why.split("may cost ").nth(1).unwrap();
+    let next: u64 = next.split(':').next().unwrap().parse().unwrap();
+    let anchor = journal.anchor(&chain.rpc, contract, up_to(spent + next - 1));
     assert_eq!(rounds(&journal, &anchor).await, State::BudgetSpent);
     journal.clock.advance(TimeDelta::days(1));
     assert_eq!(rounds(&journal, &anchor).await, State::Sent);

@@ -399,18 +399,15 @@ impl Anchor {
     /// Whether a receipt's block is on the chain, and deep enough to stay there.
     async fn is_settled(&self, receipt: &Receipt) -> Result<bool> {
         let rpc = self.sender.rpc();
-        let finalized = match self.terms.settled_depth {
-            None => rpc.block(At::Finalized).await?.map(|block| block.number),
-            Some(_) => None,
-        };
-        let settled = match finalized {
-            Some(number) => Some(number),
-            None => {
-                let depth = self.terms.settled_depth.unwrap_or(SETTLED_DEPTH);
-                let head = rpc.block(At::Latest).await?;
-                head.and_then(|head| head.number.checked_sub(depth))
-            }
-        };
+        let mut settled = None;
+        if self.terms.settled_depth.is_none() {
+            settled = rpc.block(At::Finalized).await?.map(|block| block.number);
+        }
+        if settled.is_none() {
+            let depth = self.terms.settled_depth.unwrap_or(SETTLED_DEPTH);
+            let head = rpc.block(At::Latest).await?;
+            settled = head.and_then(|head| head.number.checked_sub(depth));
+        }
         if settled.is_none_or(|settled| settled < receipt.block_number) {
             return Ok(false);
         }

@@ -16,7 +16,7 @@ pub enum Error {
     Journal(#[from] journal::Error),
     /// The blockstore or Kubo.
     #[error(transparent)]
-    Content(#[from] content::Error),
+    Content(Box<content::Error>),
     /// The node that anchors go to.
     #[error("the node that anchors go to: {0}")]
     Rpc(#[from] chain::RpcError),
@@ -81,6 +81,13 @@ impl Error {
     /// Whether nothing must go on: what is anchored is not the beginning of our log.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Behind { .. } | Self::Forked { .. })
+    }
+}
+
+// By hand, because the error is boxed: it is large, and every result here would be.
+impl From<content::Error> for Error {
+    fn from(error: content::Error) -> Self {
+        Self::Content(Box::new(error))
     }
 }
 
