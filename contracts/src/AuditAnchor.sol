@@ -61,7 +61,7 @@ contract AuditAnchor {
         uint64 second,
         bytes32 secondRoot,
         bytes32[] calldata proof
-    ) private pure returns (bool) {
+    ) private view returns (bool) {
         if (first == 0) return proof.length == 0;
         if (first == second) return proof.length == 0 && firstRoot == secondRoot;
 
@@ -80,8 +80,10 @@ contract AuditAnchor {
             if (sn == 0) return false;
             bytes32 sibling = proof[next];
             if (fn & 1 == 1 || fn == sn) {
-                fr = _node(sibling, fr);
-                sr = _node(sibling, sr);
+                // Below the first right sibling both trees are one.
+                bytes32 left = _node(sibling, fr);
+                sr = sr == fr ? left : _node(sibling, sr);
+                fr = left;
                 while (fn & 1 == 0 && fn != 0) {
                     fn >>= 1;
                     sn >>= 1;
@@ -95,8 +97,17 @@ contract AuditAnchor {
         return sn == 0 && fr == firstRoot && sr == secondRoot;
     }
 
-    /// @dev RFC 6962, section 2.1: the hash of an inner node.
-    function _node(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return sha256(abi.encodePacked(bytes1(0x01), left, right));
+    /// @dev RFC 6962, section 2.1: the hash of an inner node, `sha256(0x01 || left || right)`. By hand, because the
+    /// compiler's own call takes new memory for each of the many hashes, which was an eighth of an anchor's gas.
+    function _node(bytes32 left, bytes32 right) private view returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            // Beyond what is allocated; nothing else is allocated while it is used.
+            let free := mload(0x40)
+            mstore8(free, 1)
+            mstore(add(free, 1), left)
+            mstore(add(free, 33), right)
+            if iszero(staticcall(gas(), 2, free, 65, 0, 32)) { revert(0, 0) }
+            hash := mload(0)
+        }
     }
 }
