@@ -153,7 +153,7 @@ pub(super) async fn last(db: &Db, anchor: &Anchor) -> Result<Option<DateTime<Utc
 pub(super) async fn spent(db: &Db, now: DateTime<Utc>) -> Result<u64> {
     let since = now - TimeDelta::days(1);
     let spent = sqlx::query_scalar!(
-        "SELECT least(sum(cost_gwei), 9223372036854775807)::bigint FROM publish.anchors WHERE written_at > $1",
+        "SELECT least(coalesce(sum(cost_gwei), 0), 9223372036854775807)::bigint FROM publish.anchors WHERE written_at > $1",
         since
     )
     .fetch_one(db.pool())
