@@ -10,14 +10,17 @@ mod config;
 mod did;
 mod doctor;
 mod exit;
+mod input;
 mod ipfs;
 mod migrate;
 mod output;
+mod prove;
 mod psql;
 mod serve;
 mod show;
 mod sync;
 mod up;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -94,6 +97,10 @@ enum Command {
     /// Look into the journal, prove and verify its entries
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Write all that shows an agent's record into one file, for `verify`
+    Prove(prove::Args),
+    /// Verify what `prove` wrote; needs no instance, no database and no network
+    Verify(verify::Args),
     /// See how far the chains are read
     #[command(subcommand)]
     Sync(sync::Command),
@@ -151,6 +158,8 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Did(command) => did::run(command, context).await?,
         Command::Ipfs(command) => ipfs::run(command, context).await?,
         Command::Audit(command) => audit::run(command, context).await?,
+        Command::Prove(args) => prove::run(args, context).await?,
+        Command::Verify(args) => verify::run(args, context).await?,
         Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }

@@ -23,6 +23,7 @@ mod metrics;
 mod page;
 mod paging;
 mod problem;
+mod proof;
 mod schema;
 mod sync;
 mod transactions;
@@ -166,6 +167,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(agents::routes())
         .merge(history::routes())
         .merge(entries::routes())
+        .merge(proof::routes())
         .merge(changes::routes())
         .merge(transactions::routes())
         .merge(ipfs::routes())

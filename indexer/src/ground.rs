@@ -9,7 +9,7 @@ use kernel::{AgentId, B256, Token};
 use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
-pub use self::stored::{of_subject, read, read_range, tip};
+pub use self::stored::{Kept, kept_block, of_subject, read, read_range, tip};
 use crate::{Result, range, source::BlockReceipts};
 
 /// Ends of steps that are remembered to look for a fork.

@@ -43,6 +43,7 @@ pub use error::{Error, Result};
 pub use estimate::{Cost, Estimate, estimate};
 pub use evidence::{Evidence, Witness};
 pub use follow::{Follower, State, Status};
+pub use ground::{Kept, kept_block};
 pub use incident::Incident;
 pub use level::Level;
 pub use progress::{Progress, Rate};

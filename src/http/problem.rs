@@ -165,6 +165,7 @@ macro_rules! problems {
 
 problems!(
     crate::Error,
+    crate::bundle::Error,
     store::Error,
     identity::Error,
     journal::Error,

@@ -217,6 +217,7 @@ async fn every_route_is_described(pool: PgPool) {
         "/v1/agents/{agent}/metadata",
         "/v1/agents/{agent}/events",
         "/v1/agents/{agent}/entries",
+        "/v1/agents/{agent}/proof",
         "/v1/agents/{agent}/status",
         "/v1/owners/{address}/agents",
         "/v1/entries",

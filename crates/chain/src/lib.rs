@@ -23,6 +23,8 @@ pub mod revert;
 pub mod rpc;
 pub mod sender;
 pub mod state;
+pub mod trie;
+pub mod witness;
 
 mod abi;
 mod quantity;

@@ -150,6 +150,12 @@ impl StateProof {
         })
     }
 
+    /// All nodes that the answer brought, to be given on; see [`crate::trie`].
+    pub fn into_nodes(self) -> Vec<Bytes> {
+        let slots = self.slots.into_iter().flat_map(|slot| slot.nodes);
+        self.account_nodes.into_iter().chain(slots).collect()
+    }
+
     fn verify_account(&self, state_root: B256, address: Address) -> Result<bool, StateError> {
         let path = Nibbles::unpack(keccak256(address));
         let presence = verify_proof(

@@ -137,6 +137,27 @@ pub async fn of_subject(tx: &mut Tx, chain: u64, agent: Uuid) -> Result<Vec<Log>
     Ok(rows.into_iter().rev().map(|row| row.log(chain)).collect())
 }
 
+/// What is kept of a block for proofs: JSON as its provider gave it.
+pub struct Kept {
+    /// The header.
+    pub header: String,
+    /// The receipts, as `eth_getBlockReceipts` tells them.
+    pub receipts: String,
+}
+
+/// Header and receipts of a block, where they were kept (`indexer.keep_receipts`).
+pub async fn kept_block(db: &Db, chain: u64, number: i64) -> Result<Option<Kept>> {
+    Ok(sqlx::query_as!(
+        Kept,
+        r#"SELECT header::text AS "header!", receipts::text AS "receipts!" FROM chain.receipts
+            WHERE chain_id = $1 AND block_number = $2"#,
+        chain.cast_signed(),
+        number,
+    )
+    .fetch_optional(db.pool())
+    .await?)
+}
+
 /// The stored hash of a block, where a step ended or a log lies in it.
 pub async fn tip(db: &Db, chain: u64, number: i64) -> Result<Option<B256>> {
     let found = sqlx::query_scalar!(

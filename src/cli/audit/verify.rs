@@ -1,10 +1,6 @@
 //! `chancery audit verify`: reads one file and nothing else.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 use journal::{
     bundle::{self, Verified, VerifyError},
@@ -13,10 +9,10 @@ use journal::{
 use serde_json::{Value, json};
 
 use super::change_line;
-use crate::cli::{Context, exit::Failure, show};
+use crate::cli::{Context, exit::Failure, input, show};
 
 /// No proof file is longer: an entry, a hundred hashes and as many signatures.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// Runs the verb.
 pub fn run(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result<()> {
@@ -25,28 +21,12 @@ pub fn run(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result
         let key: Result<VerifierKey, _> = vkey.parse();
         key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
     }
-    let bytes = read(file)
+    let bytes = input::read(file, MOST_BYTES)
         .map_err(|error| Failure::invalid(format!("cannot read {}: {error}", file.display())))?;
     let text =
         String::from_utf8(bytes).map_err(|_| not_verified(&"not a proof file: it is not UTF-8"))?;
     let verified = bundle::verify(&text, vkey).map_err(|error| explain(&error, vkey))?;
     Ok(context.output.one(&json(&verified), || human(&verified))?)
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = MOST_BYTES + 1;
-    if file == Path::new("-") {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        File::open(file)?.take(limit).read_to_end(&mut bytes)?;
-    }
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other(format!(
-            "it is longer than {MOST_BYTES} bytes"
-        )));
-    }
-    Ok(bytes)
 }
 
 fn not_verified(why: &dyn std::fmt::Display) -> Failure {

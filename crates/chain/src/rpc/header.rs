@@ -124,6 +124,11 @@ impl Header {
         (keccak256(rlp::encode(&header)) == self.hash).then_some(header)
     }
 
+    /// The bytes that hash to [`Header::hash`]; `None` where [`Header::verified`] is.
+    pub fn rlp(&self) -> Option<Bytes> {
+        Some(rlp::encode(self.verified()?).into())
+    }
+
     #[cfg(test)]
     pub(super) fn own_hash(&self) -> Option<B256> {
         Some(keccak256(rlp::encode(self.typed()?)))

@@ -1,0 +1,114 @@
+//! The journal's side of a bundle.
+
+use std::collections::BTreeSet;
+
+use journal::{
+    EntryKind, identity, log,
+    publication::{self, State},
+    read::{self, Record},
+};
+use kernel::{AgentId, Bytes, Limit};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        file,
+        parts::{EntryProof, Journal},
+    },
+    Draft, Error,
+};
+use crate::app::App;
+
+/// Entries that are taken; more would say again what these say.
+const MOST_ENTRIES: usize = 8;
+/// Entries that are looked through, the newest.
+const LOOKED_THROUGH: u32 = 200;
+
+/// Adds the newest sealed entries that say what the record rests on. Gives the registration file's digest that they
+/// name.
+pub async fn add(app: &App, agent: Uuid, draft: &mut Draft) -> Result<Option<String>, Error> {
+    let limit = Limit::new(LOOKED_THROUGH).unwrap_or_default();
+    let all = read::by_agent(&app.db, AgentId(agent), None, limit).await?;
+    let queued = all.items.iter().filter(|one| one.leaf_index.is_none());
+    let queued = queued.count();
+    let entries = telling(&all.items);
+    let head = log::head(&app.db)
+        .await?
+        .zip(identity::find(&app.db).await?);
+    let newest = entries.first().and_then(|entry| entry.leaf_index);
+    let (Some((head, identity)), Some(newest)) = (head, newest) else {
+        draft.lacks(file::JOURNAL, nothing_sealed(queued));
+        return Ok(None);
+    };
+    if queued > 0 {
+        let why = format!("{queued} newer entries of the agent are not sealed yet");
+        draft.lacks("newest entries", why);
+    }
+    let mut proofs = Vec::new();
+    for entry in entries.iter().rev() {
+        let index = entry.leaf_index.unwrap_or_default();
+        let path = log::inclusion(&app.db, index, head.size).await?;
+        let path = path.iter().map(|hash| Bytes::copy_from_slice(hash));
+        proofs.push(EntryProof {
+            index,
+            body: entry.body.clone().into(),
+            path: path.collect(),
+        });
+    }
+    let published = publication::of_leaf(&app.db, newest).await?;
+    let reference = |state| {
+        let one = published.iter().find(|one| one.state == state);
+        one.map(|one| one.reference.clone())
+    };
+    let manifest = reference(State::Pinned).or(reference(State::Stored));
+    if manifest.is_none() {
+        draft.lacks("manifest", "the newest entry is not stored as blocks yet");
+    }
+    let anchor = reference(State::Anchored);
+    if anchor.is_none() {
+        draft.lacks("anchor", "no checkpoint over the newest entry is anchored");
+    }
+    let part = Journal {
+        vkey: identity.vkey,
+        checkpoint: head.note,
+        entries: proofs,
+        manifest,
+        anchor,
+    };
+    draft.file.put(file::JOURNAL, &part);
+    let mut named = entries.iter().flat_map(|entry| &entry.entry.changes);
+    let named = named.find(|change| change.column == "document");
+    Ok(named.and_then(|change| change.value.as_str().map(str::to_owned)))
+}
+
+fn nothing_sealed(queued: usize) -> String {
+    if queued > 0 {
+        "its entries wait to be sealed: try again in a moment".to_owned()
+    } else {
+        "it says nothing of the agent yet: changes are journaled once they are settled".to_owned()
+    }
+}
+
+/// Of sealed entries, newest first, those that are the last to name some column.
+fn telling(entries: &[Record]) -> Vec<&Record> {
+    let mut named: BTreeSet<&str> = BTreeSet::new();
+    let mut telling = Vec::new();
+    for record in entries.iter().filter(|one| one.leaf_index.is_some()) {
+        let columns = record.entry.changes.iter();
+        let mut news = false;
+        for change in columns {
+            // What the chain's storage and the contract's own metadata show is not looked for here.
+            let shown = !change.column.starts_with("onchain:") && change.value != Value::Null;
+            news |= named.insert(&change.column) && shown;
+        }
+        let newest = telling.is_empty();
+        if newest || news || record.entry.kind == EntryKind::Retracted {
+            telling.push(record);
+        }
+        if telling.len() == MOST_ENTRIES {
+            break;
+        }
+    }
+    telling
+}

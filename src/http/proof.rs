@@ -1,0 +1,44 @@
+//! An agent's bundle: all that shows its record.
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Path, Problem, Shared, schema};
+use crate::bundle;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(proof))
+}
+
+/// A bundle that shows the agent's record offline, from block header to signed checkpoint
+/// (`docs/proofs.md`); `chancery verify` reads it. Canonical DAG-CBOR.
+#[utoipa::path(
+    get, path = "/v1/agents/{agent}/proof", tag = "agents", params(schema::AgentName),
+    responses(
+        (status = OK, body = Vec<u8>, content_type = "application/vnd.ipld.dag-cbor"),
+        (status = BAD_REQUEST, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "Nothing can be proven of the agent yet"),
+        (status = SERVICE_UNAVAILABLE, body = Problem, description = "The record changed meanwhile"),
+    ),
+)]
+async fn proof(State(app): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let (agent, bytes) = bundle::make(&app, &name).await?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "application/vnd.ipld.dag-cbor".to_owned(),
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{agent}.bundle\""),
+        ),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    Ok((headers, bytes).into_response())
+}

@@ -1,0 +1,337 @@
+//! `chancery prove` and `chancery verify`: one file shows an agent's record, to strangers and offline.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpListener,
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use chancery::bundle::{File, Report, TARGET_BYTES, check};
+use instance::{Instance, Place};
+use kernel::Bytes;
+use serde_json::{Value, json};
+
+/// A right key, but of another log.
+const OTHER: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+
+/// `chancery verify` of a stranger: in an empty folder, with no home, no data directory and no instance.
+fn verify(bytes: &[u8], args: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chancery"))
+        .args([&["verify", "-"], args].concat())
+        .env_clear()
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who refuses its arguments may have ended before this was written.
+    let _ = child.stdin.take().unwrap().write_all(bytes);
+    child.wait_with_output().unwrap()
+}
+
+/// What it printed, where it found nothing wrong.
+fn shown(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What it said, where it failed with this code.
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(output.stdout.is_empty(), "{said}");
+    said
+}
+
+/// An instance on whose chain the demo's agents have done everything that they do, and whose journal says all of it.
+fn demo(place: &Place) -> Instance {
+    let instance = place.up_with(&["--demo"]);
+    let done = place.dir().join("demo-done");
+    let ready = (0..20_000).any(|_| {
+        let sync: Value = serde_json::from_str(&instance.get("/v1/sync").1).unwrap();
+        let said = done.exists() && sync["chains"][0]["synced"] == true;
+        said && sync["journal"]["queued"] == 0 && judged(&instance)
+    });
+    assert!(ready, "{}", instance.log());
+    instance
+}
+
+fn agents(instance: &Instance) -> Vec<Value> {
+    let page: Value = serde_json::from_str(&instance.get("/v1/agents?limit=200").1).unwrap();
+    page["items"].as_array().unwrap().clone()
+}
+
+/// Whether every registration file that is to be had was had.
+fn judged(instance: &Instance) -> bool {
+    let mut agents = agents(instance).into_iter();
+    !agents.any(|agent| agent["metadata_state"] == "pending")
+}
+
+/// The agent's bundle, as soon as the newest of what is known of it is sealed.
+fn prove(place: &Place, agent: &str) -> Vec<u8> {
+    let made = (0..200).find_map(|_| {
+        let output = place.run(&["prove", agent]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success() && !said.contains("not sealed")).then_some(output.stdout)
+    });
+    made.unwrap_or_else(|| panic!("{agent}: {:?}", place.run(&["prove", agent])))
+}
+
+fn rests_on(report: &Report, field: &str) -> String {
+    let field = report.fields.iter().find(|one| one.name == field);
+    let basis = field.unwrap().rests_on.iter().map(|basis| basis.as_str());
+    basis.collect::<Vec<_>>().join(" ")
+}
+
+/// What somebody may rely on: what is proven, and what of it the record says.
+fn relied_on(report: &Report) -> (Value, Value) {
+    let fields = report.fields.iter();
+    let fields: Vec<_> = fields.filter(|field| !field.rests_on.is_empty()).collect();
+    (json!(report.blocks), json!(fields))
+}
+
+#[test]
+fn every_agent_of_the_demo_is_shown_by_a_small_file() {
+    let place = Place::new("data");
+    let instance = demo(&place);
+    let vkey = instance.get("/audit/vkey").1;
+    let mut documents = 0;
+    let agents = agents(&instance);
+    assert!(agents.len() > 30, "{}", agents.len());
+    let mut sizes = BTreeMap::new();
+    for agent in &agents {
+        let name = agent["id"].as_str().unwrap();
+        let bytes = prove(&place, name);
+        sizes.insert(bytes.len(), name);
+        let text = shown(&verify(&bytes, &["--vkey", &vkey]));
+        for words in [
+            "verified  eip155:31337:",
+            "hashes to 0x",
+            "it is the one that you gave",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let report = check(&bytes, Some(vkey.trim())).unwrap();
+        for part in ["header", "receipt", "state", "journal"] {
+            let there = report.steps.iter().any(|step| step.part == part);
+            assert!(there, "{part} of {name}: {:?}", report.missing);
+        }
+        for field in ["owner_address", "agent_wallet", "agent_uri"] {
+            assert!(
+                rests_on(&report, field).contains("storage"),
+                "{field} of {name}"
+            );
+        }
+        assert!(rests_on(&report, "id").contains("log"), "{name}");
+        assert!(
+            rests_on(&report, "runtime_status").contains("journal"),
+            "{name}"
+        );
+        documents += usize::from(report.steps.iter().any(|step| step.part == "document"));
+    }
+    assert!(documents > 10, "{documents} of {}", agents.len());
+    let (largest, name) = sizes.last_key_value().unwrap();
+    println!(
+        "bundles of {:?} to {largest} bytes",
+        sizes.first_key_value()
+    );
+    assert!(*largest <= TARGET_BYTES, "{name} has {largest} bytes");
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_its_part_is_named() {
+    let place = Place::new("data");
+    let instance = demo(&place);
+    let vkey = instance.get("/audit/vkey").1;
+    let vkey = vkey.trim();
+    for (agent, bits) in [("31337:2", 0..8), ("31337:7", 3..4), ("31337:20", 6..7)] {
+        let bytes = prove(&place, agent);
+        let file = File::parse(&bytes).unwrap();
+        let report = check(&bytes, Some(vkey)).unwrap();
+        let range = |data: &Bytes| {
+            let mut places = bytes.windows(data.len());
+            let start = places.position(|window| window == &data[..]).unwrap();
+            start..start + data.len()
+        };
+        let parts = file.parts().iter();
+        let parts: Vec<_> = parts.map(|(name, data)| (*name, range(data))).collect();
+        for at in 0..bytes.len() {
+            for bit in bits.clone() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                let wrong = check(&flipped, None).expect_err("flipped");
+                if let Some((name, _)) = parts.iter().find(|(_, range)| range.contains(&at)) {
+                    assert_eq!(wrong.part, *name, "byte {at}");
+                }
+            }
+        }
+        let mut flipped = bytes.clone();
+        let header = parts.iter().find(|(name, _)| *name == "header").unwrap();
+        flipped[header.1.start + 40] ^= 1;
+        let said = refused(&verify(&flipped, &[]), 6);
+        assert!(said.contains("NOT verified: the part `header`"), "{said}");
+
+        // Who also makes the digest fit gets no further: what is relied on stays as it is.
+        for (name, data) in file.parts() {
+            for at in 0..data.len() {
+                let mut forged = file.clone();
+                let mut other = data.to_vec();
+                other[at] ^= 1 << (at % 8);
+                forged.replace(name, other.into());
+                match check(&forged.encode(), Some(vkey)) {
+                    Ok(other) => assert_eq!(relied_on(&other), relied_on(&report), "{name} {at}"),
+                    Err(wrong) => assert!(!wrong.why.is_empty()),
+                }
+            }
+        }
+    }
+}
+
+/// Answers as a node of the demo's chain would, but for what `bend` changes in blocks.
+fn lying_node(instance: &Instance, bend: impl Fn(&mut Value) + Send + 'static) -> String {
+    let true_block = |number: &Value| instance.rpc("eth_getBlockByNumber", &json!([number, false]));
+    let head = u64::from_str_radix(
+        instance
+            .rpc("eth_blockNumber", &json!([]))
+            .as_str()
+            .unwrap()
+            .trim_start_matches("0x"),
+        16,
+    );
+    let blocks: BTreeMap<String, Value> = (0..=head.unwrap())
+        .map(|number| format!("{number:#x}"))
+        .map(|number| (number.clone(), true_block(&json!(number))))
+        .collect();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let read = stream.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+                if let Some(Ok(body)) = body.map(|body| serde_json::from_str::<Value>(&body)) {
+                    break body;
+                }
+            };
+            let result = match body["method"].as_str().unwrap() {
+                "eth_chainId" => json!("0x7a69"),
+                _ => {
+                    let number = body["params"][0].as_str().unwrap();
+                    let mut block = blocks.get(number).cloned().unwrap_or_default();
+                    if !block.is_null() {
+                        bend(&mut block);
+                    }
+                    block
+                }
+            };
+            let answer =
+                json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }).to_string();
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+            let length = answer.len();
+            write!(stream, "{head}content-length: {length}\r\n\r\n{answer}").unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn what_must_be_trusted_is_checked_where_the_reader_can() {
+    let place = Place::new("data");
+    let instance = demo(&place);
+    let bytes = prove(&place, "31337:2");
+    let text = shown(&verify(&bytes, &[]));
+    for words in [
+        "What must still be trusted",
+        "check it with --rpc URL",
+        "give it with --vkey",
+        "claimed only",
+        "anchor: no checkpoint",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let rpc = instance.ready["rpc"].as_str().unwrap();
+    let text = shown(&verify(&bytes, &["--rpc", rpc]));
+    assert!(
+        text.contains(&format!("{rpc}")) && text.contains(" has it"),
+        "{text}"
+    );
+    let json = shown(&verify(&bytes, &["-o", "json", "--rpc", rpc]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["verified"], true);
+    assert!(json["rpc"]["place"].is_string() && json["report"]["blocks"][0]["number"].is_u64());
+
+    let said = refused(&verify(&bytes, &["--vkey", OTHER]), 6);
+    assert!(
+        said.contains("the part `journal`: the key that you trust did not sign"),
+        "{said}"
+    );
+    let other = format!("0x{}", "66".repeat(32));
+    let liar = lying_node(&instance, move |block| block["hash"] = json!(other));
+    let said = refused(&verify(&bytes, &["--rpc", &liar]), 6);
+    assert!(said.contains("the header of block"), "{said}");
+    refused(&verify(&bytes, &["--rpc", "nonsense"]), 2);
+    refused(&verify(&bytes, &["--vkey", "nonsense"]), 2);
+    refused(&verify(&bytes, &["--rpc", "http://127.0.0.1:1"]), 1);
+    refused(&verify(b"", &[]), 6);
+    refused(&verify(&bytes[1..], &[]), 6);
+}
+
+#[test]
+fn what_is_not_to_be_had_is_told() {
+    let place = Place::new("data");
+    let instance = demo(&place);
+    // Receipts that are kept no more are asked of a node; an agent without a token has none.
+    place.sql("DELETE FROM chain.receipts").unwrap();
+    let report = check(&prove(&place, "31337:2"), None).unwrap();
+    assert!(report.steps.iter().any(|step| step.part == "receipt"));
+    place
+        .sql("INSERT INTO agents (did, name, owner_address) VALUES ('did:vexel:x', 'X', '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266')")
+        .unwrap();
+    let bytes = prove(&place, "did:vexel:x");
+    let text = shown(&verify(&bytes, &[]));
+    for words in [
+        "receipt: the agent has no token",
+        "state: the agent has no token",
+        "document: ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let report = check(&bytes, None).unwrap();
+    assert_eq!(
+        (report.blocks.len(), rests_on(&report, "name")),
+        (0, "journal".to_owned())
+    );
+    let said = refused(
+        &verify(&bytes, &["--rpc", instance.ready["rpc"].as_str().unwrap()]),
+        6,
+    );
+    assert!(said.contains("no header"), "{said}");
+    let said = refused(&place.run(&["prove", "31337:9999"]), 3);
+    assert!(said.contains("9999"), "{said}");
+    let file = place.dir().join("bundle");
+    let json = place.run(&[
+        "prove",
+        "31337:2",
+        "-o",
+        "json",
+        "--to",
+        file.to_str().unwrap(),
+    ]);
+    let json: Value = serde_json::from_str(&shown(&json)).unwrap();
+    assert_eq!(json["report"]["size"], std::fs::read(&file).unwrap().len());
+}
