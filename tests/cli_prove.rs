@@ -126,10 +126,14 @@ fn every_agent_of_the_demo_is_shown_by_a_small_file() {
             let there = report.steps.iter().any(|step| step.part == part);
             assert!(there, "{part} of {name}: {:?}", report.missing);
         }
+        let mut missing = report.missing.iter();
+        let too_long = missing.any(|one| one.what == "the URI's storage");
         for field in ["owner_address", "agent_wallet", "agent_uri"] {
+            let basis = rests_on(&report, field);
+            let left_out = too_long && field == "agent_uri" && basis.contains("journal");
             assert!(
-                rests_on(&report, field).contains("storage"),
-                "{field} of {name}"
+                left_out || basis.contains("storage"),
+                "{field} of {name}: {basis}"
             );
         }
         assert!(rests_on(&report, "id").contains("log"), "{name}");
@@ -187,7 +191,7 @@ fn every_flipped_byte_is_found_and_its_part_is_named() {
                 let mut forged = file.clone();
                 let mut other = data.to_vec();
                 other[at] ^= 1 << (at % 8);
-                forged.replace(name, other.into());
+                forged.replace(name, &other.into());
                 match check(&forged.encode(), Some(vkey)) {
                     Ok(other) => assert_eq!(relied_on(&other), relied_on(&report), "{name} {at}"),
                     Err(wrong) => assert!(!wrong.why.is_empty()),
@@ -266,10 +270,7 @@ fn what_must_be_trusted_is_checked_where_the_reader_can() {
     }
     let rpc = instance.ready["rpc"].as_str().unwrap();
     let text = shown(&verify(&bytes, &["--rpc", rpc]));
-    assert!(
-        text.contains(&format!("{rpc}")) && text.contains(" has it"),
-        "{text}"
-    );
+    assert!(text.contains(rpc) && text.contains(" has it"), "{text}");
     let json = shown(&verify(&bytes, &["-o", "json", "--rpc", rpc]));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["verified"], true);

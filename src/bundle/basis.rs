@@ -49,15 +49,18 @@ impl Basis {
 pub struct Told {
     /// The block.
     pub block: u64,
-    /// The owner, or that there is none.
-    pub owner: Option<Option<Address>>,
-    /// The wallet, or that there is none.
-    pub wallet: Option<Option<Address>>,
+    /// The owner; zero: nobody, as in the contract's storage.
+    pub owner: Option<Address>,
+    /// The wallet; zero: none.
+    pub wallet: Option<Address>,
     /// The URI.
     pub uri: Option<Bytes>,
     /// The status that a contract was told.
     pub status: Option<&'static str>,
 }
+
+/// A field's value as a record has it, which may be none.
+struct Says(Option<String>);
 
 /// All that was shown.
 #[derive(Debug, Default)]
@@ -91,12 +94,12 @@ impl Told {
         match said {
             // A mint resets everything.
             Said::Founded { owner, .. } => {
-                self.owner = Some(Some(owner));
+                self.owner = Some(owner);
                 self.uri = Some(Bytes::new());
             }
-            Said::OwnerMoved { to, .. } => self.owner = Some(Some(to)),
-            Said::Burned { .. } => self.owner = Some(None),
-            Said::WalletSet { wallet, .. } => self.wallet = Some(wallet),
+            Said::OwnerMoved { to, .. } => self.owner = Some(to),
+            Said::Burned { .. } => self.owner = Some(Address::ZERO),
+            Said::WalletSet { wallet, .. } => self.wallet = Some(wallet.unwrap_or_default()),
             Said::UriSet { uri, .. } => self.uri = Some(uri),
             Said::StatusSet { status, .. } => {
                 self.status = ["ACTIVE", "SLEEP", "TERMINATED"]
@@ -108,22 +111,21 @@ impl Told {
     }
 
     /// What is said of a field. `None`: nothing.
-    fn of(&self, token: &Token, field: &str) -> Option<Option<String>> {
-        let text = |address: Option<Address>| address.map(|address| address.to_string());
-        Some(match field {
+    fn of(&self, token: &Token, field: &str) -> Option<Says> {
+        Some(Says(match field {
             "id" => Some(kernel::AgentId::of_token(token).to_string()),
             "did" => Some(token.did()),
             "name" => Some(token.short()),
             "chain" => Some(token.chain.to_string()),
             "registry" => Some(token.registry.to_string()),
             "agent_id" => Some(token.id.to_string()),
-            "owner_address" => text(self.owner?),
-            "agent_wallet" => text(self.wallet?),
+            "owner_address" => shown_address(self.owner?),
+            "agent_wallet" => shown_address(self.wallet?),
             "agent_uri" => shown_uri(self.uri.as_ref()?),
-            "burned" => Some(self.owner?.is_none().to_string()),
+            "burned" => Some(self.owner?.is_zero().to_string()),
             "runtime_status" => Some(self.status?.to_owned()),
             _ => return None,
-        })
+        }))
     }
 }
 
@@ -170,7 +172,7 @@ impl Known {
         }
         let token = self.token.as_ref()?;
         let told = [&self.storage, &self.log].into_iter().flatten();
-        let mut said = told.filter_map(|told| Some((told.block, told.of(token, field)?)));
+        let mut said = told.filter_map(|told| Some((told.block, told.of(token, field)?.0)));
         let (block, other) = said.find(|(_, said)| said.as_deref() != value)?;
         Some((block, other.unwrap_or_else(|| "none".to_owned())))
     }
@@ -179,7 +181,7 @@ impl Known {
         let by_chain = |told: &Option<Told>| {
             let told = told.as_ref().zip(self.token.as_ref());
             let said = told.and_then(|(told, token)| told.of(token, field));
-            said.is_some_and(|said| said.as_deref() == value)
+            said.is_some_and(|Says(said)| said.as_deref() == value)
         };
         match basis {
             Basis::Log if field == "last_block" => {
@@ -207,6 +209,11 @@ impl Known {
         // Never `active` and the like: a row has no such columns.
         fields.get(field).and_then(Value::as_str) == Some(value)
     }
+}
+
+/// An address as a record shows it; none where it is zero.
+pub fn shown_address(address: Address) -> Option<String> {
+    (!address.is_zero()).then(|| address.to_string())
 }
 
 /// A URI as a record shows it; none where it is empty.

@@ -33,6 +33,8 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Blocks whose hashes must be trusted.
     pub blocks: Vec<Block>,
+    /// A status contract that must be trusted: that the log is not the registry's own.
+    pub contract: Option<kernel::Address>,
     /// The log's key, which must be trusted.
     pub log: Option<Signed>,
     /// The record.
@@ -117,6 +119,7 @@ pub(super) fn shown(file: &File, vkey: Option<&str>) -> Result<(Known, Report), 
         size: 0,
         steps: Vec::new(),
         blocks: Vec::new(),
+        contract: None,
         log: None,
         fields: Vec::new(),
         missing: Vec::new(),

@@ -127,10 +127,10 @@ impl File {
     }
 
     /// Puts other bytes in a part's place, under a digest of their own: what a forger can do.
-    pub fn replace(&mut self, name: &str, data: Bytes) {
+    pub fn replace(&mut self, name: &str, data: &Bytes) {
         for (known, old) in &mut self.parts {
             if *known == name {
-                old.clone_from(&data);
+                old.clone_from(data);
             }
         }
     }

@@ -104,18 +104,15 @@ async fn draft(app: &App, agent: &Agent, needed: Option<usize>) -> Result<Vec<u8
         token: token.map(|token| token.to_string()),
     };
     draft.file.put(file::SUBJECT, &subject);
-    match &token {
-        Some(token) => {
-            if let Some(needed) = needed {
-                let why = format!("with all its slots the bundle would need {needed} bytes");
-                draft.lacks("the URI's storage", why);
-            }
-            onchain::add(app, agent, token, needed.is_none(), &mut draft).await?;
+    if let Some(token) = &token {
+        if let Some(needed) = needed {
+            let why = format!("with all its slots the bundle would need {needed} bytes");
+            draft.lacks("the URI's storage", why);
         }
-        None => {
-            draft.lacks(file::RECEIPT, "the agent has no token");
-            draft.lacks(file::STATE, "the agent has no token");
-        }
+        onchain::add(app, agent, token, needed.is_none(), &mut draft).await?;
+    } else {
+        draft.lacks(file::RECEIPT, "the agent has no token");
+        draft.lacks(file::STATE, "the agent has no token");
     }
     let committed = journal::add(app, agent.id, &mut draft).await?;
     document::add(app, agent.id, committed, &mut draft).await?;

@@ -166,6 +166,11 @@ fn trust(report: &Report, asked: Option<&Asked>) -> Vec<String> {
             block.number, block.chain, block.hash
         ));
     }
+    if let Some(contract) = report.contract {
+        lines.push(format!(
+            "  that {contract} is the contract in which this agent's status is said"
+        ));
+    }
     if let Some(log) = &report.log {
         let whose = if log.trusted {
             "it is the one that you gave"

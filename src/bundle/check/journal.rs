@@ -122,21 +122,20 @@ fn included(proof: &EntryProof, checkpoint: &Checkpoint) -> Result<Entry, String
 fn step(proof: &EntryProof, entry: &Entry, report: &Report) -> Step {
     let columns = super::listed(entry.changes.iter().map(|change| change.column.as_str()));
     let verb = entry.kind.as_str();
-    let mut says = format!(
-        "leaf {} is {}, kind {verb}: {columns}",
-        proof.index,
-        Entry::cid_of(&proof.body)
-    );
     let named = report.blocks.iter().find(|block| {
         let cause = format!("eip155:{}/{}/", block.chain, block.hash);
         let mut causes = entry.changes.iter().map(|change| &change.cause);
         causes.any(|named| named.starts_with(&cause))
     });
-    if let Some(block) = named {
-        says.push_str(&format!("; it names block {} by its hash", block.number));
-    }
+    let named = named.map_or_else(String::new, |block| {
+        format!("; it names block {} by its hash", block.number)
+    });
     Step {
         part: file::JOURNAL,
-        says,
+        says: format!(
+            "leaf {} is {}, kind {verb}: {columns}{named}",
+            proof.index,
+            Entry::cid_of(&proof.body)
+        ),
     }
 }

@@ -7,7 +7,7 @@ use chain::{
     trie::Nodes,
     witness::{Sealed, Storage, WitnessError},
 };
-use kernel::{Address, B256, Bytes, Token};
+use kernel::{B256, Bytes, Token};
 
 use super::{
     super::{
@@ -101,13 +101,11 @@ fn read_receipt(
         identity: vec![token.registry],
         status: Vec::new(),
     };
-    let mut says = format!(
-        "transaction {} of block {} emitted log {}",
-        receipt.tx, sealed.number, receipt.log
-    );
+    let mut by = String::new();
     if log.address != token.registry {
         believed.status.push(log.address);
-        says.push_str(&format!(", by the status contract {}", log.address));
+        report.contract = Some(log.address);
+        by = format!(", by the status contract {}", log.address);
     }
     if subject(log, &believed).as_ref() != Some(token) {
         return Err(wrong(&"the log does not speak of the agent"));
@@ -118,10 +116,12 @@ fn read_receipt(
         .collect();
     let said = decode_token(&ours, SeenTopics::ALL).into_iter();
     let said = said.filter_map(|(_, said)| said.ok());
-    says.push_str(", which speaks of the agent");
     report.steps.push(Step {
         part: file::RECEIPT,
-        says,
+        says: format!(
+            "transaction {} of block {} emitted log {}{by}, which speaks of the agent",
+            receipt.tx, sealed.number, receipt.log
+        ),
     });
     Ok(Told::of_logs(sealed.number, said))
 }
@@ -171,11 +171,10 @@ pub fn walk(
     let wallet = text(&storage, layout::wallet(token.id))?;
     let wallet = wallet.and_then(|wallet| layout::wallet_of(&wallet));
     let wallet = wallet.ok_or_else(malformed("the wallet"))?;
-    let some = |address: Address| (!address.is_zero()).then_some(address);
     Ok(Told {
         block: sealed.number,
-        owner: Some(some(owner)),
-        wallet: Some(some(wallet)),
+        owner: Some(owner),
+        wallet: Some(wallet),
         uri,
         status: None,
     })

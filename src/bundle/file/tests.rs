@@ -93,7 +93,7 @@ fn other_frames_are_refused() {
     }
     // {"v": 1} in the place of a part: unknown and absent keys.
     let mut other = file();
-    other.replace(SUBJECT, Bytes::from_static(b"\xa1\x61v\x01"));
+    other.replace(SUBJECT, &Bytes::from_static(b"\xa1\x61v\x01"));
     let wrong = check(&other.encode(), None).expect_err("another form");
     assert_eq!(wrong.part, SUBJECT);
 }
@@ -101,7 +101,7 @@ fn other_frames_are_refused() {
 #[test]
 fn a_file_without_anything_shown_proves_nothing() {
     let mut file = file();
-    file.replace(DOCUMENT, Bytes::from_static(b"\xa1\x65bytes\x40"));
+    file.replace(DOCUMENT, &Bytes::from_static(b"\xa1\x65bytes\x40"));
     let wrong = check(&file.encode(), None).expect_err("nothing");
     assert!(wrong.to_string().contains("proves nothing"), "{wrong}");
 }

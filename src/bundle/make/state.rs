@@ -8,11 +8,11 @@ use chain::{
     witness::Sealed,
 };
 use identity::agent::Agent;
-use kernel::{Address, B256, Bytes, Token};
+use kernel::{B256, Bytes, Token};
 
 use super::{
     super::{
-        basis::shown_uri,
+        basis::{shown_address, shown_uri},
         check::{LONGEST_URI, walk},
         parts::State,
     },
@@ -79,13 +79,12 @@ impl Wanted<'_> {
         let nodes = Nodes::new(&given);
         let told = walk(&nodes, &sealed, self.token, self.whole);
         let told = told.map_err(|error| error.to_string())?;
-        let text = |address: Option<Address>| address.map(|address| address.to_string());
         let same_uri = match (&told.uri, &self.agent.agent_uri) {
             (Some(theirs), Some(ours)) => shown_uri(theirs) == shown_uri(ours.as_bytes()),
             _ => true,
         };
-        let same = text(told.owner.flatten()) == self.agent.owner_address
-            && text(told.wallet.flatten()) == self.agent.agent_wallet;
+        let same = told.owner.and_then(shown_address) == self.agent.owner_address
+            && told.wallet.and_then(shown_address) == self.agent.agent_wallet;
         if same && same_uri {
             Ok(nodes.used())
         } else {
