@@ -12,7 +12,7 @@ mod parts;
 
 pub use self::{
     basis::Basis,
-    check::{Field, Missing, Report, Signed, Step, check},
+    check::{Anchored, Block, Field, Missing, Report, Signed, Step, check},
     file::{File, MOST_BYTES, Wrong},
     make::{Error, make},
 };

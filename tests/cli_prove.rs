@@ -15,10 +15,26 @@ use std::{
 use chancery::bundle::{File, Report, TARGET_BYTES, check};
 use instance::{Instance, Place};
 use kernel::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A right key, but of another log.
 const OTHER: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+
+/// The part `anchor`, as `docs/proofs.md` describes it.
+#[derive(Serialize, Deserialize)]
+struct Anchor {
+    chain: u64,
+    contract: Bytes,
+    keeper: Bytes,
+    tx: Bytes,
+    size: u64,
+    root: Bytes,
+    proof: Vec<Bytes>,
+}
+
+/// What a forger does to it.
+type Forge<'a> = &'a dyn Fn(&mut Anchor);
 
 /// `chancery verify` of a stranger: in an empty folder, with no home, no data directory and no instance.
 fn verify(bytes: &[u8], args: &[&str]) -> Output {
@@ -77,12 +93,14 @@ fn judged(instance: &Instance) -> bool {
     !agents.any(|agent| agent["metadata_state"] == "pending")
 }
 
-/// The agent's bundle, as soon as the newest of what is known of it is sealed.
+/// The agent's bundle, as soon as the newest of what is known of it is sealed, and anchored where that is done.
 fn prove(place: &Place, agent: &str) -> Vec<u8> {
-    let made = (0..200).find_map(|_| {
+    let made = (0..600).find_map(|_| {
         let output = place.run(&["prove", agent]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.success() && !said.contains("not sealed")).then_some(output.stdout)
+        let is_whole =
+            !said.contains("not sealed") && (!place.anchors() || !said.contains("without anchor"));
+        (output.status.success() && is_whole).then_some(output.stdout)
     });
     made.unwrap_or_else(|| panic!("{agent}: {:?}", place.run(&["prove", agent])))
 }
@@ -102,7 +120,7 @@ fn relied_on(report: &Report) -> (Value, Value) {
 
 #[test]
 fn every_agent_of_the_demo_is_shown_by_a_small_file() {
-    let place = Place::new("data");
+    let place = Place::that_anchors("data");
     let instance = demo(&place);
     let vkey = instance.get("/audit/vkey").1;
     let mut documents = 0;
@@ -122,7 +140,7 @@ fn every_agent_of_the_demo_is_shown_by_a_small_file() {
             assert!(text.contains(words), "{words}: {text}");
         }
         let report = check(&bytes, Some(vkey.trim())).unwrap();
-        for part in ["header", "receipt", "state", "journal"] {
+        for part in ["header", "receipt", "state", "journal", "anchor"] {
             let there = report.steps.iter().any(|step| step.part == part);
             assert!(there, "{part} of {name}: {:?}", report.missing);
         }
@@ -154,7 +172,7 @@ fn every_agent_of_the_demo_is_shown_by_a_small_file() {
 
 #[test]
 fn every_flipped_byte_is_found_and_its_part_is_named() {
-    let place = Place::new("data");
+    let place = Place::that_anchors("data");
     let instance = demo(&place);
     let vkey = instance.get("/audit/vkey").1;
     let vkey = vkey.trim();
@@ -232,16 +250,15 @@ fn lying_node(instance: &Instance, bend: impl Fn(&mut Value) + Send + 'static) -
                     break body;
                 }
             };
-            let result = match body["method"].as_str().unwrap() {
-                "eth_chainId" => json!("0x7a69"),
-                _ => {
-                    let number = body["params"][0].as_str().unwrap();
-                    let mut block = blocks.get(number).cloned().unwrap_or_default();
-                    if !block.is_null() {
-                        bend(&mut block);
-                    }
-                    block
+            let result = if body["method"] == "eth_chainId" {
+                json!("0x7a69")
+            } else {
+                let number = body["params"][0].as_str().unwrap();
+                let mut block = blocks.get(number).cloned().unwrap_or_default();
+                if !block.is_null() {
+                    bend(&mut block);
                 }
+                block
             };
             let answer =
                 json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }).to_string();
@@ -274,7 +291,7 @@ fn what_must_be_trusted_is_checked_where_the_reader_can() {
     let json = shown(&verify(&bytes, &["-o", "json", "--rpc", rpc]));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["verified"], true);
-    assert!(json["rpc"]["place"].is_string() && json["report"]["blocks"][0]["number"].is_u64());
+    assert!(json["rpc"][0]["place"].is_string() && json["report"]["blocks"][0]["number"].is_u64());
 
     let said = refused(&verify(&bytes, &["--vkey", OTHER]), 6);
     assert!(
@@ -290,6 +307,90 @@ fn what_must_be_trusted_is_checked_where_the_reader_can() {
     refused(&verify(&bytes, &["--rpc", "http://127.0.0.1:1"]), 1);
     refused(&verify(b"", &[]), 6);
     refused(&verify(&bytes[1..], &[]), 6);
+}
+
+#[test]
+fn an_anchor_is_shown_and_checked_where_the_reader_can() {
+    let place = Place::that_anchors("data");
+    let instance = demo(&place);
+    let bytes = prove(&place, "31337:2");
+    let text = shown(&verify(&bytes, &[]));
+    assert!(text.contains("the checkpoint goes on from"), "{text}");
+    let rpc = instance.ready["rpc"].as_str().unwrap();
+    let json = shown(&verify(&bytes, &["-o", "json", "--rpc", rpc]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let anchor = &json["report"]["anchor"];
+    assert_eq!(anchor["chain"], 31337);
+    let receipt = instance.rpc("eth_getTransactionReceipt", &json!([anchor["tx"]]));
+    let mined = u64::from_str_radix(&receipt["blockNumber"].as_str().unwrap()[2..], 16).unwrap();
+    assert_eq!(json["rpc"][0]["anchored_in"], mined);
+
+    // Another log's head, and a transaction that anchored something else or nothing at all.
+    let forged = |forge: &dyn Fn(&mut Anchor)| {
+        let mut file = File::parse(&bytes).unwrap();
+        let mut parts = file.parts().iter();
+        let (_, part) = parts.find(|(name, _)| *name == "anchor").unwrap();
+        let mut part: Anchor = kernel::from_dag_cbor(part).unwrap();
+        forge(&mut part);
+        file.replace("anchor", &kernel::to_dag_cbor(&part).unwrap().into());
+        file.encode()
+    };
+    assert_eq!(forged(&|_| ()), bytes);
+    let first = instance.rpc("eth_getBlockByNumber", &json!(["0x1", false]));
+    let first = hex::decode(&first["transactions"][0].as_str().unwrap()[2..]).unwrap();
+    let cases: [(&str, Forge, i32, &str); 5] = [
+        (
+            "root",
+            &|part| part.root = vec![6; 32].into(),
+            6,
+            "the part `anchor`: the checkpoint of",
+        ),
+        (
+            "size",
+            &|part| part.size = 1,
+            6,
+            "the part `anchor`: it covers 1 entries",
+        ),
+        (
+            "tx",
+            &|part| part.tx = first.clone().into(),
+            0,
+            "did not make",
+        ),
+        (
+            "keeper",
+            &|part| part.keeper = vec![6; 20].into(),
+            0,
+            "did not make",
+        ),
+        (
+            "contract",
+            &|part| part.contract = vec![6; 20].into(),
+            0,
+            "did not make",
+        ),
+    ];
+    for (name, forge, offline, words) in cases {
+        let forged = forged(forge);
+        assert_eq!(verify(&forged, &[]).status.code(), Some(offline), "{name}");
+        let said = refused(&verify(&forged, &["--rpc", rpc]), 6);
+        assert!(said.contains(words), "{name}: {said}");
+    }
+    let nobodys = forged(&|part| part.tx = vec![6; 32].into());
+    let said = refused(&verify(&nobodys, &["--rpc", rpc]), 1);
+    assert!(
+        said.contains("does not know the anchor's transaction"),
+        "{said}"
+    );
+    let elsewhere = forged(&|part| part.chain = 1);
+    let text = shown(&verify(&elsewhere, &["--rpc", rpc]));
+    let not_asked = text
+        .lines()
+        .find(|line| line.contains("on chain 1 anchored"));
+    assert!(
+        not_asked.unwrap().ends_with("check it with --rpc URL"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -321,7 +422,7 @@ fn what_is_not_to_be_had_is_told() {
         &verify(&bytes, &["--rpc", instance.ready["rpc"].as_str().unwrap()]),
         6,
     );
-    assert!(said.contains("no header"), "{said}");
+    assert!(said.contains("neither header nor anchor"), "{said}");
     let said = refused(&place.run(&["prove", "31337:9999"]), 3);
     assert!(said.contains("9999"), "{said}");
     let file = place.dir().join("bundle");

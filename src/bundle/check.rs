@@ -1,5 +1,6 @@
 //! Checking a bundle: pure, and with nothing but the file and what its reader trusts.
 
+mod anchor;
 mod journal;
 mod onchain;
 
@@ -37,6 +38,8 @@ pub struct Report {
     pub contract: Option<kernel::Address>,
     /// The log's key, which must be trusted.
     pub log: Option<Signed>,
+    /// The transaction that anchored the log, which must be trusted.
+    pub anchor: Option<Anchored>,
     /// The record.
     pub fields: Vec<Field>,
     /// What is not in the file.
@@ -70,14 +73,35 @@ pub struct Signed {
     pub origin: String,
     /// Entries of the log at the checkpoint.
     pub size: u64,
+    /// Root of the tree over them.
+    pub root: kernel::B256,
+    /// The newest leaf in the file.
+    pub newest: u64,
     /// The key.
     pub vkey: String,
     /// Whether the reader gave that key. If not, it is the file's own word.
     pub trusted: bool,
     /// CID of the manifest on IPFS; the file's own word.
     pub manifest: Option<String>,
-    /// The anchoring transaction; the file's own word.
-    pub anchor: Option<String>,
+}
+
+/// What is said to be anchored on chain: a beginning of the log, up to the file's newest entry at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Anchored {
+    /// EIP-155 id of the chain.
+    pub chain: u64,
+    /// The `AuditAnchor` contract.
+    pub contract: kernel::Address,
+    /// The account that keeps the head.
+    pub keeper: kernel::Address,
+    /// The journal's name in the contract, which follows from the log's key.
+    pub journal: kernel::B256,
+    /// The transaction.
+    pub tx: kernel::B256,
+    /// Entries.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: kernel::B256,
 }
 
 /// A column of the record.
@@ -121,6 +145,7 @@ pub(super) fn shown(file: &File, vkey: Option<&str>) -> Result<(Known, Report), 
         blocks: Vec::new(),
         contract: None,
         log: None,
+        anchor: None,
         fields: Vec::new(),
         missing: Vec::new(),
     };
@@ -130,6 +155,7 @@ pub(super) fn shown(file: &File, vkey: Option<&str>) -> Result<(Known, Report), 
     };
     onchain::check(file, &mut known, &mut report)?;
     journal::check(file, vkey, &mut known, &mut report)?;
+    anchor::check(file, &mut report)?;
     if report.steps.is_empty() {
         return Err(wrong(file::FRAME)(
             &"it proves nothing: it has neither receipt, nor state, nor entries",
@@ -236,7 +262,7 @@ fn missing(file: &File, report: &Report) -> Result<Vec<Missing>, Wrong> {
         (file::JOURNAL, has(file::JOURNAL)),
         (file::DOCUMENT, has(file::DOCUMENT)),
         ("manifest", log.is_some_and(|log| log.manifest.is_some())),
-        ("anchor", log.is_some_and(|log| log.anchor.is_some())),
+        (file::ANCHOR, has(file::ANCHOR)),
     ] {
         if !there && missing.iter().all(|one| one.what != what) {
             missing.push(Missing {

@@ -24,13 +24,14 @@ pub(super) const HEADER: &str = "header";
 pub(super) const RECEIPT: &str = "receipt";
 pub(super) const STATE: &str = "state";
 pub(super) const JOURNAL: &str = "journal";
+pub(super) const ANCHOR: &str = "anchor";
 pub(super) const DOCUMENT: &str = "document";
 pub(super) const ROW: &str = "row";
 pub(super) const MISSING: &str = "missing";
 
 /// All parts, in their order.
-const NAMES: [&str; 8] = [
-    SUBJECT, HEADER, RECEIPT, STATE, JOURNAL, DOCUMENT, ROW, MISSING,
+const NAMES: [&str; 9] = [
+    SUBJECT, HEADER, RECEIPT, STATE, JOURNAL, ANCHOR, DOCUMENT, ROW, MISSING,
 ];
 
 /// No bundle is longer: a receipt may hold as many logs as a block has gas for.

@@ -30,6 +30,9 @@ pub enum Error {
     /// The blocks that are kept.
     #[error(transparent)]
     Indexer(#[from] indexer::Error),
+    /// The anchors.
+    #[error(transparent)]
+    Publish(#[from] publish::Error),
     /// Nothing is to be had.
     #[error("nothing of {0} can be proven yet: {1}")]
     Nothing(String, String),
@@ -45,6 +48,7 @@ impl Error {
             Self::Identity(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Indexer(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
             Self::Nothing(..) => Kind::Conflict,
             Self::Contradictory(..) => Kind::Unavailable,
         }

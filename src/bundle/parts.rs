@@ -59,8 +59,26 @@ pub struct Journal {
     pub entries: Vec<EntryProof>,
     /// CID of the manifest by which the newest of them was published to IPFS.
     pub manifest: Option<String>,
-    /// The transaction that anchored a checkpoint over them.
-    pub anchor: Option<String>,
+}
+
+/// A checkpoint over the entries that a contract took (`contracts/src/AuditAnchor.sol`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// EIP-155 id of the chain.
+    pub chain: u64,
+    /// The contract, 20 bytes.
+    pub contract: Bytes,
+    /// The account that sent it, 20 bytes.
+    pub keeper: Bytes,
+    /// Hash of the transaction, 32 bytes.
+    pub tx: Bytes,
+    /// Entries of the log when it was anchored.
+    pub size: u64,
+    /// Root of the tree over them, 32 bytes.
+    pub root: Bytes,
+    /// The proof that the journal's checkpoint goes on from there (RFC 9162 §2.1.4), 32 bytes each.
+    pub proof: Vec<Bytes>,
 }
 
 /// An entry under the checkpoint.

@@ -1,14 +1,14 @@
 //! `chancery verify BUNDLE`: reads one file, and asks a node only where told to.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
-use chain::{At, Limits, Rpc, RpcError};
+use chain::{At, Limits, Rpc, RpcError, anchor::Taken};
 use journal::vkey::VerifierKey;
 use serde_json::json;
 use url::Url;
 
 use super::{Context, exit::Failure, input, show};
-use crate::bundle::{self, MOST_BYTES, Report};
+use crate::bundle::{self, Anchored, Block, MOST_BYTES, Report};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -20,16 +20,20 @@ pub struct Args {
     /// which is printed as what must be trusted]
     #[arg(long, value_name = "KEY")]
     vkey: Option<String>,
-    /// A node that you trust, to ask whether the chain has the bundle's blocks; else nothing is asked
+    /// A node that you trust, to ask whether its chain has the bundle's blocks and anchor; may be given
+    /// once for each chain. Else nothing is asked
     #[arg(long, value_name = "URL")]
-    rpc: Option<String>,
+    rpc: Vec<String>,
 }
 
-/// What a node said of the bundle's blocks.
+/// A node, whose chain has all that the bundle says of it.
 struct Asked {
     place: String,
+    chain: u64,
     /// The newest block that is final, where the node tells it.
     finalized: Option<u64>,
+    /// The block in which the anchor was mined, if the anchor is on this chain.
+    anchored_in: Option<u64>,
 }
 
 /// Runs the verb.
@@ -44,68 +48,115 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     })?;
     let report = bundle::check(&bytes, vkey)
         .map_err(|wrong| not_verified(&show::clean(&wrong.to_string())))?;
-    let asked = match &args.rpc {
-        Some(url) => Some(ask(url, &report).await?),
-        None => None,
-    };
-    let mut value = json!({ "verified": true, "report": report });
-    value["rpc"] = asked
-        .as_ref()
-        .map(|asked| json!({ "place": asked.place, "finalized": asked.finalized }))
-        .into();
-    Ok(context
-        .output
-        .one(&value, || human(&report, asked.as_ref()))?)
+    let mut asked = Vec::new();
+    for url in &args.rpc {
+        asked.push(ask(url, &report).await?);
+    }
+    let nodes = asked.iter().map(|node| {
+        json!({
+            "place": node.place, "chain": node.chain, "finalized": node.finalized,
+            "anchored_in": node.anchored_in,
+        })
+    });
+    let value = json!({
+        "verified": true, "report": report, "rpc": nodes.collect::<Vec<_>>(),
+    });
+    Ok(context.output.one(&value, || human(&report, &asked))?)
 }
 
 fn not_verified(why: &str) -> Failure {
     Failure::Unverified(format!("NOT verified: {why}"))
 }
 
-/// Whether a node's chain has the blocks.
+/// Whether a node's chain has what the bundle says of it.
 async fn ask(url: &str, report: &Report) -> Result<Asked, Failure> {
     let url = Url::parse(url).map_err(|error| Failure::invalid(format!("--rpc: {error}")))?;
-    if report.blocks.is_empty() {
+    let blocks = report.blocks.iter().map(|block| block.chain);
+    let anchor = report.anchor.iter().map(|anchor| anchor.chain);
+    let chains: BTreeSet<u64> = blocks.chain(anchor).collect();
+    if chains.is_empty() {
         return Err(not_verified(
-            "the bundle holds no header that a node could know",
+            "the bundle holds neither header nor anchor that a node could know",
         ));
     }
-    let failed = |error: RpcError| Failure::Of(error.kind(), format!("--rpc: {error}"));
-    let rpc = Rpc::connect(url, Limits::default()).await.map_err(failed)?;
-    let place = rpc.place();
-    for block in &report.blocks {
-        if rpc.chain() != block.chain {
-            let why = format!(
-                "--rpc: {place} serves the chain {}, not {}",
-                rpc.chain(),
-                block.chain
-            );
-            return Err(Failure::invalid(why));
-        }
-        let known = rpc.block(At::Number(block.number)).await.map_err(failed)?;
-        let (number, hash) = (block.number, block.hash);
-        match known {
-            Some(known) if known.hash == hash => {}
-            Some(known) => {
-                return Err(not_verified(&format!(
-                    "the header of block {number}: {place} has {}, the bundle {hash}",
-                    known.hash
-                )));
-            }
-            None => {
-                let why = format!("--rpc: {place} does not know block {number}");
-                return Err(Failure::unavailable(why));
-            }
-        }
+    let rpc = Rpc::connect(url, Limits::default())
+        .await
+        .map_err(|error| failed(&error))?;
+    if !chains.contains(&rpc.chain()) {
+        let named: Vec<String> = chains.iter().map(u64::to_string).collect();
+        return Err(Failure::invalid(format!(
+            "--rpc: {} serves the chain {}, and the bundle speaks of {}",
+            rpc.place(),
+            rpc.chain(),
+            named.join(" and ")
+        )));
     }
+    let of_chain = |block: &&Block| block.chain == rpc.chain();
+    for block in report.blocks.iter().filter(of_chain) {
+        has(&rpc, block).await?;
+    }
+    let anchor = report.anchor.filter(|anchor| anchor.chain == rpc.chain());
+    let anchored_in = match &anchor {
+        Some(anchor) => Some(took(&rpc, anchor).await?),
+        None => None,
+    };
     let finalized = rpc.block(At::Finalized).await.ok().flatten();
     Ok(Asked {
-        place,
+        place: rpc.place(),
+        chain: rpc.chain(),
         finalized: finalized.map(|header| header.number),
+        anchored_in,
     })
 }
 
-fn human(report: &Report, asked: Option<&Asked>) -> String {
+fn failed(error: &RpcError) -> Failure {
+    Failure::Of(error.kind(), format!("--rpc: {error}"))
+}
+
+/// Whether the node's chain has the block.
+async fn has(rpc: &Rpc, block: &Block) -> Result<(), Failure> {
+    let (number, hash, place) = (block.number, block.hash, rpc.place());
+    match rpc
+        .block(At::Number(number))
+        .await
+        .map_err(|error| failed(&error))?
+    {
+        Some(known) if known.hash == hash => Ok(()),
+        Some(known) => Err(not_verified(&format!(
+            "the header of block {number}: {place} has {}, the bundle {hash}",
+            known.hash
+        ))),
+        None => {
+            let why = format!("--rpc: {place} does not know block {number}");
+            Err(Failure::unavailable(why))
+        }
+    }
+}
+
+/// The block in which the contract took the head.
+async fn took(rpc: &Rpc, anchor: &Anchored) -> Result<u64, Failure> {
+    let (tx, place) = (anchor.tx, rpc.place());
+    let Some(receipt) = rpc.receipt(tx).await.map_err(|error| failed(&error))? else {
+        let why = format!("--rpc: {place} does not know the anchor's transaction {tx}");
+        return Err(Failure::unavailable(why));
+    };
+    let taken = chain::anchor::taken(&receipt, anchor.contract);
+    let meant = Taken {
+        keeper: anchor.keeper,
+        journal: anchor.journal,
+        size: anchor.size,
+        root: anchor.root,
+    };
+    if receipt.tx == tx && taken.contains(&meant) {
+        return Ok(receipt.block_number);
+    }
+    Err(not_verified(&format!(
+        "the part `anchor`: by {place}, transaction {tx} did not make {} take the head that the bundle names",
+        anchor.contract
+    )))
+}
+
+fn human(report: &Report, asked: &[Asked]) -> String {
     let agent = report.agent.to_string();
     let token = report.token.as_deref().map(show::clean);
     let mut lines = vec![
@@ -150,20 +201,16 @@ fn record(report: &Report) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn trust(report: &Report, asked: Option<&Asked>) -> Vec<String> {
+fn trust(report: &Report, asked: &[Asked]) -> Vec<String> {
     let mut lines = Vec::new();
     for block in &report.blocks {
-        let finalized = asked.and_then(|asked| asked.finalized);
-        let checked = match asked {
-            None => "check it with --rpc URL".to_owned(),
-            Some(asked) if finalized.is_some_and(|height| height >= block.number) => {
-                format!("{} has it, and it is final", asked.place)
-            }
-            Some(asked) => format!("{} has it, and it is not final yet", asked.place),
-        };
+        let node = asked.iter().find(|node| node.chain == block.chain);
         lines.push(format!(
-            "  that block {} of chain {} has the hash {}: {checked}",
-            block.number, block.chain, block.hash
+            "  that block {} of chain {} has the hash {}: {}",
+            block.number,
+            block.chain,
+            block.hash,
+            checked(node, block.number)
         ));
     }
     if let Some(contract) = report.contract {
@@ -178,17 +225,39 @@ fn trust(report: &Report, asked: Option<&Asked>) -> Vec<String> {
             "compare it with the one that its operator publishes, and give it with --vkey"
         };
         lines.push(format!("  the key {}: {whose}", show::clean(&log.vkey)));
-        for (what, named) in [("manifest", &log.manifest), ("anchor", &log.anchor)] {
-            if let Some(named) = named {
-                let named = show::clean(named);
-                lines.push(format!(
-                    "  the {what} {named}: named by the bundle, not checked here"
-                ));
-            }
+        if let Some(manifest) = &log.manifest {
+            let manifest = show::clean(manifest);
+            lines.push(format!(
+                "  the manifest {manifest}: named by the bundle, not checked here"
+            ));
         }
+    }
+    if let Some(anchor) = &report.anchor {
+        let node = asked.iter().find(|node| node.chain == anchor.chain);
+        let block = node.and_then(|node| node.anchored_in).unwrap_or_default();
+        lines.push(format!(
+            "  that transaction {} on chain {} anchored {} entries, and that {} holds the heads of {}: {}",
+            anchor.tx,
+            anchor.chain,
+            anchor.size,
+            anchor.contract,
+            anchor.keeper,
+            checked(node, block)
+        ));
     }
     if report.fields.iter().any(|field| field.rests_on.is_empty()) {
         lines.push("  the instance, for the fields that are claimed only".to_owned());
     }
     lines
+}
+
+/// What a node had to say of something in this block.
+fn checked(node: Option<&Asked>, block: u64) -> String {
+    match node {
+        None => "check it with --rpc URL".to_owned(),
+        Some(node) if node.finalized.is_some_and(|height| height >= block) => {
+            format!("{} has it, and it is final", node.place)
+        }
+        Some(node) => format!("{} has it, and it is not final yet", node.place),
+    }
 }

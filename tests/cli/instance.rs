@@ -55,6 +55,11 @@ impl Place {
         }
     }
 
+    /// Whether its journal is anchored.
+    pub fn anchors(&self) -> bool {
+        self.anchors
+    }
+
     /// A place of an ordinary user; where we are none ourselves, it is nobody's.
     pub fn of_an_ordinary_user() -> Self {
         let mut place = Self::new("data");

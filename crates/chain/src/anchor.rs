@@ -1,11 +1,11 @@
-//! Calls of `AuditAnchor`: the head of a journal, and the transaction that anchors a later one.
+//! `AuditAnchor`: the head of a journal, the transaction that anchors a later one, and what that one says.
 
-use alloy::sol_types::SolCall;
+use alloy::sol_types::{SolCall, SolEvent};
 use kernel::{Address, B256, Bytes, Kind};
 
 use crate::{
     contracts::AuditAnchor as C,
-    rpc::{At, Call, Rpc, RpcError},
+    rpc::{At, Call, Receipt, Rpc, RpcError},
 };
 
 /// The last head of a journal that a contract holds. Its size is 0 where nothing was anchored.
@@ -57,4 +57,33 @@ pub fn anchor(journal: B256, size: u64, root: B256, proof: Vec<B256>) -> Bytes {
     }
     .abi_encode()
     .into()
+}
+
+/// What `AuditAnchor` said when it took a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Whose journal it is.
+    pub keeper: Address,
+    /// The journal's name in the contract.
+    pub journal: B256,
+    /// Entries.
+    pub size: u64,
+    /// Root of the tree over them (RFC 6962).
+    pub root: B256,
+}
+
+/// The heads that `contract` took in a transaction, in their order. A reverted one has none.
+pub fn taken(receipt: &Receipt, contract: Address) -> Vec<Taken> {
+    let logs = receipt.logs.iter().filter(|log| log.address == contract);
+    logs.filter_map(|log| {
+        let topics = log.topics.iter().copied();
+        let event = C::Anchored::decode_raw_log_validate(topics, &log.data).ok()?;
+        Some(Taken {
+            keeper: event.keeper,
+            journal: event.journal,
+            size: event.size,
+            root: event.root,
+        })
+    })
+    .collect()
 }

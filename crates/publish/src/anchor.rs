@@ -19,7 +19,7 @@ use store::{Cause, Db, Outcome, Tx, lease, lease::Lease};
 use uuid::Uuid;
 
 use self::ledger::{End, Open};
-pub use self::ledger::{Standing, standing};
+pub use self::ledger::{Made, Standing, made, standing};
 use crate::{Error, Result};
 
 /// Who anchors.

@@ -9,6 +9,8 @@ use journal::{
     vkey::VerifierKey,
 };
 
+use kernel::Bytes;
+
 use super::{
     super::{
         basis::Known,
@@ -22,8 +24,8 @@ use super::{
 const MOST_ENTRIES: usize = 16;
 /// More hashes than the largest tree needs.
 const MOST_HASHES: usize = 64;
-/// A manifest's CID or a transaction's hash is no longer.
-const LONGEST_REFERENCE: usize = 200;
+/// A manifest's CID is no longer.
+const LONGEST_CID: usize = 200;
 
 /// Checks the part, if it is there.
 pub fn check(
@@ -52,12 +54,9 @@ pub fn check(
     if part.entries.is_empty() || part.entries.len() > MOST_ENTRIES {
         return Err(wrong(&"it holds no entries, or too many"));
     }
-    let references = part.manifest.iter().chain(&part.anchor);
-    if references
-        .into_iter()
-        .any(|text| text.len() > LONGEST_REFERENCE)
-    {
-        return Err(wrong(&"a reference is too long"));
+    let mut manifest = part.manifest.iter();
+    if manifest.any(|cid| cid.len() > LONGEST_CID) {
+        return Err(wrong(&"`manifest` is no CID"));
     }
     let mut next = 0;
     for (place, proof) in part.entries.iter().enumerate() {
@@ -76,10 +75,11 @@ pub fn check(
     report.log = Some(Signed {
         origin: checkpoint.origin,
         size: checkpoint.size,
+        root: checkpoint.root.into(),
+        newest: next.saturating_sub(1),
         vkey: key.to_string(),
         trusted: vkey.is_some(),
         manifest: part.manifest,
-        anchor: part.anchor,
     });
     Ok(())
 }
@@ -108,14 +108,18 @@ fn signed(part: &Journal, vkey: Option<&str>) -> Result<(VerifierKey, Checkpoint
 }
 
 fn included(proof: &EntryProof, checkpoint: &Checkpoint) -> Result<Entry, String> {
-    let hashes = proof.path.iter().take(MOST_HASHES + 1);
-    let hashes = hashes.map(|hash| Hash::try_from(hash.as_ref()).ok());
-    let hashes: Option<Vec<Hash>> = hashes.collect();
-    let hashes = hashes.ok_or("a hash has not 32 bytes")?;
+    let hashes = hashes(&proof.path).ok_or("a hash has not 32 bytes")?;
     let leaf = leaf_hash(&proof.body);
     let Checkpoint { size, root, .. } = checkpoint;
     verify_inclusion(&leaf, proof.index, *size, &hashes, root).map_err(|why| why.to_string())?;
     Entry::parse(&proof.body).map_err(|error| error.to_string())
+}
+
+/// A proof's hashes; one that is too long for any tree is cut, and fails.
+pub(super) fn hashes(path: &[Bytes]) -> Option<Vec<Hash>> {
+    let path = path.iter().take(MOST_HASHES + 1);
+    path.map(|hash| Hash::try_from(hash.as_ref()).ok())
+        .collect()
 }
 
 /// What an entry adds; it may name the very block whose header is in the file.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use journal::{
     EntryKind, identity, log,
-    publication::{self, State},
+    publication::{self, Publication, State},
     read::{self, Record},
 };
 use kernel::{AgentId, Bytes, Limit};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     super::{
         file,
-        parts::{EntryProof, Journal},
+        parts::{Anchor, EntryProof, Journal},
     },
     Draft, Error,
 };
@@ -57,29 +57,50 @@ pub async fn add(app: &App, agent: Uuid, draft: &mut Draft) -> Result<Option<Str
         });
     }
     let published = publication::of_leaf(&app.db, newest).await?;
-    let reference = |state| {
-        let one = published.iter().find(|one| one.state == state);
-        one.map(|one| one.reference.clone())
-    };
-    let manifest = reference(State::Pinned).or(reference(State::Stored));
+    let in_state = |state| published.iter().find(|one| one.state == state);
+    let manifest = in_state(State::Pinned).or(in_state(State::Stored));
     if manifest.is_none() {
         draft.lacks("manifest", "the newest entry is not stored as blocks yet");
-    }
-    let anchor = reference(State::Anchored);
-    if anchor.is_none() {
-        draft.lacks("anchor", "no checkpoint over the newest entry is anchored");
     }
     let part = Journal {
         vkey: identity.vkey,
         checkpoint: head.note,
         entries: proofs,
-        manifest,
-        anchor,
+        manifest: manifest.map(|one| one.reference.clone()),
     };
     draft.file.put(file::JOURNAL, &part);
+    match anchor(app, in_state(State::Anchored), head.size).await? {
+        Some(part) => draft.file.put(file::ANCHOR, &part),
+        None => draft.lacks(
+            file::ANCHOR,
+            "no checkpoint over the newest entry is anchored",
+        ),
+    }
     let mut named = entries.iter().flat_map(|entry| &entry.entry.changes);
     let named = named.find(|change| change.column == "document");
     Ok(named.and_then(|change| change.value.as_str().map(str::to_owned)))
+}
+
+/// The anchor, with the proof that the checkpoint of `size` entries goes on from it.
+async fn anchor(app: &App, said: Option<&Publication>, size: u64) -> Result<Option<Anchor>, Error> {
+    // One that came since the checkpoint was read is of a longer log.
+    let Some(said) = said.filter(|said| said.size <= size) else {
+        return Ok(None);
+    };
+    let Some(made) = publish::anchor::made(&app.db, said.size, &said.reference).await? else {
+        return Ok(None);
+    };
+    let proof = log::consistency(&app.db, made.size, size).await?;
+    let proof = proof.iter().map(|hash| Bytes::copy_from_slice(hash));
+    Ok(Some(Anchor {
+        chain: made.chain,
+        contract: Bytes::copy_from_slice(made.contract.as_slice()),
+        keeper: Bytes::copy_from_slice(made.keeper.as_slice()),
+        tx: Bytes::copy_from_slice(made.tx.as_slice()),
+        size: made.size,
+        root: Bytes::copy_from_slice(made.root.as_slice()),
+        proof: proof.collect(),
+    }))
 }
 
 fn nothing_sealed(queued: usize) -> String {

@@ -108,6 +108,47 @@ pub async fn standing(db: &Db) -> Result<Option<Standing>> {
     }))
 }
 
+/// An anchor whose transaction is mined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// EIP-155 id of the chain.
+    pub chain: u64,
+    /// The `AuditAnchor` contract.
+    pub contract: Address,
+    /// The account that sent it, and keeps the head.
+    pub keeper: Address,
+    /// The transaction.
+    pub tx: B256,
+    /// The checkpoint's size.
+    pub size: u64,
+    /// Its root.
+    pub root: B256,
+}
+
+/// The anchor of the checkpoint of this size by this transaction (its hash as text), as `journal::publication` tells
+/// them.
+pub async fn made(db: &Db, size: u64, tx: &str) -> Result<Option<Made>> {
+    let row = sqlx::query!(
+        "SELECT chain_id, contract, keeper, root FROM publish.anchors
+          WHERE size = $1 AND $2 = ANY (hashes) AND state = 'anchored'",
+        size.cast_signed(),
+        tx,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    row.map(|row| {
+        Ok(Made {
+            chain: row.chain_id.unsigned_abs(),
+            contract: Address::try_from(&*row.contract).map_err(|_| damaged("a contract"))?,
+            keeper: Address::try_from(&*row.keeper).map_err(|_| damaged("a keeper"))?,
+            tx: tx.parse().map_err(|_| damaged("a transaction's hash"))?,
+            size,
+            root: B256::try_from(&*row.root).map_err(|_| damaged("a root"))?,
+        })
+    })
+    .transpose()
+}
+
 /// The transaction that is on its way.
 pub(super) async fn open(db: &Db, anchor: &Anchor) -> Result<Option<Open>> {
     let (chain, contract, keeper) = key(anchor);
