@@ -11,6 +11,8 @@
 mod anchor;
 #[path = "rows/backfill.rs"]
 mod backfill;
+#[path = "rows/bundle.rs"]
+mod bundle;
 #[path = "rows/chancery.rs"]
 mod chancery;
 #[path = "rows/contender.rs"]
@@ -60,6 +62,7 @@ const ALL: &[Measurement] = &[
     (&[live::RESTART], live::restart),
     (&[restart::READY], restart::measure),
     (&[anchor::GAS], anchor::measure),
+    (&[bundle::BYTES], bundle::measure),
 ];
 
 fn main() -> Result<()> {
