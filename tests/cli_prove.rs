@@ -6,8 +6,10 @@ mod instance;
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{Read, Write},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     process::{Command, Output, Stdio},
     thread,
 };
@@ -20,6 +22,9 @@ use serde_json::{Value, json};
 
 /// A right key, but of another log.
 const OTHER: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+
+/// anvil's first account.
+const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /// The part `anchor`, as `docs/proofs.md` describes it.
 #[derive(Serialize, Deserialize)]
@@ -394,6 +399,47 @@ fn an_anchor_is_shown_and_checked_where_the_reader_can() {
 }
 
 #[test]
+fn a_uri_that_is_too_long_leaves_owner_and_wallet_shown() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let key = place.dir().join("key");
+    fs::write(&key, KEY).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let uri = format!(
+        "data:application/json,{{\"name\":\"{}\"}}",
+        "a".repeat(9_000)
+    );
+    let key = key.to_str().unwrap();
+    let registered = place.run(&[
+        "agent",
+        "register",
+        "--uri",
+        &uri,
+        "--key",
+        key,
+        "--wait",
+        "journaled",
+    ]);
+    shown(&registered);
+    let bytes = prove(&place, "31337:0");
+    let report = check(&bytes, None).unwrap();
+    assert!(bytes.len() <= TARGET_BYTES, "{}", bytes.len());
+    for (field, basis) in [
+        ("owner_address", "storage"),
+        ("agent_wallet", "storage"),
+        ("agent_uri", "journal"),
+    ] {
+        assert!(rests_on(&report, field).contains(basis), "{field}");
+    }
+    let missing = report
+        .missing
+        .iter()
+        .find(|one| one.what == "the URI's storage");
+    assert_eq!(missing.unwrap().why, "the URI has more than 8192 bytes");
+    drop(instance);
+}
+
+#[test]
 fn what_is_not_to_be_had_is_told() {
     let place = Place::new("data");
     let instance = demo(&place);
@@ -435,5 +481,5 @@ fn what_is_not_to_be_had_is_told() {
         file.to_str().unwrap(),
     ]);
     let json: Value = serde_json::from_str(&shown(&json)).unwrap();
-    assert_eq!(json["report"]["size"], std::fs::read(&file).unwrap().len());
+    assert_eq!(json["report"]["size"], fs::read(&file).unwrap().len());
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     TARGET_BYTES,
-    check::{check, shown},
+    check::{LONGEST_URI, check, shown},
     file::{self, File, Wrong},
     parts::{Left, Missing, Subject},
 };
@@ -109,11 +109,16 @@ async fn draft(app: &App, agent: &Agent, needed: Option<usize>) -> Result<Vec<u8
     };
     draft.file.put(file::SUBJECT, &subject);
     if let Some(token) = &token {
-        if let Some(needed) = needed {
-            let why = format!("with all its slots the bundle would need {needed} bytes");
+        let uri = agent.agent_uri.as_deref().unwrap_or_default();
+        let too_long =
+            (uri.len() > LONGEST_URI).then(|| format!("the URI has more than {LONGEST_URI} bytes"));
+        let too_large =
+            needed.map(|needed| format!("with all its slots the bundle would need {needed} bytes"));
+        let why_not = too_long.or(too_large);
+        onchain::add(app, agent, token, why_not.is_none(), &mut draft).await?;
+        if let Some(why) = why_not {
             draft.lacks("the URI's storage", why);
         }
-        onchain::add(app, agent, token, needed.is_none(), &mut draft).await?;
     } else {
         draft.lacks(file::RECEIPT, "the agent has no token");
         draft.lacks(file::STATE, "the agent has no token");
