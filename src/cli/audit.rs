@@ -1,6 +1,7 @@
 //! `chancery audit`: the journal, and proofs from it that anybody can check without us.
 
 mod anchor;
+mod deploy;
 mod verify;
 
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub enum Command {
     },
     /// Show how the anchoring of checkpoints on chain stands, or verify it through any node
     Anchor(anchor::Args),
+    /// Deploy the contract in which journals are anchored; one serves everybody on its chain
+    Deploy(deploy::Args),
     /// Verify a proof; needs no instance, no database and no network
     Verify {
         /// What `audit prove` printed; - reads it from stdin
@@ -54,6 +57,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Entry { cid } => entry(&cid, context).await,
         Command::Prove { what } => prove(&what, context).await,
         Command::Anchor(args) => anchor::run(&args, context).await,
+        Command::Deploy(args) => deploy::run(&args, context).await,
         Command::Verify { file, vkey } => verify::run(&file, vkey.as_deref(), context),
     }
 }
