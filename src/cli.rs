@@ -12,7 +12,6 @@ mod doctor;
 mod exit;
 mod input;
 mod ipfs;
-mod key;
 mod migrate;
 mod output;
 mod prove;

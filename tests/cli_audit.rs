@@ -3,9 +3,11 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
+    thread,
 };
 
 use serde_json::Value;
@@ -144,4 +146,173 @@ fn what_was_typed_wrong_is_no_failed_proof() {
     assert_eq!(code(&["verify", "missing"]), Some(2));
     assert_eq!(code(&["verify", "."]), Some(2));
     assert_eq!(code(&["verify"]), Some(2));
+}
+
+/// Tessera's log of fifteen entries, which are words.
+const TESSERA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/journal/tessera");
+const TESSERA_KEY: &str =
+    "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx";
+const FILES: [&str; 3] = ["checkpoint", "tile/0/000.p/15", "tile/entries/000.p/15"];
+
+/// A copy of that log that a test may damage.
+fn tessera() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in FILES {
+        let to = folder.path().join("log").join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(Path::new(TESSERA).join(file), to).unwrap();
+    }
+    folder
+}
+
+/// Verifies the folder's log: the exit code and what was said.
+fn log(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let args = [
+        &["verify", "log", "-o", "json", "--vkey", TESSERA_KEY],
+        args,
+    ]
+    .concat();
+    let output = audit(folder, &args, b"");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_strangers_log_verifies_from_its_directory() {
+    let folder = tessera();
+    let (code, said) = log(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["entries"], &said["size"]), (&15.into(), &15.into()));
+    assert_eq!(
+        (&said["chains"], &said["trusted"]),
+        (&Value::Null, &true.into())
+    );
+    let (code, said) = log(folder.path(), &["--from", "3", "--to", "5"]);
+    assert_eq!(code, Some(0), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["entries"], 3);
+    for wrong in [
+        &["--from", "15", "--to", "15"][..],
+        &["--to", "99"],
+        &["--from", "3", "--to", "1"],
+    ] {
+        let (code, said) = log(folder.path(), wrong);
+        assert_eq!(code, Some(2), "{said}");
+    }
+    // Whose it is stands in no file of it.
+    let output = audit(folder.path(), &["verify", "log"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--vkey"));
+    // A full tile serves for the partial one that was deleted.
+    let tiles = folder.path().join("log/tile/0");
+    let mut tile = fs::read(tiles.join("000.p/15")).unwrap();
+    tile.resize(8192, 7);
+    fs::remove_dir_all(tiles.join("000.p")).unwrap();
+    fs::write(tiles.join("000"), tile).unwrap();
+    assert_eq!(log(folder.path(), &[]).0, Some(0));
+}
+
+#[test]
+fn what_is_wrong_with_a_log_is_named() {
+    let path = |folder: &tempfile::TempDir, file: &str| folder.path().join("log").join(file);
+    for file in FILES {
+        let name = file.split('/').next_back().unwrap();
+        for at in [0, 30, 90] {
+            let folder = tessera();
+            let mut bytes = fs::read(path(&folder, file)).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path(&folder, file), bytes).unwrap();
+            let (code, said) = log(folder.path(), &[]);
+            assert_eq!(code, Some(6), "{file}: {said}");
+            assert!(said.contains(name), "{file}: {said}");
+        }
+        let folder = tessera();
+        let whole = fs::read(path(&folder, file)).unwrap();
+        fs::write(path(&folder, file), &whole[..whole.len() - 1]).unwrap();
+        let (code, said) = log(folder.path(), &[]);
+        assert_eq!(code, Some(6), "{file}: {said}");
+        fs::write(
+            path(&folder, file),
+            [&whole[..], &vec![0; 20 << 20]].concat(),
+        )
+        .unwrap();
+        let (code, said) = log(folder.path(), &[]);
+        assert_eq!(code, Some(6), "{file}: {said}");
+        // Somebody waits at the other end of a pipe for ever.
+        fs::remove_file(path(&folder, file)).unwrap();
+        let pipe = Command::new("mkfifo").arg(path(&folder, file)).status();
+        assert!(pipe.unwrap().success());
+        let (code, said) = log(folder.path(), &[]);
+        assert_eq!(code, Some(6), "{file}: {said}");
+        assert!(said.contains("it is no file"), "{said}");
+        fs::remove_file(path(&folder, file)).unwrap();
+        let (code, said) = log(folder.path(), &[]);
+        let want = if file == "checkpoint" { 2 } else { 6 };
+        assert_eq!(code, Some(want), "{file}: {said}");
+    }
+    let other = ["verify", TESSERA, "--vkey", OTHER];
+    let output = audit(tessera().path(), &other, b"");
+    assert_eq!(output.status.code(), Some(6));
+}
+
+/// Serves that log, but for one file, which `answer` gives; ends with the test.
+fn serve(file: &'static str, answer: fn(TcpStream) -> std::io::Result<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/some/log", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || -> std::io::Result<()> {
+                let mut line = String::new();
+                BufReader::new(stream.try_clone()?).read_line(&mut line)?;
+                let asked = line.split(' ').nth(1).unwrap_or_default();
+                let asked = asked.strip_prefix("/some/log/").unwrap_or_default();
+                if asked == file {
+                    return answer(stream);
+                }
+                let Some(name) = FILES.iter().find(|name| **name == asked) else {
+                    return stream.write_all(b"HTTP/1.0 404 No\r\n\r\n");
+                };
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n")?;
+                stream.write_all(&fs::read(Path::new(TESSERA).join(name))?)
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_strangers_log_verifies_over_http_and_hostile_servers_end() {
+    let verify = |file, answer| {
+        let url = serve(file, answer);
+        let args = ["verify", &url, "--vkey", TESSERA_KEY];
+        let output = audit(tessera().path(), &args, b"");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = verify("", |_| Ok(()));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("all 15"), "{said}");
+    assert!(said.contains("not a journal's"), "{said}");
+    for file in FILES {
+        let (code, said) = verify(file, |mut stream| {
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n")?;
+            // Until the other side has enough.
+            loop {
+                stream.write_all(&[b'x'; 8192])?;
+            }
+        });
+        assert_eq!(code, Some(6), "{file}: {said}");
+        assert!(said.contains(file), "{said}");
+        let (code, said) = verify(file, |mut stream| {
+            stream.write_all(b"HTTP/1.0 302 There\r\nlocation: file:///etc/passwd\r\n\r\n")
+        });
+        assert_eq!(code, Some(1), "{file}: {said}");
+        let (code, said) = verify(file, |mut stream| {
+            stream.write_all(b"HTTP/1.0 404 No\r\n\r\n")
+        });
+        let want = if file == "checkpoint" { 3 } else { 6 };
+        assert_eq!(code, Some(want), "{file}: {said}");
+    }
 }

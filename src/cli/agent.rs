@@ -2,6 +2,7 @@
 
 mod describe;
 mod history;
+mod key;
 mod list;
 mod register;
 mod send;

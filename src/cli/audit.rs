@@ -1,7 +1,7 @@
 //! `chancery audit`: the journal, and proofs from it that anybody can check without us.
 
 mod anchor;
-mod deploy;
+mod export;
 mod verify;
 
 use std::path::PathBuf;
@@ -37,16 +37,12 @@ pub enum Command {
     },
     /// Show how the anchoring of checkpoints on chain stands, or verify it through any node
     Anchor(anchor::Args),
-    /// Deploy the contract in which journals are anchored; one serves everybody on its chain
-    Deploy(deploy::Args),
-    /// Verify a proof; needs no instance, no database and no network
-    Verify {
-        /// What `audit prove` printed; - reads it from stdin
-        file: PathBuf,
-        /// The journal's key that you trust, as /audit/vkey shows it [default: the proof's own,
-        /// which is printed as what must be trusted]
-        #[arg(long, value_name = "KEY")]
-        vkey: Option<String>,
+    /// Verify a proof or a log; needs no instance, no database, and for files no network
+    Verify(verify::Args),
+    /// Copy the journal into a directory, as c2sp.org/tlog-tiles lays it out; again: what is new
+    Export {
+        /// Where the files go
+        dir: PathBuf,
     },
 }
 
@@ -57,8 +53,8 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Entry { cid } => entry(&cid, context).await,
         Command::Prove { what } => prove(&what, context).await,
         Command::Anchor(args) => anchor::run(&args, context).await,
-        Command::Deploy(args) => deploy::run(&args, context).await,
-        Command::Verify { file, vkey } => verify::run(&file, vkey.as_deref(), context),
+        Command::Verify(args) => verify::run(&args, context).await,
+        Command::Export { dir } => export::run(&dir, context).await,
     }
 }
 

@@ -64,6 +64,11 @@ impl<'a> Client<'a> {
         })
     }
 
+    /// The instance's URL, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// For questions that take minutes.
     pub fn patient(mut self) -> anyhow::Result<Self> {
         self.patience = MUCH_PATIENCE;

@@ -8,6 +8,7 @@
 //! Formats: RFC 6962 / RFC 9162 tree, and C2SP's tlog-tiles, tlog-checkpoint, signed-note and tlog-proof.
 
 mod append;
+pub mod audit;
 pub mod backlog;
 pub mod bundle;
 mod cbor;

@@ -30,6 +30,29 @@ pub enum TilePath {
     },
 }
 
+impl TilePath {
+    /// How many hashes or entries the file holds.
+    pub fn width(self) -> u16 {
+        match self {
+            Self::Hashes { width, .. } | Self::Entries { width, .. } => width,
+        }
+    }
+
+    /// The file of the same place that holds 256.
+    #[must_use]
+    pub fn full(self) -> Self {
+        let full = 256;
+        match self {
+            Self::Hashes { level, index, .. } => Self::Hashes {
+                level,
+                index,
+                width: full,
+            },
+            Self::Entries { index, .. } => Self::Entries { index, width: full },
+        }
+    }
+}
+
 /// A path that names no tile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no tile path: expected tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>]")]

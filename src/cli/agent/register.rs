@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     chain_id,
     describe::{Described, Draft, as_data, cid},
+    key,
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
 };
@@ -19,7 +20,7 @@ use crate::cli::{
     Context,
     client::{Client, segment},
     exit::Failure,
-    ipfs, key,
+    ipfs,
     show::{clean, fields},
 };
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Which, find, list,
+    Which, find, key, list,
     send::{self, Action, Waiting},
     view::{Agent, Change, Entry},
 };
@@ -17,7 +17,6 @@ use crate::cli::{
     Context,
     client::Client,
     exit::Failure,
-    key,
     show::{clean, fields, time, who},
 };
 

@@ -1,6 +1,9 @@
-//! `chancery audit verify`: reads one file and nothing else.
+//! `chancery audit verify`: a proof, or a log wherever it lies. Asks nobody but whom it was told to.
 
-use std::path::Path;
+pub mod log;
+pub mod source;
+
+use std::path::{Path, PathBuf};
 
 use journal::{
     bundle::{self, Verified, VerifyError},
@@ -14,13 +17,46 @@ use crate::cli::{Context, exit::Failure, input, show};
 /// No proof file is longer: an entry, a hundred hashes and as many signatures.
 const MOST_BYTES: usize = 4 << 20;
 
+/// Arguments of `audit verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// What `audit prove` printed (- reads it from stdin); or a log: its directory, or its URL
+    /// (https://host/audit)
+    #[arg(value_name = "WHAT")]
+    what: PathBuf,
+    /// The log's key that you trust, as /audit/vkey shows it [default: the one that stands beside the
+    /// proof or the log, which is printed as what must be trusted]
+    #[arg(long, value_name = "KEY")]
+    vkey: Option<String>,
+    /// Of a log, only the entries from this leaf on
+    #[arg(long, value_name = "LEAF")]
+    from: Option<u64>,
+    /// Of a log, only the entries up to this leaf
+    #[arg(long, value_name = "LEAF")]
+    to: Option<u64>,
+    /// Take a log's entries as bytes: do not look whether they are a journal's
+    #[arg(long)]
+    opaque: bool,
+}
+
 /// Runs the verb.
-pub fn run(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result<()> {
-    let vkey = vkey.map(str::trim);
+pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let vkey = args.vkey.as_deref().map(str::trim);
     if let Some(vkey) = vkey {
         let key: Result<VerifierKey, _> = vkey.parse();
         key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
     }
+    if let Some(source) = source::find(&args.what)? {
+        return log::run(&source, args, context).await;
+    }
+    if args.from.or(args.to).is_some() || args.opaque {
+        let why = "--from, --to and --opaque are about a log: a directory or a URL";
+        return Err(Failure::invalid(why).into());
+    }
+    proof(&args.what, vkey, context)
+}
+
+fn proof(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result<()> {
     let bytes = input::read(file, MOST_BYTES)
         .map_err(|error| Failure::invalid(format!("cannot read {}: {error}", file.display())))?;
     let text =
@@ -29,7 +65,7 @@ pub fn run(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result
     Ok(context.output.one(&json(&verified), || human(&verified))?)
 }
 
-fn not_verified(why: &dyn std::fmt::Display) -> Failure {
+pub fn not_verified(why: &dyn std::fmt::Display) -> Failure {
     Failure::Unverified(format!("NOT verified: {}", show::clean(&why.to_string())))
 }
 
