@@ -12,6 +12,7 @@ use crate::{
     Error, Result,
     block::{self, DAG_PB},
     dag_pb::{self, Node, Value},
+    directory,
 };
 
 /// How much a hostile DAG may make us do.
@@ -47,21 +48,25 @@ pub enum Step {
 
 /// The part of UnixFS's `Data` message that matters here.
 #[derive(Debug, Default)]
-struct Data<'a> {
-    kind: u64,
+pub(crate) struct Data<'a> {
+    pub(crate) kind: u64,
     inline: &'a [u8],
     size: Option<u64>,
     block_sizes: Vec<u64>,
+    pub(crate) hash_type: Option<u64>,
+    pub(crate) fanout: Option<u64>,
 }
 
 const KIND_RAW: u64 = 0;
-const KIND_DIRECTORY: u64 = 1;
+pub(crate) const KIND_DIRECTORY: u64 = 1;
 const KIND_FILE: u64 = 2;
+/// A node of a sharded directory.
+pub(crate) const KIND_SHARD: u64 = 5;
 
 /// Reads the file at `path` below `root` from verified `blocks`.
 ///
-/// Raw, dag-cbor and dag-json blocks are files that consist of themselves. HAMT directories and
-/// symbolic links are [`Error::Unsupported`].
+/// Raw, dag-cbor and dag-json blocks are files that consist of themselves. Symbolic links are
+/// [`Error::Unsupported`].
 pub fn read<S: BuildHasher>(
     root: &Cid,
     path: &[String],
@@ -90,6 +95,14 @@ pub fn read<S: BuildHasher>(
         walk.missing.retain(|cid| seen.insert(*cid));
         Ok(Step::Missing(walk.missing))
     }
+}
+
+/// What a sharded directory says of a name.
+enum Found {
+    /// A block is missing for saying it.
+    Missing,
+    Nothing,
+    Entry(Cid),
 }
 
 struct Walk<'a, S> {
@@ -134,15 +147,37 @@ impl<S: BuildHasher> Walk<'_, S> {
                 return Ok(None);
             };
             let node = dag_pb::decode(&bytes)?;
-            match data(&node)?.kind {
-                KIND_DIRECTORY => {}
-                KIND_RAW | KIND_FILE => return Err(nothing()),
+            let entry = match data(&node)?.kind {
+                KIND_DIRECTORY => node
+                    .links
+                    .iter()
+                    .find(|link| link.name == name.as_bytes())
+                    .map(|link| link.cid),
+                KIND_SHARD => match self.sharded(&node, name)? {
+                    Found::Missing => return Ok(None),
+                    Found::Nothing => None,
+                    Found::Entry(cid) => Some(cid),
+                },
+                KIND_RAW | KIND_FILE => None,
                 other => return Err(unsupported(other)),
-            }
-            let entry = node.links.iter().find(|link| link.name == name.as_bytes());
-            at = entry.ok_or_else(nothing)?.cid;
+            };
+            at = entry.ok_or_else(nothing)?;
         }
         Ok(Some(at))
+    }
+
+    /// Looks for a name from the root of a sharded directory on.
+    fn sharded(&mut self, root: &Node<'_>, name: &str) -> Result<Found> {
+        let mut next = directory::child(root, name, 0)?;
+        let mut depth = 0;
+        while let Some((cid, true)) = next {
+            depth += 1;
+            let Some(bytes) = self.block(&cid)? else {
+                return Ok(Found::Missing);
+            };
+            next = directory::child(&dag_pb::decode(&bytes)?, name, depth)?;
+        }
+        Ok(next.map_or(Found::Nothing, |(cid, _)| Found::Entry(cid)))
     }
 
     /// Appends the file at `cid`; returns its length.
@@ -163,7 +198,7 @@ impl<S: BuildHasher> Walk<'_, S> {
         let data = data(&node)?;
         match data.kind {
             KIND_RAW | KIND_FILE => {}
-            KIND_DIRECTORY => {
+            KIND_DIRECTORY | KIND_SHARD => {
                 return Err(Error::Malformed(format!(
                     "{cid} is a directory and no file"
                 )));
@@ -213,7 +248,7 @@ impl<S: BuildHasher> Walk<'_, S> {
 }
 
 /// Reads the UnixFS message of a node.
-fn data<'a>(node: &Node<'a>) -> Result<Data<'a>> {
+pub(crate) fn data<'a>(node: &Node<'a>) -> Result<Data<'a>> {
     let mut rest = node.data;
     let mut data = Data::default();
     let mut has_kind = false;
@@ -231,7 +266,9 @@ fn data<'a>(node: &Node<'a>) -> Result<Data<'a>> {
                     data.block_sizes.push(dag_pb::varint(&mut packed)?);
                 }
             }
-            _ => {} // hash type, fanout, mode, time
+            (5, Value::Int(code)) => data.hash_type = Some(code),
+            (6, Value::Int(width)) => data.fanout = Some(width),
+            _ => {} // mode, time
         }
     }
     if has_kind {
@@ -244,7 +281,6 @@ fn data<'a>(node: &Node<'a>) -> Result<Data<'a>> {
 fn unsupported(kind: u64) -> Error {
     Error::Unsupported(match kind {
         4 => "a UnixFS symbolic link".to_owned(),
-        5 => "a UnixFS HAMT directory".to_owned(),
         other => format!("UnixFS type {other}"),
     })
 }

@@ -87,6 +87,45 @@ fn files_of_one_and_of_many_blocks_are_read_through_directories() {
 }
 
 #[test]
+fn files_are_found_in_sharded_directories() {
+    let dir = fixture("single-layer-hamt-with-multi-block-files");
+    for name in ["1.txt", "500.txt", "1000.txt"] {
+        let found = file(&dir, name).expect("a file");
+        assert_eq!(found.bytes.len(), 1026, "{name}");
+        assert!(
+            found.blocks.len() <= 3 + 6,
+            "{name}: {}",
+            found.blocks.len()
+        );
+    }
+    for name in ["1001.txt", "", "F4", "1.txt/x"] {
+        let error = file(&dir, name).expect_err("no file");
+        let nothing = matches!(error, Error::NoSuchPath { .. });
+        assert!(nothing || name.is_empty(), "{name}: {error}");
+    }
+    let mut blocks = dir.1.clone();
+    blocks.retain(|cid, _| *cid == dir.0);
+    let step = read(&dir.0, &at("1.txt"), &blocks, LIMITS).expect("a step");
+    assert!(matches!(step, Step::Missing(missing) if missing.len() == 1));
+}
+
+/// A node that lies below itself would lead on for ever; a hash has eight bytes.
+#[test]
+fn a_trie_ends_where_the_hash_of_a_name_does() {
+    let mut blocks = HashMap::new();
+    let shard = [(1, 5), (5, 0x22), (6, 256)];
+    let name = "x";
+    let hash = crate::murmur::murmur3(name.as_bytes()).to_be_bytes();
+    let mut at_node = node(&mut blocks, &[], &shard);
+    for depth in (0..9).rev() {
+        let place = format!("{:02X}", hash.get(depth).unwrap_or(&0));
+        at_node = node(&mut blocks, &[(at_node, &place)], &shard);
+    }
+    let error = read(&at_node, &at(name), &blocks, LIMITS).expect_err("too deep");
+    assert!(matches!(error, Error::Malformed(_)), "{error}");
+}
+
+#[test]
 fn names_are_compared_as_bytes() {
     let dir = fixture("dir-with-percent-encoded-filename");
     let name = "Portugal%2C+España=Peninsula Ibérica.txt";
@@ -129,12 +168,15 @@ fn what_is_no_file_is_told() {
         Err(Error::NoSuchPath { .. })
     ));
     let mut blocks = HashMap::new();
-    let hamt = node(&mut blocks, &[], &[(1, 5), (5, 0x22), (6, 256)]);
-    let error = read(&hamt, &at("x"), &blocks, LIMITS).expect_err("unsupported");
-    assert_eq!(
-        error.to_string(),
-        "a UnixFS HAMT directory is not supported"
-    );
+    for odd in [
+        &[(1, 5), (5, 0x22), (6, 64)][..],
+        &[(1, 5), (5, 0x12), (6, 256)],
+        &[(1, 5)],
+    ] {
+        let hamt = node(&mut blocks, &[], odd);
+        let error = read(&hamt, &at("x"), &blocks, LIMITS).expect_err("not Kubo's");
+        assert!(matches!(error, Error::Unsupported(_)), "{odd:?}: {error}");
+    }
     let bare = node(&mut blocks, &[], &[]);
     assert!(matches!(
         read(&bare, &[], &blocks, LIMITS),

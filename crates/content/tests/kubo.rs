@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use content::{Config, Content, Error, Kubo, Layout, State, Verification, build, car, pin};
+use content::{
+    Config, Content, Error, Kubo, Layout, State, Verification, build, car,
+    directory::{self, Growth, Target},
+    pin,
+};
 use kernel::{Bytes, Cid};
 use net::Fetcher;
 use store::{Cause, Clock, Db};
@@ -154,6 +158,82 @@ async fn our_cids_are_kubos() {
                 "{layout:?} {size}"
             );
         }
+    }
+}
+
+/// What `ipfs add -r` makes of empty files of these names in one directory, sharded beyond so many bytes.
+fn kubos_directory(names: &[String], sharded_above: &str) -> Option<String> {
+    let binary = binary()?;
+    let (repo, files) = (tempfile::tempdir(), tempfile::tempdir());
+    let (repo, files) = (repo.expect("a directory"), files.expect("a directory"));
+    for name in names {
+        std::fs::write(files.path().join(name), name).expect("writable");
+    }
+    let run = |args: &[&str]| {
+        let output = command(&binary, repo.path(), args).output();
+        let output = output.expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    run(&["init", "--profile=test"]);
+    let key = "Import.UnixFSHAMTDirectorySizeThreshold";
+    run(&["config", key, sharded_above]);
+    let folder = files.path().to_str().expect("text");
+    let added = run(&["add", "-rQn", "--cid-version=1", "--raw-leaves", folder]);
+    Some(added.trim().to_owned())
+}
+
+fn our_directory(names: &[String], plain_at_most: usize) -> String {
+    let entries = names.iter().map(|name| {
+        let target = Target {
+            cid: kernel::cid_of_raw(name.as_bytes()),
+            size: name.len() as u64,
+        };
+        (name.clone(), target)
+    });
+    let none = std::collections::HashMap::<Cid, Bytes>::new();
+    match directory::grow(None, &entries.collect(), &none, plain_at_most) {
+        Ok(Growth::Done(grown)) => grown.root.cid.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Names in pairs whose hashes are the same in their first 40 bits, so that they meet five levels down.
+const MEETING: [&str; 6] = [
+    "464870", "1241711", "366662", "1549431", "952661", "1900390",
+];
+
+#[test]
+fn our_directories_are_kubos() {
+    let number = |count: u32| (0..count).map(|number| format!("agent {number}")).collect();
+    let cases: Vec<Vec<String>> = vec![
+        number(1),
+        number(2),
+        number(256),
+        number(5_000),
+        MEETING.map(str::to_owned).to_vec(),
+    ];
+    for names in &cases {
+        for (sharded_above, plain_at_most) in [("1B", 1), ("1TiB", usize::MAX)] {
+            let Some(kubos) = kubos_directory(names, sharded_above) else {
+                return;
+            };
+            let ours = our_directory(names, plain_at_most);
+            assert_eq!(ours, kubos, "{} names, {sharded_above}", names.len());
+        }
+    }
+    // Exactly at the threshold, and one name beyond it: 36 bytes for each CID.
+    let most = directory::PLAIN_AT_MOST;
+    let mut names: Vec<String> = (1..most / 44).map(|at| format!("a {at:06}")).collect();
+    let rest = most - names.len() * 44 - 36;
+    names.push("x".repeat(rest));
+    for count in [names.len(), names.len() + 1] {
+        names.resize(count, "one more".to_owned());
+        let Some(kubos) = kubos_directory(&names, "16KiB") else {
+            return;
+        };
+        assert_eq!(our_directory(&names, most), kubos, "{count} names");
     }
 }
 
