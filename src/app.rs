@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use content::Content;
+use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
 use store::{Clock, Db};
 use tokio::sync::{Notify, watch};
@@ -35,6 +35,8 @@ pub struct App {
     pub content: Content,
     /// Seals the journal where this process leads it.
     pub sealer: Sealer,
+    /// Signs what the journal's name stands for on IPFS.
+    pub name_key: Key,
     /// Wakes what seals, so that nothing that this process commits waits for its period.
     pub committed: Arc<Notify>,
     /// What each chain of this process is doing.
@@ -72,6 +74,7 @@ impl App {
         }
         let key = LogKey::load_or_create(&data_dir.path().join(&config.journal.key_file))
             .map_err(journal::Error::from)?;
+        let name_key = publish::layout::key(&key);
         let sealer = Sealer::new(key, config.journal.origin.as_deref())?;
         journal::identity::check(&db, sealer.vkey()).await?;
         Ok(Arc::new(Self {
@@ -83,6 +86,7 @@ impl App {
             metrics: Metrics::install(),
             content,
             sealer,
+            name_key,
             committed: Arc::default(),
             chains: Board::default(),
             nodes: Nodes::default(),

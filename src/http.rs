@@ -18,6 +18,7 @@ mod health;
 mod history;
 mod identifiers;
 mod ipfs;
+mod ipns;
 mod layers;
 mod metrics;
 mod page;
@@ -171,6 +172,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(changes::routes())
         .merge(transactions::routes())
         .merge(ipfs::routes())
+        .merge(ipns::routes())
         .merge(identifiers::routes())
         .merge(audit::routes())
         .merge(anchor::routes())

@@ -42,6 +42,12 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("confirm", 2_000, |app| async move {
         publish::confirm(&app.db).await
     });
+    run.every("layout", 1_000, |app| async move {
+        publish::layout::grow(&app.db, &app.content, &app.name_key).await
+    });
+    run.every("name", 5_000, |app| async move {
+        publish::layout::tell(&app.db, &app.content, &app.name_key).await
+    });
     run.every("expire", 3_600_000, |app| async move {
         let mut tx = app.db.begin(Cause::Job("expire")).await?;
         identity::head::expire(&mut tx, FEED_KEPT).await?;

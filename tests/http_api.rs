@@ -11,6 +11,8 @@ mod input;
 mod journal;
 #[path = "http/kit.rs"]
 mod kit;
+#[path = "http/layout.rs"]
+mod layout;
 #[path = "http/openapi.rs"]
 mod openapi;
 #[path = "http/sync.rs"]

@@ -118,7 +118,14 @@ impl Kubo {
         let output = self.command(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ipfs {arguments:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same where it may fail.
+    fn try_run(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.command(arguments).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success().then_some(printed)
     }
 
     /// Whether `ipfs pin ls` lists it as pinned with all below.
@@ -212,6 +219,43 @@ async fn entries(up: &Instance, agent: &str, state: &str) -> Vec<Value> {
     .await
 }
 
+/// Reads an agent's registration through Kubo, by the journal's name, once that stands for the root that we name;
+/// checks the record by `ipfs`. Gives the name.
+async fn named(kubo: &Kubo, up: &Instance, db: &store::Db, agent: &str) -> String {
+    let (_, body) = up.get(&format!("/v1/agents/{agent}"));
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    let below = format!(
+        "dukenet/agents/{}/registration",
+        shown["id"].as_str().unwrap()
+    );
+    let own = until(&format!("{agent} is in the layout"), PATIENCE, || async {
+        let (_, body) = up.get("/ipns");
+        let own: Value = serde_json::from_str(&body).ok()?;
+        let name = own["name"].as_str()?;
+        let (status, _) = up.get(&format!("/ipns/{name}/{below}"));
+        let resolved = kubo.try_run(&["name", "resolve", &format!("/ipns/{name}")])?;
+        let current = resolved.trim() == format!("/ipfs/{}", own["root"].as_str()?);
+        (status == 200 && current).then_some(own)
+    })
+    .await;
+    let (name, root) = (own["name"].as_str().unwrap(), own["root"].as_str().unwrap());
+    let (_, ours) = up.get(&format!("/ipns/{name}/{below}"));
+    assert_eq!(kubo.run(&["cat", &format!("/ipns/{name}/{below}")]), ours);
+    let listed = kubo.run(&["ls", &format!("/ipfs/{root}/dukenet/agents")]);
+    assert!(listed.contains(shown["id"].as_str().unwrap()), "{listed}");
+    assert!(kubo.lists(root), "the layout's root {root} is pinned");
+    let record = kubo.repo.path().join("record");
+    let stored = "SELECT encode(record, 'hex') FROM publish.layout";
+    let stored = kit::index::list(db.pool(), stored).await;
+    fs::write(&record, hex::decode(&stored[0]).unwrap()).unwrap();
+    let path = record.to_str().unwrap();
+    let told = kubo.run(&["name", "inspect", &format!("--verify={name}"), path]);
+    assert!(told.contains(root) && told.contains("Valid:"), "{told}");
+    let valid = told.lines().find(|line| line.contains("Valid:")).unwrap();
+    assert!(valid.contains("true"), "{told}");
+    name.to_owned()
+}
+
 fn file(name: &str) -> String {
     json!({
         "type": "https://eips.ethereum.org/EIPS/eip-8004#registration-v1",
@@ -266,6 +310,8 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
         "{entry}"
     );
 
+    let name = named(&kubo, &up, &db, "31337:0").await;
+
     // Kubo is away: we say so, and lose nothing.
     kubo.stop();
     let (second, pins) = add(&place, &up, &file("Second"));
@@ -288,11 +334,15 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
         "served from our own"
     );
     entries(&up, "31337:1", "stored").await;
-    let (_, shown) = up.get("/v1/agents/31337:1");
-    assert!(
-        shown.contains("\"Second\""),
-        "judged from our own blocks: {shown}"
-    );
+    until(
+        "the file is judged from our own blocks",
+        PATIENCE,
+        || async {
+            let (_, shown) = up.get("/v1/agents/31337:1");
+            shown.contains("\"Second\"").then_some(())
+        },
+    )
+    .await;
     assert_eq!(
         pin(&up, &first, "kubo")["state"],
         "pinned",
@@ -304,6 +354,7 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
     pin_is(&up, &second, "pinned").await;
     assert!(kubo.lists(&second) && kubo.lists(&first), "ipfs pin ls");
     entries(&up, "31337:1", "pinned").await;
+    assert_eq!(named(&kubo, &up, &db, "31337:1").await, name);
     let jobs = "SELECT count(*) FROM store.jobs WHERE kind = 'pin'";
     until("no pin is owed", PATIENCE, || async {
         (kit::index::list(db.pool(), jobs).await == ["0"]).then_some(())

@@ -25,9 +25,9 @@ const ROWS: [(&str, &str); 6] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 15] = [
+const MADE_BY: [&str; 16] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity", "chain", "identity", "chain", "publish",
+    "journal", "identity", "chain", "identity", "chain", "publish", "publish",
 ];
 
 #[derive(Deserialize)]

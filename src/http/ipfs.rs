@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use content::{Error, pin};
+use kernel::Cid;
 use serde::Serialize;
 use store::Cause;
 use utoipa::ToSchema;
@@ -133,7 +134,8 @@ async fn file(
     headers: HeaderMap,
     Path(cid): Path<String>,
 ) -> Result<Response, Problem> {
-    serve(&app, &headers, &cid, "").await
+    let cid = content::parse_cid(&cid)?;
+    serve(&app, &headers, &cid, "", FOR_EVER).await
 }
 
 /// The same for a file below a directory.
@@ -150,19 +152,24 @@ async fn file_below(
     headers: HeaderMap,
     Path((cid, path)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    serve(&app, &headers, &cid, &path).await
+    let cid = content::parse_cid(&cid)?;
+    serve(&app, &headers, &cid, &path, FOR_EVER).await
 }
 
 /// Strangers wrote these bytes: whatever they are, a browser must not run them as ours.
 const POLICY: &str = "default-src 'none'; sandbox";
 
-async fn serve(
+/// What a hash names stays as it is.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// The file at `path` below `cid`, which may be kept for as long as `cache` says.
+pub(super) async fn serve(
     app: &Shared,
     headers: &HeaderMap,
-    cid: &str,
+    cid: &Cid,
     path: &str,
+    cache: &str,
 ) -> Result<Response, Problem> {
-    let cid = content::parse_cid(cid)?;
     let path: Vec<String> = path
         .split('/')
         .filter(|part| !part.is_empty())
@@ -170,7 +177,7 @@ async fn serve(
         .collect();
     let file = app
         .content
-        .local(&cid, &path)
+        .local(cid, &path)
         .await
         .map_err(|error| match error {
             Error::Missing(missing) => Problem::new(
@@ -187,7 +194,7 @@ async fn serve(
     };
     let fields = [
         (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::CACHE_CONTROL, cache),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];

@@ -118,6 +118,23 @@ impl Content {
         Ok(Ok(file))
     }
 
+    /// One block, verified: our own, else what Kubo or a gateway gives, which is stored. Errors with
+    /// [`Error::Missing`] where nobody has it.
+    pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
+        match self.store.get(cid).await {
+            Ok(Some(bytes)) => return Ok(bytes),
+            Ok(None) => {}
+            Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "blockstore: {error}"),
+            Err(error) => return Err(error),
+        }
+        let bytes = self.block_from_sources(cid).await.map_err(|error| {
+            tracing::debug!(%cid, %error, "{cid} is nowhere: {error}");
+            Error::Missing(*cid)
+        })?;
+        self.store.put_many(&[(*cid, bytes.clone())]).await?;
+        Ok(bytes)
+    }
+
     /// Gets back what our own blocks miss of a DAG. Errors with what the last source said.
     pub(crate) async fn heal(&self, root: &Cid) -> Result<()> {
         loop {

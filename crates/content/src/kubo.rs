@@ -13,6 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     Error, Layout, Result,
     block::{self, DAG_CBOR, DAG_JSON, DAG_PB, MAX_BLOCK},
+    ipns::Name,
 };
 
 /// What the answers to commands may take, in bytes.
@@ -123,9 +124,18 @@ impl Kubo {
     /// Stores the blocks of a CAR and pins its roots. A root whose DAG is not complete comes back
     /// with its `pin_error`; its blocks are stored all the same.
     pub async fn import(&self, car: Vec<u8>) -> Result<Vec<Imported>> {
+        self.send_car(car, true).await
+    }
+
+    /// Stores the blocks of a CAR, unpinned.
+    pub async fn put_car(&self, car: Vec<u8>) -> Result<()> {
+        self.send_car(car, false).await.map(drop)
+    }
+
+    async fn send_car(&self, car: Vec<u8>, pin: bool) -> Result<Vec<Imported>> {
         let call = self
             .command("dag/import")
-            .query("pin-roots", "true")
+            .query("pin-roots", if pin { "true" } else { "false" })
             .file(car);
         let answer = self.send(call).await?;
         let mut imported = Vec::new();
@@ -157,6 +167,24 @@ impl Kubo {
     pub async fn pin(&self, cid: &Cid) -> Result<()> {
         let call = self.command("pin/add").query("arg", &cid.to_string());
         self.send(call.query("recursive", "true")).await.map(drop)
+    }
+
+    /// Pins `new` in place of `old`, of which Kubo walks only what differs. Errors where `old` is not pinned.
+    pub async fn repin(&self, old: &Cid, new: &Cid) -> Result<()> {
+        let call = self
+            .command("pin/update")
+            .query("arg", &old.to_string())
+            .query("arg", &new.to_string());
+        self.send(call.query("unpin", "true")).await.map(drop)
+    }
+
+    /// Gives it a record of IPNS, which it tells its network, where it has one.
+    pub async fn put_name(&self, name: &Name, record: Vec<u8>) -> Result<()> {
+        let call = self
+            .command("routing/put")
+            .query("arg", &format!("/ipns/{name}"))
+            .query("allow-offline", "true");
+        self.send(call.file(record)).await.map(drop)
     }
 
     /// Takes a pin away; one that is not there is no error.

@@ -15,6 +15,7 @@ pub mod data_uri;
 pub mod directory;
 mod error;
 mod fetch;
+pub mod ipns;
 mod kubo;
 mod layout;
 mod lookup;

@@ -94,6 +94,13 @@ impl LogKey {
         }
     }
 
+    /// The seed of another key, for `purpose`: this one signs checkpoints and nothing else. It follows from this one
+    /// (HKDF-SHA256 without salt, RFC 5869), and nothing about this one follows from it.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let prk = hmac(&[0; 32], &[self.key.as_bytes()]);
+        hmac(&prk, &[purpose.as_bytes(), &[1]])
+    }
+
     /// Reads the key's file; makes it, and the directory that it is in, where there is none.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         if !path.try_exists().map_err(|source| io_error(path, source))? {
@@ -151,6 +158,19 @@ impl fmt::Debug for LogKey {
             .field("public", &public)
             .finish_non_exhaustive()
     }
+}
+
+/// HMAC-SHA256 (RFC 2104) under a key of one hash.
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        for (byte, key) in block.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        block
+    };
+    let inner = sha256(&[&pad(0x36)[..], &parts.concat()].concat());
+    sha256(&[&pad(0x5c)[..], &inner].concat())
 }
 
 fn io_error(path: &Path, source: io::Error) -> KeyError {
@@ -229,6 +249,25 @@ mod tests {
             LogKey::load(&path).expect("found").default_origin(),
             first.default_origin()
         );
+    }
+
+    /// RFC 4231, test case 1; RFC 5869, test case 3.
+    #[test]
+    fn other_keys_follow_by_hkdf() {
+        let mut short = [0; 32];
+        short[..20].fill(0x0b);
+        assert_eq!(
+            hex::encode(hmac(&short, &[b"Hi There"])),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        let okm = hmac(&hmac(&[0; 32], &[&[0x0b; 22]]), &[&[1]]);
+        assert_eq!(
+            hex::encode(okm),
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+        );
+        let key = LogKey::from_seed(&[7; 32]);
+        assert_ne!(key.derive("a"), key.derive("b"));
+        assert_eq!(key.derive("a"), LogKey::from_seed(&[7; 32]).derive("a"));
     }
 
     #[test]

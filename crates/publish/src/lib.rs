@@ -3,9 +3,11 @@
 //! For each checkpoint: every entry under its own CID, the tiles and bundles that it implies, the
 //! checkpoint's note, and a manifest that links them. What is in the blockstore is `stored`; once
 //! Kubo confirms the manifest's pin, it is `pinned`. [`mod@anchor`] brings the newest checkpoint into a contract.
+//! [`mod@layout`] is the same journal as directories of agents, under a name of IPNS.
 
 pub mod anchor;
 mod error;
+pub mod layout;
 mod manifest;
 mod mirror;
 

@@ -1,0 +1,129 @@
+//! What Kubo is told of the layout: blocks that it lacks, the pin, the name.
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use content::{
+    Block, Content, Kubo,
+    block::{self, RAW},
+    car,
+    ipns::Key,
+};
+use kernel::Cid;
+use store::{Cause, Db, Outcome};
+
+use super::{FOLLOWER, Layout, VALID, cid, find, signed};
+use crate::Result;
+
+/// A CAR is sent when it has grown to this, in bytes.
+const CAR_BYTES: usize = 16 << 20;
+
+/// Pause between two attempts to have Kubo take one record: telling its network may take it long.
+const AGAIN: TimeDelta = TimeDelta::minutes(1);
+
+/// Has Kubo keep the newest root and take its record, and signs a record anew before it ends. Idle where all
+/// of that is done, or nothing is there to tell.
+pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
+    let Some(layout) = find(db).await? else {
+        return Ok(Outcome::Idle);
+    };
+    let now = db.clock().now();
+    if layout.valid_until - now < VALID / 2 {
+        return sign_again(db, &signed(key, layout.root, layout.size, now)?).await;
+    }
+    let Some(kubo) = content.kubo() else {
+        return Ok(Outcome::Idle);
+    };
+    let state = sqlx::query!("SELECT pinned, told, tried_at FROM publish.layout")
+        .fetch_one(db.pool())
+        .await?;
+    let root = layout.root.to_string();
+    if state.pinned.as_ref() != Some(&root) {
+        let old = state.pinned.as_deref().map(cid).transpose()?;
+        pin(content, kubo, &layout.root, old.as_ref()).await?;
+        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        sqlx::query!("UPDATE publish.layout SET pinned = $1", root)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+    }
+    let waits = state.tried_at.is_some_and(|tried| now - tried < AGAIN);
+    if state.told != Some(layout.valid_until) && !waits {
+        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        sqlx::query!("UPDATE publish.layout SET tried_at = $1", now)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        kubo.put_name(&key.name()?, layout.record.clone()).await?;
+        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        sqlx::query!(
+            "UPDATE publish.layout SET told = $1, tried_at = NULL",
+            layout.valid_until
+        )
+        .execute(tx.conn())
+        .await?;
+        tx.commit().await?;
+    }
+    Ok(Outcome::Idle)
+}
+
+/// The same root under a record that is valid for longer, unless the root has moved on meanwhile.
+async fn sign_again(db: &Db, layout: &Layout) -> Result<Outcome> {
+    let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+    sqlx::query!(
+        "UPDATE publish.layout SET record = $1, valid_until = $2 WHERE root = $3",
+        layout.record,
+        layout.valid_until,
+        layout.root.to_string(),
+    )
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(Outcome::Busy)
+}
+
+/// Pins `new` in place of `old`, of which Kubo has all blocks, or had.
+async fn pin(content: &Content, kubo: &Kubo, new: &Cid, old: Option<&Cid>) -> Result<()> {
+    if let Some(old) = old {
+        give(content, kubo, new, Some(old)).await?;
+        match kubo.repin(old, new).await {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%old, %error, "Kubo does not keep {old} any more: {error}");
+            }
+        }
+    }
+    give(content, kubo, new, None).await?;
+    Ok(kubo.pin(new).await?)
+}
+
+/// Gives Kubo the blocks below `new` that `old` has not. Both are walked level by level; what both link to on
+/// one level is left out on both sides, so that little of two large trees is looked at.
+async fn give(content: &Content, kubo: &Kubo, new: &Cid, old: Option<&Cid>) -> Result<()> {
+    let mut fresh = HashSet::from([*new]);
+    let mut stale: HashSet<Cid> = old.into_iter().copied().collect();
+    let (mut blocks, mut size) = (Vec::<Block>::new(), 0);
+    while !fresh.is_empty() {
+        let mut below = (HashSet::new(), HashSet::new());
+        for cid in fresh.difference(&stale) {
+            let bytes = content.block(cid).await?;
+            below.0.extend(block::links(cid, &bytes)?);
+            size += bytes.len();
+            blocks.push((*cid, bytes));
+            if size >= CAR_BYTES {
+                kubo.put_car(car::write(&[*new], &blocks)?).await?;
+                blocks.clear();
+                size = 0;
+            }
+        }
+        for cid in stale.difference(&fresh).filter(|cid| cid.codec() != RAW) {
+            let bytes = content.block(cid).await?;
+            below.1.extend(block::links(cid, &bytes)?);
+        }
+        (fresh, stale) = below;
+    }
+    if !blocks.is_empty() {
+        kubo.put_car(car::write(&[*new], &blocks)?).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+DROP TABLE publish.layout;
+DELETE FROM store.cursors WHERE name = 'journal/layout';
