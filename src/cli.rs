@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod input;
 mod ipfs;
+mod key;
 mod migrate;
 mod output;
 mod prove;

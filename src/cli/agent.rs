@@ -2,7 +2,6 @@
 
 mod describe;
 mod history;
-mod key;
 mod list;
 mod register;
 mod send;

@@ -1,6 +1,7 @@
 //! `chancery audit`: the journal, and proofs from it that anybody can check without us.
 
 mod anchor;
+mod deploy;
 mod export;
 mod verify;
 
@@ -37,6 +38,8 @@ pub enum Command {
     },
     /// Show how the anchoring of checkpoints on chain stands, or verify it through any node
     Anchor(anchor::Args),
+    /// Deploy the contract in which journals are anchored; one serves everybody on its chain
+    Deploy(deploy::Args),
     /// Verify a proof or a log; needs no instance, no database, and for files no network
     Verify(verify::Args),
     /// Copy the journal into a directory, as c2sp.org/tlog-tiles lays it out; again: what is new
@@ -53,6 +56,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Entry { cid } => entry(&cid, context).await,
         Command::Prove { what } => prove(&what, context).await,
         Command::Anchor(args) => anchor::run(&args, context).await,
+        Command::Deploy(args) => deploy::run(&args, context).await,
         Command::Verify(args) => verify::run(&args, context).await,
         Command::Export { dir } => export::run(&dir, context).await,
     }

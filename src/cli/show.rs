@@ -2,8 +2,9 @@
 
 use std::io;
 
+use chain::Prepared;
 use chrono::{DateTime, Utc};
-use kernel::Address;
+use kernel::{Address, U256};
 use serde_json::Value;
 
 use super::{
@@ -147,9 +148,44 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], gives: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// What a transaction does and costs.
+pub fn transaction(chain: u64, prepared: &Prepared) -> String {
+    let (gas, fees) = (prepared.gas, prepared.fees());
+    let price = decimal(U256::from(fees.max_fee), 9);
+    let most = decimal(fees.most(gas), 18);
+    fields(&[
+        ("chain", Some(chain.to_string())),
+        ("from", Some(prepared.from.to_string())),
+        ("calls", prepared.to.map(|to| to.to_string())),
+        ("gas", Some(format!("{gas} at up to {price} gwei"))),
+        ("costs", Some(format!("{most} of the chain's coin at most"))),
+    ])
+}
+
+/// A whole number of the smallest unit as a decimal fraction, without idle zeros.
+fn decimal(number: U256, places: usize) -> String {
+    let digits = format!("{number:0>width$}", width = places + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - places);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{fraction}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_written_in_full() {
+        let of = |number: u64, places| decimal(U256::from(number), places);
+        assert_eq!(of(0, 18), "0");
+        assert_eq!(of(1_500_000_000, 9), "1.5");
+        assert_eq!(of(21, 18), "0.000000000000000021");
+        assert_eq!(of(3_000_000_000, 9), "3");
+    }
 
     #[test]
     fn what_strangers_wrote_does_nothing_to_a_terminal() {

@@ -265,7 +265,7 @@ pub const KEYS: &[Key] = &[
     optional(
         "journal.anchor.contract",
         r#""0x0000000000000000000000000000000000000000""#,
-        "The AuditAnchor contract there (contracts/artifacts/AuditAnchor.json, deployed by you; any one will do).",
+        "The AuditAnchor contract there (`chancery audit deploy` makes one; one that somebody else deployed does as well).",
     ),
     optional(
         "journal.anchor.key_file",

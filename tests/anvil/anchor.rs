@@ -1,7 +1,7 @@
 //! Checkpoints in a contract: said once they are settled, said again where a reorganisation took them,
 //! sent once whatever dies in between, and a log that is no continuation of them goes no further.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fs, num::NonZeroU32, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use chain::{LogFilter, Rpc, Sender, SenderConfig, deploy};
 use chrono::{TimeDelta, Utc};
@@ -25,6 +25,9 @@ use crate::{
 
 /// anvil's ninth well-known account.
 const KEEPER: &str = "dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97";
+
+/// anvil's first one, who has nothing to do with anchors.
+const PAYER: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -546,6 +549,51 @@ async fn up_anchors_on_its_dev_chain_survives_kills_and_refuses_an_older_databas
     );
     assert_eq!(place.processes(), Vec::<String>::new());
     drop(left);
+}
+
+#[test]
+fn whoever_pays_deploys_the_contract() {
+    let place = Place::new("data");
+    let up = place.up();
+    let rpc = up.ready["rpc"].as_str().unwrap();
+    let key = place.dir().join("payer");
+    fs::write(&key, PAYER).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let deploy = [
+        "audit",
+        "deploy",
+        "--rpc",
+        rpc,
+        "--key",
+        key.to_str().unwrap(),
+    ];
+    let blocks = || up.rpc("eth_blockNumber", &serde_json::json!([]));
+    let before = blocks();
+    let output = place.run(&[&deploy[..], &["--dry-run"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("of the chain's coin at most"), "{text}");
+    assert_eq!(blocks(), before, "a dry run sends nothing");
+
+    let output = place.run(&[&deploy[..], &["-o", "json"]].concat());
+    let deployed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let contract = deployed["contract"].as_str().unwrap();
+    let keeper = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    let look = [
+        "audit",
+        "anchor",
+        "--rpc",
+        rpc,
+        "--keeper",
+        keeper,
+        "--contract",
+    ];
+    let output = place.run(&[&look[..], &[contract]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("holds no head of this journal"), "{said}");
+    let output = place.run(&[&look[..], &[keeper]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("there is no AuditAnchor at"), "{said}");
 }
 
 /// What the owner of the schema does to take the journal back to `size` entries.

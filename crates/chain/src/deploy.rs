@@ -1,4 +1,4 @@
-//! Deploying our own contracts, which happens only on a chain that we started.
+//! Deploying contracts: all of them on a chain that we started, `AuditAnchor` wherever somebody anchors.
 //!
 //! The bytecode is committed (`contracts/artifacts/`, made by `contracts/build.mjs`), so nobody
 //! needs a Solidity compiler.
@@ -50,19 +50,26 @@ pub async fn audit_anchor(sender: &Sender) -> Result<Deployed, SendError> {
     create(sender, bytecode(AUDIT_ANCHOR)?).await
 }
 
+/// The creation that [`audit_anchor`] sends, for who looks at it before.
+pub fn audit_anchor_creation() -> Result<Call, SendError> {
+    Ok(creation(bytecode(AUDIT_ANCHOR)?))
+}
+
 async fn create(sender: &Sender, code: Bytes) -> Result<Deployed, SendError> {
-    let receipt = sender
-        .send(Call {
-            data: code,
-            ..Call::default()
-        })
-        .await?;
+    let receipt = sender.send(creation(code)).await?;
     let address = receipt.created.ok_or_else(|| {
         SendError::Rpc(RpcError::unexpected(
             "the receipt of a creation names no contract",
         ))
     })?;
     Ok(Deployed { address, receipt })
+}
+
+fn creation(data: Bytes) -> Call {
+    Call {
+        data,
+        ..Call::default()
+    }
 }
 
 fn bytecode(artifact: &str) -> Result<Bytes, SendError> {

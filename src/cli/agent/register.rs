@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::{
     chain_id,
     describe::{Described, Draft, as_data, cid},
-    key,
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
 };
@@ -20,7 +19,7 @@ use crate::cli::{
     Context,
     client::{Client, segment},
     exit::Failure,
-    ipfs,
+    ipfs, key,
     show::{clean, fields},
 };
 

@@ -12,7 +12,7 @@ use super::view::Entry;
 use crate::cli::{
     client::Client,
     exit::Failure,
-    show::{clean, fields},
+    show::{self, clean},
 };
 
 /// How long people wait for what.
@@ -114,16 +114,7 @@ pub async fn prepare(
 impl Ready {
     /// What it will do and cost, for people.
     pub fn preview(&self) -> String {
-        let (gas, fees) = (self.prepared.gas, self.prepared.fees());
-        let price = decimal(U256::from(fees.max_fee), 9);
-        let most = decimal(fees.most(gas), 18);
-        fields(&[
-            ("chain", Some(self.chain.to_string())),
-            ("from", Some(self.prepared.from.to_string())),
-            ("calls", self.prepared.to.map(|to| to.to_string())),
-            ("gas", Some(format!("{gas} at up to {price} gwei"))),
-            ("costs", Some(format!("{most} of the chain's coin at most"))),
-        ])
+        show::transaction(self.chain, &self.prepared)
     }
 
     /// Signs it and hands it over.
@@ -242,30 +233,9 @@ impl Progress {
     }
 }
 
-/// A whole number of the smallest unit as a decimal fraction, without idle zeros.
-fn decimal(number: U256, places: usize) -> String {
-    let digits = format!("{number:0>width$}", width = places + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - places);
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{fraction}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_written_in_full() {
-        let of = |number: u64, places| decimal(U256::from(number), places);
-        assert_eq!(of(0, 18), "0");
-        assert_eq!(of(1_500_000_000, 9), "1.5");
-        assert_eq!(of(21, 18), "0.000000000000000021");
-        assert_eq!(of(3_000_000_000, 9), "3");
-    }
 
     #[test]
     fn journaled_means_sealed() {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Which, find, key, list,
+    Which, find, list,
     send::{self, Action, Waiting},
     view::{Agent, Change, Entry},
 };
@@ -17,6 +17,7 @@ use crate::cli::{
     Context,
     client::Client,
     exit::Failure,
+    key,
     show::{clean, fields, time, who},
 };
 

@@ -12,7 +12,7 @@ use chain::{
 use kernel::Kind;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use crate::cli::{client::Client, exit::Failure};
+use super::{client::Client, exit::Failure};
 
 /// What `--key` takes.
 const FORMS: &str = "a keystore (JSON) or a file of 0x and 64 hex digits, mode 0600";
