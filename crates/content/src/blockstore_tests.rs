@@ -300,3 +300,56 @@ async fn many_tasks_put_and_get_the_same_blocks() {
         }
     );
 }
+
+/// `cp -r` of the directory, file by file in any order, while somebody writes and packs roll.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_copy_that_is_made_while_blocks_are_written_is_a_store_of_all_that_was_durable_before() {
+    let (dir, copies) = (dir(), dir());
+    let (store, _) = Blockstore::open_rolling(dir.path(), 20_000).expect("opens");
+    let all = Arc::new(blocks(6_000));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (store, all, stop) = (store.clone(), Arc::clone(&all), Arc::clone(&stop));
+        async move {
+            for chunk in all.chunks(37) {
+                store.put_many(chunk).await.expect("stored");
+                if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    return;
+                }
+            }
+        }
+    });
+    for round in 0..8 {
+        let copy = copies.path().join(round.to_string());
+        fs::create_dir(&copy).expect("made");
+        let durable = store.len();
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        if round % 2 == 1 {
+            names.reverse();
+        }
+        for name in names {
+            fs::copy(dir.path().join(&name), copy.join(&name)).expect("copied");
+        }
+        let (opened, report) = Blockstore::open(&copy).expect("the copy opens");
+        assert!(
+            report.blocks >= durable,
+            "{durable} were durable: {report:?}"
+        );
+        for (at, (cid, bytes)) in all.iter().enumerate() {
+            match opened.get(cid).await.expect("intact") {
+                Some(found) => assert_eq!(&found, bytes),
+                None => assert!(at >= durable, "block {at} of {durable} is lost"),
+            }
+        }
+        assert_eq!(
+            opened.put_many(&all).await.expect("goes on"),
+            6_000 - report.blocks
+        );
+    }
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    writer.await.expect("no panic");
+}

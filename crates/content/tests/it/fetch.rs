@@ -449,3 +449,24 @@ fn a_configuration_is_read_strictly() {
     };
     assert!(!format!("{secret:?}").contains("secret"));
 }
+
+#[tokio::test]
+async fn one_block_comes_from_wherever_it_is_and_then_from_our_own() {
+    let bytes = b"an archived entry".to_vec();
+    let cid = kernel::cid_of_raw(&bytes);
+    let (right, wrong) = (
+        gateway_of(vec![(cid, bytes.clone().into())]).await,
+        gateway_of(vec![(cid, b"another".to_vec().into())]).await,
+    );
+    let (content, _dir) = content(&[&wrong, &right], &[]);
+    for _ in 0..2 {
+        let block = content.block(&cid).await.expect("found");
+        assert_eq!(block, bytes);
+    }
+    assert_eq!(right.count(""), 1);
+    let nowhere = content.block(&kernel::cid_of_raw(b"nowhere")).await;
+    assert!(
+        matches!(nowhere, Err(content::Error::Missing(_))),
+        "{nowhere:?}"
+    );
+}
