@@ -11,6 +11,8 @@
 mod anchor;
 #[path = "rows/backfill.rs"]
 mod backfill;
+#[path = "rows/blocks.rs"]
+mod blocks;
 #[path = "rows/bundle.rs"]
 mod bundle;
 #[path = "rows/chancery.rs"]
@@ -63,6 +65,8 @@ const ALL: &[Measurement] = &[
     (&[restart::READY], restart::measure),
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
+    (&[blocks::BLOCKS], blocks::durable),
+    (&[blocks::KUBO], blocks::kubo),
 ];
 
 fn main() -> Result<()> {
