@@ -42,7 +42,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("confirm", 2_000, |app| async move {
         publish::confirm(&app.db).await
     });
-    run.every("layout", 1_000, |app| async move {
+    run.every("layout", 5_000, |app| async move {
         publish::layout::grow(&app.db, &app.content, &app.name_key).await
     });
     run.every("name", 5_000, |app| async move {

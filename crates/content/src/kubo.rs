@@ -45,6 +45,15 @@ impl Kubo {
         Ok(Self { service, timeout })
     }
 
+    /// The same Kubo, given so long for each command.
+    #[must_use]
+    pub fn patient(&self, timeout: Duration) -> Self {
+        Self {
+            service: self.service.clone(),
+            timeout,
+        }
+    }
+
     /// Its address, for messages.
     pub fn name(&self) -> String {
         format!("Kubo at {}", self.service.name())
@@ -224,6 +233,7 @@ impl Kubo {
         let seconds = format!("{}s", self.timeout.as_secs().max(1));
         self.service
             .post(&format!("api/v0/{name}"))
+            .timeout(self.timeout + GRACE)
             .query("timeout", &seconds)
     }
 

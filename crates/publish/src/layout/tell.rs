@@ -1,6 +1,6 @@
 //! What Kubo is told of the layout: blocks that it lacks, the pin, the name.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::TimeDelta;
 use content::{
@@ -18,6 +18,9 @@ use crate::Result;
 /// A CAR is sent when it has grown to this, in bytes.
 const CAR_BYTES: usize = 16 << 20;
 
+/// What Kubo may take for a command: it walks the whole layout, or tells its network.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// Pause between two attempts to have Kubo take one record: telling its network may take it long.
 const AGAIN: TimeDelta = TimeDelta::minutes(1);
 
@@ -31,7 +34,7 @@ pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
     if layout.valid_until - now < VALID / 2 {
         return sign_again(db, &signed(key, layout.root, layout.size, now)?).await;
     }
-    let Some(kubo) = content.kubo() else {
+    let Some(kubo) = content.kubo().map(|kubo| kubo.patient(PATIENCE)) else {
         return Ok(Outcome::Idle);
     };
     let state = sqlx::query!("SELECT pinned, told, tried_at FROM publish.layout")
@@ -40,7 +43,7 @@ pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
     let root = layout.root.to_string();
     if state.pinned.as_ref() != Some(&root) {
         let old = state.pinned.as_deref().map(cid).transpose()?;
-        pin(content, kubo, &layout.root, old.as_ref()).await?;
+        pin(content, &kubo, &layout.root, old.as_ref()).await?;
         let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
         sqlx::query!("UPDATE publish.layout SET pinned = $1", root)
             .execute(tx.conn())
@@ -85,16 +88,20 @@ async fn sign_again(db: &Db, layout: &Layout) -> Result<Outcome> {
 /// Pins `new` in place of `old`, of which Kubo has all blocks, or had.
 async fn pin(content: &Content, kubo: &Kubo, new: &Cid, old: Option<&Cid>) -> Result<()> {
     if let Some(old) = old {
-        give(content, kubo, new, Some(old)).await?;
-        match kubo.repin(old, new).await {
+        match replace(content, kubo, new, old).await {
             Ok(()) => return Ok(()),
             Err(error) => {
-                tracing::warn!(%old, %error, "Kubo does not keep {old} any more: {error}");
+                tracing::warn!(%new, %error, "Kubo gets all of {new} and not only what is new: {error}");
             }
         }
     }
     give(content, kubo, new, None).await?;
     Ok(kubo.pin(new).await?)
+}
+
+async fn replace(content: &Content, kubo: &Kubo, new: &Cid, old: &Cid) -> Result<()> {
+    give(content, kubo, new, Some(old)).await?;
+    Ok(kubo.repin(old, new).await?)
 }
 
 /// Gives Kubo the blocks below `new` that `old` has not. Both are walked level by level; what both link to on
