@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
-use store::{Clock, Db};
+use store::{Archive, Clock, Db};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -72,6 +72,7 @@ impl App {
                 "the blockstore is damaged: some blocks must be put again"
             );
         }
+        let db = db.with_archive(archive(&content));
         let key = LogKey::load_or_create(&data_dir.path().join(&config.journal.key_file))
             .map_err(journal::Error::from)?;
         let name_key = publish::layout::key(&key);
@@ -93,6 +94,20 @@ impl App {
             heads: watch::Sender::default(),
         }))
     }
+}
+
+/// Bodies of archived entries are blocks: our own, else what Kubo or a gateway gives.
+fn archive(content: &Content) -> Archive {
+    let content = content.clone();
+    Archive::new(move |cid| {
+        let content = content.clone();
+        async move {
+            let cid = content::parse_cid(&cid).map_err(|error| error.to_string())?;
+            let body = content.block(&cid).await;
+            body.map(|bytes| bytes.to_vec())
+                .map_err(|error| error.to_string())
+        }
+    })
 }
 
 /// An id for a process that may have others beside it.

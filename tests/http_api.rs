@@ -3,6 +3,8 @@
 
 #[path = "http/agents.rs"]
 mod agents;
+#[path = "http/archive.rs"]
+mod archive;
 #[path = "http/dids.rs"]
 mod dids;
 #[path = "http/input.rs"]

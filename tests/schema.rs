@@ -25,9 +25,9 @@ const ROWS: [(&str, &str); 6] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 16] = [
+const MADE_BY: [&str; 17] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
-    "journal", "identity", "chain", "identity", "chain", "publish", "publish",
+    "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
 ];
 
 #[derive(Deserialize)]

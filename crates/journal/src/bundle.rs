@@ -26,6 +26,7 @@ use kernel::{from_dag_cbor, sha256, to_dag_cbor};
 use store::Db;
 
 use crate::{
+    body,
     checkpoint::{Checkpoint, CheckpointError},
     entry::{Entry, EntryError},
     error::{Error, Result},
@@ -122,7 +123,7 @@ pub async fn prove(db: &Db, cid: &str) -> Result<String> {
     let hashes = log::inclusion(db, index, head.size).await?;
     let (vkey, checkpoint) = (identity.vkey, head.note);
     Ok(ProofFile {
-        entry: row.body,
+        entry: body::of(db.archive(), cid, row.body).await?,
         vkey,
         index,
         hashes,

@@ -4,6 +4,7 @@
 use store::{Db, Tx, cursor};
 
 use crate::{
+    body,
     error::Result,
     log::{number, sql},
 };
@@ -29,7 +30,7 @@ pub async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry
 
 /// The entries from this leaf on, at most `limit`.
 pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> {
-    sqlx::query!(
+    let rows = sqlx::query!(
         // Entry by entry, also where the planner does not know yet how large the tables have become.
         "SELECT l.leaf_index, e.seq, e.cid, e.body
            FROM journal.leaves l CROSS JOIN LATERAL
@@ -39,18 +40,17 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
         limit,
     )
     .fetch_all(db.pool())
-    .await?
-    .into_iter()
-    .map(|row| {
-        let leaf_index = number(row.leaf_index)?;
-        Ok(SealedEntry {
-            leaf_index,
+    .await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        entries.push(SealedEntry {
+            leaf_index: number(row.leaf_index)?,
             seq: row.seq,
+            body: body::of(db.archive(), &row.cid, row.body).await?,
             cid: row.cid,
-            body: row.body,
-        })
-    })
-    .collect()
+        });
+    }
+    Ok(entries)
 }
 
 /// Moves `follower` behind `done`, a beginning of what [`next`] gave it, in the transaction of the work.

@@ -10,6 +10,7 @@
 mod append;
 pub mod audit;
 pub mod backlog;
+mod body;
 pub mod bundle;
 mod cbor;
 mod change;

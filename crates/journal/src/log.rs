@@ -13,6 +13,7 @@ use store::Db;
 
 pub use crate::head::{Head, checkpoint, checkpoints_after, head};
 use crate::{
+    body,
     edge::{Edge, perfect_root, size_at},
     error::{Error, Result},
     head::head_on,
@@ -50,19 +51,23 @@ pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
         return Err(missing());
     }
     let first = index.checked_mul(TILE_WIDTH).ok_or_else(missing)?;
-    let bodies = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         // Entry by entry, also where the planner does not know yet how large the tables have become.
-        "SELECT e.body
+        "SELECT e.cid, e.body
            FROM journal.leaves l CROSS JOIN LATERAL
-                (SELECT body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
+                (SELECT cid, body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
           WHERE l.leaf_index >= $1 AND l.leaf_index < $2 ORDER BY l.leaf_index",
         sql(first),
         sql(first.saturating_add(width.into())),
     )
     .fetch_all(db.pool())
     .await?;
-    if bodies.len() != usize::from(width) {
+    if rows.len() != usize::from(width) {
         return Err(missing());
+    }
+    let mut bodies = Vec::with_capacity(rows.len());
+    for row in rows {
+        bodies.push(body::of(db.archive(), &row.cid, row.body).await?);
     }
     encode_bundle(bodies.iter().map(Vec::as_slice))
         .ok_or_else(|| Error::Damaged("an entry is longer than 65,535 bytes".to_owned()))

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use kernel::{AgentId, Limit, Page};
-use store::Db;
+use store::{Archive, Db};
 use uuid::Uuid;
 
 use crate::{
+    body,
     entry::Entry,
     error::{Error, Result},
     log::{number, sql},
@@ -37,22 +38,21 @@ struct Row {
     appended_at: DateTime<Utc>,
     leaf_index: Option<i64>,
     state: String,
-    body: Vec<u8>,
+    body: Option<Vec<u8>>,
 }
 
-impl TryFrom<Row> for Record {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let entry = Entry::parse(&row.body)
-            .map_err(|error| Error::Damaged(format!("entry {}: {error}", row.cid)))?;
-        Ok(Self {
-            seq: row.seq,
-            cid: row.cid,
-            state: stored_state(&row.state)?,
-            leaf_index: row.leaf_index.map(number).transpose()?,
-            appended_at: row.appended_at,
-            body: row.body,
+impl Row {
+    async fn record(self, archive: &Archive) -> Result<Record> {
+        let body = body::of(archive, &self.cid, self.body).await?;
+        let entry = Entry::parse(&body)
+            .map_err(|error| Error::Damaged(format!("entry {}: {error}", self.cid)))?;
+        Ok(Record {
+            seq: self.seq,
+            cid: self.cid,
+            state: stored_state(&self.state)?,
+            leaf_index: self.leaf_index.map(number).transpose()?,
+            appended_at: self.appended_at,
+            body,
             entry,
         })
     }
@@ -60,7 +60,7 @@ impl TryFrom<Row> for Record {
 
 /// The entry of this CID; NotFound where there is none.
 pub async fn get(db: &Db, cid: &str) -> Result<Record> {
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         Row,
         r#"SELECT v.seq AS "seq!", v.cid AS "cid!", v.appended_at AS "appended_at!", v.leaf_index,
                   v.state AS "state!", e.body
@@ -69,8 +69,8 @@ pub async fn get(db: &Db, cid: &str) -> Result<Record> {
     )
     .fetch_optional(db.pool())
     .await?
-    .ok_or_else(|| Error::NotFound(format!("entry {cid}")))?
-    .try_into()
+    .ok_or_else(|| Error::NotFound(format!("entry {cid}")))?;
+    row.record(db.archive()).await
 }
 
 /// Sealed entries in the order of their leaves, after the given cursor. Who goes on from the last cursor
@@ -87,7 +87,7 @@ pub async fn entries(db: &Db, after: Option<&str>, limit: Limit) -> Result<Page<
     )
     .fetch_all(db.pool())
     .await?;
-    page(rows, limit, |record| record.leaf_index.map_or(0, sql))
+    page(db, rows, limit, |record| record.leaf_index.map_or(0, sql)).await
 }
 
 /// The newest entries first, queued ones included; `before` is the cursor of the page before.
@@ -103,7 +103,7 @@ pub async fn newest(db: &Db, before: Option<&str>, limit: Limit) -> Result<Page<
     )
     .fetch_all(db.pool())
     .await?;
-    page(rows, limit, |record| record.seq)
+    page(db, rows, limit, |record| record.seq).await
 }
 
 /// An agent's entries, newest first; `cursor` is that of the page before.
@@ -126,14 +126,19 @@ pub async fn by_agent(
     )
     .fetch_all(db.pool())
     .await?;
-    page(rows, limit, |record| record.seq)
+    page(db, rows, limit, |record| record.seq).await
 }
 
-fn page(rows: Vec<Row>, limit: Limit, cursor: impl Fn(&Record) -> i64) -> Result<Page<Record>> {
-    let records = rows
-        .into_iter()
-        .map(Record::try_from)
-        .collect::<Result<Vec<_>>>()?;
+async fn page(
+    db: &Db,
+    rows: Vec<Row>,
+    limit: Limit,
+    cursor: impl Fn(&Record) -> i64,
+) -> Result<Page<Record>> {
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        records.push(row.record(db.archive()).await?);
+    }
     Ok(Page::from_lookahead(records, limit, |record| {
         cursor(record).to_string()
     }))

@@ -9,10 +9,11 @@ use std::collections::{BTreeSet, HashMap};
 use kernel::AgentId;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use store::{Db, Snapshot};
+use store::{Archive, Db, Snapshot};
 use uuid::Uuid;
 
 use crate::{
+    body,
     change::Change,
     entry::Entry,
     error::{Error, Result},
@@ -47,7 +48,7 @@ pub async fn net(db: &Db, agents: &[AgentId]) -> Result<HashMap<AgentId, Vec<Sai
         .iter()
         .flat_map(|(agent, said)| said.iter().map(|(digest, seq)| (*agent, *digest, *seq)))
         .collect();
-    decode(&mut conn, &wanted).await
+    decode(&mut conn, db.archive(), &wanted).await
 }
 
 /// Order-independent digest over the set of (agent, change) that is said (`sync verify --digest`).
@@ -105,6 +106,7 @@ pub(crate) async fn net_digests(
 /// Reads the changes behind `wanted` (agent, digest, entry) out of the entries, in their order.
 pub(crate) async fn decode(
     conn: &mut PgConnection,
+    archive: &Archive,
     wanted: &[(AgentId, [u8; 32], i64)],
 ) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
     let mut missing: BTreeSet<(i64, [u8; 32])> = wanted
@@ -123,7 +125,8 @@ pub(crate) async fn decode(
     let mut said: HashMap<AgentId, Vec<SaidChange>> = HashMap::new();
     for row in rows {
         let damaged = |what: String| Error::Damaged(format!("entry {}: {what}", row.cid));
-        let entry = Entry::parse(&row.body).map_err(|error| damaged(error.to_string()))?;
+        let body = body::of(archive, &row.cid, row.body).await?;
+        let entry = Entry::parse(&body).map_err(|error| damaged(error.to_string()))?;
         let agent = entry
             .agent
             .ok_or_else(|| damaged("it names no agent".to_owned()))?;

@@ -45,7 +45,8 @@ pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
         superfluous.extend(said.into_iter().map(|(digest, seq)| (*agent, digest, seq)));
         unsaid.push((*agent, new));
     }
-    let mut retracted = decode(tx.conn(), &superfluous).await?;
+    let archive = tx.archive().clone();
+    let mut retracted = decode(tx.conn(), &archive, &superfluous).await?;
     let mut entries = Vec::new();
     for (agent, new) in unsaid {
         entries.extend(

@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use crate::{Cause, Clock, Error, Result, Snapshot, Tx};
+use crate::{Archive, Cause, Clock, Error, Result, Snapshot, Tx};
 
 /// How the pool is sized; the defaults are those of the seed (VEXEL).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,6 +77,7 @@ impl From<SslMode> for PgSslMode {
 pub struct Db {
     pool: PgPool,
     clock: Clock,
+    archive: Archive,
 }
 
 impl Db {
@@ -96,7 +97,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(config.acquire_timeout_seconds))
             .connect_with(options)
             .await?;
-        Ok(Self { pool, clock })
+        Ok(Self::from_pool(pool, clock))
     }
 
     /// The same database by so many connections of its own, opened when they are needed. The pool gives its
@@ -109,12 +110,23 @@ impl Db {
         Self {
             pool: options.connect_lazy_with(to),
             clock: self.clock.clone(),
+            archive: self.archive.clone(),
         }
     }
 
     /// Wraps a pool that somebody else opened (`#[sqlx::test]`).
     pub fn from_pool(pool: PgPool, clock: Clock) -> Self {
-        Self { pool, clock }
+        Self {
+            pool,
+            clock,
+            archive: Archive::default(),
+        }
+    }
+
+    /// The same database, with what was moved out of it at hand.
+    #[must_use]
+    pub fn with_archive(self, archive: Archive) -> Self {
+        Self { archive, ..self }
     }
 
     /// Where reads go.
@@ -127,9 +139,14 @@ impl Db {
         &self.clock
     }
 
+    /// What was moved out of the database.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
     /// Begins a transaction (READ COMMITTED) that knows its cause and its time.
     pub async fn begin(&self, cause: Cause) -> Result<Tx> {
-        Tx::begin(&self.pool, cause, self.clock.now()).await
+        Tx::begin(&self.pool, cause, self.clock.now(), self.archive.clone()).await
     }
 
     /// Begins reading one moment: what is committed later is not seen.

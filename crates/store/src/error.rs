@@ -22,6 +22,14 @@ pub enum Error {
         /// The position that is stored.
         found: String,
     },
+    /// It was moved out of the database, and where it went does not give it now.
+    #[error("{name} is archived and cannot be read now: {why}")]
+    Archived {
+        /// Its name there.
+        name: String,
+        /// What was said of it.
+        why: String,
+    },
     /// A trigger of ours refused the statement; the text says what would be right.
     #[error("{0}")]
     Refused(String),
@@ -43,7 +51,7 @@ impl Error {
     /// The class of this failure.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Unavailable(_) => Kind::Unavailable,
+            Self::Unavailable(_) | Self::Archived { .. } => Kind::Unavailable,
             Self::Moved { .. } => Kind::Conflict,
             Self::Refused(_) | Self::Config(_) => Kind::Invalid,
             Self::Internal(_) | Self::Encoding(_) | Self::Migration(_) => Kind::Internal,

@@ -3,6 +3,7 @@
 //! Only this crate begins and commits. A domain function takes `&mut Tx` to write and `&Db` to
 //! read, and so cannot write without an author and a time.
 
+mod archive;
 mod cause;
 mod clock;
 pub mod copy;
@@ -17,6 +18,7 @@ mod snapshot;
 mod tx;
 mod worker;
 
+pub use archive::Archive;
 pub use cause::Cause;
 pub use clock::Clock;
 pub use db::{Db, PoolConfig, SslMode};

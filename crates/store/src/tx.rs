@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Postgres};
 
-use crate::{Cause, Result};
+use crate::{Archive, Cause, Result};
 
 /// The unit of work. Dropped without [`Tx::commit`], it rolls back.
 #[derive(Debug)]
@@ -11,17 +11,28 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
     cause: Cause,
     now: DateTime<Utc>,
+    archive: Archive,
 }
 
 impl Tx {
-    pub(crate) async fn begin(pool: &PgPool, cause: Cause, now: DateTime<Utc>) -> Result<Self> {
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        cause: Cause,
+        now: DateTime<Utc>,
+        archive: Archive,
+    ) -> Result<Self> {
         let mut inner = pool.begin().await?;
         // Triggers on VEXEL's tables tell our own writes from a person's by this setting.
         let text = cause.to_string();
         sqlx::query!("SELECT set_config('chancery.cause', $1, true)", text)
             .fetch_one(&mut *inner)
             .await?;
-        Ok(Self { inner, cause, now })
+        Ok(Self {
+            inner,
+            cause,
+            now,
+            archive,
+        })
     }
 
     /// The connection, for queries.
@@ -37,6 +48,11 @@ impl Tx {
     /// The time of this transaction; one for all of it.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
+    }
+
+    /// What was moved out of the database.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// Lets this transaction's commit return before it is on disk: a crash of the server may lose it whole, and then
