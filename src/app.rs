@@ -78,6 +78,9 @@ impl App {
         let name_key = publish::layout::key(&key);
         let sealer = Sealer::new(key, config.journal.origin.as_deref())?;
         journal::identity::check(&db, sealer.vkey()).await?;
+        if let Some(shown) = data_dir.checkpoint()? {
+            journal::witness::check(&db, sealer.vkey(), &shown).await?;
+        }
         Ok(Arc::new(Self {
             config,
             data_dir,

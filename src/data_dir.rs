@@ -14,6 +14,9 @@ use crate::{
     config::{Config, Environment},
 };
 
+/// The file of [`DataDir::checkpoint`].
+const CHECKPOINT: &str = "journal.checkpoint";
+
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -192,6 +195,21 @@ impl DataDir {
     pub fn clear_address(&self) {
         // Its absence is a courtesy; a stale address leads to "nobody answers at ...".
         let _ = fs::remove_file(self.join("address"));
+    }
+
+    /// The newest head of the journal that was shown, a signed note; `None` before the first.
+    pub fn checkpoint(&self) -> Result<Option<String>, Error> {
+        let path = self.join(CHECKPOINT);
+        match fs::read_to_string(&path) {
+            Ok(note) => Ok(Some(note)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::at(&path)(error)),
+        }
+    }
+
+    /// Keeps a newer one, which is on the disk when this returns.
+    pub fn set_checkpoint(&self, note: &str) -> Result<(), Error> {
+        self.write(CHECKPOINT, note.strip_suffix('\n').unwrap_or(note))
     }
 
     /// Lets the user that a child runs as pass through to the child's own folder.

@@ -21,6 +21,7 @@ pub mod indexing;
 pub mod logging;
 pub mod nodes;
 pub mod postgres;
+mod remembering;
 pub mod resolver;
 pub mod serve;
 mod signals;

@@ -13,6 +13,7 @@ use crate::{
     data_dir::DataDir,
     http,
     indexing::{self, Feed, Wrong},
+    remembering,
     signals::Signals,
     working,
 };
@@ -60,8 +61,8 @@ pub struct Running {
     http: JoinSet<Result<(), http::Error>>,
     stop_http: CancellationToken,
     wrong: Option<Wrong>,
-    /// Ends only where nothing must go on.
-    anchoring: JoinSet<Result<(), Error>>,
+    /// What anchors and what remembers heads; they end only where nothing must go on.
+    guards: JoinSet<Result<(), Error>>,
 }
 
 /// Starts the roles: [`Role::Api`] on `listener`, [`Role::Index`] on `feeds`; [`Role::Work`] anchors at `anchor`.
@@ -78,8 +79,10 @@ pub fn start(
         http: JoinSet::new(),
         stop_http: CancellationToken::new(),
         wrong: None,
-        anchoring: JoinSet::new(),
+        guards: JoinSet::new(),
     };
+    let stop = running.stop_workers.clone();
+    running.guards.spawn(remembering::run(app.clone(), stop));
     if let Some(listener) = listener {
         running.http.spawn(http::serve(
             app.clone(),
@@ -98,7 +101,7 @@ pub fn start(
                 if let Some(place) = anchor {
                     let stop = running.stop_workers.clone();
                     running
-                        .anchoring
+                        .guards
                         .spawn(anchoring::run(app.clone(), place.clone(), stop));
                 }
             }
@@ -124,10 +127,10 @@ impl Running {
                 Ok(Ok(())) => Error::io("the HTTP server", std::io::Error::other("ended")),
                 Err(panic) => Error::io("the HTTP server", panic.into()),
             },
-            Some(outcome) = self.anchoring.join_next() => match outcome {
+            Some(outcome) = self.guards.join_next() => match outcome {
                 Ok(Err(error)) => error,
-                Ok(Ok(())) => Error::io("anchoring", std::io::Error::other("ended")),
-                Err(panic) => Error::io("anchoring", panic.into()),
+                Ok(Ok(())) => Error::io("a guard of the journal", std::io::Error::other("ended")),
+                Err(panic) => Error::io("a guard of the journal", panic.into()),
             },
             error = panic_of(&mut self.workers) => error,
         }
@@ -137,7 +140,7 @@ impl Running {
     pub async fn stop(mut self) {
         self.stop_workers.cancel();
         while self.workers.join_next().await.is_some() {}
-        while self.anchoring.join_next().await.is_some() {}
+        while self.guards.join_next().await.is_some() {}
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
     }

@@ -31,7 +31,12 @@ async fn fill(db: &Db, place: &Place) -> String {
     let entry = |n: u64| {
         let change = Change {
             column: "runtime_status".to_owned(),
-            value: if n.is_multiple_of(2) { "ACTIVE" } else { "SLEEP" }.into(),
+            value: if n.is_multiple_of(2) {
+                "ACTIVE"
+            } else {
+                "SLEEP"
+            }
+            .into(),
             cause: format!("act:{n}"),
             time: DateTime::UNIX_EPOCH,
         };

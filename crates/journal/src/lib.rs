@@ -35,6 +35,7 @@ mod settle;
 pub mod tile;
 pub mod tree;
 pub mod vkey;
+pub mod witness;
 
 pub use append::{Appended, First, NewEntry, among, any, append};
 pub use change::Change;
