@@ -3,6 +3,7 @@
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use publish::Scrubber;
 use store::{Cause, Outcome, Pace, Worker};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,14 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("name", 5_000, |app| async move {
         publish::layout::tell(&app.db, &app.content, &app.name_key).await
     });
+    if app.config.journal.scrub_bundles > 0 {
+        let bundles = app.config.journal.scrub_bundles;
+        let scrubber = Arc::new(Scrubber::new(app.sealer.vkey().clone(), bundles));
+        run.every("scrub", 10_000, move |app| {
+            let scrubber = Arc::clone(&scrubber);
+            async move { scrubber.round(&app.db, &app.content, app.process).await }
+        });
+    }
     run.every("expire", 3_600_000, |app| async move {
         let mut tx = app.db.begin(Cause::Job("expire")).await?;
         identity::head::expire(&mut tx, FEED_KEPT).await?;

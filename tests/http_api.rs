@@ -17,6 +17,8 @@ mod kit;
 mod layout;
 #[path = "http/openapi.rs"]
 mod openapi;
+#[path = "http/scrub.rs"]
+mod scrub;
 #[path = "http/sync.rs"]
 mod sync;
 #[path = "http/writes.rs"]

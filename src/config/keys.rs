@@ -256,6 +256,11 @@ pub const KEYS: &[Key] = &[
         r#""registry.example/journal""#,
         "The checkpoint's origin line, fixed at the first seal. Absent: chancery.local/<key hash>.",
     ),
+    key(
+        "journal.scrub_bundles",
+        "How many bundles of 256 entries, with their leaves and tiles, are looked through every ten seconds, beside 4 MiB \
+         of the built-in blockstore: bits that a disk changed are found and put right. 0: none.",
+    ),
     secret(
         "journal.anchor.rpc",
         r#""https://node.example""#,

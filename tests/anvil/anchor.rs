@@ -525,6 +525,22 @@ async fn up_anchors_on_its_dev_chain_survives_kills_and_refuses_an_older_databas
     let output = place.run(&["audit", "anchor", "--rpc", rpc, "-o", "json"]);
     let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(verified["verified"], true, "{verified}");
+    let log = format!("{}/audit", up.ready["url"].as_str().unwrap());
+    let named = |name: &str| verified[name].as_str().unwrap().to_owned();
+    let verify = |keeper: &str| {
+        let args = [
+            "audit", "verify", &log, "--rpc", rpc, "-o", "json", "--keeper", keeper,
+        ];
+        place.run(&[&args[..], &["--contract", &named("contract")]].concat())
+    };
+    let output = verify(&named("keeper"));
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(whole["anchored"]["size"], verified["anchored"]["size"]);
+    assert_eq!(
+        verify(&named("contract")).status.code(),
+        Some(3),
+        "another keeper"
+    );
     let output = place.run(&["audit", "anchor"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(

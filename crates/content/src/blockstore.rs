@@ -4,6 +4,7 @@
 //! after it is durable. Every read is hashed again, so a flipped bit is an error and never bytes.
 //! A tail that a crash tore off is cut when the store is opened, and reported.
 
+mod examine;
 mod pack;
 mod record;
 mod window;
@@ -18,7 +19,10 @@ use std::{
 use kernel::{Bytes, Cid, sha256};
 
 use self::pack::{Pack, Packs};
-pub use self::record::{Damage, OpenReport};
+pub use self::{
+    examine::Examined,
+    record::{Damage, OpenReport},
+};
 use crate::{
     Error, Result,
     block::{self, Block, MAX_BLOCK},

@@ -26,7 +26,7 @@ mod unixfs;
 mod uri;
 
 pub use block::{Block, parse_cid, verify};
-pub use blockstore::{Blockstore, Damage, OpenReport};
+pub use blockstore::{Blockstore, Damage, Examined, OpenReport};
 pub use config::Config;
 pub use content::Content;
 pub use error::{Error, Result};

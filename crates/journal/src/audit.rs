@@ -14,7 +14,11 @@ mod wrong;
 use std::ops::Range;
 
 use self::chain::Chains;
-pub use self::{locate::locate, plan::Plan, wrong::Wrong};
+pub use self::{
+    locate::{Files, locate, suspects},
+    plan::Plan,
+    wrong::Wrong,
+};
 use crate::{
     checkpoint::Checkpoint,
     edge::{Edge, perfect_root, size_at},
@@ -180,6 +184,19 @@ impl Audit {
         let tiles = if partial { &self.edge } else { &self.path };
         let within = usize::try_from(index % TILE_WIDTH).ok()?;
         tiles.get(usize::from(level))?.get(within).copied()
+    }
+
+    /// The root that the log had with its first `size` leaves; asked when the last bundle taken is that of the leaf
+    /// `size - 1`. `None` where nothing was taken.
+    pub fn root_of(&self, size: u64) -> Option<Hash> {
+        let mut levels = Vec::new();
+        for level in (0_u8..).take(Edge::depth(size)) {
+            let end = size_at(size, level);
+            let first = end / TILE_WIDTH * TILE_WIDTH;
+            let hashes = (first..end).map(|index| self.hash_at(level, index));
+            levels.push(hashes.collect::<Option<Vec<Hash>>>()?);
+        }
+        Some(Edge::new(size, levels)?.root())
     }
 
     fn bundle(&mut self, path: TilePath, index: u64, bytes: &[u8]) -> Result<(), Wrong> {

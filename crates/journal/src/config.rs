@@ -12,6 +12,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The checkpoint's origin line; fixed at the first seal. Absent: `chancery.local/<key hash>`.
     pub origin: Option<String>,
+    /// How many bundles of 256 entries are looked through every ten seconds; 0: none, and no blocks.
+    pub scrub_bundles: u64,
     /// Where checkpoints are anchored.
     pub anchor: AnchorConfig,
 }
@@ -88,6 +90,7 @@ impl Default for Config {
         Self {
             key_file: PathBuf::from("journal.key"),
             origin: None,
+            scrub_bundles: 4,
             anchor: AnchorConfig::default(),
         }
     }

@@ -30,6 +30,7 @@ pub mod proof;
 pub mod publication;
 pub mod read;
 pub mod said;
+pub mod scrub;
 mod seal;
 mod settle;
 pub mod tile;

@@ -1,5 +1,6 @@
 //! `chancery audit verify`: a proof, or a log wherever it lies. Asks nobody but whom it was told to.
 
+mod anchored;
 pub mod log;
 pub mod source;
 
@@ -9,6 +10,7 @@ use journal::{
     bundle::{self, Verified, VerifyError},
     vkey::VerifierKey,
 };
+use kernel::Address;
 use serde_json::{Value, json};
 
 use super::change_line;
@@ -37,6 +39,15 @@ pub struct Args {
     /// Take a log's entries as bytes: do not look whether they are a journal's
     #[arg(long)]
     opaque: bool,
+    /// Of a log, verify through this node that it begins with what the contract holds
+    #[arg(long, value_name = "URL", requires_all = ["contract", "keeper"])]
+    rpc: Option<String>,
+    /// The contract that you trust
+    #[arg(long, value_name = "ADDR", requires = "rpc")]
+    contract: Option<Address>,
+    /// The account whose heads you trust
+    #[arg(long, value_name = "ADDR", requires = "rpc")]
+    keeper: Option<Address>,
 }
 
 /// Runs the verb.
@@ -49,8 +60,8 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if let Some(source) = source::find(&args.what)? {
         return log::run(&source, args, context).await;
     }
-    if args.from.or(args.to).is_some() || args.opaque {
-        let why = "--from, --to and --opaque are about a log: a directory or a URL";
+    if args.from.or(args.to).is_some() || args.opaque || args.rpc.is_some() {
+        let why = "--from, --to, --opaque and --rpc are about a log: a directory or a URL";
         return Err(Failure::invalid(why).into());
     }
     proof(&args.what, vkey, context)

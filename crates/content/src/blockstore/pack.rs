@@ -221,6 +221,28 @@ impl Pack {
         Ok(bytes)
     }
 
+    /// Sums the records from `offset` on again, some `budget` bytes of them. Gives where it stopped, and the CIDs of
+    /// the records that are not what was written, as far as these can be read.
+    pub(super) fn examine(&self, offset: u64, budget: u64) -> Result<(u64, Vec<Cid>)> {
+        let io = |error| Error::Io {
+            path: self.path.clone(),
+            error,
+        };
+        let len = self.len();
+        let mut window = Window::new(&self.file, len);
+        let start = offset.max(HEADER.len() as u64);
+        let (mut at, mut corrupt) = (start, Vec::new());
+        while at < len && at - start < budget {
+            if let Some((_, shape)) = window.record(at, true).map_err(io)? {
+                at += shape.total() as u64;
+                continue;
+            }
+            corrupt.extend(window.record(at, false).map_err(io)?.map(|(cid, _)| cid));
+            at = window.next_record(at + 1).map_err(io)?.unwrap_or(len);
+        }
+        Ok((at, corrupt))
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.len.load(Ordering::SeqCst)
     }

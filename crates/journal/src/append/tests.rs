@@ -111,7 +111,8 @@ async fn large_entries_are_split_into_a_chain(pool: PgPool) -> anyhow::Result<()
 #[sqlx::test(migrations = "../../migrations")]
 async fn nothing_in_the_journal_can_be_changed(pool: PgPool) -> anyhow::Result<()> {
     let db = db(pool.clone());
-    say(&db, [1], "a").await;
+    // A full tile and more.
+    say(&db, 0..300, "a").await;
     seal_all(&db, &sealer()).await;
     for table in [
         "entries",

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use futures::executor::block_on;
 use kernel::AgentId;
 use proptest::prelude::*;
 
@@ -75,8 +74,10 @@ impl Log {
                 None => Err(Wrong::Missing { path }),
             };
             if let Err(wrong) = taken {
-                let read = async |path: TilePath| self.files.get(&path.to_string()).cloned();
-                return Err(block_on(locate(&self.head, wrong, read)));
+                let read =
+                    |path: TilePath| Some((path, self.files.get(&path.to_string())?.clone()));
+                let files = suspects(&self.head, &wrong).into_iter().filter_map(read);
+                return Err(locate(&self.head, wrong, &files.collect()));
             }
         }
         Ok(audit.sum())
@@ -136,6 +137,30 @@ fn a_range_is_verified_by_the_tiles_above_it() {
         error.to_string(),
         "leaves 7 to 66100 are not in a log of 66100 entries, whose first is 0"
     );
+}
+
+/// Who anchored an earlier head may look for it in the log of today.
+#[test]
+fn roots_of_earlier_sizes_are_told_by_the_last_leaf_of_each() {
+    let entries = words(66_100);
+    let log = log(&entries);
+    let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    for size in [
+        1, 2, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 66_047, 66_048, 66_099, 66_100,
+    ] {
+        let range = size - 1..size;
+        let mut audit = Audit::new(log.head.clone(), range, Reading::Opaque).unwrap();
+        assert_eq!(audit.root_of(size), None);
+        for path in audit.plan() {
+            audit.take(path, &log.files[&path.to_string()]).unwrap();
+        }
+        let until = usize::try_from(size).unwrap();
+        assert_eq!(
+            audit.root_of(size),
+            Some(root(&leaves[..until])),
+            "size {size}"
+        );
+    }
 }
 
 /// Any one byte of any file: the file is named, and where in it.
@@ -356,12 +381,9 @@ proptest! {
                 _ => bytes.clone(),
             };
             if let Err(wrong) = audit.take(path, &file) {
-                let mut patience = 9;
-                let read = async |path: TilePath| {
-                    patience -= 1;
-                    (patience > 0).then(|| vec![0; usize::from(path.width()) * 32])
-                };
-                block_on(locate(&head, wrong, read));
+                let read = |path: TilePath| (path, vec![0; usize::from(path.width()) * 32]);
+                let files = suspects(&head, &wrong).into_iter().take(9).map(read);
+                locate(&head, wrong, &files.collect());
                 return Ok(());
             }
         }

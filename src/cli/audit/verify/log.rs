@@ -10,7 +10,12 @@ use journal::{
 };
 use serde_json::{Value, json};
 
-use super::{Args, not_verified, source::Source};
+use super::{
+    Args,
+    anchored::{self, Anchored},
+    not_verified,
+    source::Source,
+};
 use crate::cli::{Context, exit::Failure, show};
 
 /// Verifies and tells.
@@ -20,6 +25,7 @@ pub async fn run(source: &Source, args: &Args, context: &Context) -> anyhow::Res
     let head = audit::head(&note, &key).map_err(|error| not_verified(&error))?;
     let sum = verify(source, args, &head).await?;
     let verified = Verified {
+        anchored: anchored::verify(source, args, &head, &key).await?,
         head,
         sum,
         key,
@@ -57,6 +63,12 @@ async fn verify(source: &Source, args: &Args, head: &Checkpoint) -> Result<Sum, 
         Wrong::Range { .. } => Failure::invalid(format!("--from, --to: {wrong}")),
         wrong => not_verified(&wrong),
     })?;
+    read(source, head, &mut audit).await?;
+    Ok(audit.sum())
+}
+
+/// Reads and verifies what the audit asks for.
+pub async fn read(source: &Source, head: &Checkpoint, audit: &mut Audit) -> Result<(), Failure> {
     let files = stream::iter(audit.plan())
         .map(|path| async move { (path, source.file(path).await) })
         .buffered(source.ahead());
@@ -67,11 +79,15 @@ async fn verify(source: &Source, args: &Args, head: &Checkpoint) -> Result<Sum, 
             None => Err(Wrong::Missing { path }),
         };
         if let Err(wrong) = taken {
-            let read = async |path| source.file(path).await.ok().flatten();
-            return Err(not_verified(&audit::locate(head, wrong, read).await));
+            let mut files = audit::Files::new();
+            for path in audit::suspects(head, &wrong) {
+                let file = source.file(path).await.ok().flatten();
+                files.extend(file.map(|file| (path, file)));
+            }
+            return Err(not_verified(&audit::locate(head, wrong, &files)));
         }
     }
-    Ok(audit.sum())
+    Ok(())
 }
 
 struct Verified {
@@ -80,6 +96,7 @@ struct Verified {
     key: VerifierKey,
     trusted: bool,
     from: u64,
+    anchored: Option<Anchored>,
 }
 
 impl Verified {
@@ -96,6 +113,7 @@ impl Verified {
             "tiles": self.sum.tiles,
             "bytes": self.sum.bytes,
             "chains": self.sum.chains,
+            "anchored": self.anchored.as_ref().map(Anchored::json),
         })
     }
 
@@ -122,6 +140,7 @@ impl Verified {
             ("tiles", Some(sum.tiles.to_string())),
             ("root", Some(hex::encode(head.root))),
             ("key", Some(show::clean(&self.key.to_string()))),
+            ("anchored", self.anchored.as_ref().map(Anchored::human)),
         ]);
         let trust = if self.trusted {
             "The log is that of the key that you gave."
