@@ -29,10 +29,11 @@ const LENGTH: usize = 400;
 const AT_ONCE: usize = 4_096;
 /// Batches of a run.
 const BATCHES: usize = 50;
-/// CARs of a run with Kubo.
-const CARS: usize = 12;
-/// Runs of each.
+/// Runs.
 const RUNS: u32 = 5;
+/// CARs of a run with Kubo, and runs of each datastore.
+const CARS: usize = 8;
+const KUBO_RUNS: u32 = 3;
 /// What Kubo may take for one command.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -53,6 +54,7 @@ pub fn durable() -> Result<Vec<Figure>> {
         let batches: Vec<Vec<Block>> = (0..BATCHES)
             .map(|batch| entries(run, batch))
             .collect::<Result<_>>()?;
+        settled()?;
         let start = Instant::now();
         for batch in &batches {
             let new = runtime.block_on(store.put_many(batch))?;
@@ -84,13 +86,14 @@ pub fn kubo() -> Result<Vec<Figure>> {
     let (mut told, mut default) = (Vec::new(), Vec::new());
     for (name, profile, sync) in DATASTORES {
         let mut runs = Vec::new();
-        for run in 0..RUNS {
+        for run in 0..KUBO_RUNS {
             let place = Place::new()?;
             let (_daemon, url) = daemon(&place.file("ipfs"), profile, sync)?;
             let kubo = Kubo::new(&url, None, PATIENCE)?;
             let cars: Vec<(Cid, Vec<u8>)> = (0..CARS)
                 .map(|batch| manifest(run, batch))
                 .collect::<Result<_>>()?;
+            settled()?;
             let start = Instant::now();
             for (root, car) in cars {
                 runtime.block_on(kubo.import(car))?;
@@ -122,6 +125,12 @@ pub fn kubo() -> Result<Vec<Figure>> {
         ),
         runs: default,
     }])
+}
+
+/// Waits until the disk has what the run before left to it, removed files included.
+fn settled() -> Result<()> {
+    ensure!(Command::new("sync").status()?.success(), "sync fails");
+    Ok(())
 }
 
 /// Blocks that no other batch has.
