@@ -6,26 +6,28 @@ mod instance;
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
 use chrono::DateTime;
+use content::{Block, Content, block, car};
 use instance::Place;
 use journal::{Change, LogKey, NewEntry, Sealed, Sealer};
-use kernel::AgentId;
+use kernel::{AgentId, Cid};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{ConnectOptions, PgPool};
-use store::{Cause, Clock, Db, lease};
+use store::{Cause, Clock, Db, Outcome, lease};
 use uuid::Uuid;
 
 const ENTRIES: u64 = 100_000;
 const AGENTS: u64 = 9_000;
 
 /// Appends and seals as a backfill does, by the key of `place`.
-async fn fill(db: &Db, place: &Place) -> String {
+async fn fill(db: &Db, place: &Place, range: Range<u64>) -> String {
     let key = LogKey::load_or_create(&place.dir().join("journal.key")).unwrap();
     let sealer = Sealer::new(key, None).unwrap();
     let entry = |n: u64| {
@@ -45,9 +47,9 @@ async fn fill(db: &Db, place: &Place) -> String {
             vec![change],
         )
     };
-    for first in (0..ENTRIES).step_by(10_000) {
+    for first in range.clone().step_by(10_000) {
         let mut tx = db.begin(Cause::Job("test")).await.unwrap();
-        let entries = (first..first + 10_000).map(entry).collect();
+        let entries = (first..range.end.min(first + 10_000)).map(entry).collect();
         journal::append(&mut tx, entries).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -118,7 +120,7 @@ async fn a_log_of_a_hundred_thousand_verifies_by_strangers_tools_until_a_bit_fli
     let place = Place::new("data");
     fs::create_dir_all(place.dir()).unwrap();
     let db = Db::from_pool(pool.clone(), Clock::System);
-    let vkey = fill(&db, &place).await;
+    let vkey = fill(&db, &place, 0..ENTRIES).await;
     let config = place.dir().with_file_name("chancery.toml");
     let url = pool.connect_options().to_url_lossy().to_string();
     fs::write(&config, format!("[database]\nurl = \"{url}\"\n")).unwrap();
@@ -198,4 +200,93 @@ async fn a_log_of_a_hundred_thousand_verifies_by_strangers_tools_until_a_bit_fli
     assert!(done, "{said}");
     verify(&place, &[copy]).unwrap();
     assert!(served.stop(Signal::SIGTERM).success());
+}
+
+/// Every block that these manifests hold together.
+async fn blocks(content: &Content, manifests: &[Cid]) -> Vec<Block> {
+    let mut found = Vec::new();
+    for manifest in manifests {
+        let bytes = content.blocks().get(manifest).await.unwrap().unwrap();
+        let links = block::links(manifest, &bytes).unwrap();
+        found.push((*manifest, bytes));
+        for link in links {
+            let bytes = content.blocks().get(&link).await.unwrap().unwrap();
+            found.push((link, bytes));
+        }
+    }
+    found
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_log_verifies_as_blocks_from_a_car_and_through_a_gateway(pool: PgPool) {
+    let place = Place::new("data");
+    fs::create_dir_all(place.dir()).unwrap();
+    let db = Db::from_pool(pool.clone(), Clock::System);
+    let fetcher = net::Fetcher::new(&net::Config::default()).unwrap();
+    let (content, _) = Content::open(&content::Config::default(), place.dir(), fetcher).unwrap();
+    let mut vkey = String::new();
+    for range in [0..300, 300..301, 301..700] {
+        vkey = fill(&db, &place, range).await;
+        while publish::mirror(&db, &content).await.unwrap() == Outcome::Busy {}
+    }
+    let manifests =
+        "SELECT reference FROM journal.publications WHERE state = 'stored' ORDER BY size";
+    let manifests: Vec<String> = sqlx::query_scalar(manifests)
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    let manifests: Vec<Cid> = manifests.iter().map(|cid| cid.parse().unwrap()).collect();
+    assert_eq!(manifests.len(), 3);
+    let newest = manifests[2];
+    let file = place.dir().with_file_name("log.car");
+    let path = file.to_str().unwrap();
+    let all = car::write(&[newest], &blocks(&content, &manifests).await).unwrap();
+    fs::write(&file, &all).unwrap();
+    let whole = verify(&place, &[path, "--vkey", &vkey]).unwrap();
+    assert_eq!(
+        (&whole["entries"], &whole["chains"]),
+        (&700.into(), &700.into())
+    );
+    verify(
+        &place,
+        &[path, "--vkey", &vkey, "--from", "299", "--to", "301"],
+    )
+    .unwrap();
+
+    // Any bit of any block.
+    for at in (10..all.len()).step_by(all.len() / 23) {
+        let mut flipped = all.clone();
+        flipped[at] ^= 2;
+        fs::write(&file, flipped).unwrap();
+        let why = verify(&place, &[path, "--vkey", &vkey]).unwrap_err();
+        assert!(why.contains("NOT verified"), "byte {at}: {why}");
+    }
+    fs::write(&file, &all[..all.len() - 9]).unwrap();
+    let why = verify(&place, &[path, "--vkey", &vkey]).unwrap_err();
+    assert!(why.contains("cut off"), "{why}");
+    // The newest manifest alone has not the whole log.
+    let part = car::write(&[newest], &blocks(&content, &manifests[2..]).await).unwrap();
+    fs::write(&file, part).unwrap();
+    let why = verify(&place, &[path, "--vkey", &vkey]).unwrap_err();
+    assert!(why.contains("tile/0/000 is missing"), "{why}");
+    drop(content);
+
+    let config = place.dir().with_file_name("chancery.toml");
+    let url = pool.connect_options().to_url_lossy().to_string();
+    fs::write(&config, format!("[database]\nurl = \"{url}\"\n")).unwrap();
+    let served = place.serve(&["--config", config.to_str().unwrap()]);
+    let gateway = served.ready["url"].as_str().unwrap();
+    let newest = newest.to_string();
+    let args = [&newest, "--vkey", &vkey, "--gateway", gateway];
+    assert_eq!(verify(&place, &args).unwrap()["entries"], 700);
+    let entry = whole_of_another_kind(&pool).await;
+    let why = verify(&place, &[&entry, "--vkey", &vkey, "--gateway", gateway]).unwrap_err();
+    assert!(why.contains("is no manifest"), "{why}");
+    assert!(served.stop(Signal::SIGTERM).success());
+}
+
+/// The CID of an entry: a block, and no manifest.
+async fn whole_of_another_kind(pool: &PgPool) -> String {
+    let cid = "SELECT cid FROM journal.entries LIMIT 1";
+    sqlx::query_scalar(cid).fetch_one(pool).await.unwrap()
 }

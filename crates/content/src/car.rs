@@ -43,6 +43,19 @@ pub fn write<'a>(
     Ok(out)
 }
 
+/// The roots that a CAR's header names, from the header's bytes without their length: a claim.
+pub fn roots(header: &[u8]) -> Result<Vec<Cid>> {
+    let header: Header = kernel::from_dag_cbor(header)
+        .map_err(|error| Error::Malformed(format!("no CAR header: {error}")))?;
+    if header.version != 1 {
+        return Err(Error::Unsupported(format!(
+            "CAR version {}",
+            header.version
+        )));
+    }
+    Ok(header.roots)
+}
+
 /// Reads a CAR, block by block, each verified against its CID. A stream that ends inside a block
 /// gives the blocks before it and then an error.
 #[derive(Debug)]
@@ -57,16 +70,8 @@ impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8], from: &'a str) -> Result<Self> {
         let mut rest = bytes;
         let header = section(&mut rest, MAX_HEADER)?;
-        let header: Header = kernel::from_dag_cbor(header)
-            .map_err(|error| Error::Malformed(format!("no CAR header: {error}")))?;
-        if header.version != 1 {
-            return Err(Error::Unsupported(format!(
-                "CAR version {}",
-                header.version
-            )));
-        }
         Ok(Self {
-            roots: header.roots,
+            roots: roots(header)?,
             rest,
             from,
         })

@@ -1,6 +1,7 @@
 //! `chancery audit verify`: a proof, or a log wherever it lies. Asks nobody but whom it was told to.
 
 mod anchored;
+mod blocks;
 pub mod log;
 pub mod source;
 
@@ -14,7 +15,7 @@ use kernel::Address;
 use serde_json::{Value, json};
 
 use super::change_line;
-use crate::cli::{Context, exit::Failure, input, show};
+use crate::cli::{Context, client::Client, exit::Failure, input, show};
 
 /// No proof file is longer: an entry, a hundred hashes and as many signatures.
 const MOST_BYTES: usize = 4 << 20;
@@ -22,8 +23,8 @@ const MOST_BYTES: usize = 4 << 20;
 /// Arguments of `audit verify`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// What `audit prove` printed (- reads it from stdin); or a log: its directory, or its URL
-    /// (https://host/audit)
+    /// What `audit prove` printed (- reads it from stdin); or a log: its directory, its URL
+    /// (https://host/audit), a .car of its manifests, or the newest manifest's CID
     #[arg(value_name = "WHAT")]
     what: PathBuf,
     /// The log's key that you trust, as /audit/vkey shows it [default: the one that stands beside the
@@ -39,6 +40,9 @@ pub struct Args {
     /// Take a log's entries as bytes: do not look whether they are a journal's
     #[arg(long)]
     opaque: bool,
+    /// Where blocks of a CID are got [default: the instance]
+    #[arg(long, value_name = "URL")]
+    gateway: Option<String>,
     /// Of a log, verify through this node that it begins with what the contract holds
     #[arg(long, value_name = "URL", requires_all = ["contract", "keeper"])]
     rpc: Option<String>,
@@ -57,7 +61,13 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         let key: Result<VerifierKey, _> = vkey.parse();
         key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
     }
-    if let Some(source) = source::find(&args.what)? {
+    let gateway = || -> anyhow::Result<String> {
+        Ok(match &args.gateway {
+            Some(url) => url.clone(),
+            None => Client::of(context)?.url().to_owned(),
+        })
+    };
+    if let Some(source) = source::find(&args.what, gateway).await? {
         return log::run(&source, args, context).await;
     }
     if args.from.or(args.to).is_some() || args.opaque || args.rpc.is_some() {

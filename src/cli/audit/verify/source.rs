@@ -1,5 +1,5 @@
-//! Where a log lies: a directory, or a URL. Both hold the files of c2sp.org/tlog-tiles, and nothing
-//! of what they hold is believed.
+//! Where a log lies: a directory or a URL, with the files of c2sp.org/tlog-tiles; a CAR or a gateway of IPFS, with its
+//! blocks. Nothing of what they hold is believed.
 
 use std::{
     fs::File,
@@ -14,6 +14,7 @@ use journal::{
 };
 use net::Service;
 
+use super::blocks::Blocks;
 use crate::cli::exit::Failure;
 
 /// One file may take so long.
@@ -38,17 +39,36 @@ pub enum Source {
         /// Who is asked.
         service: Service,
     },
+    /// As blocks.
+    Blocks(Blocks),
 }
 
-/// The log that is meant; `None` where it is a file.
-pub fn find(what: &Path) -> Result<Option<Source>, Failure> {
-    let url = what
-        .to_str()
-        .filter(|text| text.starts_with("http://") || text.starts_with("https://"));
-    if let Some(url) = url {
-        return Source::web(url).map(Some);
+/// The log that is meant; `None` where it is a file of another kind. Blocks of a CID are asked of `gateway`.
+pub async fn find(
+    what: &Path,
+    gateway: impl FnOnce() -> anyhow::Result<String>,
+) -> anyhow::Result<Option<Source>> {
+    let text = what.to_str().unwrap_or_default();
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(Some(Source::web(text)?));
     }
-    Ok(what.is_dir().then(|| Source::Dir(what.to_path_buf())))
+    if what.is_dir() {
+        return Ok(Some(Source::Dir(what.to_path_buf())));
+    }
+    if what.is_file() && what.extension().is_some_and(|name| name == "car") {
+        return Ok(Some(Source::Blocks(Blocks::in_car(what).await?)));
+    }
+    let Ok(cid) = content::parse_cid(text) else {
+        return Ok(None);
+    };
+    if what.exists() {
+        return Ok(None);
+    }
+    let url = gateway()?;
+    let service = Service::new(&url, None, PATIENCE, MAX_FILE)
+        .map_err(|error| Failure::invalid(format!("--gateway: {error}")))?;
+    let blocks = Blocks::at_gateway(cid, &url, service).await?;
+    Ok(Some(Source::Blocks(blocks)))
 }
 
 impl Source {
@@ -65,6 +85,7 @@ impl Source {
         match self {
             Self::Dir(_) => 1,
             Self::Web { .. } => AHEAD,
+            Self::Blocks(blocks) => blocks.ahead(),
         }
     }
 
@@ -73,6 +94,7 @@ impl Source {
         match self {
             Self::Dir(dir) => dir.display().to_string(),
             Self::Web { url, .. } => url.clone(),
+            Self::Blocks(blocks) => blocks.name().to_owned(),
         }
     }
 
@@ -83,7 +105,7 @@ impl Source {
             let why = format!("{} holds no log: there is no `checkpoint`", self.name());
             match self {
                 Self::Dir(_) => Failure::invalid(why),
-                Self::Web { .. } => Failure::not_found(why),
+                Self::Web { .. } | Self::Blocks(_) => Failure::not_found(why),
             }
         })
     }
@@ -110,6 +132,9 @@ impl Source {
             TilePath::Hashes { .. } => 32 * 256,
             TilePath::Entries { .. } => MAX_FILE,
         };
+        if let Self::Blocks(blocks) = self {
+            return blocks.file(path).await;
+        }
         let exact = self.get(&path.to_string(), most).await?;
         if exact.is_some() || path == path.full() {
             return Ok(exact);
@@ -125,6 +150,7 @@ impl Source {
     async fn get(&self, name: &str, most: usize) -> Result<Option<Vec<u8>>, Failure> {
         match self {
             Self::Dir(dir) => read(&dir.join(name), most),
+            Self::Blocks(blocks) => Ok((name == "checkpoint").then(|| blocks.note.clone())),
             Self::Web { url, service } => {
                 let mut attempt = 1;
                 loop {

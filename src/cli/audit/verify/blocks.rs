@@ -1,0 +1,294 @@
+//! A log as blocks of IPFS: manifests name its files by CID, and each names the one before. Every block is hashed,
+//! whoever gives it.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    sync::Mutex,
+};
+
+use content::block;
+use journal::tile::{TILE_WIDTH, TilePath};
+use kernel::Cid;
+use net::Service;
+use publish::Manifest;
+
+use super::not_verified;
+use crate::cli::exit::Failure;
+
+/// The longest CID in a CAR, and its longest header.
+const MOST_HEAD: usize = 64 * 1024;
+
+/// Who gives blocks.
+enum Giver {
+    /// A CARv1 file, by where each block begins in it and how long it is.
+    Car(Mutex<File>, HashMap<Cid, (u64, usize)>),
+    /// A gateway of IPFS.
+    Gateway(Service),
+}
+
+/// The files of a log, by their CIDs.
+pub struct Blocks {
+    giver: Giver,
+    name: String,
+    /// The newest manifest's signed head.
+    pub note: Vec<u8>,
+    files: HashMap<TilePath, Cid>,
+}
+
+impl Blocks {
+    /// The log of a CAR. The newest manifest among its roots is the log's.
+    pub async fn in_car(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let (roots, giver) =
+            open_car(path).map_err(|why| not_verified(&format!("{name}: {why}")))?;
+        let mut newest: Option<(u64, Cid)> = None;
+        for root in roots {
+            let size = manifest(&giver, &root).await?.size;
+            newest = newest.max(Some((size, root)));
+        }
+        let Some((_, root)) = newest else {
+            return Err(not_verified(&format!("{name}: it names no manifest")));
+        };
+        Self::below(giver, name, root).await
+    }
+
+    /// The log whose newest manifest is `root`, from a gateway.
+    pub async fn at_gateway(root: Cid, url: &str, service: Service) -> Result<Self, Failure> {
+        Self::below(Giver::Gateway(service), url.to_owned(), root).await
+    }
+
+    /// Follows manifests back to the first one, as far as there are any.
+    async fn below(giver: Giver, name: String, root: Cid) -> Result<Self, Failure> {
+        let newest = manifest(&giver, &root).await?;
+        let note = needed(&giver, &newest.checkpoint).await?;
+        let (size, mut files) = (newest.size, HashMap::new());
+        let mut at = newest;
+        loop {
+            for (path, cid) in &at.tiles {
+                let path: TilePath = path.parse().map_err(|error| not_verified(&error))?;
+                if is_of(path, size) {
+                    files.entry(path).or_insert(*cid);
+                }
+            }
+            giver.check_entries(&at)?;
+            let Some(prev) = at.prev.as_deref().filter(|_| at.from > 0) else {
+                break;
+            };
+            let prev = content::parse_cid(prev).map_err(|error| not_verified(&error))?;
+            // Part of a log may be all that there is; what is missing of it shows.
+            let Some(bytes) = block(&giver, &prev).await? else {
+                break;
+            };
+            let before = read_manifest(&prev, &bytes)?;
+            if before.size != at.from {
+                let why = format!(
+                    "the manifest {prev} is of {} entries, and the next one goes on from {}",
+                    before.size, at.from
+                );
+                return Err(not_verified(&why));
+            }
+            at = before;
+        }
+        Ok(Self {
+            giver,
+            name,
+            note,
+            files,
+        })
+    }
+
+    /// Where they are, for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many blocks are worth asking for at once.
+    pub fn ahead(&self) -> usize {
+        match self.giver {
+            Giver::Car(..) => 1,
+            Giver::Gateway(_) => 8,
+        }
+    }
+
+    /// A file of the log.
+    pub async fn file(&self, path: TilePath) -> Result<Option<Vec<u8>>, Failure> {
+        match self.files.get(&path) {
+            Some(cid) => block(&self.giver, cid).await,
+            None => Ok(None),
+        }
+    }
+}
+
+impl Giver {
+    /// A CAR has each entry as a block of its own, too. A gateway is not asked for all of them.
+    fn check_entries(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let Self::Car(_, places) = self else {
+            return Ok(());
+        };
+        let missing = manifest
+            .entries
+            .iter()
+            .find(|cid| !places.contains_key(*cid));
+        missing.map_or(Ok(()), |cid| {
+            Err(not_verified(&format!(
+                "the block {cid} of an entry is missing"
+            )))
+        })
+    }
+}
+
+/// Whether a log of this size has this very file, with this width.
+fn is_of(path: TilePath, size: u64) -> bool {
+    let (level, index) = match path {
+        TilePath::Hashes { level, index, .. } => (level, index),
+        TilePath::Entries { index, .. } => (0, index),
+    };
+    let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
+    match index.checked_mul(TILE_WIDTH) {
+        Some(first) if first < hashes => {
+            u64::from(path.width()) == (hashes - first).min(TILE_WIDTH)
+        }
+        _ => false,
+    }
+}
+
+async fn manifest(giver: &Giver, cid: &Cid) -> Result<Manifest, Failure> {
+    let bytes = needed(giver, cid).await?;
+    read_manifest(cid, &bytes)
+}
+
+fn read_manifest(cid: &Cid, bytes: &[u8]) -> Result<Manifest, Failure> {
+    let manifest: Manifest = kernel::from_dag_cbor(bytes)
+        .map_err(|error| not_verified(&format!("{cid} is no manifest of a log: {error}")))?;
+    if manifest.v != 1 || manifest.from > manifest.size {
+        return Err(not_verified(&format!(
+            "the manifest {cid} is not of the form 1"
+        )));
+    }
+    Ok(manifest)
+}
+
+async fn needed(giver: &Giver, cid: &Cid) -> Result<Vec<u8>, Failure> {
+    let found = block(giver, cid).await?;
+    found.ok_or_else(|| not_verified(&format!("the block {cid} is missing")))
+}
+
+/// The block's bytes, which hash to its CID; `None` where it is not there.
+async fn block(giver: &Giver, cid: &Cid) -> Result<Option<Vec<u8>>, Failure> {
+    let found = match giver {
+        Giver::Car(file, places) => match places.get(cid) {
+            Some((offset, length)) => Some(
+                read_at(file, *offset, *length)
+                    .map_err(|error| not_verified(&format!("the block {cid}: {error}")))?,
+            ),
+            None => None,
+        },
+        Giver::Gateway(service) => ask(service, cid).await?,
+    };
+    let Some(bytes) = found else { return Ok(None) };
+    match block::is_valid(cid, &bytes) {
+        Ok(true) => Ok(Some(bytes)),
+        Ok(false) => Err(not_verified(&format!(
+            "the {} bytes of the block {cid} do not hash to it",
+            bytes.len()
+        ))),
+        Err(error) => Err(not_verified(&error)),
+    }
+}
+
+async fn ask(service: &Service, cid: &Cid) -> Result<Option<Vec<u8>>, Failure> {
+    let call = service
+        .get(&format!("ipfs/{cid}"))
+        .query("format", "raw")
+        .accept("application/vnd.ipld.raw");
+    let reply = call.max_bytes(block::MAX_BLOCK).send().await;
+    let failed = |error: net::Error| Failure::Of(error.kind(), format!("{cid}: {error}"));
+    let reply = reply.map_err(failed)?;
+    match reply.status {
+        200 => Ok(Some(reply.bytes)),
+        404 | 410 => Ok(None),
+        status => Err(failed(net::Error::Status(status))),
+    }
+}
+
+fn read_at(file: &Mutex<File>, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut file = file
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = vec![0; length];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a CAR once, to know where each block is. Blocks are not kept, so it may be larger than memory.
+fn open_car(path: &Path) -> Result<(Vec<Cid>, Giver), String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut reader = BufReader::new(&file);
+    let mut offset = 0;
+    let length = varint(&mut reader, &mut offset)?.ok_or("it is empty")?;
+    let head = take(&mut reader, &mut offset, length, MOST_HEAD)?;
+    let roots = content::car::roots(&head).map_err(|error| error.to_string())?;
+    let mut places = HashMap::new();
+    while let Some(length) = varint(&mut reader, &mut offset)? {
+        let section = take(
+            &mut reader,
+            &mut offset,
+            length,
+            MOST_HEAD + block::MAX_BLOCK,
+        )?;
+        let mut bytes = &section[..];
+        let cid = Cid::read_bytes(&mut bytes)
+            .map_err(|_| format!("byte {}: no CID", offset - section.len() as u64))?;
+        let at = offset - bytes.len() as u64;
+        match block::is_valid(&cid, bytes) {
+            Ok(true) => places.insert(cid, (at, bytes.len())),
+            Ok(false) => return Err(format!("byte {at}: the block {cid} does not hash to it")),
+            Err(error) => return Err(format!("byte {at}: {error}")),
+        };
+    }
+    drop(reader);
+    Ok((roots, Giver::Car(Mutex::new(file), places)))
+}
+
+/// A length; `None` at the end of the file.
+fn varint(reader: &mut impl Read, offset: &mut u64) -> Result<Option<u64>, String> {
+    let (mut number, mut byte) = (0_u64, [0]);
+    for shift in (0..63).step_by(7) {
+        match reader.read_exact(&mut byte) {
+            Ok(()) => *offset += 1,
+            Err(_) if shift == 0 => return Ok(None),
+            Err(error) => return Err(format!("byte {offset}: {error}")),
+        }
+        number |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] & 0x80 == 0 {
+            return Ok(Some(number));
+        }
+    }
+    Err(format!("byte {offset}: no length"))
+}
+
+/// So many bytes, none kept for a length that is a lie.
+fn take(
+    reader: &mut impl Read,
+    offset: &mut u64,
+    length: u64,
+    most: usize,
+) -> Result<Vec<u8>, String> {
+    if length > most as u64 {
+        return Err(format!("byte {offset}: a section of {length} bytes"));
+    }
+    let mut bytes = Vec::new();
+    let read = reader
+        .take(length)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if (read as u64) < length {
+        return Err(format!("byte {offset}: the CAR is cut off"));
+    }
+    *offset += length;
+    Ok(bytes)
+}
