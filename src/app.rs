@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Metrics},
+    http::{Heads, Metrics, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -46,6 +46,8 @@ pub struct App {
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
     /// them as `Chancery-Head`.
     pub heads: watch::Sender<Heads>,
+    /// Who is told of changes as they come.
+    pub streams: Streams,
 }
 
 impl App {
@@ -81,6 +83,7 @@ impl App {
         if let Some(shown) = data_dir.checkpoint()? {
             journal::witness::check(&db, sealer.vkey(), &shown).await?;
         }
+        let streams = Streams::new(config.http.max_streams);
         Ok(Arc::new(Self {
             config,
             data_dir,
@@ -95,6 +98,7 @@ impl App {
             chains: Board::default(),
             nodes: Nodes::default(),
             heads: watch::Sender::default(),
+            streams,
         }))
     }
 }

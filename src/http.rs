@@ -43,6 +43,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use changes::Streams;
 pub use etag::conditional;
 pub use extract::{Json, Path, Query};
 pub use guard::Caller;
@@ -71,6 +72,8 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// Longest time for one answer.
     pub timeout_seconds: u64,
+    /// Most streams of changes that are open at once.
+    pub max_streams: usize,
     /// The token that writes need.
     pub token: Option<String>,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8004)),
             body_limit_bytes: 2 << 20,
             timeout_seconds: 30,
+            max_streams: 1_000,
             token: None,
         }
     }
@@ -141,8 +145,11 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let drained = stop.clone();
-    let server = axum::serve(listener, router(app))
-        .with_graceful_shutdown(async move { stop.cancelled().await });
+    let streaming = Arc::clone(&app);
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        stop.cancelled().await;
+        streaming.streams.close();
+    });
     tokio::select! {
         outcome = server => outcome.map_err(Error::Serve),
         () = async { drained.cancelled().await; tokio::time::sleep(DRAIN).await } => {

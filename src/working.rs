@@ -37,6 +37,9 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.woken("seal", 250, committed, |app| async move {
         app.sealer.round(&app.db, app.process).await
     });
+    run.every("order", 100, |app| async move {
+        identity::head::order(&app.db).await
+    });
     run.every("publish", 1_000, |app| async move {
         publish::mirror(&app.db, &app.content).await
     });

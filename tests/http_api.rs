@@ -5,6 +5,8 @@
 mod agents;
 #[path = "http/archive.rs"]
 mod archive;
+#[path = "http/changes.rs"]
+mod changes;
 #[path = "http/dids.rs"]
 mod dids;
 #[path = "http/input.rs"]

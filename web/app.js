@@ -14,8 +14,6 @@ const state = {
   read: 0, // when the last round succeeded
   problem: null,
   texts: new Map(), // path -> the body that is shown
-  names: new Map(), // agent id -> {name, short}
-  asked: new Set(),
   newest: null,
   chains: [],
   sealed: null,
@@ -144,10 +142,6 @@ function chainRow(chain) {
 const shortOf = (agent) =>
   agent.chain === null ? agent.id.slice(0, 8) : `${agent.chain}:${middle(agent.agent_id, 10, 6)}`;
 
-function remember(agent) {
-  state.names.set(agent.id, { name: agent.name, short: shortOf(agent) });
-}
-
 const FILES = {
   fetched: ["read", "good"],
   nonconformant: ["read, not to the letter", "warn"],
@@ -190,7 +184,6 @@ function agentRow(agent) {
 }
 
 function showAgents(page) {
-  page.items.forEach(remember);
   state.newest = page.items.find((agent) => agent.chain !== null) || page.items[0] || state.newest;
   fill($("agents-table").tBodies[0], page.items.map(agentRow));
   const filtered = $("query").value.trim() !== "" || $("status").value !== "";
@@ -213,22 +206,22 @@ function valueText(what, value) {
   return text.length > 80 ? `${text.slice(0, 64)}…` : text;
 }
 
-function changeItem(change) {
-  const known = state.names.get(change.agent_id);
-  if (!known) state.asked.add(change.agent_id);
-  const what = COLUMNS[change.what] || change.what.replace(/^onchain:/, "metadata ").replaceAll("_", " ");
+function changeItem(item) {
+  const [change] = item.changes;
+  const undone = item.kind === "undone";
+  const what = COLUMNS[change.column] || change.column.replace(/^onchain:/, "metadata ").replaceAll("_", " ");
   return element("li", {},
-    when(change.at),
+    when(item.time),
     element("div", { className: "value" },
-      element("a", { href: `/v1/agents/${change.agent_id}`, text: known ? known.name : change.agent_id.slice(0, 8) }),
+      element("a", { href: `/v1/agents/${item.agent.id}`, text: item.agent.name || item.agent.id.slice(0, 8) }),
       " ",
-      element("span", { className: change.undone ? "undone" : "", title: change.cause }, `${what} `, element("code", { text: valueText(change.what, change.value) })),
-      change.undone ? element("span", { className: "bad", text: " taken back" }) : null),
+      element("span", { className: undone ? "undone" : "", title: change.cause }, `${what} `, element("code", { text: valueText(change.column, change.value) })),
+      undone ? element("span", { className: "bad", text: " taken back" }) : null),
   );
 }
 
 function showChanges(page) {
-  fill($("changes"), page.items.map(changeItem));
+  fill($("changes"), page.items.reverse().map(changeItem));
   empty($("changes"), page.items.length === 0);
 }
 
@@ -326,25 +319,11 @@ function agentsPath() {
   return `/v1/agents?${query}`;
 }
 
-/** Names of agents that changed but are not in the list; some in each round. */
-async function askNames() {
-  const some = [...state.asked].slice(0, 5);
-  if (some.length === 0) return;
-  for (const id of some) {
-    state.asked.delete(id);
-    const { body } = await read(`/v1/agents/${id}`);
-    if (body) remember(body);
-    else state.names.set(id, { name: id.slice(0, 8), short: id.slice(0, 8) });
-    state.texts.delete(`/v1/agents/${id}`);
-  }
-  state.texts.delete("/v1/changes?level=head&limit=12");
-}
-
 async function round() {
   const parts = [
     ["/v1/sync", showSync],
     [agentsPath(), showAgents],
-    ["/v1/changes?level=head&limit=12", showChanges],
+    ["/v1/changes?level=head&after=newest&limit=12", showChanges],
     ["/v1/entries?limit=6", showEntries],
   ];
   const answers = await Promise.all(parts.map(([path]) => read(path)));
@@ -354,7 +333,6 @@ async function round() {
   });
   if (checkpoint.news) $("checkpoint").textContent = checkpoint.body ? checkpoint.body.trimEnd() : "nothing is sealed yet";
   showLines();
-  await askNames();
 }
 
 function pulse() {

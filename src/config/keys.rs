@@ -62,6 +62,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("http.body_limit_bytes", "Largest request body."),
     key("http.timeout_seconds", "Longest time for one answer."),
+    key(
+        "http.max_streams",
+        "Most streams of changes (`/v1/changes` as text/event-stream) that are open at once; the next is answered \
+         with 503.",
+    ),
     secret(
         "http.token",
         r#""64 hex digits""#,

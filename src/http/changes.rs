@@ -1,19 +1,36 @@
-//! The feed of the head: what changed just now, and what a reorg took back.
+//! Change feeds: what is settled and what is seen at the head, as pages, as a stream of events and as an Atom feed.
+//!
+//! A place in a feed never changes and nothing comes in before it later, so whoever goes on from a cursor misses
+//! nothing and is told nothing twice.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-use kernel::Page;
+mod atom;
+mod feed;
+mod item;
+mod stream;
+
+use axum::{
+    extract::{OriginalUri, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::Response,
+};
+use kernel::{Address, Limit, Page};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Code, Problem, Query, Shared, paging,
-    schema::{self, ListOf},
+use self::{
+    feed::{Cursor, Filter, Level},
+    item::Item,
 };
+use super::{Code, Problem, Query, Shared, paging, schema::ListOf};
+
+pub use stream::{LAST_EVENT_ID, Streams};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(atom::show))
 }
 
 /// Which changes.
@@ -21,34 +38,142 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
-    /// `head`: what is seen, before it is settled. (What is settled is `/v1/entries`.)
-    level: Option<String>,
-    /// Most items, 1 to 200; 50 unless told.
+    /// `settled` (unless told): sealed journal entries, which stay. `head`: what is seen before it is settled, and
+    /// what is undone of it; kept some days.
+    #[param(inline)]
+    level: Option<Level>,
+    /// Changes behind this cursor. Or `start`: all that are kept; `now`: those to come; `newest`: the newest ones
+    /// there are, then those to come. A page begins at the start unless told, a stream now.
+    after: Option<String>,
+    /// The newest changes before this cursor. Not for streams.
+    before: Option<String>,
+    /// Most items of a page, 1 to 200; 50 unless told.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// Of agents of this owner, any hex case. At the head who owned the agent when it changed, before or after it;
+    /// of what is settled who owns it now.
+    #[param(value_type = Option<String>)]
+    owner: Option<Address>,
+    /// Of the agent with this DID.
+    did: Option<String>,
+    /// Of this agent, by any identifier.
+    agent: Option<String>,
+    /// Of what is settled `agent`, `retracted`, `incident` or `act`; at the head `changed` or `undone`.
+    kind: Option<String>,
+    /// At the head: of this column, such as `runtime_status`.
+    column: Option<String>,
 }
 
-/// The newest changes at the head, newest first. They are kept some days.
+/// Where a page or a stream begins.
+enum From {
+    /// Behind this place.
+    After(u64),
+    /// At the newest ones up to this place.
+    Newest(u64),
+}
+
+impl Wanted {
+    fn level(&self) -> Level {
+        self.level.unwrap_or(Level::Settled)
+    }
+
+    fn limit(&self) -> Result<Limit, Problem> {
+        paging::limit(self.limit)
+    }
+
+    /// What is wanted of the feed, with names looked up.
+    async fn filter(&self, app: &Shared) -> Result<Filter, Problem> {
+        let mut agent = None;
+        for name in [&self.did, &self.agent].into_iter().flatten() {
+            let found = identity::subject::find(&app.db, name).await?;
+            let id = found.ok_or_else(|| identity::Error::NotFound(name.clone()))?;
+            if agent.replace(id).is_some_and(|other| other != id) {
+                let detail = "did and agent name two different agents";
+                return Err(Problem::new(Code::Invalid, detail));
+            }
+        }
+        let (kind, column) = (self.kind.as_deref(), self.column.clone());
+        Filter::new(self.level(), kind, column, agent, self.owner)
+    }
+
+    /// Where to begin: `after` or `before`, else `otherwise`.
+    async fn from(&self, app: &Shared, otherwise: &str) -> Result<From, Problem> {
+        let level = self.level();
+        let cursor = |text: &str| Cursor::parse(text, level).map(|cursor| cursor.place);
+        let ends = level.ends(&app.db).await?;
+        Ok(match (self.after.as_deref(), self.before.as_deref()) {
+            (Some(_), Some(_)) => {
+                let detail = "after and before are for two directions: give one of them";
+                return Err(Problem::new(Code::Invalid, detail));
+            }
+            (None, Some(before)) => From::Newest(ends.holds(cursor(before)?)?.saturating_sub(1)),
+            (after, None) => match after.unwrap_or(otherwise) {
+                "start" => From::After(ends.floor),
+                "now" => From::After(ends.end),
+                "newest" => From::Newest(ends.end),
+                text => From::After(ends.holds(cursor(text)?)?),
+            },
+        })
+    }
+}
+
+/// Changes in their order, oldest first.
+///
+/// `next_cursor` is always there: who asks again with it as `after` gets what came since. With
+/// `Accept: text/event-stream` the answer does not end: each change is an event as it comes, `id` its cursor, `event`
+/// its kind, `data` the item; a reconnecting client sends its last id as `Last-Event-ID`, which wins over `after`.
 #[utoipa::path(
     get, path = "/v1/changes", tag = "journal", params(Wanted),
-    responses((status = OK, body = ListOf<schema::HeadChange>), (status = BAD_REQUEST, body = Problem)),
+    responses(
+        (status = OK, content((ListOf<Item> = "application/json"), (String = "text/event-stream"))),
+        (status = BAD_REQUEST, body = Problem),
+        (status = NOT_FOUND, body = Problem, description = "No such agent"),
+        (status = GONE, body = Problem, description = "What follows the cursor is not kept any more"),
+        (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many streams are open"),
+    ),
 )]
 async fn list(
     State(app): State<Shared>,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    if wanted.level.as_deref().is_some_and(|level| level != "head") {
-        let detail = "level is `head`; settled changes are the entries of /v1/entries";
-        return Err(Problem::new(Code::Invalid, detail));
-    }
-    let limit = paging::limit(wanted.limit)?;
-    let items = identity::head::latest(&app.db, limit.lookahead() - 1).await?;
-    Ok(paging::json(
-        &headers,
-        &Page {
-            items,
-            next_cursor: None,
-        },
-    ))
+    let mut response = if wants_events(&headers) {
+        stream::open(app, &headers, wanted).await?
+    } else {
+        page(&app, &uri, &headers, &wanted).await?
+    };
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().append(header::VARY, vary);
+    Ok(response)
+}
+
+async fn page(
+    app: &Shared,
+    uri: &Uri,
+    headers: &HeaderMap,
+    wanted: &Wanted,
+) -> Result<Response, Problem> {
+    let filter = wanted.filter(app).await?;
+    let limit = wanted.limit()?;
+    let read = match wanted.from(app, "start").await? {
+        From::After(place) => feed::after(&app.db, &filter, place, limit).await?,
+        From::Newest(until) => feed::newest(&app.db, &filter, until, limit).await?,
+    };
+    let next = read.next.to_string();
+    let page = Page {
+        items: read.items,
+        next_cursor: Some(next.clone()),
+    };
+    let mut response = paging::json(headers, &page);
+    let turn = [("after", Some(next.as_str())), ("before", None)];
+    paging::link(&mut response, uri, &turn);
+    Ok(response)
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    accepted
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/event-stream"))
 }

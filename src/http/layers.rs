@@ -17,7 +17,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use super::{Code, Problem, Shared, guard::guard, head, metrics::count};
+use super::{Code, Problem, Shared, changes::LAST_EVENT_ID, guard::guard, head, metrics::count};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -51,7 +51,12 @@ fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Everybody)
         .allow_methods([Method::GET, Method::HEAD])
-        .allow_headers([header::ACCEPT, header::IF_NONE_MATCH, header::RANGE])
+        .allow_headers([
+            header::ACCEPT,
+            header::IF_NONE_MATCH,
+            header::RANGE,
+            LAST_EVENT_ID,
+        ])
         .expose_headers([header::ETAG, header::LINK, head::CHANCERY_HEAD, REQUEST_ID])
 }
 

@@ -58,13 +58,18 @@ pub fn cursor(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
 /// A page of a list, with `Link: <...>; rel="next"` where there is more. `uri` is the request's.
 pub fn listed<T: Serialize>(request: &HeaderMap, uri: &Uri, page: &Page<T>) -> Response {
     let mut response = json(request, page);
-    if let Some(next) = &page.next_cursor
-        && let Ok(link) =
-            HeaderValue::from_str(&format!("<{}>; rel=\"next\"", following(uri, next)))
-    {
-        response.headers_mut().insert(header::LINK, link);
+    if let Some(next) = &page.next_cursor {
+        link(&mut response, uri, &[("cursor", Some(next))]);
     }
     response
+}
+
+/// Adds `Link: <...>; rel="next"`: the same query but for what is turned.
+pub fn link(response: &mut Response, uri: &Uri, turned: &[(&str, Option<&str>)]) {
+    let link = format!("<{}>; rel=\"next\"", turn(uri, turned));
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(header::LINK, link);
+    }
 }
 
 /// A JSON body under the digest of its bytes as ETag.
@@ -81,16 +86,22 @@ pub fn json<T: Serialize>(request: &HeaderMap, value: &T) -> Response {
     conditional(request, &tag, (headers, body))
 }
 
-/// The same query with another cursor.
-fn following(uri: &Uri, cursor: &str) -> String {
+/// The same query with other values for these names; without those that have none.
+pub fn turn(uri: &Uri, turned: &[(&str, Option<&str>)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        if name != "cursor" {
+        if turned.iter().all(|(other, _)| *other != name) {
             query.append_pair(&name, &value);
         }
     }
-    query.append_pair("cursor", cursor);
-    format!("{}?{}", uri.path(), query.finish())
+    for (name, value) in turned {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{}{mark}{query}", uri.path())
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
     fn the_next_page_keeps_what_was_asked() {
         let uri: Uri = "/v1/agents?q=a%26b&cursor=old&limit=2".parse().unwrap();
         assert_eq!(
-            following(&uri, "1_é"),
+            turn(&uri, &[("cursor", Some("1_é")), ("before", None)]),
             "/v1/agents?q=a%26b&limit=2&cursor=1_%C3%A9"
         );
     }

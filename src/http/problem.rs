@@ -39,6 +39,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// The answer took too long.
     Timeout,
+    /// What was asked for was here once, and is not any more.
+    Gone,
 }
 
 impl From<Kind> for Code {
@@ -95,6 +97,7 @@ impl Code {
                 "Unsupported media type",
             ),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Took too long"),
+            Self::Gone => (StatusCode::GONE, "gone", "Not here any more"),
         }
     }
 }

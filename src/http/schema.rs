@@ -282,26 +282,6 @@ pub struct Metadata {
     document: Option<Value>,
 }
 
-/// One change at the head.
-#[derive(ToSchema)]
-pub struct HeadChange {
-    /// Order of the feed.
-    seq: i64,
-    /// When it was seen.
-    at: DateTime<Utc>,
-    /// Whose.
-    agent_id: Uuid,
-    /// Column.
-    what: String,
-    /// New value.
-    #[schema(required)]
-    value: Option<Value>,
-    /// The fact.
-    cause: String,
-    /// Whether a reorg took it back.
-    undone: bool,
-}
-
 /// A journal entry: the fields of its canonical DAG-CBOR.
 #[derive(ToSchema)]
 pub struct Entry {

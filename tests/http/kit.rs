@@ -57,13 +57,19 @@ impl Answer {
 
 impl Instance {
     pub async fn new(pool: &PgPool) -> Self {
+        Self::with(pool, &[]).await
+    }
+
+    /// With these keys of the configuration.
+    pub async fn with(pool: &PgPool, keys: &[Flag]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let environment = Environment::default();
         let data = dir.path().join("data");
-        let flags = [
+        let mut flags = vec![
             Flag::new("data_dir", data.to_str().unwrap()),
             Flag::new("http.token", TOKEN),
         ];
+        flags.extend(keys.iter().cloned());
         let config: Config = gather(&environment, None, &flags).unwrap().config;
         let data_dir = DataDir::open(&config, &environment).unwrap();
         let url = pool.connect_options().to_url_lossy().to_string();
@@ -120,8 +126,18 @@ impl Instance {
         while app.sealer.round(&app.db, app.process).await.unwrap() == Outcome::Busy {}
     }
 
+    /// Gives what the head feed was told its order.
+    pub async fn order(&self) {
+        while identity::head::order(&self.app.db).await.unwrap() == Outcome::Busy {}
+    }
+
+    /// An answer whose body is not read yet.
+    pub async fn begin(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.begin(request).await;
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Answer {

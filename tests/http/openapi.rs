@@ -128,6 +128,7 @@ fn wrong_type<'a>(schema: &'a Value, value: &Value) -> Option<&'a Value> {
 async fn answers_are_as_described(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     instance.judge().await;
+    instance.order().await;
     instance.seal().await;
     let document = instance.get("/openapi.json").await.json();
     let cid = instance.items("/v1/entries?limit=1").await[0]["cid"]
@@ -176,6 +177,7 @@ async fn answers_are_as_described(pool: PgPool) {
         ("/v1/entries", "/v1/entries".to_owned()),
         ("/v1/entries/{cid}", format!("/v1/entries/{cid}")),
         ("/v1/changes", "/v1/changes".to_owned()),
+        ("/v1/changes", "/v1/changes?level=head".to_owned()),
         ("/v1/sync", "/v1/sync".to_owned()),
         ("/v1/sync/digest", "/v1/sync/digest".to_owned()),
         ("/v1/sync/ranges", "/v1/sync/ranges?chain=1".to_owned()),
@@ -224,6 +226,7 @@ async fn every_route_is_described(pool: PgPool) {
         "/v1/entries/{cid}",
         "/v1/entries/{cid}/proof",
         "/v1/changes",
+        "/v1/changes.atom",
         "/v1/sync",
         "/v1/sync/digest",
         "/v1/sync/ranges",

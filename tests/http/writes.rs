@@ -73,9 +73,11 @@ async fn a_status_is_set_once(pool: PgPool) {
         .send("PUT", "/v1/agents/1:99999999/status", TOKEN, &wish)
         .await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
-    // A change that was just made leads the feed of the head.
-    let changes = instance.items("/v1/changes?level=head&limit=1").await;
-    assert_eq!(changes[0]["what"], "runtime_status");
+    // A change that was just made is the newest one at the head.
+    instance.order().await;
+    let newest = "/v1/changes?level=head&after=newest&limit=1";
+    let changes = &instance.items(newest).await[0]["changes"];
+    assert_eq!(changes[0]["column"], "runtime_status");
 }
 
 #[sqlx::test]

@@ -228,6 +228,16 @@ async fn by_id(db: &Db, id: Uuid) -> Result<Option<Agent>> {
     Ok(row.map(Agent::from))
 }
 
+/// The agents that an address owns now.
+pub async fn owned_by(db: &Db, owner: Address) -> Result<Vec<Uuid>> {
+    let owner = format!("{owner:#x}");
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM identity.agents WHERE owner_address = $1",
+        owner
+    );
+    Ok(ids.fetch_all(db.pool()).await?)
+}
+
 /// Agents, newest first; `cursor` is one that an earlier page gave.
 pub async fn list(
     db: &Db,

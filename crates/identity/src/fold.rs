@@ -220,6 +220,15 @@ pub struct Delta {
 }
 
 impl State {
+    /// The owner's address in lower case: a token's is what the chain says.
+    pub fn owner(&self, of_token: bool) -> Option<String> {
+        if of_token {
+            self.token.owner.map(|(owner, _)| format!("{owner:#x}"))
+        } else {
+            self.columns.text("owner_address").map(str::to_lowercase)
+        }
+    }
+
     /// Takes `facts`, which must stand after [`State::end`] and in order.
     pub fn fold<'a>(&mut self, facts: impl IntoIterator<Item = &'a Fact>) -> Delta {
         let mut delta = Delta::default();

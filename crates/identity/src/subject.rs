@@ -1,10 +1,59 @@
 //! Agents by who they are: one row per agent ever named, never deleted. A window's go in by COPY.
 
+use std::collections::HashMap;
+
 use kernel::{AgentId, Token};
-use store::{Tx, copy::Rows};
+use store::{Db, Tx, copy::Rows};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, identifier};
+
+/// What an agent is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// DID.
+    pub did: String,
+    /// Name; none where it is gone.
+    pub name: Option<String>,
+    /// Owner, lower case.
+    pub owner: Option<String>,
+}
+
+/// The agent that a name finds, also one that is gone: a reorg took its registration, or somebody its rows.
+pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
+    if let Some(id) = identifier::find(db, name).await? {
+        return Ok(Some(id));
+    }
+    let token = name.parse::<Token>().or_else(|_| Token::from_did(name));
+    let id = match (name.parse::<Uuid>(), token) {
+        (Ok(id), _) => id,
+        (_, Ok(token)) => AgentId::of_token(&token).0,
+        _ => AgentId::of_did(name).0,
+    };
+    let found = sqlx::query_scalar!("SELECT id FROM identity.subjects WHERE id = $1", id);
+    Ok(found.fetch_optional(db.pool()).await?)
+}
+
+/// What these agents are called now, those that are gone included.
+pub async fn called(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Called>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.id AS "id!", coalesce(a.did, s.did) AS "did!", a.name AS "name?", a.owner_address
+             FROM identity.subjects s LEFT JOIN identity.agents a ON a.id = s.id
+            WHERE s.id = ANY($1)"#,
+        agents
+    )
+    .fetch_all(db.pool())
+    .await?;
+    let called = rows.into_iter().map(|row| {
+        let called = Called {
+            did: row.did,
+            name: row.name,
+            owner: row.owner_address,
+        };
+        (row.id, called)
+    });
+    Ok(called.collect())
+}
 
 /// Whether there are any: in the first window of a database nobody need be looked for.
 pub async fn any(tx: &mut Tx) -> Result<bool> {

@@ -20,6 +20,7 @@ mod draft;
 mod edge;
 pub mod entry;
 mod error;
+pub mod feed;
 pub mod follow;
 mod head;
 pub mod identity;

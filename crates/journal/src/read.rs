@@ -9,7 +9,7 @@ use crate::{
     body,
     entry::Entry,
     error::{Error, Result},
-    log::{number, sql},
+    log::number,
     publication::{State, stored_state},
 };
 
@@ -73,21 +73,19 @@ pub async fn get(db: &Db, cid: &str) -> Result<Record> {
     row.record(db.archive()).await
 }
 
-/// Sealed entries in the order of their leaves, after the given cursor. Who goes on from the last cursor
-/// misses nothing and sees nothing twice: this is the change feed.
-pub async fn entries(db: &Db, after: Option<&str>, limit: Limit) -> Result<Page<Record>> {
+/// The entries of these leaves, in their order.
+pub(crate) async fn by_leaf(db: &Db, leaves: &[i64]) -> Result<Vec<Record>> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT v.seq AS "seq!", v.cid AS "cid!", v.appended_at AS "appended_at!", v.leaf_index,
                   v.state AS "state!", e.body
              FROM journal.v_entries v JOIN journal.entries e ON e.seq = v.seq
-            WHERE v.leaf_index > $1 ORDER BY v.leaf_index LIMIT $2"#,
-        parse(after)?.unwrap_or(-1),
-        limit.lookahead(),
+            WHERE v.leaf_index = ANY($1) ORDER BY v.leaf_index"#,
+        leaves,
     )
     .fetch_all(db.pool())
     .await?;
-    page(db, rows, limit, |record| record.leaf_index.map_or(0, sql)).await
+    records(db, rows).await
 }
 
 /// The newest entries first, queued ones included; `before` is the cursor of the page before.
@@ -135,13 +133,18 @@ async fn page(
     limit: Limit,
     cursor: impl Fn(&Record) -> i64,
 ) -> Result<Page<Record>> {
+    let records = records(db, rows).await?;
+    Ok(Page::from_lookahead(records, limit, |record| {
+        cursor(record).to_string()
+    }))
+}
+
+async fn records(db: &Db, rows: Vec<Row>) -> Result<Vec<Record>> {
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
         records.push(row.record(db.archive()).await?);
     }
-    Ok(Page::from_lookahead(records, limit, |record| {
-        cursor(record).to_string()
-    }))
+    Ok(records)
 }
 
 fn parse(cursor: Option<&str>) -> Result<Option<i64>> {

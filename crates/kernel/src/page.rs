@@ -29,6 +29,19 @@ impl<T> Page<T> {
     }
 }
 
+/// A part of a feed: the places of its items only grow, and what has one keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Items behind this place; 0 is before the first one.
+    pub after: u64,
+    /// The last place that counts.
+    pub until: u64,
+    /// The most items.
+    pub limit: Limit,
+    /// Whether the newest are wanted where there are more, and not the oldest.
+    pub newest: bool,
+}
+
 /// How many items a page may hold: 1 to 200, 50 unless told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);

@@ -6,6 +6,7 @@ mod kit;
 
 mod concurrency;
 mod documents;
+mod feed;
 mod random;
 mod reorg;
 mod settled;

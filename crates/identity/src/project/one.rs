@@ -78,6 +78,8 @@ pub(super) struct Folded {
     pub chain: Option<ChainInfo>,
     /// Whether the fold began at the first fact.
     pub scratch: bool,
+    /// Who owned it before what was folded now.
+    pub owner_before: Option<String>,
     /// Over settled ground, where that is less than everything.
     settled: Option<State>,
     /// What settled ground owes the journal beyond the saved state, or in all when from scratch.
@@ -164,6 +166,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         return Err(Box::new(subject));
     }
     let base = Base::of(&state);
+    let owner_before = state.owner(token_chain.is_some());
     let settled = settled_ground.map(|ground| {
         let mut settled = state.clone();
         let owed = settled.fold(&ordered(&state, ground)).changes;
@@ -178,6 +181,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
     };
     Ok(Box::new(Folded {
         scratch,
+        owner_before,
         settled,
         owed,
         at_head,

@@ -9,7 +9,10 @@ use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Feed, Folded};
-use crate::{Result, head::Shown};
+use crate::{
+    Result,
+    head::{Shown, Told},
+};
 
 /// What settling did.
 #[derive(Default)]
@@ -73,19 +76,17 @@ fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
         .map(|one| {
             let agent = one.subject.id;
             let everything = one.at_head.as_ref().unwrap_or(&one.owed);
-            let new = if one.scratch {
+            let mut new = Told::all(everything, one.owner_before.as_deref());
+            if one.scratch {
                 let name = |change: &Change| (change.column.clone(), change.cause.clone());
                 let owed: HashSet<_> = one.owed.iter().map(name).collect();
                 let said = said.get(&agent).copied().unwrap_or_default();
                 let said: HashSet<_> = said.iter().map(name).collect();
-                let is_new = |change: &&Change| {
-                    let name = name(change);
+                new.retain(|told| {
+                    let name = name(&told.change);
                     said.contains(&name) || !owed.contains(&name)
-                };
-                everything.iter().filter(is_new).cloned().collect()
-            } else {
-                everything.clone()
-            };
+                });
+            }
             Shown {
                 agent,
                 new,

@@ -46,3 +46,56 @@ async fn a_follower_sees_each_sealed_entry_once(pool: PgPool) -> anyhow::Result<
     advance(&mut tx, "publish", &[]).await?;
     Ok(())
 }
+
+/// Two processes of one follower that do the same work at once, and die before the end of every third transaction.
+#[sqlx::test(migrations = "../../migrations")]
+async fn work_is_done_once_by_however_many_and_however_often_they_die(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let db = db(pool);
+    say(&db, 0..50, "a").await;
+    seal_all(&db, &sealer()).await;
+    sqlx::query("CREATE TABLE done (nth bigserial, leaf bigint)")
+        .execute(db.pool())
+        .await?;
+    let process = |batch: i64, dies_at: usize| {
+        let db = &db;
+        async move {
+            let mut rounds = 0;
+            loop {
+                let entries = next(db, "webhooks", batch).await.expect("reads");
+                if entries.is_empty() {
+                    return rounds;
+                }
+                rounds += 1;
+                let mut tx = begin(db).await;
+                for entry in &entries {
+                    sqlx::query("INSERT INTO done (leaf) VALUES ($1)")
+                        .bind(entry.leaf_index.cast_signed())
+                        .execute(tx.conn())
+                        .await
+                        .expect("works");
+                }
+                if rounds % 3 == dies_at {
+                    continue;
+                }
+                match advance(&mut tx, "webhooks", &entries).await {
+                    Ok(()) if rounds % 5 == dies_at => {}
+                    Ok(()) => tx.commit().await.expect("commits"),
+                    Err(error) => assert_eq!(error.kind(), kernel::Kind::Conflict, "{error}"),
+                }
+            }
+        }
+    };
+    tokio::join!(process(3, 0), process(4, 1), process(1, 2));
+    let done: Vec<i64> = sqlx::query_scalar("SELECT leaf FROM done ORDER BY nth")
+        .fetch_all(db.pool())
+        .await?;
+    assert_eq!(
+        done,
+        (0..50).collect::<Vec<_>>(),
+        "each once, in the order of the leaves"
+    );
+    assert_eq!(position(&db, "webhooks").await?, 50);
+    Ok(())
+}

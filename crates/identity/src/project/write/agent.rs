@@ -80,17 +80,13 @@ fn name(one: &Folded) -> (String, &'static str) {
 fn agent_row(one: &Folded) -> AgentRow<'_> {
     let (state, columns) = (&one.head, &one.head.columns);
     let (name, name_source) = name(one);
-    let owner_address = match one.subject.token {
-        Some(_) => state.token.owner.map(|(owner, _)| format!("{owner:#x}")),
-        None => columns.text("owner_address").map(str::to_lowercase),
-    };
     let count = |column: &str| columns.value(column).and_then(Value::as_i64).unwrap_or(0);
     AgentRow {
         id: one.subject.id.0,
         did: did(one),
         name: name.chars().take(NAME_CHARS).collect(),
         description: columns.text("description"),
-        owner_address,
+        owner_address: state.owner(one.subject.token.is_some()),
         ipfs_metadata_hash: state
             .document
             .as_ref()

@@ -1,0 +1,79 @@
+use kernel::Limit;
+use sqlx::PgPool;
+
+use super::*;
+use crate::{NewEntry, testing::*};
+
+fn span(after: u64, until: u64, limit: u32, newest: bool) -> Span {
+    let limit = Limit::new(limit).expect("in range");
+    Span {
+        after,
+        until,
+        limit,
+        newest,
+    }
+}
+
+async fn leaves(db: &Db, wanted: &Wanted, span: Span) -> Vec<u64> {
+    let records = read(db, wanted, &span).await.expect("reads");
+    records
+        .iter()
+        .filter_map(|record| record.leaf_index)
+        .collect()
+}
+
+/// Leaves 0 to 5: agents 1, 2, an act, agents 1, 3, 1.
+async fn sealed(pool: PgPool) -> Db {
+    let db = db(pool);
+    say(&db, [1, 2], "a").await;
+    commit(&db, vec![NewEntry::act(vec![change("x", "psql")])]).await;
+    say(&db, [1, 3, 1], "b").await;
+    seal_all(&db, &sealer()).await;
+    say(&db, [1], "not sealed").await;
+    db
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_span_is_read_from_its_beginning_or_its_end(pool: PgPool) -> anyhow::Result<()> {
+    let db = sealed(pool).await;
+    assert_eq!(end(&db).await?, 6);
+    let of = |agents: &[u64], kind| Wanted {
+        agents: Some(agents.iter().map(|n| agent(*n).0).collect()),
+        kind,
+    };
+    let everything = Wanted::default();
+    let acts = Wanted {
+        kind: Some(EntryKind::Act),
+        ..Wanted::default()
+    };
+    let of_agents = Wanted {
+        kind: Some(EntryKind::Agent),
+        ..Wanted::default()
+    };
+    let many: Vec<u64> = (1..=MANY as u64 + 1).filter(|n| *n != 2).collect();
+    for (wanted, span, expected) in [
+        (&everything, span(0, 6, 9, false), vec![0, 1, 2, 3, 4, 5]),
+        (&everything, span(0, 6, 2, false), vec![0, 1]),
+        (&everything, span(0, 6, 2, true), vec![4, 5]),
+        (&everything, span(4, 5, 9, true), vec![4]),
+        (&everything, span(6, 6, 9, false), vec![]),
+        (&of(&[1], None), span(0, 6, 2, false), vec![0, 3]),
+        (&of(&[1], None), span(0, 6, 2, true), vec![3, 5]),
+        (&of(&[1, 3], None), span(1, 5, 9, false), vec![3, 4]),
+        (&of(&[], None), span(0, 6, 9, false), vec![]),
+        (&of(&many, None), span(0, 6, 3, false), vec![0, 3, 4]),
+        (&of(&many, None), span(0, 6, 3, true), vec![3, 4, 5]),
+        (
+            &of(&[1], Some(EntryKind::Retracted)),
+            span(0, 6, 9, false),
+            vec![],
+        ),
+        (&acts, span(0, 6, 9, false), vec![2]),
+        (&of_agents, span(1, 6, 2, false), vec![1, 3]),
+        (&of_agents, span(0, 6, 2, true), vec![4, 5]),
+    ] {
+        let found = leaves(&db, wanted, span).await;
+        assert_eq!(found, expected, "{:?} {span:?}", wanted.kind);
+    }
+    Ok(())
+}

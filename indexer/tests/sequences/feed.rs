@@ -1,0 +1,174 @@
+//! The head feed as a reader sees it: in one order for ever, and what is undone is told.
+
+use identity::head::{self, HeadChange, Wanted};
+use kernel::{Limit, Span};
+use sqlx::PgPool;
+use store::{Cause, Outcome};
+
+use super::kit::*;
+
+/// Gives positions to all that is committed.
+async fn order(world: &World) {
+    while head::order(&world.db).await.expect("orders") == Outcome::Busy {}
+}
+
+async fn read(world: &World, wanted: &Wanted) -> Vec<HeadChange> {
+    let span = Span {
+        after: 0,
+        until: head::end(&world.db).await.expect("answers"),
+        limit: Limit::new(200).expect("in range"),
+        newest: false,
+    };
+    head::read(&world.db, wanted, &span).await.expect("reads")
+}
+
+async fn told(world: &World, owner: kernel::Address) -> Vec<String> {
+    let wanted = Wanted {
+        owner: Some(format!("{owner:#x}")),
+        column: Some("owner_address".to_owned()),
+        ..Wanted::default()
+    };
+    let changes = read(world, &wanted).await;
+    let said = changes.iter().map(|change| {
+        let undone = if change.undone { " undone" } else { "" };
+        format!("{}{undone}", change.value.as_str().unwrap_or("nobody"))
+    });
+    said.collect()
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn whoever_was_told_of_an_owner_is_told_that_it_is_undone(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start() + 1, |b| b.register(1, ALICE, ""));
+    script.block(start() + 2, |b| b.transfer(1, ALICE, BOB));
+    script.block(start() + 3, |b| b.metadata(1, "k", b"of Bob's"));
+    world.follow(&script).await?;
+    order(&world).await;
+    let (alice, bob) = (format!("{ALICE:#x}"), format!("{BOB:#x}"));
+    assert_eq!(told(&world, ALICE).await, [alice.clone(), bob.clone()]);
+    assert_eq!(
+        told(&world, BOB).await,
+        [bob.as_str()],
+        "not what was before"
+    );
+
+    world.rewind(&script, 0).await?;
+    order(&world).await;
+    let undone = |who: &str| format!("{who} undone");
+    let seen = told(&world, ALICE).await;
+    assert_eq!(
+        seen,
+        [alice.clone(), bob.clone(), undone(&alice), undone(&bob)]
+    );
+    assert_eq!(told(&world, BOB).await, [bob.clone(), undone(&bob)]);
+    let agent = script.agent(1).0;
+    let known = identity::subject::find(&world.db, &agent.to_string()).await?;
+    assert_eq!(
+        known,
+        Some(agent),
+        "who asks for an agent that is gone is told, too"
+    );
+    let all = read(&world, &Wanted::default()).await;
+    let (done, taken): (Vec<_>, Vec<_>) = all.iter().partition(|change| !change.undone);
+    assert_eq!(done.len(), taken.len(), "each once");
+
+    world.rewind(&script, 0).await?;
+    world.follow(&script).await?;
+    order(&world).await;
+    assert_eq!(read(&world, &Wanted::default()).await.len(), 3 * done.len());
+    Ok(())
+}
+
+const INSERT: &str = "INSERT INTO identity.head_changes (at, agent_id, what, cause, undone)
+    SELECT now(), $1, 'name', nextval('identity.fact_serial')::text, false FROM generate_series(1, $2)";
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_late_commit_comes_after_what_was_read(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    let (early, late) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let mut open = world.db.begin(Cause::Job("late")).await?;
+    sqlx::query(INSERT)
+        .bind(late)
+        .bind(2)
+        .execute(open.conn())
+        .await?;
+    sqlx::query(INSERT)
+        .bind(early)
+        .bind(2)
+        .execute(world.db.pool())
+        .await?;
+    order(&world).await;
+    let seen = read(&world, &Wanted::default()).await;
+    open.commit().await?;
+    order(&world).await;
+    let all = read(&world, &Wanted::default()).await;
+    assert_eq!(all[..2], seen);
+    let agents: Vec<_> = all.iter().map(|change| change.agent_id).collect();
+    assert_eq!(agents, [early, early, late, late]);
+    let seqs = "SELECT seq FROM identity.head_changes ORDER BY position";
+    assert_eq!(world.list(seqs).await, ["3", "4", "1", "2"]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn many_give_positions_and_each_is_given_once(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    let write = || async {
+        for _ in 0..40 {
+            let insert = sqlx::query(INSERT).bind(uuid::Uuid::nil()).bind(3);
+            insert.execute(world.db.pool()).await.expect("inserts");
+        }
+    };
+    let give = || async {
+        while head::end(&world.db).await.expect("answers") < 240 {
+            head::order(&world.db).await.expect("orders");
+        }
+    };
+    tokio::join!(write(), write(), give(), give(), give());
+    let given = "SELECT count(DISTINCT position) || ' ' || min(position) || ' ' || max(position)
+                   FROM identity.head_changes";
+    assert_eq!(world.one(given).await, "240 1 240");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_forgotten_is_a_beginning_and_its_places_are_not_given_again(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    let keep = chrono::TimeDelta::days(7);
+    let age = "UPDATE identity.head_changes SET at = $1 - days * interval '1 day'
+                 FROM (VALUES (1, 9), (2, 6), (3, 8), (4, 1)) AS v(nth, days) WHERE position = nth";
+    sqlx::query(INSERT)
+        .bind(uuid::Uuid::nil())
+        .bind(4)
+        .execute(world.db.pool())
+        .await?;
+    order(&world).await;
+    sqlx::query(age)
+        .bind(world.db.clock().now())
+        .execute(world.db.pool())
+        .await?;
+    let mut tx = world.db.begin(Cause::Job("expire")).await?;
+    assert_eq!(
+        head::expire(&mut tx, keep).await?,
+        1,
+        "what is older than a younger one before it stays"
+    );
+    tx.commit().await?;
+    assert_eq!(head::first(&world.db).await?, Some(2));
+    let mut tx = world.db.begin(Cause::Job("expire")).await?;
+    head::expire(&mut tx, chrono::TimeDelta::zero()).await?;
+    tx.commit().await?;
+    assert_eq!(head::first(&world.db).await?, None);
+    sqlx::query(INSERT)
+        .bind(uuid::Uuid::nil())
+        .bind(1)
+        .execute(world.db.pool())
+        .await?;
+    order(&world).await;
+    assert_eq!(head::first(&world.db).await?, Some(5));
+    Ok(())
+}

@@ -1,0 +1,1 @@
+DROP INDEX journal.entries_kind;
