@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+mod changes;
 mod client;
 mod completions;
 mod config;
@@ -102,6 +103,8 @@ enum Command {
     Prove(prove::Args),
     /// Verify what `prove` wrote; needs no instance, no database and no network
     Verify(verify::Args),
+    /// See what changed, and follow it
+    Changes(changes::Args),
     /// See how far the chains are read
     #[command(subcommand)]
     Sync(sync::Command),
@@ -161,6 +164,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => audit::run(command, context).await?,
         Command::Prove(args) => prove::run(args, context).await?,
         Command::Verify(args) => verify::run(args, context).await?,
+        Command::Changes(args) => changes::run(args, context).await?,
         Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use kernel::Kind;
-use net::{Call, Reply, Service};
+use net::{Call, Events, Opened, Reply, Service};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::{Host, Url};
@@ -15,6 +15,8 @@ use crate::data_dir::DataDir;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// One for which much has to be read or proven.
 const MUCH_PATIENCE: Duration = Duration::from_mins(16);
+/// A stream of events is never silent for so long: three times what the API promises.
+const SILENCE: Duration = Duration::from_secs(45);
 /// No answer is longer.
 const MOST_BYTES: usize = 64 << 20;
 /// The longest page that the API gives.
@@ -96,6 +98,24 @@ impl<'a> Client<'a> {
     /// GET of an answer whose status says no more than its body.
     pub async fn any(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
         self.send(self.reader.get(path).accept(accept)).await
+    }
+
+    /// GET of a stream of events, behind the one with the id `last`.
+    pub async fn events(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        last: Option<&str>,
+    ) -> Result<Events, Failure> {
+        let call = with(self.reader.get(path), query);
+        match call
+            .events(last, SILENCE)
+            .await
+            .map_err(|error| self.failed(error))?
+        {
+            Opened::Events(events) => Ok(events),
+            Opened::Refused(reply) => Err(self.problem(&reply)),
+        }
     }
 
     /// POST of JSON that changes nothing, and so needs no token.
@@ -183,13 +203,18 @@ impl<'a> Client<'a> {
     }
 
     async fn send(&self, call: Call) -> Result<Reply, Failure> {
-        call.send().await.map_err(|error| match error {
+        call.send().await.map_err(|error| self.failed(error))
+    }
+
+    /// Why there is no answer.
+    fn failed(&self, error: net::Error) -> Failure {
+        match error {
             net::Error::Unavailable(why) => Failure::unavailable(format!(
                 "no instance answers at {} ({why}): start one with `chancery up`",
                 self.url
             )),
             other => Failure::Of(other.kind(), format!("{}: {other}", self.url)),
-        })
+        }
     }
 
     fn json(&self, reply: Reply) -> Result<Value, Failure> {

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use reqwest::{
-    Client, Method,
+    Client, Method, RequestBuilder,
     header::{ACCEPT, CONTENT_TYPE},
     multipart::{Form, Part},
 };
@@ -33,8 +33,8 @@ pub struct Call {
     url: Url,
     bearer: Option<String>,
     accept: Option<&'static str>,
-    timeout: Duration,
-    max_bytes: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) max_bytes: usize,
     body: Option<Body>,
 }
 
@@ -214,17 +214,21 @@ impl Call {
 
     /// Calls, and reads the whole answer.
     pub async fn send(self) -> Result<Reply> {
-        let mut request = self
-            .client
-            .request(self.method, self.url)
-            .timeout(self.timeout);
+        let (timeout, max_bytes) = (self.timeout, self.max_bytes);
+        let response = self.request().timeout(timeout).send().await?;
+        Reply::read(response, max_bytes).await
+    }
+
+    /// The request, without its time limit.
+    pub(crate) fn request(self) -> RequestBuilder {
+        let mut request = self.client.request(self.method, self.url);
         if let Some(bearer) = &self.bearer {
             request = request.bearer_auth(bearer);
         }
         if let Some(accept) = self.accept {
             request = request.header(ACCEPT, accept);
         }
-        request = match self.body {
+        match self.body {
             Some(Body::File(bytes)) => {
                 let part = Part::bytes(bytes).file_name("file");
                 request.multipart(Form::new().part("file", part))
@@ -233,13 +237,17 @@ impl Call {
                 request.header(CONTENT_TYPE, media_type).body(bytes)
             }
             None => request,
-        };
-        let response = request.send().await?;
-        Ok(Reply {
+        }
+    }
+}
+
+impl Reply {
+    pub(crate) async fn read(response: reqwest::Response, max_bytes: usize) -> Result<Self> {
+        Ok(Self {
             status: response.status().as_u16(),
             content_type: body::text(response.headers(), CONTENT_TYPE),
             retry_after: body::retry_after(response.headers()),
-            bytes: body::read(response, self.max_bytes).await?,
+            bytes: body::read(response, max_bytes).await?,
         })
     }
 }

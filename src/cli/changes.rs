@@ -1,0 +1,303 @@
+//! `chancery changes`: what changed, page by page or as it comes.
+
+use std::time::Duration;
+
+use clap::{ValueEnum, builder::NonEmptyStringValueParser};
+use kernel::{Address, Kind};
+use net::Events;
+use serde_json::Value;
+
+use super::{
+    Context,
+    client::Client,
+    exit::Failure,
+    show::{clean, cut, listed_as},
+};
+
+/// Where the feeds are.
+const PATH: &str = "v1/changes";
+/// The longest page that the API gives.
+const PAGE: usize = 200;
+/// The first pause before a lost stream is opened again, and the longest one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// Changes of one entry that a line shows.
+const SHOWN: usize = 3;
+
+/// Arguments of `changes`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// What is settled and stays, or what is seen at the head and may be undone
+    #[arg(long, value_enum, default_value_t = Level::Settled)]
+    level: Level,
+    /// Only of agents of this owner
+    #[arg(long, value_name = "ADDRESS")]
+    owner: Option<Address>,
+    /// Only of this agent, by any identifier
+    #[arg(long, value_name = "AGENT", value_parser = NonEmptyStringValueParser::new())]
+    agent: Option<String>,
+    /// Only of the agent with this DID
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    did: Option<String>,
+    /// Only these: agent, retracted, incident or act; at the head changed or undone
+    #[arg(long)]
+    kind: Option<String>,
+    /// At the head: only of this column, such as runtime_status
+    #[arg(long)]
+    column: Option<String>,
+    /// Begin behind this cursor, at the `start`, at the `newest` ones, or `now`
+    #[arg(long, value_name = "CURSOR", default_value = "newest")]
+    after: String,
+    /// At most so many; with --follow, so many of the past
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Go on: print what comes as it comes, until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// Which feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Sealed journal entries
+    Settled,
+    /// What is seen before it is settled
+    Head,
+}
+
+/// Prints them.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let client = Client::of(context)?;
+    let query = query(&args);
+    let (limit, after) = (args.limit as usize, args.after.as_str());
+    if args.follow && after != "newest" {
+        return follow(context, &query, after).await;
+    }
+    let (items, next) = if after == "newest" {
+        newest(&client, &query, limit).await?
+    } else {
+        forward(&client, &query, after, limit).await?
+    };
+    if args.follow {
+        for item in &items {
+            print(context, item)?;
+        }
+        return follow(context, &query, &next).await;
+    }
+    listed_as(context, &items, || {
+        items.iter().map(human).collect::<Vec<_>>().join("\n")
+    })?;
+    if items.is_empty() {
+        eprintln!("no changes");
+    }
+    eprintln!("what comes next: --after {}", clean(&next));
+    Ok(())
+}
+
+fn query(args: &Args) -> Vec<(&'static str, String)> {
+    let level = match args.level {
+        Level::Settled => "settled",
+        Level::Head => "head",
+    };
+    let mut query = vec![("level", level.to_owned())];
+    query.extend(args.owner.map(|owner| ("owner", owner.to_string())));
+    for (name, value) in [
+        ("agent", &args.agent),
+        ("did", &args.did),
+        ("kind", &args.kind),
+        ("column", &args.column),
+    ] {
+        query.extend(value.clone().map(|value| (name, value)));
+    }
+    query
+}
+
+/// One page; its items, and the cursor behind them.
+async fn page(
+    client: &Client<'_>,
+    query: &[(&'static str, String)],
+    from: (&'static str, &str),
+    limit: usize,
+) -> Result<(Vec<Value>, String), Failure> {
+    let mut query = query.to_vec();
+    query.push((from.0, from.1.to_owned()));
+    query.push(("limit", limit.min(PAGE).to_string()));
+    let mut answer = client.query(PATH, &query).await?;
+    match (answer["items"].take(), answer["next_cursor"].take()) {
+        (Value::Array(items), Value::String(next)) => Ok((items, next)),
+        _ => Err(client.stranger()),
+    }
+}
+
+/// What follows a cursor.
+async fn forward(
+    client: &Client<'_>,
+    query: &[(&'static str, String)],
+    after: &str,
+    limit: usize,
+) -> Result<(Vec<Value>, String), Failure> {
+    let (mut items, mut next) = (Vec::new(), after.to_owned());
+    loop {
+        let wanted = limit - items.len();
+        let (found, behind) = page(client, query, ("after", &next), wanted).await?;
+        let full = found.len() == wanted.min(PAGE);
+        items.extend(found);
+        next = behind;
+        if !full || items.len() == limit {
+            return Ok((items, next));
+        }
+    }
+}
+
+/// The newest ones, oldest first, and the cursor behind them.
+async fn newest(
+    client: &Client<'_>,
+    query: &[(&'static str, String)],
+    limit: usize,
+) -> Result<(Vec<Value>, String), Failure> {
+    let (mut items, next) = page(client, query, ("after", "newest"), limit).await?;
+    let mut full = items.len() == limit.min(PAGE);
+    while full && items.len() < limit {
+        let oldest = items[0]["cursor"]
+            .as_str()
+            .ok_or_else(|| client.stranger())?;
+        let wanted = limit - items.len();
+        let (mut older, _) = page(client, query, ("before", oldest), wanted).await?;
+        full = older.len() == wanted.min(PAGE);
+        older.append(&mut items);
+        items = older;
+    }
+    Ok((items, next))
+}
+
+/// Prints what comes behind a cursor. Once it was connected, it comes back whatever happens to the instance, but for
+/// an answer that says that this cannot go on.
+async fn follow(
+    context: &Context,
+    query: &[(&'static str, String)],
+    after: &str,
+) -> anyhow::Result<()> {
+    let mut query = query.to_vec();
+    query.push(("after", after.to_owned()));
+    let mut events = open(context, &query, None).await?;
+    loop {
+        let why = print_all(&mut events, context).await?;
+        eprintln!("the stream is lost ({why}): coming back");
+        events = reopen(context, &query, events.last_id()).await?;
+    }
+}
+
+/// The instance is looked up each time: it may answer elsewhere after a restart.
+async fn open(
+    context: &Context,
+    query: &[(&'static str, String)],
+    last: Option<&str>,
+) -> anyhow::Result<Events> {
+    Ok(Client::of(context)?.events(PATH, query, last).await?)
+}
+
+/// Prints events until there are no more, and says why.
+async fn print_all(events: &mut Events, context: &Context) -> anyhow::Result<String> {
+    loop {
+        match events.next().await {
+            Ok(Some(event)) => print(context, &serde_json::from_str(&event.data)?)?,
+            Ok(None) => return Ok("the instance ended it".to_owned()),
+            Err(error) => return Ok(error.to_string()),
+        }
+    }
+}
+
+async fn reopen(
+    context: &Context,
+    query: &[(&'static str, String)],
+    last: Option<&str>,
+) -> anyhow::Result<Events> {
+    let mut pause = PAUSES.0;
+    loop {
+        tokio::time::sleep(pause).await;
+        match open(context, query, last).await {
+            Err(error) if may_pass(&error) => pause = (pause * 2).min(PAUSES.1),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<Failure>();
+    matches!(
+        kind,
+        Some(Failure::Of(
+            Kind::Unavailable | Kind::Limited | Kind::Internal,
+            _
+        ))
+    )
+}
+
+fn print(context: &Context, item: &Value) -> std::io::Result<()> {
+    context.output.one(item, || human(item))
+}
+
+/// A change in one line: `2026-01-02 03:04:05  Name: owner_address = 0x..., agent_uri = ...`.
+fn human(item: &Value) -> String {
+    let text = |value: &Value| value.as_str().map(clean);
+    let time = text(&item["time"]).unwrap_or_default();
+    let time = time.get(..19).unwrap_or(&time).replace('T', " ");
+    let agent = &item["agent"];
+    let kind = text(&item["kind"]).unwrap_or_default();
+    let whom = ["name", "did", "id"]
+        .iter()
+        .find_map(|name| text(&agent[name]));
+    let mark = match kind.as_str() {
+        "undone" | "retracted" => format!(" {kind}"),
+        _ => String::new(),
+    };
+    let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut shown: Vec<String> = changes.iter().take(SHOWN).map(change).collect();
+    if changes.len() > SHOWN {
+        shown.push(format!("{} more", changes.len() - SHOWN));
+    }
+    format!(
+        "{time}  {}{mark}: {}",
+        whom.unwrap_or(kind),
+        shown.join(", ")
+    )
+}
+
+fn change(change: &Value) -> String {
+    let value = match &change["value"] {
+        Value::Null => "none".to_owned(),
+        value => value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned),
+    };
+    let column = change["column"].as_str().unwrap_or_default();
+    format!("{} = {}", cut(column, 40), cut(&value, 48))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_one_line_whatever_it_holds() {
+        let item = json!({
+            "kind": "undone", "time": "2026-01-02T03:04:05.123456Z",
+            "agent": {"id": "5", "did": "did:x:1", "name": "A\u{1b}[2J\nB"},
+            "changes": [{"column": "onchain:\u{202e}", "value": null}],
+        });
+        assert_eq!(
+            human(&item),
+            "2026-01-02 03:04:05  A\u{fffd}[2J B undone: onchain:\u{fffd} = none"
+        );
+        let change = json!({"column": "c", "value": 1});
+        let item = json!({
+            "kind": "incident", "time": "2026-01-02T03:04:05Z", "agent": null, "changes": vec![change; 5],
+        });
+        assert_eq!(
+            human(&item),
+            "2026-01-02 03:04:05  incident: c = 1, c = 1, c = 1, 2 more"
+        );
+        assert_eq!(human(&json!({})), "  : ");
+    }
+}

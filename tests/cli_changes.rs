@@ -1,0 +1,112 @@
+//! `chancery changes` as people use it, over a restart of the instance.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+
+use std::{
+    io::{BufRead, BufReader, Lines},
+    os::unix::process::ExitStatusExt,
+    process::{ChildStdout, Stdio},
+};
+
+use instance::Place;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+fn insert(place: &Place, name: &str) {
+    let sql = format!("INSERT INTO agents (did, name) VALUES ('did:vexel:{name}', '{name}')");
+    place.sql(&sql).unwrap();
+}
+
+/// What the next lines say of agents: their names.
+fn names(lines: &mut Lines<BufReader<ChildStdout>>, count: usize) -> Vec<String> {
+    let items = lines
+        .take(count)
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    items
+        .map(|item| item["agent"]["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn following_goes_on_after_a_restart_of_the_instance() {
+    let place = Place::new("data");
+    let instance = place.up();
+    insert(&place, "one");
+    let mut followers = ["settled", "head"].map(|level| {
+        let args = [
+            "changes", "--level", level, "--after", "start", "--follow", "-o", "jsonl",
+        ];
+        let mut child = place.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    });
+    // At the head an item is one change, and an INSERT makes several.
+    let of_one = |lines: &mut Lines<BufReader<ChildStdout>>, last: &str| loop {
+        if names(lines, 1) == [last] {
+            return;
+        }
+    };
+    for (_, lines) in &mut followers {
+        of_one(lines, "one");
+    }
+    let log = instance.log();
+    assert!(instance.stop(Signal::SIGTERM).success(), "{log}");
+    let instance = place.up();
+    assert!(
+        !instance.log().contains("were not finished"),
+        "{}",
+        instance.log()
+    );
+    insert(&place, "two");
+    let [(settled, lines), (head, at_head)] = &mut followers;
+    assert_eq!(names(lines, 1), ["two"], "nothing is told twice");
+    of_one(at_head, "two");
+
+    for child in [settled, head] {
+        kill(
+            Pid::from_raw(child.id().try_into().unwrap()),
+            Signal::SIGINT,
+        )
+        .unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
+    }
+    let list = |args: &[&str]| {
+        let output = place.run(&[&["changes", "-o", "json"], args].concat());
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap()
+    };
+    assert_eq!(list(&[]).len(), 2);
+    assert_eq!(list(&["--limit", "1"])[0]["agent"]["name"], "two");
+    assert_eq!(
+        list(&["--after", "start", "--limit", "1"])[0]["agent"]["name"],
+        "one"
+    );
+    assert_eq!(
+        list(&["--did", "did:vexel:one", "--kind", "agent"]).len(),
+        1
+    );
+    assert!(list(&["--kind", "incident"]).is_empty());
+    let shown = place.run(&["changes"]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.lines().all(|line| line.contains("did = did:vexel:")),
+        "{text}"
+    );
+    for (args, code) in [
+        (["--kind", "x"], 2),
+        (["--agent", "x"], 3),
+        (["--after", "s9999"], 3),
+    ] {
+        let output = place.run(&[&["changes"][..], &args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+    }
+}
