@@ -5,6 +5,7 @@
 //! A tail that a crash tore off is cut when the store is opened, and reported.
 
 mod examine;
+mod index;
 mod pack;
 mod record;
 mod window;
@@ -18,10 +19,13 @@ use std::{
 
 use kernel::{Bytes, Cid, sha256};
 
-use self::pack::{Pack, Packs};
 pub use self::{
     examine::Examined,
     record::{Damage, OpenReport},
+};
+use self::{
+    index::Index,
+    pack::{Pack, Packs},
 };
 use crate::{
     Error, Result,
@@ -52,7 +56,7 @@ pub struct Blockstore {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
-    index: RwLock<HashMap<Key, Place>>,
+    index: RwLock<Index>,
     /// Files by number, for reading; the last one is written to.
     packs: RwLock<Packs>,
     /// Held while writing. `true` after a failed sync: what the disk holds is unknown until the
@@ -89,7 +93,7 @@ impl Blockstore {
             Err(std::fs::TryLockError::Error(error)) => return Err(io(error)),
         }
         let mut report = OpenReport::default();
-        let mut index = HashMap::new();
+        let mut index = Index::new();
         let packs = pack::open_all(dir, &mut report, |cid, place| {
             index.insert(key(cid), place); // the last copy counts: it replaced a corrupt one
         })?;
@@ -145,7 +149,7 @@ impl Blockstore {
 
     /// Whether the block is stored; its bytes are not looked at.
     pub fn has(&self, cid: &Cid) -> bool {
-        block::inline(cid).is_some() || self.inner.index().contains_key(&key(cid))
+        block::inline(cid).is_some() || self.inner.index().has(&key(cid))
     }
 
     /// How many blocks are stored.
@@ -186,7 +190,7 @@ impl Inner {
         for block in blocks {
             let key = key(&block.0);
             if block::inline(&block.0).is_none()
-                && !self.index().contains_key(&key)
+                && !self.index().has(&key)
                 && let Entry::Vacant(entry) = new.entry(key)
             {
                 entry.insert(block);
@@ -201,7 +205,9 @@ impl Inner {
                     *broken = !pack.is_sound();
                 })?;
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.extend(batch.iter().map(|(key, _)| *key).zip(places));
+            for ((key, _), place) in batch.iter().zip(places) {
+                index.insert(*key, place);
+            }
         }
         Ok(order.len())
     }
@@ -250,7 +256,7 @@ impl Inner {
 
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>> {
         let key = key(cid);
-        let Some(place) = self.index().get(&key).copied() else {
+        let Some(place) = self.index().get(&key) else {
             return Ok(None);
         };
         let pack = {
@@ -264,7 +270,7 @@ impl Inner {
         }
         // Forgotten, so that the block can be put again.
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if index.get(&key) == Some(&place) {
+        if index.get(&key) == Some(place) {
             index.remove(&key);
         }
         Err(Error::Corrupt {
@@ -273,7 +279,7 @@ impl Inner {
         })
     }
 
-    fn index(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Key, Place>> {
+    fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
