@@ -222,11 +222,11 @@ fn postgres(binary: &str) -> String {
         .to_owned()
 }
 
-/// What a command prints.
+/// What a command prints. Where it is stays out of what is written.
 fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(ROOT).output();
     output.map_or_else(
-        |_| format!("no {program}"),
+        |_| format!("no {}", program.rsplit('/').next().unwrap_or(program)),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
 }
