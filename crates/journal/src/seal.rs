@@ -183,9 +183,13 @@ impl Sealer {
         if known.all_sealed.as_ref() == Some(&before) {
             return Ok(Sealed::Nothing);
         }
-        let (edge, found) = (known.edge.take(), known.found.take());
+        let head = head_on(tx.conn()).await?;
+        let size = head.as_ref().map_or(0, |head| head.size);
+        // Where another process sealed meanwhile, what was found may be sealed.
+        let edge = known.edge.take().filter(|edge| edge.size() == size);
+        let found = known.found.take().filter(|_| edge.is_some());
         let found = scan(tx.conn(), known.watermark.as_deref(), found, before).await?;
-        let done = seal(&mut tx, &self.key, &self.vkey, edge, found).await?;
+        let done = seal(&mut tx, &self.key, &self.vkey, head, edge, found).await?;
         if let Sealed::Batch { .. } = done.sealed {
             lease.fence(&mut tx).await?;
             tx.commit().await?;
@@ -212,10 +216,10 @@ async fn seal(
     tx: &mut Tx,
     key: &LogKey,
     vkey: &VerifierKey,
+    head: Option<Head>,
     edge: Option<Edge>,
     mut found: Found,
 ) -> Result<Done> {
-    let head = head_on(tx.conn()).await?;
     let mut edge = right_edge(tx.conn(), edge, head.as_ref()).await?;
     let batch: Vec<i64> = found.seqs.drain(..found.seqs.len().min(BATCH)).collect();
     if batch.is_empty() {

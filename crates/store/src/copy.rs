@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use kernel::U256;
 use serde::Serialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{Error, Result, Tx};
@@ -200,13 +201,25 @@ impl Rows {
             return Ok(());
         }
         self.bytes.extend_from_slice(&TRAILER);
-        let mut copy = tx.conn().copy_in_raw(statement).await?;
+        tx.set_copying(true);
+        let sent = self.send(tx.conn(), statement).await;
+        tx.set_copying(false);
+        sent?;
+        self.bytes.truncate(HEADER.len());
+        self.count = 0;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        conn: &mut PgConnection,
+        statement: &'static str,
+    ) -> Result<(), sqlx::Error> {
+        let mut copy = conn.copy_in_raw(statement).await?;
         for piece in self.bytes.chunks(PIECE) {
             copy.send(piece).await?;
         }
         copy.finish().await?;
-        self.bytes.truncate(HEADER.len());
-        self.count = 0;
         Ok(())
     }
 
@@ -321,6 +334,55 @@ mod tests {
         tx.rollback().await?;
         let mut tx = db.begin(Cause::Job("test")).await?;
         sqlx::raw_sql("SELECT 1").execute(tx.conn()).await?;
+        Ok(())
+    }
+    /// As a request's handler is when its client hangs up.
+    #[sqlx::test(migrations = false)]
+    async fn who_is_dropped_while_copying_leaves_nothing_to_the_next(
+        pool: sqlx::PgPool,
+    ) -> anyhow::Result<()> {
+        let one = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+        let options = (*pool.connect_options()).clone();
+        let db = Db::from_pool(one.connect_with(options).await?, Clock::System);
+        let mut watched = pool.acquire().await?;
+        sqlx::raw_sql(
+            "CREATE TABLE public.t (a integer);
+             CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+             CREATE TRIGGER waits BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.wait();
+             SELECT pg_advisory_lock(1)",
+        )
+        .execute(&mut *watched)
+        .await?;
+        let copying = {
+            let db = db.clone();
+            tokio::spawn(async move {
+                let mut tx = db.begin(Cause::Job("test")).await.expect("begins");
+                let mut rows = Rows::new(1);
+                rows.row().integer(1);
+                rows.copy(&mut tx, "COPY public.t FROM STDIN (FORMAT binary)")
+                    .await
+            })
+        };
+        let waits =
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        while !sqlx::query_scalar::<_, bool>(waits)
+            .fetch_one(&mut *watched)
+            .await?
+        {}
+        copying.abort();
+        assert!(copying.await.expect_err("aborted").is_cancelled());
+        sqlx::raw_sql("SELECT pg_advisory_unlock_all()")
+            .execute(&mut *watched)
+            .await?;
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM public.t")
+            .fetch_one(tx.conn())
+            .await?;
+        assert_eq!(count, 0);
+        tx.commit().await?;
+        db.close().await;
         Ok(())
     }
 }

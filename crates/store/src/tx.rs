@@ -1,14 +1,16 @@
 //! A transaction that knows who writes and when.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
 
 use crate::{Archive, Cause, Result};
 
 /// The unit of work. Dropped without [`Tx::commit`], it rolls back.
 #[derive(Debug)]
 pub struct Tx {
-    inner: sqlx::Transaction<'static, Postgres>,
+    /// There is one until this is ended.
+    conn: Option<PoolConnection<Postgres>>,
+    copying: bool,
     cause: Cause,
     now: DateTime<Utc>,
     archive: Archive,
@@ -21,23 +23,33 @@ impl Tx {
         now: DateTime<Utc>,
         archive: Archive,
     ) -> Result<Self> {
-        let mut inner = pool.begin().await?;
-        // Triggers on VEXEL's tables tell our own writes from a person's by this setting.
-        let text = cause.to_string();
-        sqlx::query!("SELECT set_config('chancery.cause', $1, true)", text)
-            .fetch_one(&mut *inner)
-            .await?;
-        Ok(Self {
-            inner,
+        let mut tx = Self {
+            conn: Some(pool.acquire().await?),
+            copying: false,
             cause,
             now,
             archive,
-        })
+        };
+        tx.conn().execute("BEGIN").await?;
+        // Triggers on VEXEL's tables tell our own writes from a person's by this setting.
+        let text = tx.cause.to_string();
+        sqlx::query!("SELECT set_config('chancery.cause', $1, true)", text)
+            .fetch_one(tx.conn())
+            .await?;
+        Ok(tx)
     }
 
     /// The connection, for queries.
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.inner
+        match &mut self.conn {
+            Some(conn) => conn,
+            None => unreachable!("who ends a transaction has it no more"),
+        }
+    }
+
+    /// Whether a COPY is under way, which its sender may be dropped in.
+    pub(crate) fn set_copying(&mut self, copying: bool) {
+        self.copying = copying;
     }
 
     /// The default cause of what is written here.
@@ -59,18 +71,40 @@ impl Tx {
     /// every later one too.
     pub async fn commit_lazily(&mut self) -> Result<()> {
         sqlx::query!("SELECT set_config('synchronous_commit', 'off', true)")
-            .fetch_one(&mut *self.inner)
+            .fetch_one(self.conn())
             .await?;
         Ok(())
     }
 
     /// Makes everything visible at once.
-    pub async fn commit(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
+    pub async fn commit(mut self) -> Result<()> {
+        self.end("COMMIT").await
     }
 
     /// Undoes everything.
-    pub async fn rollback(self) -> Result<()> {
-        Ok(self.inner.rollback().await?)
+    pub async fn rollback(mut self) -> Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(&mut self, statement: &'static str) -> Result<()> {
+        self.conn().execute(statement).await?;
+        self.conn = None;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let Some(mut conn) = self.conn.take() else {
+            return;
+        };
+        // sqlx loses count of the answers after a COPY that nobody finished: whoever gets the connection next would
+        // take them for his own, or wait for ever for one that does not come.
+        let copying = self.copying;
+        tokio::spawn(async move {
+            if copying || conn.execute("ROLLBACK").await.is_err() {
+                conn.close_on_drop();
+            }
+        });
     }
 }

@@ -269,6 +269,21 @@ async fn what_is_committed_between_two_batches_is_sealed_after_them(
     Ok(())
 }
 
+/// What a scan found is not tried again where another process sealed it meanwhile.
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_leads_again_looks_again(pool: PgPool) -> anyhow::Result<()> {
+    let (db, one, two) = (db(pool), sealer(), sealer());
+    let lease = lease(&db).await;
+    say(&db, 0..u64::try_from(BATCH)? + 5, "a").await;
+    let more = |sealed| matches!(sealed, Sealed::Batch { more: true, .. });
+    assert!(more(one.seal_once(&db, &lease).await?));
+    assert_eq!(seal_all(&db, &two).await, 5);
+    assert_eq!(one.seal_once(&db, &lease).await?, Sealed::Nothing);
+    say(&db, [100_000], "b").await;
+    assert_eq!(seal_all(&db, &one).await, 1);
+    Ok(())
+}
+
 /// Two processes that both believe that they lead, at the same head.
 #[sqlx::test(migrations = "../../migrations")]
 async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
@@ -282,7 +297,8 @@ async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
         let mut tx_two = begin(&db).await;
         let now = snapshot(tx_one.conn()).await?;
         let found = scan(tx_one.conn(), None, None, now).await?;
-        let done = seal(&mut tx_one, &one.key, &one.vkey, None, found).await?;
+        let head = head_on(tx_one.conn()).await?;
+        let done = seal(&mut tx_one, &one.key, &one.vkey, head, None, found).await?;
         assert_eq!(done.edge.size(), sealed_before + 2);
         // The second sees the same head and more entries, so it would sign another tree.
         say(&db, [3], if first { "a" } else { "b" }).await;
@@ -290,7 +306,8 @@ async fn two_sealers_cannot_fork(pool: PgPool) -> anyhow::Result<()> {
             let two = sealer();
             let now = snapshot(tx_two.conn()).await?;
             let found = scan(tx_two.conn(), None, None, now).await?;
-            seal(&mut tx_two, &two.key, &two.vkey, None, found)
+            let head = head_on(tx_two.conn()).await?;
+            seal(&mut tx_two, &two.key, &two.vkey, head, None, found)
                 .await
                 .map(|_| ())
         });
@@ -335,7 +352,7 @@ async fn a_crash_before_the_commit_loses_nothing(pool: PgPool) -> anyhow::Result
     let mut crashed = begin(&db).await;
     let now = snapshot(crashed.conn()).await?;
     let found = scan(crashed.conn(), None, None, now).await?;
-    seal(&mut crashed, &sealer.key, &sealer.vkey, None, found).await?;
+    seal(&mut crashed, &sealer.key, &sealer.vkey, None, None, found).await?;
     drop(crashed);
     assert!(log::head(&db).await?.is_none());
     assert_eq!(seal_all(&db, &sealer).await, 300);
