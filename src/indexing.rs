@@ -211,6 +211,13 @@ async fn follow<S: Source>(
     let mut last = replay;
     let mut failures = 0;
     while !stop.is_cancelled() {
+        if !has_room(app).await {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(SOON) => {}
+            }
+            continue;
+        }
         let pause = match follower.round().await {
             Ok(Outcome::Busy) => {
                 failures = 0;
@@ -253,6 +260,14 @@ async fn follow<S: Source>(
         }
     }
     End::Done
+}
+
+/// Whether the journal takes more now: else a chain waits for the sealer. What else is wrong with the database, the
+/// next step tells.
+async fn has_room(app: &App) -> bool {
+    let most = app.config.journal.max_queued;
+    let full = journal::backlog::room(&app.db, most).await;
+    !matches!(full, Err(journal::Error::Full { .. }))
 }
 
 /// Hears of new heads where the chain has a WebSocket, until the follower ends.

@@ -266,6 +266,11 @@ pub const KEYS: &[Key] = &[
         "How many bundles of 256 entries, with their leaves and tiles, are looked through every ten seconds, beside 4 MiB \
          of the built-in blockstore: bits that a disk changed are found and put right. 0: none.",
     ),
+    key(
+        "journal.max_queued",
+        "Most entries that may wait to be sealed. Beyond, chains are not read on and writes are \
+         answered with 429, until the sealer has caught up.",
+    ),
     secret(
         "journal.anchor.rpc",
         r#""https://node.example""#,

@@ -1,4 +1,4 @@
-//! Who asks: everybody may read, the holder of the local token may write.
+//! Who asks: everybody may read, the holder of the local token may write, as long as the journal has room.
 
 use axum::{
     extract::{Request, State},
@@ -30,6 +30,12 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
         let detail =
             "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
         return Problem::new(Code::Unauthorized, detail).into_response();
+    }
+    if !reads {
+        let most = app.config.journal.max_queued;
+        if let Err(full) = journal::backlog::room(&app.db, most).await {
+            return Problem::from(full).into_response();
+        }
     }
     request.extensions_mut().insert(Caller(principal));
     next.run(request).await

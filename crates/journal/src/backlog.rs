@@ -2,7 +2,25 @@
 
 use store::Db;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Errors with [`Error::Full`] (kind `Limited`) where more than `most` entries wait for their seal: who appends is to
+/// wait, too. Counted by the numbers between the newest entry and the newest leaf, which is quick and a little too
+/// many, for numbers of what was rolled back are among them.
+pub async fn room(db: &Db, most: u64) -> Result<()> {
+    let waiting = sqlx::query_scalar!(
+        r#"SELECT coalesce((SELECT seq FROM journal.entries ORDER BY seq DESC LIMIT 1), 0)
+                - coalesce((SELECT entry_seq FROM journal.leaves ORDER BY leaf_index DESC LIMIT 1), 0)
+                  AS "waiting!""#
+    )
+    .fetch_one(db.pool())
+    .await?;
+    let waiting = u64::try_from(waiting).unwrap_or(0);
+    if waiting > most {
+        return Err(Error::Full { waiting, most });
+    }
+    Ok(())
+}
 
 /// How many entries are appended and not sealed yet. Only what is near or behind the newest leaf is
 /// looked at: entries are sealed nearly in the order of their sequence numbers.
@@ -15,4 +33,32 @@ pub async fn queued(db: &Db) -> Result<i64> {
     )
     .fetch_one(db.pool())
     .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+    use crate::testing::{db, say, seal_all, sealer};
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn who_appends_waits_until_what_waits_is_sealed(pool: PgPool) -> anyhow::Result<()> {
+        let db = db(pool);
+        room(&db, 0).await?;
+        say(&db, 0..4, "a").await;
+        room(&db, 4).await?;
+        let full = room(&db, 3).await.expect_err("four wait");
+        assert!(matches!(
+            full,
+            Error::Full {
+                waiting: 4,
+                most: 3
+            }
+        ));
+        assert_eq!(full.kind(), kernel::Kind::Limited);
+        assert_eq!(seal_all(&db, &sealer()).await, 4);
+        room(&db, 0).await?;
+        Ok(())
+    }
 }

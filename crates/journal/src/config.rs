@@ -14,6 +14,8 @@ pub struct Config {
     pub origin: Option<String>,
     /// How many bundles of 256 entries are looked through every ten seconds; 0: none, and no blocks.
     pub scrub_bundles: u64,
+    /// Most entries that may wait for their seal: beyond, chains are not read on and writes are refused.
+    pub max_queued: u64,
     /// Where checkpoints are anchored.
     pub anchor: AnchorConfig,
 }
@@ -91,6 +93,7 @@ impl Default for Config {
             key_file: PathBuf::from("journal.key"),
             origin: None,
             scrub_bundles: 4,
+            max_queued: 1_000_000,
             anchor: AnchorConfig::default(),
         }
     }

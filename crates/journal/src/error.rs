@@ -28,6 +28,17 @@ pub enum Error {
     /// Another sealer sealed first; the next round goes on from there.
     #[error("another process sealed first: try again")]
     Raced,
+    /// More entries wait for their seal than may.
+    #[error(
+        "{waiting} entries wait to be sealed, and more than {most} may not (journal.max_queued): try again later; if \
+         nothing seals, a process with the role `work` is missing"
+    )]
+    Full {
+        /// How many wait.
+        waiting: u64,
+        /// How many may.
+        most: u64,
+    },
     /// Nothing of that name.
     #[error("{0} not found")]
     NotFound(String),
@@ -88,6 +99,7 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Key(error) => error.kind(),
             Self::Clash | Self::Raced => Kind::Unavailable,
+            Self::Full { .. } => Kind::Limited,
             Self::NotFound(_) => Kind::NotFound,
             Self::NotSealed(_) | Self::Behind { .. } | Self::Forked { .. } => Kind::Conflict,
             Self::Entry(_) | Self::Verify(_) | Self::Range(_) | Self::OtherIdentity { .. } => {

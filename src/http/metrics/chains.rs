@@ -49,6 +49,10 @@ pub async fn measure(app: &App, seen: &Seen) {
     set("chancery_db_connections_most", &[], f64::from(most));
     let streams = u64::try_from(app.streams.open()).unwrap_or_default();
     set("chancery_streams", &[], figure(streams));
+    if let Ok(queued) = journal::backlog::queued(&app.db).await {
+        let queued = u64::try_from(queued).unwrap_or_default();
+        set("chancery_journal_queued", &[], figure(queued));
+    }
     if let Ok(chains) = view::chains(&app.db).await {
         chains.iter().for_each(stored);
         if let Ok(census) = view::census(&app.db).await {
