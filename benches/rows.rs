@@ -21,6 +21,10 @@ mod chancery;
 mod contender;
 #[path = "rows/database.rs"]
 mod database;
+#[path = "rows/journal.rs"]
+mod journal;
+#[path = "rows/journal_proof.rs"]
+mod journal_proof;
 #[path = "rows/live.rs"]
 mod live;
 #[path = "rows/node.rs"]
@@ -63,6 +67,10 @@ const ALL: &[Measurement] = &[
     (&[live::TAKEOVER], live::takeover),
     (&[live::RESTART], live::restart),
     (&[restart::READY], restart::measure),
+    (&[journal::ENTRIES_PER_S], journal::bulk),
+    (&[journal::P50, journal::P99], journal::steady),
+    (&[journal::LONE], journal::lone),
+    (&[journal_proof::PROOF], journal_proof::measure),
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
     (&[blocks::BLOCKS], blocks::durable),
