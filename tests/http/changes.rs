@@ -65,7 +65,8 @@ impl Events {
                 other => panic!("{other}"),
             }
         }
-        self.text = rest.to_owned();
+        let read = self.text.len() - rest.len();
+        self.text.drain(..read);
         Some(event)
     }
 
@@ -124,6 +125,9 @@ fn cursors(items: &[Value]) -> Vec<&str> {
         .map(|item| item["cursor"].as_str().unwrap())
         .collect()
 }
+
+/// Which items of a page are meant.
+type Chosen<'a> = &'a dyn Fn(&Value) -> bool;
 
 #[sqlx::test]
 async fn who_goes_on_from_a_cursor_misses_nothing_and_sees_nothing_twice(pool: PgPool) {
@@ -229,7 +233,6 @@ async fn filters_choose_the_same_in_pages_and_in_streams(pool: PgPool) {
     let is_mine = |item: &Value| item["agent"]["id"] == id.as_str();
     let is_owners = |item: &Value| item["agent"]["owner_address"] == owner.as_str();
     let never = |_: &Value| false;
-    type Chosen<'a> = &'a dyn Fn(&Value) -> bool;
     let settled: [(String, Chosen<'_>); 8] = [
         ("agent=1:1".to_owned(), &is_mine),
         (format!("did={did}"), &is_mine),

@@ -3,12 +3,12 @@
 use journal::{
     Error, bundle,
     checkpoint::Checkpoint,
-    log,
+    feed, log,
     note::Note,
     proof::{verify_consistency, verify_inclusion},
-    read, said,
+    said,
 };
-use kernel::{Kind, Limit};
+use kernel::{Kind, Limit, Span};
 
 use super::{
     dice::Dice,
@@ -137,17 +137,23 @@ async fn entries(world: &mut World, dice: &mut Dice) -> Verdict {
 
 /// The change feed from anywhere.
 async fn page(world: &mut World, dice: &mut Dice) -> Verdict {
-    let from = dice.roll(world.oracle.size() + 1);
+    let size = world.oracle.size();
+    let from = dice.roll(size + 1);
     let limit = u32::try_from(1 + dice.roll(50)).expect("small");
-    let after = from.checked_sub(1).map(|index| index.to_string());
     let limit = Limit::new(limit).expect("in range");
-    let page = read::entries(&world.reader(), after.as_deref(), limit).await;
+    let span = Span {
+        after: from,
+        until: size,
+        limit,
+        newest: false,
+    };
+    let page = feed::read(&world.reader(), &feed::Wanted::default(), &span).await;
     let page = page.map_err(told)?;
     let first = usize::try_from(from).expect("small");
     let known = world.oracle.order[first..].iter().take(limit.get());
-    let seen = page.items.iter().map(|record| &record.cid);
+    let seen = page.iter().map(|record| &record.cid);
     if !seen.eq(known.map(|(cid, _)| cid)) {
-        return Err(format!("the feed after {after:?} is another one"));
+        return Err(format!("the feed after {from} is another one"));
     }
     Ok(())
 }
