@@ -209,15 +209,20 @@ async fn follow<S: Source>(
     follower.stop_with(stop.clone());
     let poll = Duration::from_millis(app.config.indexer.poll_ms);
     let mut last = replay;
-    let mut failures = 0;
+    let (mut failures, mut waits) = (0, false);
     while !stop.is_cancelled() {
-        if !has_room(app).await {
+        if let Some(full) = full(app).await {
+            if !waits {
+                tracing::warn!("chain {}: {full}", slot.chain().unwrap_or_default());
+            }
+            waits = true;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(SOON) => {}
             }
             continue;
         }
+        waits = false;
         let pause = match follower.round().await {
             Ok(Outcome::Busy) => {
                 failures = 0;
@@ -262,12 +267,12 @@ async fn follow<S: Source>(
     End::Done
 }
 
-/// Whether the journal takes more now: else a chain waits for the sealer. What else is wrong with the database, the
+/// Why the journal takes no more now: a chain waits for the sealer then. What else is wrong with the database, the
 /// next step tells.
-async fn has_room(app: &App) -> bool {
+async fn full(app: &App) -> Option<journal::Error> {
     let most = app.config.journal.max_queued;
-    let full = journal::backlog::room(&app.db, most).await;
-    !matches!(full, Err(journal::Error::Full { .. }))
+    let full = journal::backlog::room(&app.db, most).await.err()?;
+    matches!(full, journal::Error::Full { .. }).then_some(full)
 }
 
 /// Hears of new heads where the chain has a WebSocket, until the follower ends.
