@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use content::{Content, pin};
+use content::{Content, block::MAX_BLOCK, pin};
 use journal::{
     follow::{self, SealedEntry},
     log,
@@ -118,7 +118,10 @@ async fn tiles(
             );
             if level == 0 {
                 let bytes = log::entry_bundle(db, index, width).await?;
-                put(TilePath::Entries { index, width }, bytes);
+                // Its entries are blocks of their own, from which whoever wants it puts it together.
+                if bytes.len() <= MAX_BLOCK {
+                    put(TilePath::Entries { index, width }, bytes);
+                }
             }
         }
         before /= TILE_WIDTH;

@@ -174,8 +174,10 @@ impl Channel {
     /// Tells of all that came behind `told`.
     async fn look(&self, db: &Db, told: &mut Option<u64>) -> Result<(), Problem> {
         let end = self.level.end(db).await?;
+        let far = told.is_none_or(|after| end - after.min(end) > MUCH);
         let after = told.get_or_insert(end);
-        if end - (*after).min(end) > MUCH {
+        if far {
+            // Who stands before this reads what came meanwhile; so does who came while nobody looked.
             *after = end;
             self.tell(end, end, Vec::new());
         }

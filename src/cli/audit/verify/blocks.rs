@@ -36,6 +36,8 @@ pub struct Blocks {
     /// The newest manifest's signed head.
     pub note: Vec<u8>,
     files: HashMap<TilePath, Cid>,
+    /// Entries by their leaves, where their bundle would have been too large for a block.
+    entries: HashMap<u64, Cid>,
 }
 
 impl Blocks {
@@ -65,6 +67,7 @@ impl Blocks {
         let newest = manifest(&giver, &root).await?;
         let note = needed(&giver, &newest.checkpoint).await?;
         let (size, mut files) = (newest.size, HashMap::new());
+        let mut entries = HashMap::new();
         let mut at = newest;
         loop {
             for (path, cid) in &at.tiles {
@@ -74,6 +77,12 @@ impl Blocks {
                 }
             }
             giver.check_entries(&at)?;
+            // A bundle as this log has it is in the newest manifest that has one of its leaves, or nowhere.
+            for (leaf, cid) in (at.from..at.size).zip(&at.entries) {
+                if !files.contains_key(&bundle_of(leaf, size)) {
+                    entries.insert(leaf, *cid);
+                }
+            }
             let Some(prev) = at.prev.as_deref().filter(|_| at.from > 0) else {
                 break;
             };
@@ -97,6 +106,7 @@ impl Blocks {
             name,
             note,
             files,
+            entries,
         })
     }
 
@@ -115,10 +125,30 @@ impl Blocks {
 
     /// A file of the log.
     pub async fn file(&self, path: TilePath) -> Result<Option<Vec<u8>>, Failure> {
-        match self.files.get(&path) {
-            Some(cid) => block(&self.giver, cid).await,
-            None => Ok(None),
+        match (self.files.get(&path), path) {
+            (Some(cid), _) => block(&self.giver, cid).await,
+            (None, TilePath::Entries { index, width }) => self.joined(index, width).await,
+            (None, TilePath::Hashes { .. }) => Ok(None),
         }
+    }
+
+    /// A bundle of its entries, each behind its length (c2sp.org/tlog-tiles).
+    async fn joined(&self, index: u64, width: u16) -> Result<Option<Vec<u8>>, Failure> {
+        let mut bundle = Vec::new();
+        for leaf in (index * TILE_WIDTH..).take(usize::from(width)) {
+            let Some(cid) = self.entries.get(&leaf) else {
+                return Ok(None);
+            };
+            let Some(entry) = block(&self.giver, cid).await? else {
+                return Ok(None);
+            };
+            let length = u16::try_from(entry.len()).map_err(|_| {
+                not_verified(&format!("the block {cid} is no entry: it is too long"))
+            })?;
+            bundle.extend(length.to_be_bytes());
+            bundle.extend(entry);
+        }
+        Ok(Some(bundle))
     }
 }
 
@@ -137,6 +167,16 @@ impl Giver {
                 "the block {cid} of an entry is missing"
             )))
         })
+    }
+}
+
+/// The bundle that has the leaf in a log of this size.
+fn bundle_of(leaf: u64, size: u64) -> TilePath {
+    let index = leaf / TILE_WIDTH;
+    let width = size.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
+    TilePath::Entries {
+        index,
+        width: u16::try_from(width).unwrap_or(u16::MAX),
     }
 }
 
