@@ -28,7 +28,7 @@ soak: ## Run 10,000 simulated worlds (SEEDS=500 for fewer)
 	@scripts/soak
 
 bench: ## Measure, and write docs/benchmarks.md and docs/benchmarks.json
-	@scripts/setup
+	@scripts/setup --tests
 	@scripts/bench
 
 fmt: ## Format all sources

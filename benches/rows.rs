@@ -93,9 +93,10 @@ fn main() -> Result<()> {
         if rows.iter().any(|row| wanted(row)) {
             println!("{}", rows.join(", "));
             figures.extend(measure()?.into_iter().filter(|figure| wanted(figure.name)));
+            // Whatever the next one meets, this one is kept.
+            report::write(&figures, &known)?;
         }
     }
-    report::write(&figures, &known)?;
     for figure in &figures {
         println!("{}", figure.line());
     }

@@ -286,6 +286,7 @@ fn what_must_be_trusted_is_checked_where_the_reader_can() {
         "check it with --rpc URL",
         "give it with --vkey",
         "claimed only",
+        "that nothing more was said of the agent after block",
         "anchor: no checkpoint",
     ] {
         assert!(text.contains(words), "{words}: {text}");

@@ -245,10 +245,26 @@ fn trust(report: &Report, asked: &[Asked]) -> Vec<String> {
             checked(node, block)
         ));
     }
+    lines.push(since(report));
     if report.fields.iter().any(|field| field.rests_on.is_empty()) {
         lines.push("  the instance, for the fields that are claimed only".to_owned());
     }
     lines
+}
+
+/// Nothing in a file shows that nothing came after it.
+fn since(report: &Report) -> String {
+    let block = report.blocks.iter().max_by_key(|block| block.number);
+    let block = block.map(|block| format!("block {} of chain {}", block.number, block.chain));
+    let leaf = report
+        .log
+        .as_ref()
+        .map(|log| format!("leaf {}", log.newest));
+    let places: Vec<String> = block.into_iter().chain(leaf).collect();
+    format!(
+        "  that nothing more was said of the agent after {}",
+        places.join(" and ")
+    )
 }
 
 /// What a node had to say of something in this block.

@@ -3,7 +3,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
 use chrono::{DateTime, Utc};
@@ -41,6 +41,7 @@ struct Named {
 
 /// In which form.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Form {
     /// `ipns-record` for the signed record, as with `Accept`.
     format: Option<String>,
@@ -76,13 +77,25 @@ async fn name(
     Query(form): Query<Form>,
 ) -> Result<Response, Problem> {
     let (name, layout) = resolve(&app, &name).await?;
+    let mut response = in_form(&headers, &form, &name, layout)?;
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().append(header::VARY, vary);
+    Ok(response)
+}
+
+fn in_form(
+    headers: &HeaderMap,
+    form: &Form,
+    name: &Name,
+    layout: Layout,
+) -> Result<Response, Problem> {
     let accepted = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains(RECORD));
     match form.format.as_deref() {
-        None if !accepted => return Ok(paging::json(&headers, &named(&name, &layout))),
+        None if !accepted => return Ok(paging::json(headers, &named(name, &layout))),
         None | Some("ipns-record") => {}
         Some(other) => {
             let detail = format!("`{other}` is no format of a name: ipns-record is one");
@@ -99,7 +112,7 @@ async fn name(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
     let tag = hex::encode(&kernel::sha256(&layout.record)[..16]);
-    Ok(conditional(&headers, &tag, (fields, layout.record)))
+    Ok(conditional(headers, &tag, (fields, layout.record)))
 }
 
 /// The verified bytes of a file below what the name stands for, such as

@@ -5,13 +5,12 @@ use store::Db;
 use crate::error::{Error, Result};
 
 /// Errors with [`Error::Full`] (kind `Limited`) where more than `most` entries wait for their seal: who appends is to
-/// wait, too. Counted by the numbers between the newest entry and the newest leaf, which is quick and a little too
-/// many, for numbers of what was rolled back are among them.
+/// wait, too. Counted by the numbers above the highest that is sealed, which is quick; numbers of what was rolled back
+/// are among them, and what was committed late, with lower ones, is not.
 pub async fn room(db: &Db, most: u64) -> Result<()> {
     let waiting = sqlx::query_scalar!(
         r#"SELECT coalesce((SELECT seq FROM journal.entries ORDER BY seq DESC LIMIT 1), 0)
-                - coalesce((SELECT entry_seq FROM journal.leaves ORDER BY leaf_index DESC LIMIT 1), 0)
-                  AS "waiting!""#
+                - coalesce((SELECT max(entry_seq) FROM journal.leaves), 0) AS "waiting!""#
     )
     .fetch_one(db.pool())
     .await?;

@@ -40,7 +40,8 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
         return Ok(Outcome::Idle);
     };
     let count = i64::try_from(head.size - from).unwrap_or(i64::MAX);
-    let mut entries = follow::next(db, FOLLOWER, count).await?;
+    // From where the heads were looked for: where another process was faster, the cursor shows it at the end.
+    let mut entries = follow::sealed(db, from, count).await?;
     let links = put_entries(content, &mut entries).await?;
     let mut blocks = Vec::new();
     let note = head.note.clone().into_bytes();
