@@ -70,10 +70,11 @@ fn following_goes_on_after_a_restart_of_the_instance() {
     for child in [settled, head] {
         kill(
             Pid::from_raw(child.id().try_into().unwrap()),
-            Signal::SIGINT,
+            // Not SIGINT: who is started in the background by a shell's script does not hear it.
+            Signal::SIGTERM,
         )
         .unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGTERM as i32));
     }
     let list = |args: &[&str]| {
         let output = place.run(&[&["changes", "-o", "json"], args].concat());
