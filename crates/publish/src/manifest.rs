@@ -20,8 +20,8 @@ pub struct Manifest {
     /// New entries in the order of their leaves, DAG-CBOR blocks.
     pub entries: Vec<Cid>,
     /// Tiles and bundles that this checkpoint implies and no earlier manifest has, by their paths
-    /// (c2sp.org/tlog-tiles), raw blocks. A bundle that is larger than a block may be is not among them: it is the
-    /// entries of its leaves, each behind its length.
+    /// (c2sp.org/tlog-tiles), raw blocks. Of bundles only full ones are among them, unless they are larger than
+    /// a block may be: every other one is the entries of its leaves, each behind its length.
     pub tiles: BTreeMap<String, Cid>,
     /// The manifest before, as text and not as a link: a pin would walk all history.
     pub prev: Option<String>,

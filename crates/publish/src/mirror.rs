@@ -117,9 +117,10 @@ async fn tiles(
                 },
                 bytes,
             );
-            if level == 0 {
+            // Entries are blocks of their own, from which whoever wants a bundle puts it together. One that is not
+            // full would be stored anew for each entry that comes; one that is too large cannot be a block.
+            if level == 0 && u64::from(width) == TILE_WIDTH {
                 let bytes = log::entry_bundle(db, index, width).await?;
-                // Its entries are blocks of their own, from which whoever wants it puts it together.
                 if bytes.len() <= MAX_BLOCK {
                     put(TilePath::Entries { index, width }, bytes);
                 }

@@ -36,7 +36,7 @@ pub struct Blocks {
     /// The newest manifest's signed head.
     pub note: Vec<u8>,
     files: HashMap<TilePath, Cid>,
-    /// Entries by their leaves, where their bundle would have been too large for a block.
+    /// Entries by their leaves, where their bundle is no block of its own.
     entries: HashMap<u64, Cid>,
 }
 
@@ -77,7 +77,7 @@ impl Blocks {
                 }
             }
             giver.check_entries(&at)?;
-            // A bundle as this log has it is in the newest manifest that has one of its leaves, or nowhere.
+            // A bundle is in the newest manifest that has one of its leaves, or in none.
             for (leaf, cid) in (at.from..at.size).zip(&at.entries) {
                 if !files.contains_key(&bundle_of(leaf, size)) {
                     entries.insert(leaf, *cid);
