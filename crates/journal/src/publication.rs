@@ -125,10 +125,15 @@ pub async fn after(db: &Db, state: State, size: u64, limit: i64) -> Result<Vec<P
 
 /// Where an entry stands: the first publication of each state that covers it, lowest state first.
 pub async fn of_leaf(db: &Db, leaf_index: u64) -> Result<Vec<Publication>> {
+    let states = [State::Stored, State::Pinned, State::Anchored];
+    let states = states.map(|state| state.as_str().to_owned());
     let rows = sqlx::query!(
-        "SELECT DISTINCT ON (state) size, state, reference FROM journal.publications
-          WHERE size > $1 ORDER BY state, size",
-        sql(leaf_index)
+        // State by state, along the index: beyond an old leaf there are as many rows as the log has grown since.
+        r#"SELECT p.size, p.state, p.reference FROM unnest($2::text[]) AS s (state)
+            CROSS JOIN LATERAL (SELECT size, state, reference FROM journal.publications
+                                 WHERE state = s.state AND size > $1 ORDER BY size LIMIT 1) AS p"#,
+        sql(leaf_index),
+        &states,
     )
     .fetch_all(db.pool())
     .await?;

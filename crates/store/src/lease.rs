@@ -16,20 +16,26 @@ pub struct Lease {
     token: i64,
 }
 
-/// Takes or renews the lease `name` for `ttl`. `None` where another holder has it.
+/// Clocks of processes that share a database do not differ by so much.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// Takes or renews the lease `name` for `ttl`. `None` where another holder has it. One that ends later than any
+/// honest clock could say is over: its holder's clock ran ahead, or ours was set back.
 pub async fn acquire(db: &Db, name: &str, holder: Uuid, ttl: Duration) -> Result<Option<Lease>> {
     let now = db.clock().now();
-    let until = now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+    let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+    let until = now + ttl;
     let token = sqlx::query_scalar!(
         "INSERT INTO store.leases AS l (name, holder, token, until) VALUES ($1, $2, 1, $4)
          ON CONFLICT (name) DO UPDATE
             SET holder = $2, until = $4, token = l.token + (l.holder <> $2)::int
-          WHERE l.holder = $2 OR l.until < $3
+          WHERE l.holder = $2 OR l.until < $3 OR l.until > $5
          RETURNING token",
         name,
         holder,
         now,
         until,
+        until + SKEW,
     )
     .fetch_optional(db.pool())
     .await?;
@@ -111,6 +117,28 @@ mod tests {
             acquire(&db, "l", one, ttl).await?.is_some(),
             "released at once"
         );
+        Ok(())
+    }
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn a_lease_from_a_clock_that_ran_ahead_holds_nobody_up(
+        pool: sqlx::PgPool,
+    ) -> anyhow::Result<()> {
+        let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
+        let db = Db::from_pool(pool, clock.clone());
+        let (one, two, ttl) = (
+            Uuid::from_u128(1),
+            Uuid::from_u128(2),
+            Duration::from_secs(10),
+        );
+        let first = acquire(&db, "l", one, ttl).await?.expect("free");
+        clock.advance(TimeDelta::minutes(-1));
+        assert_eq!(acquire(&db, "l", two, ttl).await?, None, "a small skew");
+        clock.advance(TimeDelta::hours(-1));
+        let second = acquire(&db, "l", two, ttl).await?.expect("it is absurd");
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        second.fence(&mut tx).await?;
+        assert!(first.fence(&mut tx).await.is_err());
         Ok(())
     }
 }

@@ -160,3 +160,25 @@ async fn sql_says_the_cid_of_an_entry(pool: PgPool) {
     let wrong: i64 = sqlx::query_scalar(wrong).fetch_one(&pool).await.unwrap();
     assert_eq!(wrong, 0);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_tile_that_the_log_has_not_yet_gives_no_leaf_its_hash(pool: PgPool) {
+    let db = db(pool.clone());
+    say(&db, 0..5, "a").await;
+    seal_all(&db, &sealer()).await;
+    let run = async |sql: &'static str| sqlx::query(sql).execute(&pool).await.unwrap();
+    run("INSERT INTO journal.publications (size, state, reference, at) VALUES (5, 'stored', 'b', now())").await;
+    run("SELECT journal.archive(3, 'stored')").await;
+    // Whoever may insert makes up a whole tile, sound in itself, over leaves that do not exist.
+    run("INSERT INTO journal.tiles (level, n, hashes, root)
+         SELECT 0, 0, made, journal.tile_root(made)
+           FROM (SELECT decode(repeat('66', 8192), 'hex') AS made) AS up")
+    .await;
+    let mut tx = begin(&db).await;
+    assert!(!heal_leaf(&mut tx, 2).await.unwrap());
+    tx.commit().await.unwrap();
+    let leaves =
+        "SELECT count(*) FROM journal.leaves WHERE leaf_hash = decode(repeat('66', 32), 'hex')";
+    let forged: i64 = sqlx::query_scalar(leaves).fetch_one(&pool).await.unwrap();
+    assert_eq!(forged, 0);
+}
