@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -70,11 +71,12 @@ func main() {
 		_, _ = rand.Read(entry)
 		at := time.Now()
 		index, err := appender.Add(ctx, tessera.NewEntry(entry))()
-		if err != nil {
-			// Pushback: this caller tries again.
+		for errors.Is(err, tessera.ErrPushback) {
+			// This caller tries again; it waits since its first attempt.
 			time.Sleep(time.Millisecond)
-			return
+			index, err = appender.Add(ctx, tessera.NewEntry(entry))()
 		}
+		check(err)
 		count.Add(1)
 		if rate > 0 {
 			lock.Lock()
