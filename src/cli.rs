@@ -21,6 +21,7 @@ mod psql;
 mod serve;
 mod show;
 mod sync;
+mod trusted;
 mod up;
 mod verify;
 

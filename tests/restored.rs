@@ -165,3 +165,50 @@ async fn a_restored_database_is_refused_with_the_way_out(pool: PgPool) {
         .await
         .unwrap();
 }
+
+/// Waits until the journal has sealed so many entries.
+fn sealed(place: &Place, size: u64) {
+    let is_sealed = (0..600).any(|_| {
+        let head = place.run(&["audit", "head", "-o", "json"]).stdout;
+        let head: serde_json::Value = serde_json::from_slice(&head).unwrap_or_default();
+        head["size"].as_u64() >= Some(size)
+    });
+    assert!(is_sealed, "{size} entries are not sealed");
+}
+
+#[test]
+fn a_copy_of_the_log_is_not_given_up_for_one_that_was_written_anew() {
+    let insert = |place: &Place, name: &str| {
+        let sql = format!("INSERT INTO agents (did, name) VALUES ('did:vexel:{name}', '{name}')");
+        place.sql(&sql).unwrap();
+    };
+    let first = Place::new("data");
+    let copy = first.dir().with_file_name("copy");
+    let export = |place: &Place| place.run(&["audit", "export", copy.to_str().unwrap()]);
+    let up = first.up();
+    insert(&first, "one");
+    sealed(&first, 1);
+    assert!(export(&first).status.success());
+    insert(&first, "two");
+    sealed(&first, 2);
+    assert!(export(&first).status.success(), "it goes on");
+    let key = first.dir().join("journal.key");
+    assert!(up.stop(Signal::SIGTERM).success());
+
+    // The same key, so the same log by its name, over other entries.
+    let second = Place::new("data");
+    fs::create_dir(second.dir()).unwrap();
+    fs::copy(key, second.dir().join("journal.key")).unwrap();
+    let up = second.up();
+    for name in ["three", "four", "five"] {
+        insert(&second, name);
+    }
+    sealed(&second, 3);
+    let before = fs::read(copy.join("checkpoint")).unwrap();
+    let output = export(&second);
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{why}");
+    assert!(why.contains("the log was forked"), "{why}");
+    assert_eq!(fs::read(copy.join("checkpoint")).unwrap(), before);
+    assert!(up.stop(Signal::SIGTERM).success());
+}

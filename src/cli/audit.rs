@@ -5,8 +5,6 @@ mod deploy;
 mod export;
 mod verify;
 
-use std::path::PathBuf;
-
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use journal::{bundle, checkpoint::Checkpoint, note::Note, vkey::VerifierKey};
 use kernel::Kind;
@@ -43,10 +41,7 @@ pub enum Command {
     /// Verify a proof or a log; needs no instance, no database, and for files no network
     Verify(verify::Args),
     /// Copy the journal into a directory, as c2sp.org/tlog-tiles lays it out; again: what is new
-    Export {
-        /// Where the files go
-        dir: PathBuf,
-    },
+    Export(export::Args),
 }
 
 /// Runs the verb.
@@ -58,7 +53,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Anchor(args) => anchor::run(&args, context).await,
         Command::Deploy(args) => deploy::run(&args, context).await,
         Command::Verify(args) => verify::run(&args, context).await,
-        Command::Export { dir } => export::run(&dir, context).await,
+        Command::Export(args) => export::run(&args, context).await,
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use chain::{At, Limits, Rpc, RpcError, anchor::Taken};
-use journal::vkey::VerifierKey;
+use chain::{At, Rpc, anchor::Taken};
 use serde_json::json;
-use url::Url;
 
-use super::{Context, exit::Failure, input, show};
+use super::{
+    Context,
+    exit::Failure,
+    input, show,
+    trusted::{self, node_failed},
+};
 use crate::bundle::{self, Anchored, Block, MOST_BYTES, Report};
 
 /// Arguments of `verify`.
@@ -39,10 +42,7 @@ struct Asked {
 /// Runs the verb.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let vkey = args.vkey.as_deref().map(str::trim);
-    if let Some(vkey) = vkey {
-        let key: Result<VerifierKey, _> = vkey.parse();
-        key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
-    }
+    vkey.map(trusted::key).transpose()?;
     let bytes = input::read(&args.file, MOST_BYTES).map_err(|error| {
         Failure::invalid(format!("cannot read {}: {error}", args.file.display()))
     })?;
@@ -70,7 +70,6 @@ fn not_verified(why: &str) -> Failure {
 
 /// Whether a node's chain has what the bundle says of it.
 async fn ask(url: &str, report: &Report) -> Result<Asked, Failure> {
-    let url = Url::parse(url).map_err(|error| Failure::invalid(format!("--rpc: {error}")))?;
     let blocks = report.blocks.iter().map(|block| block.chain);
     let anchor = report.anchor.iter().map(|anchor| anchor.chain);
     let chains: BTreeSet<u64> = blocks.chain(anchor).collect();
@@ -79,9 +78,7 @@ async fn ask(url: &str, report: &Report) -> Result<Asked, Failure> {
             "the bundle holds neither header nor anchor that a node could know",
         ));
     }
-    let rpc = Rpc::connect(url, Limits::default())
-        .await
-        .map_err(|error| failed(&error))?;
+    let rpc = trusted::node(url).await?;
     if !chains.contains(&rpc.chain()) {
         let named: Vec<String> = chains.iter().map(u64::to_string).collect();
         return Err(Failure::invalid(format!(
@@ -109,17 +106,13 @@ async fn ask(url: &str, report: &Report) -> Result<Asked, Failure> {
     })
 }
 
-fn failed(error: &RpcError) -> Failure {
-    Failure::Of(error.kind(), format!("--rpc: {error}"))
-}
-
 /// Whether the node's chain has the block.
 async fn has(rpc: &Rpc, block: &Block) -> Result<(), Failure> {
     let (number, hash, place) = (block.number, block.hash, rpc.place());
     match rpc
         .block(At::Number(number))
         .await
-        .map_err(|error| failed(&error))?
+        .map_err(|error| node_failed(&error))?
     {
         Some(known) if known.hash == hash => Ok(()),
         Some(known) => Err(not_verified(&format!(
@@ -136,7 +129,7 @@ async fn has(rpc: &Rpc, block: &Block) -> Result<(), Failure> {
 /// The block in which the contract took the head.
 async fn took(rpc: &Rpc, anchor: &Anchored) -> Result<u64, Failure> {
     let (tx, place) = (anchor.tx, rpc.place());
-    let Some(receipt) = rpc.receipt(tx).await.map_err(|error| failed(&error))? else {
+    let Some(receipt) = rpc.receipt(tx).await.map_err(|error| node_failed(&error))? else {
         let why = format!("--rpc: {place} does not know the anchor's transaction {tx}");
         return Err(Failure::unavailable(why));
     };

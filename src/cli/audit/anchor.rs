@@ -1,13 +1,19 @@
 //! `chancery audit anchor`: how anchoring stands, and what a contract holds of the journal.
 
-use chain::{At, Limits, Rpc, anchor::AnchoredHead};
+use chain::{At, anchor::AnchoredHead};
 use journal::{checkpoint::Checkpoint, proof::verify_consistency, tree::Hash};
 use kernel::{Address, B256};
 use publish::anchor::journal_id;
 use serde_json::{Value, json};
 
 use super::check;
-use crate::cli::{Context, client::Client, exit::Failure, show};
+use crate::cli::{
+    Context,
+    client::Client,
+    exit::Failure,
+    show,
+    trusted::{self, node_failed},
+};
 
 /// Arguments of `audit anchor`.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,15 +112,13 @@ async fn verify(
     client: &Client<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let url = rpc
-        .parse()
-        .map_err(|error| Failure::invalid(format!("--rpc: {error}")))?;
-    let failed = |error: chain::RpcError| Failure::Of(error.kind(), format!("--rpc: {error}"));
-    let rpc = Rpc::connect(url, Limits::default()).await.map_err(failed)?;
+    let vkey = args.vkey.as_deref();
+    vkey.map(trusted::key).transpose()?;
+    let rpc = trusted::node(rpc).await?;
     let whose = whose(args, client).await?;
     let journal = journal_id(&whose.vkey);
     let head = chain::anchor::head(&rpc, whose.contract, whose.keeper, journal, At::Latest);
-    let head = head.await.map_err(failed)?;
+    let head = head.await.map_err(|error| node_failed(&error))?;
     if head.size == 0 {
         let why = format!(
             "{} on chain {} holds no head of this journal",

@@ -2,10 +2,10 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use chain::{Limits, Rpc, RpcError, SendError, Sender, SenderConfig, deploy};
+use chain::{SendError, Sender, SenderConfig, deploy};
 use serde_json::json;
 
-use crate::cli::{Context, exit::Failure, key, show};
+use crate::cli::{Context, exit::Failure, key, show, trusted};
 
 /// How long a node may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -31,11 +31,8 @@ pub struct Args {
 
 /// Runs the verb.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    let url = args.rpc.parse();
-    let url = url.map_err(|error| Failure::invalid(format!("--rpc: {error}")))?;
     let signer = key::read(&args.key)?;
-    let failed = |error: RpcError| Failure::Of(error.kind(), format!("--rpc: {error}"));
-    let rpc = Rpc::connect(url, Limits::default()).await.map_err(failed)?;
+    let rpc = trusted::node(&args.rpc).await?;
     let chain = rpc.chain();
     let config = SenderConfig {
         answer_within: ANSWER_WITHIN,

@@ -13,22 +13,37 @@ use journal::{
     audit::{self, Audit, Reading, Wrong},
     checkpoint::Checkpoint,
     tile::TilePath,
+    vkey::VerifierKey,
 };
 use kernel::Kind;
 use serde_json::json;
 
 use super::verify::{log, not_verified, source::Source};
-use crate::cli::{Context, client::Client, exit::Failure, show};
+use crate::cli::{Context, client::Client, exit::Failure, show, trusted};
+
+/// Arguments of `audit export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where the files go
+    dir: PathBuf,
+    /// The journal's key that you trust [default: the instance's]
+    #[arg(long, value_name = "KEY")]
+    vkey: Option<String>,
+}
 
 /// Runs the verb. What is there already is verified again and not asked for again. The checkpoint is written last,
 /// after everything that it implies is on the disk; who stops before it has the files and goes on.
-pub async fn run(dir: &Path, context: &Context) -> anyhow::Result<()> {
+pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let dir = &args.dir;
     let client = Client::of(context)?;
     let from = Source::web(&format!("{}/audit", client.url()))?;
     let note = from.checkpoint().await?;
-    let key = log::key(&from, None).await?;
+    let vkey = args.vkey.as_deref();
+    vkey.map(trusted::key).transpose()?;
+    let key = log::key(&from, vkey).await?;
     let head = audit::head(&note, &key).map_err(|error| not_verified(&error))?;
     let mut copy = Copy::into(dir, &head.origin, head.size)?;
+    goes_on(&from, &head, &key, dir).await?;
     copy_files(&from, &head, &mut copy).await?;
     copy.finish(&note, &key.to_string())?;
     let new = copy.written.len();
@@ -44,6 +59,45 @@ pub async fn run(dir: &Path, context: &Context) -> anyhow::Result<()> {
             ("new", Some(format!("{new} files"))),
         ])
     })?)
+}
+
+/// The log that the instance has must begin with the one that was copied before: nothing of an older copy is given
+/// up for a log that was written anew.
+async fn goes_on(
+    from: &Source,
+    head: &Checkpoint,
+    key: &VerifierKey,
+    dir: &Path,
+) -> Result<(), Failure> {
+    let Ok(note) = fs::read_to_string(dir.join("checkpoint")) else {
+        return Ok(());
+    };
+    let old = audit::head(&note, key).map_err(|error| {
+        not_verified(&format!(
+            "{}: the copy that is there: {error}",
+            dir.display()
+        ))
+    })?;
+    if old.size == 0 {
+        return Ok(());
+    }
+    let last = old.size - 1..old.size;
+    let audit = Audit::new(head.clone(), last, Reading::Opaque);
+    let mut audit = audit.map_err(|error| not_verified(&error))?;
+    log::read(from, head, &mut audit).await?;
+    let root = audit.root_of(old.size).unwrap_or_default();
+    if root == old.root {
+        return Ok(());
+    }
+    Err(not_verified(&format!(
+        "{} holds {} entries with the root {}, signed by the same key, and the instance's first {} have the root \
+         {}: the log was forked. Keep that copy, it is the proof, and choose another directory",
+        dir.display(),
+        old.size,
+        hex::encode(old.root),
+        old.size,
+        hex::encode(root)
+    )))
 }
 
 async fn copy_files(from: &Source, head: &Checkpoint, copy: &mut Copy) -> anyhow::Result<()> {

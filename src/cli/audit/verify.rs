@@ -7,15 +7,12 @@ pub mod source;
 
 use std::path::{Path, PathBuf};
 
-use journal::{
-    bundle::{self, Verified, VerifyError},
-    vkey::VerifierKey,
-};
+use journal::bundle::{self, Verified, VerifyError};
 use kernel::Address;
 use serde_json::{Value, json};
 
 use super::change_line;
-use crate::cli::{Context, client::Client, exit::Failure, input, show};
+use crate::cli::{Context, client::Client, exit::Failure, input, show, trusted};
 
 /// No proof file is longer: an entry, a hundred hashes and as many signatures.
 const MOST_BYTES: usize = 4 << 20;
@@ -57,10 +54,7 @@ pub struct Args {
 /// Runs the verb.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let vkey = args.vkey.as_deref().map(str::trim);
-    if let Some(vkey) = vkey {
-        let key: Result<VerifierKey, _> = vkey.parse();
-        key.map_err(|error| Failure::invalid(format!("--vkey: {error}")))?;
-    }
+    vkey.map(trusted::key).transpose()?;
     let gateway = || -> anyhow::Result<String> {
         Ok(match &args.gateway {
             Some(url) => url.clone(),
@@ -71,7 +65,8 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return log::run(&source, args, context).await;
     }
     if args.from.or(args.to).is_some() || args.opaque || args.rpc.is_some() {
-        let why = "--from, --to, --opaque and --rpc are about a log: a directory or a URL";
+        let why =
+            "--from, --to, --opaque and --rpc are about a log: a directory, a URL, a .car or a CID";
         return Err(Failure::invalid(why).into());
     }
     proof(&args.what, vkey, context)

@@ -1,6 +1,6 @@
 //! Whether a log begins with what a contract holds of it.
 
-use chain::{At, Limits, Rpc, anchor};
+use chain::{At, anchor};
 use journal::{
     audit::{Audit, Reading},
     checkpoint::Checkpoint,
@@ -11,7 +11,10 @@ use publish::anchor::journal_id;
 use serde_json::{Value, json};
 
 use super::{Args, log, not_verified, source::Source};
-use crate::cli::exit::Failure;
+use crate::cli::{
+    exit::Failure,
+    trusted::{self, node_failed},
+};
 
 /// What a contract holds, which the log begins with.
 pub struct Anchored {
@@ -31,15 +34,11 @@ pub async fn verify(
     let (Some(url), Some(contract), Some(keeper)) = (&args.rpc, args.contract, args.keeper) else {
         return Ok(None);
     };
-    let url = url
-        .parse()
-        .map_err(|error| Failure::invalid(format!("--rpc: {error}")))?;
-    let failed = |error: chain::RpcError| Failure::Of(error.kind(), format!("--rpc: {error}"));
-    let rpc = Rpc::connect(url, Limits::default()).await.map_err(failed)?;
+    let rpc = trusted::node(url).await?;
     let journal = journal_id(&key.to_string());
     let anchored = anchor::head(&rpc, contract, keeper, journal, At::Latest)
         .await
-        .map_err(failed)?;
+        .map_err(|error| node_failed(&error))?;
     let (chain, size) = (rpc.chain(), anchored.size);
     let held_by = format!("the contract {contract} on chain {chain}");
     if size == 0 {
