@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use changes::Streams;
-pub use etag::conditional;
+pub use etag::{FOR_EVER, conditional};
 pub use extract::{Json, Path, Query};
 pub use guard::Caller;
 pub use head::{Head, Heads};

@@ -6,7 +6,7 @@ mod export;
 mod verify;
 
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
-use journal::{bundle, checkpoint::Checkpoint, note::Note, vkey::VerifierKey};
+use journal::{audit, bundle, checkpoint::Checkpoint, vkey::VerifierKey};
 use kernel::Kind;
 use serde_json::{Value, json};
 
@@ -87,17 +87,7 @@ async fn head(context: &Context) -> anyhow::Result<()> {
 
 fn check(note: &str, vkey: &str) -> Result<Checkpoint, String> {
     let key: VerifierKey = vkey.parse().map_err(|error| format!("{error}"))?;
-    let note = Note::parse(note).map_err(|error| error.to_string())?;
-    note.verify(std::slice::from_ref(&key))
-        .map_err(|error| error.to_string())?;
-    let head = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-    if head.origin != key.name() {
-        return Err(format!(
-            "it is that of the log {}",
-            show::clean(&head.origin)
-        ));
-    }
-    Ok(head)
+    audit::head(note, &key).map_err(|error| show::clean(&error.to_string()))
 }
 
 async fn entry(cid: &str, context: &Context) -> anyhow::Result<()> {

@@ -12,10 +12,8 @@ use journal::{
 use kernel::sha256;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Code, Path, Problem, Shared, conditional};
+use super::{Code, FOR_EVER, Path, Problem, Shared, conditional};
 
-/// What was sealed stays as it is.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// A head is the newest one for a moment.
 const A_MOMENT: &str = "public, max-age=1";
 

@@ -5,6 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+/// `Cache-Control` of what stays as it is: what a hash names, what was sealed.
+pub const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
 /// Answers with `response` under this ETag (without quotes), or 304 if the client has it already.
 pub fn conditional(request: &HeaderMap, tag: &str, response: impl IntoResponse) -> Response {
     let tag = format!("\"{tag}\"");

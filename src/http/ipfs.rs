@@ -13,7 +13,9 @@ use store::Cause;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Code, Path, Problem, Shared, conditional, extract::Body, paging, schema};
+use super::{
+    Caller, Code, FOR_EVER, Path, Problem, Shared, conditional, extract::Body, paging, schema,
+};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -158,9 +160,6 @@ async fn file_below(
 
 /// Strangers wrote these bytes: whatever they are, a browser must not run them as ours.
 const POLICY: &str = "default-src 'none'; sandbox";
-
-/// What a hash names stays as it is.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// The file at `path` below `cid`, which may be kept for as long as `cache` says.
 pub(super) async fn serve(

@@ -1,11 +1,7 @@
 //! Whether a log begins with what a contract holds of it.
 
 use chain::{At, anchor};
-use journal::{
-    audit::{Audit, Reading},
-    checkpoint::Checkpoint,
-    vkey::VerifierKey,
-};
+use journal::{checkpoint::Checkpoint, vkey::VerifierKey};
 use kernel::Address;
 use publish::anchor::journal_id;
 use serde_json::{Value, json};
@@ -52,10 +48,7 @@ pub async fn verify(
             head.size
         )));
     }
-    let audit = Audit::new(head.clone(), size - 1..size, Reading::Opaque);
-    let mut audit = audit.map_err(|wrong| not_verified(&wrong))?;
-    log::read(source, head, &mut audit).await?;
-    let root = audit.root_of(size).unwrap_or_default();
+    let root = log::root_of(source, head, size).await?;
     if root != anchored.root.0 {
         return Err(not_verified(&format!(
             "{held_by} holds the root {} of {size} entries, but this log's is {}",

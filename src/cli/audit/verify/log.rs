@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 use journal::{
     audit::{self, Audit, Reading, Sum, Wrong},
     checkpoint::Checkpoint,
+    tree::Hash,
     vkey::VerifierKey,
 };
 use serde_json::{Value, json};
@@ -65,6 +66,14 @@ async fn verify(source: &Source, args: &Args, head: &Checkpoint) -> Result<Sum, 
     })?;
     read(source, head, &mut audit).await?;
     Ok(audit.sum())
+}
+
+/// The root of the log's first `size` entries, of which there is at least one, from files that lead to the signed head.
+pub async fn root_of(source: &Source, head: &Checkpoint, size: u64) -> Result<Hash, Failure> {
+    let audit = Audit::new(head.clone(), size - 1..size, Reading::Opaque);
+    let mut audit = audit.map_err(|wrong| not_verified(&wrong))?;
+    read(source, head, &mut audit).await?;
+    Ok(audit.root_of(size).unwrap_or_default())
 }
 
 /// Reads and verifies what the audit asks for.
