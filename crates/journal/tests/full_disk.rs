@@ -2,7 +2,7 @@
 //!
 //! It needs the right to mount a tmpfs, which root has; without it the test fails and says so.
 
-use std::{fs, path::Path, process::Command, str::FromStr};
+use std::{fs, io::ErrorKind, path::Path, process::Command, str::FromStr};
 
 use chrono::DateTime;
 use journal::{Change, LogKey, NewEntry, Sealed, Sealer, append, follow, log};
@@ -94,6 +94,24 @@ async fn seal(db: &Db, sealer: &Sealer) -> journal::Result<()> {
     Ok(())
 }
 
+/// Takes away the cache of the catalog that a new session reads, and all space: it would write one, and Postgres says of a disk that does
+/// not take it neither that it is full, nor a code of its own.
+fn need_the_catalog_cache(tablespace: &Path) {
+    let below = |folder: &Path| -> Vec<_> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("read").path()).collect()
+    };
+    let databases = below(tablespace)
+        .into_iter()
+        .flat_map(|version| below(&version));
+    for database in databases.filter(|path| path.is_dir()) {
+        fs::remove_file(database.join("pg_internal.init")).expect("a session has been there");
+    }
+    // Whatever room there is, too.
+    let filled = fs::write(tablespace.join("filler"), vec![1; 64 << 20]);
+    assert_eq!(filled.expect_err("small").kind(), ErrorKind::StorageFull);
+}
+
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_and_all_goes_on_with_space() {
     let small = Mounted::new();
@@ -136,7 +154,16 @@ async fn nothing_acknowledged_is_lost_and_all_goes_on_with_space() {
         }
     };
     assert_eq!(full.kind(), Kind::Unavailable, "{full}");
-    assert!(full.to_string().contains("No space left"), "{full}");
+    let said = full.to_string();
+    assert!(
+        said.contains("No space left") || said.contains("init file"),
+        "{full}"
+    );
+    need_the_catalog_cache(small.path());
+    let other = PgPoolOptions::new().connect_lazy_with(cluster().database(&name));
+    let error = log::head(&Db::from_pool(other, Clock::System)).await;
+    let error = error.expect_err("a session needs a file");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     // What is there is read, and sealed or not: a seal needs space, too.
     let sealed_before = log::head(&db).await.expect("read").expect("sealed");
     if let Err(error) = seal(&db, &sealer).await {

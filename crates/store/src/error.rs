@@ -1,6 +1,7 @@
 //! What goes wrong between us and Postgres.
 
 use kernel::Kind;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Result of everything that touches the database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,12 +72,14 @@ impl From<sqlx::Error> for Error {
             }
             E::Database(database) => match database.code().as_deref() {
                 Some(REFUSED) => Self::Refused(database.message().to_owned()),
-                // Serialization failure, deadlock, operator intervention, too many connections,
-                // connection exceptions, disk full.
+                // Serialization failure, deadlock, operator intervention, connection exceptions, no resources
+                // (connections, memory, disk).
                 Some(code)
-                    if ["40001", "40P01", "53300", "53100"].contains(&code)
-                        || code.starts_with("57P")
-                        || code.starts_with("08") =>
+                    if ["40001", "40P01"].contains(&code)
+                        || ["57P", "08", "53"]
+                            .iter()
+                            .any(|class| code.starts_with(class))
+                        || gave_no_session(database.as_ref(), code) =>
                 {
                     Self::Unavailable(error)
                 }
@@ -85,4 +88,13 @@ impl From<sqlx::Error> for Error {
             _ => Self::Internal(error),
         }
     }
+}
+
+/// Whether Postgres ended the session by itself, without a word about why in its code (XX000): so it says that a
+/// full disk did not take the catalog's cache file of a new session.
+fn gave_no_session(error: &dyn sqlx::error::DatabaseError, code: &str) -> bool {
+    let severity = error
+        .try_downcast_ref::<PgDatabaseError>()
+        .map(PgDatabaseError::severity);
+    code == "XX000" && severity.is_some_and(|severity| severity == PgSeverity::Fatal)
 }
