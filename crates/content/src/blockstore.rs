@@ -2,7 +2,8 @@
 //!
 //! Writing is one append and one fdatasync for any number of blocks, and a block is shown only
 //! after it is durable. Every read is hashed again, so a flipped bit is an error and never bytes.
-//! A tail that a crash tore off is cut when the store is opened, and reported.
+//! A tail that a crash tore off is cut when the store is opened, and reported. What a disk changed costs the block
+//! whose bytes these are and no other, and never the start of the store.
 
 mod examine;
 mod index;
@@ -11,7 +12,7 @@ mod record;
 mod window;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -62,6 +63,8 @@ struct Inner {
     /// Held while writing. `true` after a failed sync: what the disk holds is unknown until the
     /// store is opened again.
     broken: Mutex<bool>,
+    /// Blocks that a read found changed, until the next look tells of them.
+    noticed: Mutex<BTreeSet<Cid>>,
     roll_at: u64,
     /// Locked while the store is open.
     _lock: File,
@@ -107,6 +110,7 @@ impl Blockstore {
             index: RwLock::new(index),
             packs: RwLock::new(packs),
             broken: Mutex::new(false),
+            noticed: Mutex::default(),
             roll_at,
             _lock: lock,
         };
@@ -221,9 +225,9 @@ impl Inner {
         let (mut start, mut size) = (0, self.last()?.len());
         for (at, (_, block)) in blocks.iter().enumerate() {
             let next = record::size(block);
-            if at > start && size + next > self.roll_at {
+            if at > start && size + next + record::MARK as u64 > self.roll_at {
                 batches.push(&blocks[start..at]);
-                (start, size) = (at, 0);
+                (start, size) = (at, record::HEADER.len() as u64);
             }
             size += next;
         }
@@ -237,7 +241,7 @@ impl Inner {
     fn pack_for(&self, batch: &[(Key, &Block)]) -> Result<Arc<Pack>> {
         let last = self.last()?;
         let size: u64 = batch.iter().map(|(_, block)| record::size(block)).sum();
-        if last.is_empty() || last.len() + size <= self.roll_at {
+        if last.is_empty() || last.len() + size + record::MARK as u64 <= self.roll_at {
             return Ok(last);
         }
         let next = Arc::new(Pack::create(&self.dir, last.number + 1)?);
@@ -264,19 +268,26 @@ impl Inner {
             packs.iter().find(|pack| pack.number == place.pack).cloned()
         };
         let Some(pack) = pack else { return Ok(None) };
-        let bytes = pack.read(place.offset, place.len)?;
-        if block::is_valid(cid, &bytes)? {
-            return Ok(Some(bytes.into()));
+        match pack.read(place.offset, place.len) {
+            Ok(bytes) if block::is_valid(cid, &bytes)? => return Ok(Some(bytes.into())),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "blockstore: {error}"),
         }
         // Forgotten, so that the block can be put again.
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if index.get(&key) == Some(place) {
-            index.remove(&key);
-        }
+        self.forget(cid, place);
+        lock(&self.noticed).insert(*cid);
         Err(Error::Corrupt {
             cid: *cid,
             segment: pack.name(),
         })
+    }
+
+    /// Forgets that the block stands at this place.
+    fn forget(&self, cid: &Cid, place: Place) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        if index.get(&key(cid)) == Some(place) {
+            index.remove(&key(cid));
+        }
     }
 
     fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {

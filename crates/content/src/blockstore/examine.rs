@@ -1,10 +1,13 @@
 //! Reading the packs again, a stretch at a time, to see what the disk changed.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
-use kernel::Cid;
+use kernel::{Bytes, Cid};
 
-use super::{Blockstore, Inner, blocking};
+use super::{Blockstore, Damage, Inner, Pack, Place, blocking, key, lock, window::What};
 use crate::Result;
 
 /// What a look at a stretch of the packs saw.
@@ -14,12 +17,20 @@ pub struct Examined {
     pub next: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Blocks whose record is not what was written. A right copy may stand elsewhere in the store.
-    pub corrupt: Vec<Cid>,
+    /// Blocks whose bytes are not what was written, and which stand nowhere else in the store: they are missing, and
+    /// can be put again. Also those, wherever they stand, that a read found so since the look before; they may have
+    /// been put again meanwhile.
+    pub lost: BTreeSet<Cid>,
+    /// Blocks of which only what stands around them changed. They were written again.
+    pub mended: Vec<Cid>,
+    /// Bytes of which nobody can tell what they were.
+    pub unknown: Vec<Damage>,
 }
 
 impl Blockstore {
     /// Sums the records from `from` on again, some `budget` bytes of them. `from` is 0, or what the look before gave.
+    ///
+    /// What was changed stays where it is, and is not told of again once its block stands elsewhere.
     pub async fn examine(&self, from: u64, budget: u64) -> Result<Examined> {
         let inner = Arc::clone(&self.inner);
         blocking(move || inner.examine(from, budget)).await
@@ -46,7 +57,7 @@ impl Inner {
         } else {
             0
         };
-        let (end, corrupt) = pack.examine(offset, budget)?;
+        let (end, changed) = pack.examine(offset, budget);
         let next = if end < pack.len() {
             u64::from(pack.number) << 32 | end
         } else {
@@ -54,10 +65,50 @@ impl Inner {
                 .get(at + 1)
                 .map_or(0, |next| u64::from(next.number) << 32)
         };
-        Ok(Examined {
+        let mut seen = Examined {
             next,
             bytes: end.saturating_sub(offset),
-            corrupt,
-        })
+            ..Examined::default()
+        };
+        for piece in changed {
+            match piece.what {
+                What::Whole(cid, shape) => {
+                    let place = pack.place(piece.offset, shape);
+                    if self.is_only_copy(&cid, place) && self.put_again(pack, &cid, place)? {
+                        seen.mended.push(cid);
+                    }
+                }
+                What::Lost(cid, shape) => {
+                    let place = pack.place(piece.offset, shape);
+                    if self.is_only_copy(&cid, place) {
+                        self.forget(&cid, place);
+                        seen.lost.insert(cid);
+                    }
+                }
+                What::Unknown => seen.unknown.push(pack.damage(piece.offset, piece.end)),
+                What::Mark | What::Intact(..) => {}
+            }
+        }
+        seen.lost.append(&mut lock(&self.noticed));
+        Ok(seen)
+    }
+
+    /// Whether the block stands at this place or nowhere.
+    fn is_only_copy(&self, cid: &Cid, place: Place) -> bool {
+        let known = self.index().get(&key(cid));
+        known.is_none_or(|known| known == place)
+    }
+
+    /// Writes a block again that stands in a damaged record; whether it was still right there.
+    fn put_again(&self, pack: &Pack, cid: &Cid, place: Place) -> Result<bool> {
+        let block = (*cid, Bytes::from(pack.read(place.offset, place.len)?));
+        self.forget(cid, place);
+        let written = self.put(&[block]);
+        if written.is_err() {
+            // As it was: it can still be read where it is.
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.insert(key(cid), place);
+        }
+        written.map(|written| written > 0)
     }
 }

@@ -15,7 +15,7 @@ use kernel::Cid;
 use super::{
     Place,
     record::{self, Damage, HEADER, OpenReport, Shape},
-    window::Window,
+    window::{Piece, Scan, What},
 };
 use crate::{Error, Result, block::Block};
 
@@ -54,8 +54,9 @@ pub(super) fn open_all(
         let pack = Pack::open(dir, number, Some(number) == last, report, &mut found)?;
         packs.push(Arc::new(pack));
     }
-    if packs.is_empty() {
-        packs.push(Arc::new(Pack::create(dir, 1)?));
+    if !packs.last().is_some_and(|last| last.is_sound()) {
+        let next = Pack::create(dir, last.unwrap_or(0) + 1)?;
+        packs.push(Arc::new(next));
     }
     Ok(packs)
 }
@@ -90,22 +91,29 @@ impl Pack {
             File::open(dir)?.sync_all()?;
             Ok(file)
         };
-        let file = create().map_err(|error| Error::Io {
-            path: path.clone(),
-            error,
-        })?;
-        let len = AtomicU64::new(HEADER.len() as u64);
-        Ok(Self {
+        match create() {
+            Ok(file) => Ok(Self::of(number, path, file, HEADER.len() as u64)),
+            Err(error) => {
+                // Where the disk is full, the store must still open.
+                let _ = std::fs::remove_file(&path);
+                Err(Error::Io { path, error })
+            }
+        }
+    }
+
+    fn of(number: u32, path: PathBuf, file: File, len: u64) -> Self {
+        Self {
             number,
             path,
             file,
-            len,
+            len: AtomicU64::new(len),
             sound: AtomicBool::new(true),
-        })
+        }
     }
 
-    /// Opens a pack and scans it. In the last one every record is summed again, and what follows
-    /// the last good one is cut off; the others were complete before their successor was made.
+    /// Opens a pack and sums every record again. In the last one, what follows the last good one is cut off, unless a
+    /// mark says that it was durable; the others were complete before their successor was made. One that does not
+    /// begin as a pack does is read, and not written to any more.
     fn open(
         dir: &Path,
         number: u32,
@@ -124,56 +132,48 @@ impl Pack {
             .open(&path)
             .map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
-        let mut window = Window::new(&file, len);
-        let header = window.at(0, HEADER.len()).map_err(io)?;
-        if is_last && HEADER.starts_with(header) && header.len() < HEADER.len() {
+        let header = header(&file);
+        if is_last && len < HEADER.len() as u64 && HEADER.starts_with(&header) {
             return Self::create(dir, number);
         }
+        let pack = Self::of(number, path.clone(), file, len);
+        let start = HEADER.len() as u64;
         if header != HEADER {
-            return Err(Error::Malformed(format!(
-                "{} is no pack of blocks",
-                path.display()
-            )));
+            report.corrupt.push(pack.damage(0, start.min(len)));
+            pack.set_aside();
         }
-        let damage = |offset, end: u64| Damage {
-            pack: name_of(number),
-            offset,
-            bytes: end - offset,
-        };
-        let mut offset = HEADER.len() as u64;
-        while offset < len {
-            match window.record(offset, is_last).map_err(io)? {
-                Some((cid, shape)) => {
-                    found(&cid, place(number, offset, shape));
-                    offset += shape.total() as u64;
-                }
-                None => match window.next_record(offset + 1).map_err(io)? {
-                    Some(next) => {
-                        report.corrupt.push(damage(offset, next));
-                        offset = next;
-                    }
-                    None if is_last => {
-                        report.torn = Some(damage(offset, len));
-                        file.set_len(offset)
-                            .and_then(|()| file.sync_all())
-                            .map_err(io)?;
-                        break;
-                    }
-                    None => {
-                        report.corrupt.push(damage(offset, len));
-                        offset = len;
-                    }
-                },
+        let mut scan = Scan::new(&pack.file, start, len);
+        let mut is_marked = true;
+        while let Some(piece) = scan.next() {
+            if scan.failed() {
+                pack.set_aside();
             }
+            match piece.what {
+                _ if piece.is_last && is_last && pack.is_sound() => {
+                    report.torn = Some(pack.damage(piece.offset, len));
+                    let cut = pack.file.set_len(piece.offset);
+                    cut.and_then(|()| pack.file.sync_all()).map_err(io)?;
+                    pack.len.store(piece.offset, Ordering::SeqCst);
+                    break;
+                }
+                What::Mark | What::Intact(..) => {}
+                _ => report.corrupt.push(pack.damage(piece.offset, piece.end)),
+            }
+            if let What::Intact(cid, shape) | What::Whole(cid, shape) = piece.what {
+                found(&cid, pack.place(piece.offset, shape));
+            }
+            is_marked = piece.what == What::Mark;
         }
-        let len = AtomicU64::new(offset);
-        Ok(Self {
-            number,
-            path,
-            file,
-            len,
-            sound: AtomicBool::new(true),
-        })
+        if is_last && !is_marked && pack.is_sound() {
+            pack.file.sync_all().map_err(io)?;
+            pack.mark();
+        }
+        Ok(pack)
+    }
+
+    /// Nothing is written to it any more.
+    fn set_aside(&self) {
+        self.sound.store(false, Ordering::SeqCst);
     }
 
     /// Appends records with one write and one fdatasync. The caller holds the writer's lock.
@@ -186,7 +186,7 @@ impl Pack {
                 cid: block.0.encoded_len(),
                 bytes: block.1.len(),
             };
-            places.push(place(self.number, start + out.len() as u64, shape));
+            places.push(self.place(start + out.len() as u64, shape));
             record::put(&mut out, block);
         }
         let io = |error| Error::Io {
@@ -196,17 +196,28 @@ impl Pack {
         if let Err(error) = self.file.write_all_at(&out, start) {
             // A full disk: take back what was written, and all is as before.
             if self.file.set_len(start).is_err() {
-                self.sound.store(false, Ordering::SeqCst);
+                self.set_aside();
             }
             return Err(io(error));
         }
         // After a failed sync nobody knows what the disk holds; asking again would lie.
         self.file.sync_data().map_err(|error| {
-            self.sound.store(false, Ordering::SeqCst);
+            self.set_aside();
             io(error)
         })?;
         self.len.store(start + out.len() as u64, Ordering::SeqCst);
+        self.mark();
         Ok(places)
+    }
+
+    /// Says behind what is durable that it is. This need not be durable itself: without it, what a disk changes in the
+    /// last write is taken for torn off. Where there is no room for it, the next write goes over what is there of it.
+    fn mark(&self) {
+        let end = self.len();
+        let mark = record::mark(end);
+        if self.file.write_all_at(&mark, end).is_ok() {
+            self.len.store(end + mark.len() as u64, Ordering::SeqCst);
+        }
     }
 
     /// Reads a block's bytes as the disk has them now.
@@ -221,26 +232,38 @@ impl Pack {
         Ok(bytes)
     }
 
-    /// Sums the records from `offset` on again, some `budget` bytes of them. Gives where it stopped, and the CIDs of
-    /// the records that are not what was written, as far as these can be read.
-    pub(super) fn examine(&self, offset: u64, budget: u64) -> Result<(u64, Vec<Cid>)> {
-        let io = |error| Error::Io {
-            path: self.path.clone(),
-            error,
-        };
+    /// Sums the records from `offset` on again, some `budget` bytes of them. Gives where it stopped, and what is not
+    /// what was written.
+    pub(super) fn examine(&self, offset: u64, budget: u64) -> (u64, Vec<Piece>) {
         let len = self.len();
-        let mut window = Window::new(&self.file, len);
         let start = offset.max(HEADER.len() as u64);
-        let (mut at, mut corrupt) = (start, Vec::new());
-        while at < len && at - start < budget {
-            if let Some((_, shape)) = window.record(at, true).map_err(io)? {
-                at += shape.total() as u64;
-                continue;
+        let (mut scan, mut changed) = (Scan::new(&self.file, start, len), Vec::new());
+        while let Some(piece) = scan.next() {
+            if !matches!(piece.what, What::Mark | What::Intact(..)) {
+                changed.push(piece);
             }
-            corrupt.extend(window.record(at, false).map_err(io)?.map(|(cid, _)| cid));
-            at = window.next_record(at + 1).map_err(io)?.unwrap_or(len);
+            if piece.end - start >= budget {
+                return (piece.end, changed);
+            }
         }
-        Ok((at, corrupt))
+        (len, changed)
+    }
+
+    pub(super) fn damage(&self, offset: u64, end: u64) -> Damage {
+        Damage {
+            pack: self.name(),
+            offset,
+            bytes: end - offset,
+        }
+    }
+
+    /// Where the block of the record at `offset` stands. Packs end far below 4 GiB, so it fits.
+    pub(super) fn place(&self, offset: u64, shape: Shape) -> Place {
+        Place {
+            pack: self.number,
+            offset: u32::try_from(offset + shape.body() as u64).unwrap_or(u32::MAX),
+            len: u32::try_from(shape.bytes).unwrap_or(u32::MAX),
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -260,12 +283,10 @@ impl Pack {
     }
 }
 
-/// Packs end far below 4 GiB, so offsets fit.
-fn place(pack: u32, record: u64, shape: Shape) -> Place {
-    let offset = u32::try_from(record + shape.body() as u64).unwrap_or(u32::MAX);
-    Place {
-        pack,
-        offset,
-        len: u32::try_from(shape.bytes).unwrap_or(u32::MAX),
-    }
+/// The first bytes of a file, as many as a header has; fewer where it is shorter or the disk does not give them.
+fn header(file: &File) -> Vec<u8> {
+    let mut header = vec![0; HEADER.len()];
+    let got = file.read_at(&mut header, 0).unwrap_or(0);
+    header.truncate(got);
+    header
 }

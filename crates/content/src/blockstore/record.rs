@@ -1,6 +1,8 @@
 //! The format of a pack file: a header, then records
 //! `[u32 length of the CID][u32 length of the bytes][CID][bytes][u32 CRC-32 of all before]`,
-//! numbers little-endian.
+//! numbers little-endian. Behind each write that became durable stands a mark, a record of no CID and of the place
+//! where it stands: what is unreadable before a mark was changed, and what is unreadable behind the last one was
+//! torn off by a crash.
 
 use std::fmt;
 
@@ -17,6 +19,10 @@ pub(super) const HEAD: usize = 8;
 const TAIL: usize = 4;
 /// The longest CID in bytes.
 const MAX_CID: usize = 100;
+/// The length of a mark.
+pub(super) const MARK: usize = HEAD + 8 + TAIL;
+/// The lengths of a mark's parts.
+const MARK_HEAD: [u8; HEAD] = [0, 0, 0, 0, 8, 0, 0, 0];
 /// The longest record.
 pub(super) const MAX_RECORD: usize = HEAD + MAX_CID + MAX_BLOCK + TAIL;
 
@@ -27,12 +33,12 @@ pub struct OpenReport {
     pub blocks: usize,
     /// A write that a crash cut off, never confirmed to anybody; it was removed.
     pub torn: Option<Damage>,
-    /// Bytes in the middle that are no record: the disk's fault. They stay where they are; the
-    /// blocks in them are missing and can be put again.
+    /// Bytes that are not what was written: the disk's fault. They stay where they are; a block whose own
+    /// bytes changed is missing and can be put again.
     pub corrupt: Vec<Damage>,
 }
 
-/// A stretch of a pack file that holds no readable record.
+/// A stretch of a pack file that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The file's name.
@@ -108,12 +114,27 @@ pub(super) fn put(out: &mut Vec<u8>, (cid, bytes): &Block) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// The CID in a record's first bytes, head included; `None` where there is none.
-pub(super) fn cid(record: &[u8], shape: Shape) -> Option<Cid> {
+/// The mark that stands at `offset`.
+pub(super) fn mark(offset: u64) -> [u8; MARK] {
+    let mut mark = [0; MARK];
+    mark[..HEAD].copy_from_slice(&MARK_HEAD);
+    mark[HEAD..HEAD + 8].copy_from_slice(&offset.to_le_bytes());
+    let sum = checksum(&mark[..MARK - TAIL]);
+    mark[MARK - TAIL..].copy_from_slice(&sum.to_le_bytes());
+    mark
+}
+
+/// Whether the mark of `offset` begins so.
+pub(super) fn is_mark(bytes: &[u8], offset: u64) -> bool {
+    bytes.starts_with(&MARK_HEAD) && bytes.starts_with(&mark(offset))
+}
+
+/// The block whose record begins so, as far as its first bytes tell.
+pub(super) fn read(record: &[u8]) -> Option<(Cid, Shape)> {
+    let shape = Shape::read(record)?;
     let bytes = record.get(HEAD..shape.body())?;
-    Cid::try_from(bytes)
-        .ok()
-        .filter(|cid| cid.encoded_len() == bytes.len())
+    let cid = Cid::try_from(bytes).ok()?;
+    (cid.encoded_len() == bytes.len()).then_some((cid, shape))
 }
 
 /// Whether a whole record is what was written.
@@ -121,6 +142,38 @@ pub(super) fn is_intact(record: &[u8]) -> bool {
     record
         .split_last_chunk::<TAIL>()
         .is_some_and(|(record, sum)| checksum(record) == u32::from_le_bytes(*sum))
+}
+
+/// The block of a record of this very length that is not what was written.
+pub(super) fn was(record: &[u8]) -> Option<(Cid, Shape)> {
+    before_a_flip(record)
+        .or_else(|| read(record))
+        .filter(|(_, shape)| shape.total() == record.len())
+}
+
+/// Where one bit of the lengths or of the CID flipped, the checksum tells which: CRC-32 finds two wrong bits in
+/// anything of this length, so only the right one makes it hold again.
+fn before_a_flip(record: &[u8]) -> Option<(Cid, Shape)> {
+    let (summed, sum) = record.split_last_chunk::<TAIL>()?;
+    let (front, rest) = summed.split_at(summed.len().min(HEAD + MAX_CID));
+    let (mut front, mut after) = (front.to_vec(), Crc::new());
+    after.update(rest);
+    for at in 0..front.len() {
+        for bit in 0..8 {
+            front[at] ^= 1 << bit;
+            let found = read(&front).filter(|(_, shape)| at < shape.body());
+            if found.is_some() {
+                let mut crc = Crc::new();
+                crc.update(&front);
+                crc.combine(&after);
+                if crc.sum() == u32::from_le_bytes(*sum) {
+                    return found;
+                }
+            }
+            front[at] ^= 1 << bit;
+        }
+    }
+    None
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
