@@ -1,11 +1,26 @@
 //! Bodies of entries: in their rows, or, once these were archived, in a blockstore by their CID.
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store::Archive;
 
 use crate::{
     entry::Entry,
     error::{Error, Result},
 };
+
+/// Archived bodies that are asked for at once: each may come from another machine.
+const AT_ONCE: usize = 16;
+
+/// The bodies of these entries, in their order: each by its CID and as it is stored.
+pub(crate) async fn all(
+    archive: &Archive,
+    entries: impl IntoIterator<Item = (String, Option<Vec<u8>>)>,
+) -> Result<Vec<Vec<u8>>> {
+    let bodies = entries
+        .into_iter()
+        .map(async |(cid, stored)| of(archive, &cid, stored).await);
+    stream::iter(bodies).buffered(AT_ONCE).try_collect().await
+}
 
 /// The body of the entry `cid`: the stored one, else the archived one, which must hash to the CID.
 pub(crate) async fn of(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) -> Result<Vec<u8>> {
@@ -19,5 +34,40 @@ pub(crate) async fn of(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) ->
         Err(Error::Damaged(format!(
             "the archive gave other bytes than entry {cid}"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn archived_bodies_are_asked_for_together_and_come_in_their_order() {
+        // Nobody is answered before so many ask. (Stored ones take places among those at once.)
+        let asked = Arc::new(Barrier::new(AT_ONCE / 2));
+        let body = |n: u32| n.to_be_bytes().to_vec();
+        let archive = Archive::new(move |cid: String| {
+            let asked = Arc::clone(&asked);
+            async move {
+                asked.wait().await;
+                let found = (0..100)
+                    .map(body)
+                    .find(|body| Entry::cid_of(body).to_string() == cid);
+                found.ok_or_else(|| "nowhere".to_owned())
+            }
+        });
+        let entries = |most: u32| {
+            (0..most).map(move |n| {
+                let cid = Entry::cid_of(&body(n)).to_string();
+                (cid, (n % 3 == 0).then(|| body(n)))
+            })
+        };
+        // 64 of 96 are archived.
+        let bodies = all(&archive, entries(96)).await.unwrap();
+        assert_eq!(bodies, (0..96).map(body).collect::<Vec<_>>());
     }
 }

@@ -65,10 +65,8 @@ pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
     if rows.len() != usize::from(width) {
         return Err(missing());
     }
-    let mut bodies = Vec::with_capacity(rows.len());
-    for row in rows {
-        bodies.push(body::of(db.archive(), &row.cid, row.body).await?);
-    }
+    let rows = rows.into_iter().map(|row| (row.cid, row.body));
+    let bodies = body::all(db.archive(), rows).await?;
     encode_bundle(bodies.iter().map(Vec::as_slice))
         .ok_or_else(|| Error::Damaged("an entry is longer than 65,535 bytes".to_owned()))
 }

@@ -20,6 +20,8 @@ pub enum Damage {
     Body(u64),
     /// The hash of this leaf.
     Leaf(u64),
+    /// The body of this entry is archived, and could not be had.
+    Archived(Cid),
     /// A full tile: its hashes, or the hash over them.
     Tile {
         /// Its level.
@@ -51,6 +53,19 @@ impl Found {
 fn damage(wrong: &Wrong) -> Option<Damage> {
     match wrong {
         Wrong::Leaf { leaf, .. } => Some(Damage::Body(*leaf)),
+        // Where the entries below could not be read to tell which hash it is.
+        Wrong::Tile {
+            path:
+                TilePath::Hashes {
+                    level,
+                    index,
+                    width: 256,
+                },
+            ..
+        } => Some(Damage::Tile {
+            level: *level,
+            index: *index,
+        }),
         Wrong::Hash { path, offset, .. } => {
             let TilePath::Hashes {
                 level,
@@ -74,7 +89,9 @@ fn damage(wrong: &Wrong) -> Option<Damage> {
 }
 
 /// The first thing that is wrong with a bundle of entries, its leaves or the tiles above it; `None` also where the log
-/// has no such bundle. Errors with [`Error::Damaged`] where the newest head is not signed by `key`.
+/// has no such bundle. An archived body that nobody gives comes last, so that it hides nothing else.
+///
+/// Errors with [`Error::Damaged`] where the newest head is not signed by `key`, or rows are not of their form.
 pub async fn examine(db: &Db, key: &VerifierKey, bundle: u64) -> Result<Option<Found>> {
     let Some(head) = head::head(db).await? else {
         return Ok(None);
@@ -91,19 +108,66 @@ pub async fn examine(db: &Db, key: &VerifierKey, bundle: u64) -> Result<Option<F
         Err(wrong) => return Ok(Some(Found::of(&wrong))),
     };
     for path in audit.plan() {
-        let taken = match file(db, path).await? {
-            Some(bytes) => audit.take(path, &bytes),
-            None => Err(Wrong::Missing { path }),
+        let taken = match file(db, path).await {
+            Ok(Some(bytes)) => audit.take(path, &bytes),
+            Ok(None) => Err(Wrong::Missing { path }),
+            Err(error) => {
+                // Its entries are the last of a bundle's files.
+                let archived = archived(&error).ok_or(error)?;
+                let found = changed_body(db, bundle).await?;
+                let found = match found {
+                    None => unlike(db, bundle).await?,
+                    found => found,
+                };
+                return Ok(Some(found.unwrap_or(archived)));
+            }
         };
         if let Err(wrong) = taken {
             let mut files = Files::new();
             for path in audit::suspects(&head, &wrong) {
-                files.extend(file(db, path).await?.map(|bytes| (path, bytes)));
+                match file(db, path).await {
+                    Ok(found) => files.extend(found.map(|bytes| (path, bytes))),
+                    Err(error) if archived(&error).is_some() => {}
+                    Err(error) => return Err(error),
+                }
             }
             return Ok(Some(Found::of(&audit::locate(&head, wrong, &files))));
         }
     }
     unlike(db, bundle).await
+}
+
+/// The entry whose body the archive did not give.
+fn archived(error: &Error) -> Option<Found> {
+    let Error::Store(store::Error::Archived { name, .. }) = error else {
+        return None;
+    };
+    Some(Found {
+        damage: Cid::try_from(name.as_str()).ok().map(Damage::Archived),
+        why: format!("the entry {name} is archived, and nobody gives its body"),
+    })
+}
+
+/// Where a bundle cannot be read whole: an entry of it whose body is not that of its CID.
+async fn changed_body(db: &Db, bundle: u64) -> Result<Option<Found>> {
+    let row = sqlx::query!(
+        r#"SELECT l.leaf_index, e.cid FROM journal.leaves l JOIN journal.entries e ON e.seq = l.entry_seq
+            WHERE l.leaf_index >= $1 AND l.leaf_index < $2 AND journal.cid_of(e.body) <> e.cid
+            ORDER BY l.leaf_index LIMIT 1"#,
+        sql(bundle.saturating_mul(TILE_WIDTH)),
+        sql(bundle.saturating_add(1).saturating_mul(TILE_WIDTH)),
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let leaf = number(row.leaf_index)?;
+    Ok(Some(Found {
+        damage: Some(Damage::Body(leaf)),
+        why: format!(
+            "the stored bytes of leaf {leaf} are not the entry {}",
+            row.cid
+        ),
+    }))
 }
 
 async fn file(db: &Db, path: TilePath) -> Result<Option<Vec<u8>>> {

@@ -98,12 +98,85 @@ async fn a_flipped_bit_is_found_and_put_right(pool: PgPool) {
             }
             Damage::Leaf(leaf) => heal_leaf(&mut tx, leaf).await,
             Damage::Tile { level, index } => heal_tile(&mut tx, level, index).await,
+            Damage::Archived(_) => Ok(false),
         };
         assert!(healed.unwrap(), "{case}");
         tx.commit().await.unwrap();
         assert_eq!(examine(&db, key, bundle).await.unwrap(), None, "{case}");
         assert_eq!(digest(&pool).await, sound, "{case}");
     }
+}
+
+/// Found, put right, and not found any more.
+async fn heals(db: &Db, bundle: u64, want: Damage, body: &[u8]) {
+    let key = sealer();
+    let found = examine(db, key.vkey(), bundle).await.unwrap().unwrap();
+    assert_eq!(found.damage, Some(want), "{}", found.why);
+    let mut tx = begin(db).await;
+    let healed = match want {
+        Damage::Body(leaf) => heal_body(&mut tx, leaf, body).await,
+        Damage::Leaf(leaf) => heal_leaf(&mut tx, leaf).await,
+        Damage::Tile { level, index } => heal_tile(&mut tx, level, index).await,
+        Damage::Archived(_) => Ok(false),
+    };
+    assert!(healed.unwrap(), "{}", found.why);
+    tx.commit().await.unwrap();
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_archived_body_that_nobody_gives_is_named_and_hides_nothing(pool: PgPool) {
+    let sealer = sealer();
+    let all = db(pool.clone());
+    say(&all, 0..600, "a").await;
+    seal_all(&all, &sealer).await;
+    let entries = crate::follow::sealed(&all, 0, 1_000).await.unwrap();
+    let run = async |sql: &'static str| sqlx::query(sql).execute(&pool).await.unwrap();
+    run("INSERT INTO journal.publications (size, state, reference, at) VALUES (600, 'stored', 'b', now())").await;
+    run("SELECT journal.archive(10, 'stored')").await;
+    let gone = entries[4].cid.clone();
+    let kept: Vec<_> = entries[..10]
+        .iter()
+        .filter(|entry| entry.cid != gone)
+        .cloned()
+        .collect();
+    let db = all.with_archive(store::Archive::new(move |cid| {
+        let found = kept
+            .iter()
+            .find(|entry| entry.cid == cid)
+            .map(|entry| entry.body.clone());
+        async move { found.ok_or_else(|| "nowhere".to_owned()) }
+    }));
+    let key = sealer.vkey();
+    let named = Some(Damage::Archived(gone.parse().unwrap()));
+    for (bundle, want) in [(0, named), (1, None), (2, None)] {
+        let found = examine(&db, key, bundle).await.unwrap();
+        assert_eq!(found.and_then(|found| found.damage), want);
+    }
+    let twenty = "seq = (SELECT entry_seq FROM journal.leaves WHERE leaf_index = 20)";
+    damage(&pool, "entries", "body", twenty).await;
+    heals(&db, 0, Damage::Body(20), &entries[20].body).await;
+    damage(&pool, "leaves", "leaf_hash", "leaf_index = 30").await;
+    heals(&db, 0, Damage::Leaf(30), &[]).await;
+    for column in ["root", "hashes"] {
+        damage(&pool, "tiles", column, "level = 0 AND n = 0").await;
+        let tile = Damage::Tile { level: 0, index: 0 };
+        heals(&db, 0, tile, &[]).await;
+    }
+    let found = examine(&db, key, 0).await.unwrap().unwrap();
+    assert_eq!(found.damage, named);
+    assert!(found.why.contains(&gone), "{}", found.why);
+    // Nor does one whose name is damaged.
+    let mut tx = pool.begin().await.unwrap();
+    for statement in [
+        "SET LOCAL session_replication_role = replica",
+        "UPDATE journal.entries SET cid = 'bafy' WHERE seq =
+             (SELECT entry_seq FROM journal.leaves WHERE leaf_index = 4)",
+    ] {
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let found = examine(&db, key, 0).await.unwrap().unwrap();
+    assert_eq!(found.damage, None, "{}", found.why);
 }
 
 #[sqlx::test(migrations = "../../migrations")]
