@@ -109,13 +109,19 @@ impl Scrubber {
         let seen = content.blocks().examine(from, BLOCK_BYTES).await?;
         self.state().block = seen.next;
         metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
-        for cid in seen.corrupt {
-            // Another copy of it may be right, as after an earlier round.
-            if matches!(content.blocks().get(&cid).await, Ok(Some(_))) {
-                continue;
-            }
+        for damage in seen.unknown {
+            self.tell(db, &damage.to_string()).await?;
+        }
+        let lost = seen.lost.into_iter().map(|cid| (cid, false));
+        let mended = seen.mended.into_iter().map(|cid| (cid, true));
+        for (cid, is_mended) in lost.chain(mended) {
             let what = format!("the block {cid} in our own blockstore");
-            let Some(from) = heal_block(db, content, &cid).await? else {
+            let from = if is_mended {
+                Some("its own record")
+            } else {
+                heal_block(db, content, &cid).await?
+            };
+            let Some(from) = from else {
                 self.tell(db, &what).await?;
                 continue;
             };
@@ -147,6 +153,7 @@ impl Scrubber {
 /// Puts right what was found, and says so in the journal, in one transaction; whether it could.
 async fn heal(db: &Db, content: &Content, found: &Found) -> Result<bool> {
     let body = match found.damage {
+        Some(Damage::Archived(cid)) => return Ok(content.block(&cid).await.is_ok()),
         Some(Damage::Body(leaf)) => {
             let cid = scrub::cid_of(db, leaf).await?;
             match content.block(&cid).await {
@@ -167,7 +174,7 @@ async fn heal(db: &Db, content: &Content, found: &Found) -> Result<bool> {
             let healed = scrub::heal_tile(&mut tx, level, index).await?;
             (healed, "what lies below")
         }
-        None => (false, ""),
+        Some(Damage::Archived(_)) | None => (false, ""),
     };
     if healed {
         append(&mut tx, &found.why, Some(from)).await?;
