@@ -148,6 +148,40 @@ fn what_was_typed_wrong_is_no_failed_proof() {
     assert_eq!(code(&["verify"]), Some(2));
 }
 
+/// Each says what could be meant.
+#[test]
+fn what_is_no_proof_and_no_log_is_told_what_may_be_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = format!("{TESSERA}/tile/entries/000.p/15");
+    std::fs::write(folder.path().join("entries"), [0, 2, 0xff, 0xfe]).unwrap();
+    let gateway = ["--gateway", "http://127.0.0.1:1"];
+    let log = &["its directory", "its URL", ".car", "CID"][..];
+    for (what, more, code, word, says) in [
+        ("missing", &[][..], 2, "cannot read missing", log),
+        ("entries", &[], 6, "not UTF-8", log),
+        ("-", &["--from", "3"], 2, "--from", log),
+        // Who names a gateway wants it asked, and only blocks of a CID are got there.
+        (&bundle[..], &gateway, 2, "--gateway", &["CID"]),
+        (TESSERA, &gateway, 2, "--gateway", &["CID"]),
+        (
+            "http://127.0.0.1:1/audit",
+            &gateway,
+            2,
+            "--gateway",
+            &["CID"],
+        ),
+        ("-", &gateway, 2, "--gateway", &["CID"]),
+    ] {
+        let args = [&["verify", what], more].concat();
+        let output = audit(folder.path(), &args, PROOF.as_bytes());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{what}: {text}");
+        for words in says.iter().chain([&word]) {
+            assert!(text.contains(words), "{what}: {text}");
+        }
+    }
+}
+
 /// Tessera's log of fifteen entries, which are words.
 const TESSERA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/journal/tessera");
 const TESSERA_KEY: &str =

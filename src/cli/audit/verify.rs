@@ -2,6 +2,7 @@
 
 mod anchored;
 mod blocks;
+mod car;
 pub mod log;
 pub mod source;
 
@@ -13,6 +14,10 @@ use serde_json::{Value, json};
 
 use super::change_line;
 use crate::cli::{Context, client::Client, exit::Failure, input, show, trusted};
+
+/// What may be verified besides a proof, for people.
+const LOG: &str =
+    "a log: its directory, its URL, a .car of its manifests, or the newest manifest's CID";
 
 /// No proof file is longer: an entry, a hundred hashes and as many signatures.
 const MOST_BYTES: usize = 4 << 20;
@@ -37,7 +42,7 @@ pub struct Args {
     /// Take a log's entries as bytes: do not look whether they are a journal's
     #[arg(long)]
     opaque: bool,
-    /// Where blocks of a CID are got [default: the instance]
+    /// Where the blocks are got of a log that is given by a CID [default: the instance]
     #[arg(long, value_name = "URL")]
     gateway: Option<String>,
     /// Of a log, verify through this node that it begins with what the contract holds
@@ -61,22 +66,33 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             None => Client::of(context)?.url().to_owned(),
         })
     };
+    let is_cid = source::cid(&args.what).is_some();
+    if args.gateway.is_some() && !is_cid {
+        let why = "--gateway is where the blocks of a CID are got, and WHAT is none";
+        return Err(Failure::invalid(why).into());
+    }
     if let Some(source) = source::find(&args.what, gateway).await? {
         return log::run(&source, args, context).await;
     }
     if args.from.or(args.to).is_some() || args.opaque || args.rpc.is_some() {
-        let why =
-            "--from, --to, --opaque and --rpc are about a log: a directory, a URL, a .car or a CID";
+        let why = format!("--from, --to, --opaque and --rpc are about {LOG}");
         return Err(Failure::invalid(why).into());
     }
     proof(&args.what, vkey, context)
 }
 
 fn proof(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result<()> {
-    let bytes = input::read(file, MOST_BYTES)
-        .map_err(|error| Failure::invalid(format!("cannot read {}: {error}", file.display())))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| not_verified(&"not a proof file: it is not UTF-8"))?;
+    let bytes = input::read(file, MOST_BYTES).map_err(|error| {
+        let what = file.display();
+        Failure::invalid(format!(
+            "cannot read {what}: {error}. WHAT is a proof file, or {LOG}"
+        ))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        not_verified(&format!(
+            "not a proof file: it is not UTF-8. One file of a log is not verified alone: give {LOG}"
+        ))
+    })?;
     let verified = bundle::verify(&text, vkey).map_err(|error| explain(&error, vkey))?;
     Ok(context.output.one(&json(&verified), || human(&verified))?)
 }

@@ -1,13 +1,7 @@
 //! A log as blocks of IPFS: manifests name its files by CID, and each names the one before. Every block is hashed,
 //! whoever gives it.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
-    path::Path,
-    sync::Mutex,
-};
+use std::{collections::HashMap, path::Path};
 
 use content::block;
 use journal::tile::{TILE_WIDTH, TilePath};
@@ -15,16 +9,13 @@ use kernel::Cid;
 use net::Service;
 use publish::Manifest;
 
-use super::not_verified;
+use super::{car::Car, not_verified};
 use crate::cli::exit::Failure;
-
-/// The longest CID in a CAR, and its longest header.
-const MOST_HEAD: usize = 64 * 1024;
 
 /// Who gives blocks.
 enum Giver {
-    /// A CARv1 file, by where each block begins in it and how long it is.
-    Car(Mutex<File>, HashMap<Cid, (u64, usize)>),
+    /// A file.
+    Car(Car),
     /// A gateway of IPFS.
     Gateway(Service),
 }
@@ -44,8 +35,9 @@ impl Blocks {
     /// The log of a CAR. The newest manifest among its roots is the log's.
     pub async fn in_car(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let (roots, giver) =
-            open_car(path).map_err(|why| not_verified(&format!("{name}: {why}")))?;
+        let (roots, car) =
+            Car::open(path).map_err(|why| not_verified(&format!("{name}: {why}")))?;
+        let giver = Giver::Car(car);
         let mut newest: Option<(u64, Cid)> = None;
         for root in roots {
             let size = manifest(&giver, &root).await?.size;
@@ -118,7 +110,7 @@ impl Blocks {
     /// How many blocks are worth asking for at once.
     pub fn ahead(&self) -> usize {
         match self.giver {
-            Giver::Car(..) => 1,
+            Giver::Car(_) => 1,
             Giver::Gateway(_) => 8,
         }
     }
@@ -155,13 +147,10 @@ impl Blocks {
 impl Giver {
     /// A CAR has each entry as a block of its own, too. A gateway is not asked for all of them.
     fn check_entries(&self, manifest: &Manifest) -> Result<(), Failure> {
-        let Self::Car(_, places) = self else {
+        let Self::Car(car) = self else {
             return Ok(());
         };
-        let missing = manifest
-            .entries
-            .iter()
-            .find(|cid| !places.contains_key(*cid));
+        let missing = manifest.entries.iter().find(|cid| !car.has(cid));
         missing.map_or(Ok(()), |cid| {
             Err(not_verified(&format!(
                 "the block {cid} of an entry is missing"
@@ -219,13 +208,9 @@ async fn needed(giver: &Giver, cid: &Cid) -> Result<Vec<u8>, Failure> {
 /// The block's bytes, which hash to its CID; `None` where it is not there.
 async fn block(giver: &Giver, cid: &Cid) -> Result<Option<Vec<u8>>, Failure> {
     let found = match giver {
-        Giver::Car(file, places) => match places.get(cid) {
-            Some((offset, length)) => Some(
-                read_at(file, *offset, *length)
-                    .map_err(|error| not_verified(&format!("the block {cid}: {error}")))?,
-            ),
-            None => None,
-        },
+        Giver::Car(car) => car
+            .block(cid)
+            .map_err(|error| not_verified(&format!("the block {cid}: {error}")))?,
         Giver::Gateway(service) => ask(service, cid).await?,
     };
     let Some(bytes) = found else { return Ok(None) };
@@ -252,83 +237,4 @@ async fn ask(service: &Service, cid: &Cid) -> Result<Option<Vec<u8>>, Failure> {
         404 | 410 => Ok(None),
         status => Err(failed(net::Error::Status(status))),
     }
-}
-
-fn read_at(file: &Mutex<File>, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    let mut file = file
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads a CAR once, to know where each block is. Blocks are not kept, so it may be larger than memory.
-fn open_car(path: &Path) -> Result<(Vec<Cid>, Giver), String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut reader = BufReader::new(&file);
-    let mut offset = 0;
-    let length = varint(&mut reader, &mut offset)?.ok_or("it is empty")?;
-    let head = take(&mut reader, &mut offset, length, MOST_HEAD)?;
-    let roots = content::car::roots(&head).map_err(|error| error.to_string())?;
-    let mut places = HashMap::new();
-    while let Some(length) = varint(&mut reader, &mut offset)? {
-        let section = take(
-            &mut reader,
-            &mut offset,
-            length,
-            MOST_HEAD + block::MAX_BLOCK,
-        )?;
-        let mut bytes = &section[..];
-        let cid = Cid::read_bytes(&mut bytes)
-            .map_err(|_| format!("byte {}: no CID", offset - section.len() as u64))?;
-        let at = offset - bytes.len() as u64;
-        match block::is_valid(&cid, bytes) {
-            Ok(true) => places.insert(cid, (at, bytes.len())),
-            Ok(false) => return Err(format!("byte {at}: the block {cid} does not hash to it")),
-            Err(error) => return Err(format!("byte {at}: {error}")),
-        };
-    }
-    drop(reader);
-    Ok((roots, Giver::Car(Mutex::new(file), places)))
-}
-
-/// A length; `None` at the end of the file.
-fn varint(reader: &mut impl Read, offset: &mut u64) -> Result<Option<u64>, String> {
-    let (mut number, mut byte) = (0_u64, [0]);
-    for shift in (0..63).step_by(7) {
-        match reader.read_exact(&mut byte) {
-            Ok(()) => *offset += 1,
-            Err(_) if shift == 0 => return Ok(None),
-            Err(error) => return Err(format!("byte {offset}: {error}")),
-        }
-        number |= u64::from(byte[0] & 0x7f) << shift;
-        if byte[0] & 0x80 == 0 {
-            return Ok(Some(number));
-        }
-    }
-    Err(format!("byte {offset}: no length"))
-}
-
-/// So many bytes, none kept for a length that is a lie.
-fn take(
-    reader: &mut impl Read,
-    offset: &mut u64,
-    length: u64,
-    most: usize,
-) -> Result<Vec<u8>, String> {
-    if length > most as u64 {
-        return Err(format!("byte {offset}: a section of {length} bytes"));
-    }
-    let mut bytes = Vec::new();
-    let read = reader
-        .take(length)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if (read as u64) < length {
-        return Err(format!("byte {offset}: the CAR is cut off"));
-    }
-    *offset += length;
-    Ok(bytes)
 }

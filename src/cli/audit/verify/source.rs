@@ -12,6 +12,7 @@ use journal::{
     audit::{MAX_FILE, narrow},
     tile::TilePath,
 };
+use kernel::Cid;
 use net::Service;
 
 use super::blocks::Blocks;
@@ -58,17 +59,20 @@ pub async fn find(
     if what.is_file() && what.extension().is_some_and(|name| name == "car") {
         return Ok(Some(Source::Blocks(Blocks::in_car(what).await?)));
     }
-    let Ok(cid) = content::parse_cid(text) else {
+    let Some(cid) = cid(what) else {
         return Ok(None);
     };
-    if what.exists() {
-        return Ok(None);
-    }
     let url = gateway()?;
     let service = Service::new(&url, None, PATIENCE, MAX_FILE)
         .map_err(|error| Failure::invalid(format!("--gateway: {error}")))?;
     let blocks = Blocks::at_gateway(cid, &url, service).await?;
     Ok(Some(Source::Blocks(blocks)))
+}
+
+/// The CID that is meant, unless there is a file of that name.
+pub fn cid(what: &Path) -> Option<Cid> {
+    let cid = content::parse_cid(what.to_str()?).ok()?;
+    (!what.exists()).then_some(cid)
 }
 
 impl Source {
