@@ -8,7 +8,8 @@
 //! Sequence numbers are given before the commit, so a late commit can bring a *lower* one than what is sealed
 //! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
-//! first scan of a process looks at everything. A scan finds sequence numbers, many at once, which are sealed batch
+//! first scan of a process looks at everything: in a database that was restored from a dump, entries name
+//! transactions of another server, which may all be above. So later scans end where no transaction was begun yet. A scan finds sequence numbers, many at once, which are sealed batch
 //! by batch; the next scan begins when all of them are, and when any transaction has ended since: a backfill's
 //! projection lasts for long, and rows that nobody can see yet would be looked through each time.
 
@@ -300,10 +301,13 @@ async fn scan(
     };
     let seqs = sqlx::query_scalar!(
         "SELECT e.seq FROM journal.entries e
-          WHERE e.xid >= ($1::text)::xid8 AND e.seq > $2
+          WHERE e.xid >= coalesce(($1::text)::xid8, '0')
+            AND e.xid < CASE WHEN $1::text IS NULL THEN '18446744073709551615'
+                             ELSE pg_snapshot_xmax(pg_current_snapshot()) END
+            AND e.seq > $2
             AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
           ORDER BY e.seq LIMIT $3",
-        watermark.unwrap_or("0"),
+        watermark,
         after.unwrap_or(i64::MIN),
         sql(FOUND as u64),
     )

@@ -239,6 +239,32 @@ async fn the_watermark_leaves_out_earlier_transactions_only(pool: PgPool) -> any
     Ok(())
 }
 
+/// After a dump and a restore, entries name transactions of another server.
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_restored_is_looked_at_once(pool: PgPool) -> anyhow::Result<()> {
+    let db = db(pool);
+    say(&db, [1, 2], "a").await;
+    let mut restored = db.pool().begin().await?;
+    sqlx::raw_sql(
+        "SET LOCAL session_replication_role = replica;
+         UPDATE journal.entries SET xid = (xid::text::bigint + (1::bigint << 40))::text::xid8",
+    )
+    .execute(&mut *restored)
+    .await?;
+    restored.commit().await?;
+    let mut conn = db.pool().acquire().await?;
+    for (watermark, found) in [(None, 2), (Some("3"), 0)] {
+        let now = snapshot(&mut conn).await?;
+        let scanned = scan(&mut conn, watermark, None, now).await?;
+        assert_eq!(scanned.seqs.len(), found, "from {watermark:?} on");
+    }
+    let sealer = sealer();
+    assert_eq!(seal_all(&db, &sealer).await, 2);
+    say(&db, [3], "b").await;
+    assert_eq!(seal_all(&db, &sealer).await, 1, "it goes on");
+    Ok(())
+}
+
 /// Entries that are committed while a long scan goes on, below and behind what it has sealed.
 #[sqlx::test(migrations = "../../migrations")]
 async fn what_is_committed_between_two_batches_is_sealed_after_them(
