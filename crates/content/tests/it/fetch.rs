@@ -418,8 +418,9 @@ async fn what_the_disk_changed_is_fetched_again() {
     assert_eq!(content.fetch(uri.as_bytes()).await.state, State::Fetched);
     let pack = dir.path().join("blocks/blocks-000001.pack");
     let mut bytes = std::fs::read(&pack).expect("a pack");
-    let at = bytes.len() - 10;
-    bytes[at] ^= 1;
+    let mut windows = bytes.windows(JSON.len());
+    let at = windows.position(|part| part == JSON).expect("its bytes");
+    bytes[at + 9] ^= 1;
     std::fs::write(&pack, bytes).expect("writable");
     for asked in [2, 2] {
         let fetched = content.fetch(uri.as_bytes()).await;

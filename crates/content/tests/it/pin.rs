@@ -340,26 +340,21 @@ async fn our_own_copy_is_read_again_and_its_loss_is_told(pool: PgPool) {
     let dir = tempfile::tempdir().expect("a directory");
     test.content = open(&Config::default(), &dir);
     drop(std::mem::replace(&mut test.dir, dir));
-    let cid = test
-        .content
-        .add(b"a block of some length")
-        .await
-        .expect("stored");
+    let block = b"a block of some length";
+    let cid = test.content.add(block).await.expect("stored");
     test.want(&[cid]).await;
     test.clock.advance(TimeDelta::days(1));
     let pack = test.dir.path().join("blocks/blocks-000001.pack");
     let mut bytes = std::fs::read(&pack).expect("a pack");
-    let at_byte = bytes.len() - 10;
-    bytes[at_byte] ^= 1;
+    let mut windows = bytes.windows(block.len());
+    let start = windows.position(|part| part == block).expect("its bytes");
+    bytes[start + 9] ^= 1;
     std::fs::write(&pack, bytes).expect("writable");
     pin::recheck(&test.db, &test.content, test.clock.now(), 10)
         .await
         .expect("a round");
     assert_eq!(test.state(&cid).await, [at("local", "lost")]);
-    test.content
-        .add(b"a block of some length")
-        .await
-        .expect("stored again");
+    test.content.add(block).await.expect("stored again");
     test.want(&[cid]).await;
     assert_eq!(test.state(&cid).await, [at("local", "stored")]);
 }
