@@ -119,7 +119,7 @@ impl Content {
     }
 
     /// One block, verified: our own, else what Kubo or a gateway gives, which is stored. Errors with
-    /// [`Error::Missing`] where nobody has it.
+    /// [`Error::Missing`] where everybody says that he has it not; where one could not be asked, with his error.
     pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
         match self.store.get(cid).await {
             Ok(Some(bytes)) => return Ok(bytes),
@@ -127,22 +127,19 @@ impl Content {
             Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "blockstore: {error}"),
             Err(error) => return Err(error),
         }
-        let bytes = self.block_from_sources(cid).await.map_err(|error| {
-            tracing::debug!(%cid, %error, "{cid} is nowhere: {error}");
-            Error::Missing(*cid)
-        })?;
+        let bytes = self.block_from_sources(cid).await?;
         self.store.put_many(&[(*cid, bytes.clone())]).await?;
         Ok(bytes)
     }
 
-    /// Gets back what our own blocks miss of a DAG. Errors with what the last source said.
+    /// Gets back what our own blocks miss of a DAG. Errors as [`Content::block`] does.
     pub(crate) async fn heal(&self, root: &Cid) -> Result<()> {
         loop {
-            let gathered = lookup::gather(&self.store, root, MAX_DAG).await?;
-            if gathered.missing.is_empty() {
+            let missing = lookup::missing(&self.store, root, MAX_DAG).await?;
+            if missing.is_empty() {
                 return Ok(());
             }
-            for cid in &gathered.missing {
+            for cid in &missing {
                 let block = self.block_from_sources(cid).await?;
                 self.store.put_many(&[(*cid, block)]).await?;
             }
@@ -150,14 +147,20 @@ impl Content {
     }
 
     async fn block_from_sources(&self, cid: &Cid) -> Result<Bytes> {
-        let mut last = Error::Missing(*cid);
+        let mut unknown = None;
         for source in self.sources.iter().filter(|source| !source.is_shut()) {
             match source.block(cid).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => last = error,
+                Err(error) => {
+                    let name = source.name();
+                    tracing::debug!(%cid, source = name, %error, "{name} gives no {cid}: {error}");
+                    if !error.says_not_there() {
+                        unknown = Some(error);
+                    }
+                }
             }
         }
-        Err(last)
+        Err(unknown.unwrap_or(Error::Missing(*cid)))
     }
 
     fn lookup<'a>(&'a self, root: &'a Cid, path: &'a [String]) -> Lookup<'a> {

@@ -113,6 +113,20 @@ impl Error {
             Self::Store(error) => error.kind(),
         }
     }
+
+    /// Whether the source that gave this answer in place of a block has it not. Other failures leave that open.
+    pub(crate) fn says_not_there(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::Mismatch { .. } => true,
+            // A gateway says 504 where its own search came to an end.
+            Self::Net(net::Error::Status(status)) => matches!(status, 404 | 410 | 504),
+            // Kubo has only words for it: of its own store, and of its network.
+            Self::Kubo { message, .. } => ["not find", "not found", "deadline exceeded"]
+                .iter()
+                .any(|words| message.contains(words)),
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {

@@ -471,3 +471,50 @@ async fn one_block_comes_from_wherever_it_is_and_then_from_our_own() {
         "{nowhere:?}"
     );
 }
+
+#[tokio::test]
+async fn a_block_is_missing_only_where_everybody_says_that_he_has_it_not() {
+    let cid = kernel::cid_of_raw(b"a block that is nowhere");
+    let saying = async |status: u16, text: &'static [u8]| {
+        Server::start(move |_| answer(status, "", text)).await
+    };
+    let silent = Server::start(|_| None).await;
+    let (gone, ended, other) = (
+        saying(404, b"").await,
+        saying(504, b"").await,
+        saying(200, b"another").await,
+    );
+    let (broken, busy) = (saying(500, b"").await, saying(429, b"").await);
+    for (gateways, missing) in [
+        (vec![&gone, &ended, &other], true),
+        (vec![&broken, &gone], false),
+        (vec![&gone, &busy], false),
+        (vec![&gone, &silent], false),
+    ] {
+        let (content, _dir) = content(&gateways, &[]);
+        let error = content.block(&cid).await.expect_err("nobody has it");
+        let is_missing = matches!(error, content::Error::Missing(_));
+        assert_eq!(is_missing, missing, "{error}");
+    }
+    // Kubo tells all of it with one status.
+    for (says, missing) in [
+        (
+            "block was not found locally (offline): ipld: could not find x",
+            true,
+        ),
+        ("context deadline exceeded", true),
+        ("lock /repo/repo.lock: someone else has the lock", false),
+    ] {
+        let body = format!(r#"{{"Message":"{says}","Code":0,"Type":"error"}}"#);
+        let kubo = Server::start(move |_| answer(500, "", body.as_bytes())).await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = Config {
+            kubo_url: Some(kubo.url.clone()),
+            ..Config::default()
+        };
+        let content = open(&config, &[], &dir);
+        let error = content.block(&cid).await.expect_err("it has it not");
+        let is_missing = matches!(error, content::Error::Missing(_));
+        assert_eq!(is_missing, missing, "{error}");
+    }
+}
