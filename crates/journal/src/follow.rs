@@ -22,33 +22,48 @@ pub struct SealedEntry {
     pub body: Vec<u8>,
 }
 
-/// The next entries for `follower`, at most `limit`, from where it stands.
+/// Where the entries of one answer have so many bytes, it ends. One entry has at most 64 KiB.
+const BYTES: usize = 8 << 20;
+
+/// The next entries for `follower`, as [`sealed`] gives them, from where it stands.
 pub async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry>> {
     let position = cursor::get(db, &name(follower)).await?;
     sealed(db, number(position)?, limit).await
 }
 
-/// The entries from this leaf on, at most `limit`.
+/// The entries from this leaf on: at most `limit`, and not many more than 8 MiB of them, but one at least where there
+/// is one.
 pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> {
     let rows = sqlx::query!(
         // Entry by entry, also where the planner does not know yet how large the tables have become.
-        "SELECT l.leaf_index, e.seq, e.cid, e.body
-           FROM journal.leaves l CROSS JOIN LATERAL
-                (SELECT seq, cid, body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
-          WHERE l.leaf_index >= $1 ORDER BY l.leaf_index LIMIT $2",
+        r#"SELECT leaf_index AS "leaf_index!", seq AS "seq!", cid AS "cid!", body
+             FROM (SELECT l.leaf_index, e.seq, e.cid, e.body,
+                          sum(octet_length(e.body)) OVER (ORDER BY l.leaf_index) AS bytes
+                     FROM (SELECT leaf_index, entry_seq FROM journal.leaves
+                            WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2) AS l
+                    CROSS JOIN LATERAL
+                          (SELECT seq, cid, body FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) AS e) AS next
+            WHERE coalesce(bytes, 0) - coalesce(octet_length(body), 0) < $3 ORDER BY leaf_index"#,
         sql(from),
         limit,
+        sql(BYTES as u64),
     )
     .fetch_all(db.pool())
     .await?;
-    let mut entries = Vec::with_capacity(rows.len());
+    let (mut entries, mut bytes) = (Vec::with_capacity(rows.len()), 0);
     for row in rows {
+        let body = body::of(db.archive(), &row.cid, row.body).await?;
+        bytes += body.len();
         entries.push(SealedEntry {
             leaf_index: number(row.leaf_index)?,
             seq: row.seq,
-            body: body::of(db.archive(), &row.cid, row.body).await?,
+            body,
             cid: row.cid,
         });
+        // The database could not count those that are archived.
+        if bytes >= BYTES {
+            break;
+        }
     }
     Ok(entries)
 }
@@ -60,8 +75,12 @@ pub async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> Resul
     let (Some(first), Some(last)) = (done.first(), done.last()) else {
         return Ok(());
     };
-    let position = sql(last.leaf_index + 1);
-    Ok(cursor::advance(tx, &name(follower), sql(first.leaf_index), position).await?)
+    advance_to(tx, follower, first.leaf_index, last.leaf_index + 1).await
+}
+
+/// The same from one leaf to another, for who keeps no entries.
+pub async fn advance_to(tx: &mut Tx, follower: &str, from: u64, to: u64) -> Result<()> {
+    Ok(cursor::advance(tx, &name(follower), sql(from), sql(to)).await?)
 }
 
 /// How many entries `follower` has seen: the leaf that comes next.

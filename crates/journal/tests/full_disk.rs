@@ -173,8 +173,15 @@ async fn nothing_acknowledged_is_lost_and_all_goes_on_with_space() {
     small.mount(LARGE);
     acknowledged.extend(write(&db, from).await.expect("there is space"));
     seal(&db, &sealer).await.expect("there is space");
-    let order = follow::sealed(&db, 0, i64::MAX).await.expect("read");
-    let order: Vec<String> = order.into_iter().map(|entry| entry.cid).collect();
+    let mut order = Vec::new();
+    loop {
+        let next = follow::sealed(&db, order.len() as u64, i64::MAX).await;
+        let next = next.expect("read");
+        if next.is_empty() {
+            break;
+        }
+        order.extend(next.into_iter().map(|entry| entry.cid));
+    }
     assert_eq!(order, acknowledged);
     let head = log::head(&db).await.expect("read").expect("sealed");
     assert_eq!(head.root, log::root(&db, head.size).await.expect("read"));

@@ -99,3 +99,54 @@ async fn work_is_done_once_by_however_many_and_however_often_they_die(
     assert_eq!(position(&db, "webhooks").await?, 50);
     Ok(())
 }
+
+/// Entries of 60 KB each: the database counts what lies in it, and who reads the archive counts what it gives.
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_answer_ends_where_it_is_large_and_the_next_goes_on(pool: PgPool) -> anyhow::Result<()> {
+    let db = db(pool);
+    let large = |n: u64| {
+        let change = change(format!("{n:>60000}"), "a");
+        crate::NewEntry::agent(agent(n), vec![change])
+    };
+    commit(&db, (0..300).map(large).collect()).await;
+    seal_all(&db, &sealer()).await;
+    let mut all = Vec::new();
+    loop {
+        let next = sealed(&db, all.len() as u64, 4_096).await?;
+        let bytes: usize = next.iter().map(|entry| entry.body.len()).sum();
+        assert!(bytes < BYTES + 65_536, "{bytes}");
+        if next.is_empty() {
+            break;
+        }
+        all.extend(next);
+    }
+    let leaves: Vec<u64> = all.iter().map(|entry| entry.leaf_index).collect();
+    assert_eq!(leaves, (0..300).collect::<Vec<u64>>());
+    assert_eq!(sealed(&db, 0, 3).await?, all[..3]);
+
+    let first = sealed(&db, 0, 4_096).await?.len();
+    let mut tx = begin(&db).await;
+    let stored = crate::publication::Publication {
+        size: 300,
+        state: crate::publication::State::Stored,
+        reference: "a manifest".to_owned(),
+    };
+    crate::publication::record(&mut tx, &stored).await?;
+    tx.commit().await?;
+    sqlx::query("SELECT journal.archive(200, 'stored')")
+        .execute(db.pool())
+        .await?;
+    let bodies = all
+        .iter()
+        .map(|entry| (entry.cid.clone(), entry.body.clone()));
+    let bodies: std::collections::HashMap<_, _> = bodies.collect();
+    let db = db.with_archive(store::Archive::new(move |cid: String, _| {
+        let body = bodies.get(&cid).cloned();
+        async move { body.ok_or_else(|| "it is not here".to_owned()) }
+    }));
+    assert_eq!(sealed(&db, 0, 4_096).await?, all[..first]);
+    let over_the_end = sealed(&db, 150, 4_096).await?;
+    assert_eq!(over_the_end, all[150..150 + over_the_end.len()]);
+    assert!(over_the_end.len() > 50);
+    Ok(())
+}
