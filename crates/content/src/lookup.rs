@@ -1,7 +1,7 @@
 //! Finding a file of IPFS: our own blocks first, then each source in turn, each block verified.
 //! Blocks that one source gave are kept for the next one, so that together they may be enough.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use kernel::{Bytes, Cid};
@@ -10,6 +10,9 @@ use crate::{Blockstore, Error, File, Limits, Result, Step, block, source::Source
 
 /// How many blocks of a file are asked for at once.
 const AT_ONCE: usize = 4;
+
+/// Bytes of blocks that are held at once where they are only looked at.
+const PORTION: usize = 4 << 20;
 
 /// Why a file was not found.
 #[derive(Debug)]
@@ -135,41 +138,62 @@ impl Failure {
     }
 }
 
-/// The blocks of a whole DAG, as far as the store has them.
-pub(crate) struct Gathered {
-    pub(crate) blocks: Vec<block::Block>,
-    /// What is missing or corrupt.
+/// Walks everything that a root links to, a portion at a time, as far as the store has it.
+pub(crate) struct Walk<'a> {
+    store: &'a Blockstore,
+    max_blocks: usize,
+    seen: HashSet<Cid>,
+    next: Vec<Cid>,
+    /// What was missing or corrupt so far.
     pub(crate) missing: Vec<Cid>,
 }
 
-/// Walks everything that `root` links to. Errors with [`Error::TooLarge`] beyond `max_blocks`.
-pub(crate) async fn gather(store: &Blockstore, root: &Cid, max_blocks: usize) -> Result<Gathered> {
-    let mut found = Gathered {
-        blocks: Vec::new(),
-        missing: Vec::new(),
-    };
-    let mut seen = std::collections::HashSet::from([*root]);
-    let mut next = vec![*root];
-    while let Some(cid) = next.pop() {
-        if seen.len() > max_blocks {
-            return Err(Error::TooLarge {
-                limit: format!("{max_blocks} blocks"),
-            });
-        }
-        match store.get(&cid).await {
-            Ok(Some(bytes)) => {
-                next.extend(
-                    block::links(&cid, &bytes)?
-                        .into_iter()
-                        .filter(|link| seen.insert(*link)),
-                );
-                if block::inline(&cid).is_none() {
-                    found.blocks.push((cid, bytes));
-                }
-            }
-            Ok(None) | Err(Error::Corrupt { .. }) => found.missing.push(cid),
-            Err(error) => return Err(error),
+impl<'a> Walk<'a> {
+    /// Begins at `root`; there may be `max_blocks`.
+    pub(crate) fn new(store: &'a Blockstore, root: &Cid, max_blocks: usize) -> Self {
+        Self {
+            store,
+            max_blocks,
+            seen: HashSet::from([*root]),
+            next: vec![*root],
+            missing: Vec::new(),
         }
     }
-    Ok(found)
+
+    /// The next blocks, until they have so many bytes; none at the end. Errors with [`Error::TooLarge`] where the
+    /// root has too many.
+    pub(crate) async fn portion(&mut self, bytes: usize) -> Result<Vec<block::Block>> {
+        let (mut blocks, mut size) = (Vec::new(), 0);
+        while size < bytes
+            && let Some(cid) = self.next.pop()
+        {
+            if self.seen.len() > self.max_blocks {
+                return Err(Error::TooLarge {
+                    limit: format!("{} blocks", self.max_blocks),
+                });
+            }
+            match self.store.get(&cid).await {
+                Ok(Some(bytes)) => {
+                    let links = block::links(&cid, &bytes)?.into_iter();
+                    self.next
+                        .extend(links.filter(|link| self.seen.insert(*link)));
+                    if block::inline(&cid).is_none() {
+                        size += bytes.len();
+                        blocks.push((cid, bytes));
+                    }
+                }
+                Ok(None) | Err(Error::Corrupt { .. }) => self.missing.push(cid),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+/// What `store` has not, or not right, of everything that `root` links to. Errors with [`Error::TooLarge`] beyond
+/// `max_blocks`.
+pub(crate) async fn missing(store: &Blockstore, root: &Cid, max_blocks: usize) -> Result<Vec<Cid>> {
+    let mut walk = Walk::new(store, root, max_blocks);
+    while !walk.portion(PORTION).await?.is_empty() {}
+    Ok(walk.missing)
 }

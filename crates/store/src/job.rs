@@ -67,8 +67,48 @@ pub async fn enqueue_many(
     Ok(())
 }
 
+/// A job that nobody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// What the work is about.
+    pub key: String,
+    /// Since when it is due.
+    pub since: DateTime<Utc>,
+}
+
+/// Up to `limit` due jobs of `kind`, the longest due first, for who takes only some of them ([`claim_of`]).
+pub async fn due(db: &Db, kind: &str, limit: i64) -> Result<Vec<Due>> {
+    let now = db.clock().now();
+    Ok(sqlx::query_as!(
+        Due,
+        "SELECT key, run_at AS since FROM store.jobs
+          WHERE kind = $1 AND run_at <= $2 AND (leased_until IS NULL OR leased_until < $2)
+          ORDER BY run_at LIMIT $3",
+        kind,
+        now,
+        limit,
+    )
+    .fetch_all(db.pool())
+    .await?)
+}
+
 /// Takes up to `limit` due jobs of `kind` for `lease`.
 pub async fn claim(db: &Db, kind: &str, limit: i64, lease: Duration) -> Result<Vec<Job>> {
+    claim_among(db, kind, None, limit, lease).await
+}
+
+/// Takes those jobs of `kind` for `lease` that are about `keys`, and are due.
+pub async fn claim_of(db: &Db, kind: &str, keys: &[String], lease: Duration) -> Result<Vec<Job>> {
+    claim_among(db, kind, Some(keys), i64::MAX, lease).await
+}
+
+async fn claim_among(
+    db: &Db,
+    kind: &str,
+    keys: Option<&[String]>,
+    limit: i64,
+    lease: Duration,
+) -> Result<Vec<Job>> {
     let now = db.clock().now();
     let until = now + TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
     let jobs = sqlx::query_as!(
@@ -77,6 +117,7 @@ pub async fn claim(db: &Db, kind: &str, limit: i64, lease: Duration) -> Result<V
             SET leased_until = $4, lease_token = j.lease_token + 1
            FROM (SELECT id FROM store.jobs
                   WHERE kind = $1 AND run_at <= $3 AND (leased_until IS NULL OR leased_until < $3)
+                    AND ($5::text[] IS NULL OR key = ANY($5))
                   ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS due
           WHERE j.id = due.id
          RETURNING j.id, j.key, j.attempts, j.lease_token",
@@ -84,6 +125,7 @@ pub async fn claim(db: &Db, kind: &str, limit: i64, lease: Duration) -> Result<V
         limit,
         now,
         until,
+        keys,
     )
     .fetch_all(db.pool())
     .await?;
@@ -176,8 +218,14 @@ mod tests {
         let first = claim(&db, "k", 10, LEASE).await?;
         assert_eq!(first.len(), 2, "one job per key");
         assert_eq!(claim(&db, "k", 10, LEASE).await?, [], "leased");
+        assert_eq!(due(&db, "k", 10).await?, [], "leased");
+        assert_eq!(claim_of(&db, "k", &keys, LEASE).await?, [], "leased");
         clock.advance(TimeDelta::seconds(61));
-        let second = claim(&db, "k", 1, LEASE).await?;
+        let waiting = due(&db, "k", 10).await?;
+        assert_eq!(waiting.len(), 2);
+        assert_eq!(waiting[0].since, DateTime::UNIX_EPOCH);
+        let second = claim_of(&db, "k", &keys[2..], LEASE).await?;
+        assert_eq!(second.len(), 1);
         let late = first
             .iter()
             .find(|job| job.id == second[0].id)

@@ -5,7 +5,7 @@ use kernel::Cid;
 use store::{Cause, Db, Outcome, job};
 
 use super::JOB;
-use crate::{Content, Result, content::MAX_DAG, lookup::gather};
+use crate::{Content, Result, content::MAX_DAG, lookup};
 
 /// Confirms again up to `limit` pins that were last confirmed before `before`, oldest first: reads
 /// and hashes our own blocks, and asks Kubo. What is lost is got back where somebody has it.
@@ -64,8 +64,8 @@ pub async fn recheck(
 
 /// Why our own copy is lost for good.
 async fn recheck_local(content: &Content, cid: &Cid) -> Option<String> {
-    let missing = match gather(content.blocks(), cid, MAX_DAG).await {
-        Ok(gathered) => gathered.missing.len(),
+    let missing = match lookup::missing(content.blocks(), cid, MAX_DAG).await {
+        Ok(missing) => missing.len(),
         Err(error) => return Some(error.to_string()),
     };
     if missing == 0 {

@@ -2,29 +2,38 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use kernel::Cid;
 use store::{Cause, Db, Outcome, job};
 
 use super::JOB;
-use crate::{
-    Block, Content, Error, Kubo, Result, car,
-    content::MAX_DAG,
-    lookup::{Gathered, gather},
-};
+use crate::{Block, Content, Error, Kubo, Result, car, content::MAX_DAG, lookup::Walk};
 
 /// How long a worker has for a round: longer than Kubo may take for it.
 const LEASE: Duration = Duration::from_mins(10);
 /// A CAR is sent when it has grown to this, in bytes.
-const CAR_BYTES: usize = 16 << 20;
+const CAR_BYTES: usize = 8 << 20;
+
+/// Due jobs that are looked at to find those whose blocks are here.
+const LOOK_AHEAD: i64 = 4_096;
+/// For how long a job whose blocks are not here is left to other processes, one of which may have them.
+const LEFT_TO_OTHERS: TimeDelta = TimeDelta::minutes(10);
+/// How many of those that nobody took one round tries: Kubo looks for their blocks in its network, which may last.
+const UNTAKEN: usize = 1;
+/// Such a job's pause rises no further than that after so many attempts, some ten minutes: whoever has its blocks may
+/// come back.
+const ATTEMPTS_WITHOUT: i32 = 7;
 
 /// Pins up to `limit` of what is due at Kubo: gives it the blocks in a CAR, then asks whether it
 /// keeps them. What fails is tried again later, for ever. [`Outcome::Busy`] where more is due and
 /// Kubo is well.
+///
+/// A blockstore belongs to one process, and what one of several put into its own is given to Kubo by that one.
 pub async fn pin_due(db: &Db, content: &Content, limit: i64) -> Result<Outcome> {
     let Some(kubo) = content.kubo() else {
         return Ok(Outcome::Idle);
     };
-    let jobs = job::claim(db, JOB, limit, LEASE).await?;
+    let jobs = claim(db, content, usize::try_from(limit).unwrap_or_default()).await?;
     if jobs.is_empty() {
         return Ok(Outcome::Idle);
     }
@@ -39,14 +48,43 @@ pub async fn pin_due(db: &Db, content: &Content, limit: i64) -> Result<Outcome> 
             None => Some("the job names no CID".to_owned()),
         };
         done += usize::from(error.is_none());
-        record(db, job, error.as_deref()).await?;
+        let attempts = if is_here(content, &job.key) {
+            job.attempts
+        } else {
+            job.attempts.min(ATTEMPTS_WITHOUT)
+        };
+        record(db, job, attempts, error.as_deref()).await?;
     }
     let more = done > 0 && i64::try_from(jobs.len()).is_ok_and(|claimed| claimed == limit);
     Ok(if more { Outcome::Busy } else { Outcome::Idle })
 }
 
+/// Takes jobs whose blocks are here, and few of those that nobody else took either.
+async fn claim(db: &Db, content: &Content, limit: usize) -> Result<Vec<job::Job>> {
+    let due = job::due(db, JOB, LOOK_AHEAD).await?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|job| is_here(content, &job.key));
+    let late = db.clock().now() - LEFT_TO_OTHERS;
+    let untaken = others.into_iter().filter(|job| job.since <= late);
+    let keys: Vec<String> = untaken
+        .take(UNTAKEN)
+        .chain(own)
+        .take(limit)
+        .map(|job| job.key)
+        .collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(job::claim_of(db, JOB, &keys, LEASE).await?)
+}
+
+/// Whether our own blocks have the root that a job names; one that names none is everybody's.
+fn is_here(content: &Content, key: &str) -> bool {
+    key.parse().map_or(true, |root| content.blocks().has(&root))
+}
+
 /// Writes down what became of a job.
-async fn record(db: &Db, job: &job::Job, error: Option<&str>) -> Result<()> {
+async fn record(db: &Db, job: &job::Job, attempts: i32, error: Option<&str>) -> Result<()> {
     let mut tx = db.begin(Cause::Job(JOB)).await?;
     let now = tx.now();
     sqlx::query!(
@@ -66,7 +104,7 @@ async fn record(db: &Db, job: &job::Job, error: Option<&str>) -> Result<()> {
         // all the same.
         None => drop(job::finish(&mut tx, job).await?),
         Some(error) => {
-            let at = now + job::back_off(job.attempts, &job.key);
+            let at = now + job::back_off(attempts, &job.key);
             job::retry(&mut tx, job, at, error).await?;
         }
     }
@@ -88,35 +126,17 @@ async fn pin_all(kubo: &Kubo, content: &Content, roots: &[Cid]) -> Vec<Result<()
     }
     let mut results: Vec<Result<()>> = Vec::new();
     let mut car = Car::default();
-    let mut waiting = Vec::new();
     for (at, root) in roots.iter().enumerate() {
         results.push(Ok(()));
-        match gather(content.blocks(), root, MAX_DAG).await {
-            Ok(Gathered { blocks, missing }) if missing.is_empty() => {
-                car.add(*root, blocks);
-                waiting.push(at);
-            }
+        match car.add(kubo, content, root, &mut results).await {
+            Ok(missing) if missing.is_empty() => car.roots.push((*root, at)),
             // Kubo may know where to find the rest.
-            Ok(gathered) => {
-                car.add_rest(gathered.blocks);
-                results[at] = Err(Error::Missing(gathered.missing[0]));
-            }
+            Ok(missing) => results[at] = Err(Error::Missing(missing[0])),
             Err(error) => results[at] = Err(error),
         }
-        if car.size >= CAR_BYTES || at + 1 == roots.len() {
-            if let Err(error) = car.send(kubo).await {
-                let error = error.to_string();
-                for at in waiting.drain(..) {
-                    results[at] = Err(Error::Kubo {
-                        message: error.clone(),
-                        code: 0,
-                        status: 0,
-                    });
-                }
-            }
-            waiting.clear();
-        }
     }
+    // Its roots have the error.
+    drop(car.send(kubo, &mut results).await);
     for (root, result) in roots.iter().zip(&mut results) {
         let incomplete = matches!(result, Err(Error::Missing(_)));
         if incomplete {
@@ -145,33 +165,65 @@ async fn confirm(kubo: &Kubo, root: &Cid) -> Result<()> {
 /// A CAR in the making.
 #[derive(Default)]
 struct Car {
-    roots: Vec<Cid>,
+    /// Roots all of whose blocks are in this one or an earlier one, with their places among the results.
+    roots: Vec<(Cid, usize)>,
     blocks: Vec<Block>,
     size: usize,
 }
 
 impl Car {
-    fn add(&mut self, root: Cid, blocks: Vec<Block>) {
-        self.roots.push(root);
-        self.add_rest(blocks);
-    }
-
-    fn add_rest(&mut self, blocks: Vec<Block>) {
-        self.size += blocks
-            .iter()
-            .map(|(_, bytes)| bytes.len() + 64)
-            .sum::<usize>();
-        self.blocks.extend(blocks);
-    }
-
-    /// Sends what there is and begins anew. Roots that were not pinned show when they are
-    /// confirmed; their errors are only logged.
-    async fn send(&mut self, kubo: &Kubo) -> Result<()> {
-        let car = std::mem::take(self);
-        if car.blocks.is_empty() {
-            return Ok(());
+    /// Adds the blocks below `root`, and sends what is full before that. Gives those that are not here.
+    async fn add(
+        &mut self,
+        kubo: &Kubo,
+        content: &Content,
+        root: &Cid,
+        results: &mut [Result<()>],
+    ) -> Result<Vec<Cid>> {
+        let mut walk = Walk::new(content.blocks(), root, MAX_DAG);
+        loop {
+            let blocks = walk.portion(CAR_BYTES).await?;
+            if blocks.is_empty() {
+                return Ok(walk.missing);
+            }
+            let size: usize = blocks.iter().map(|(_, bytes)| bytes.len() + 64).sum();
+            if self.size > 0 && self.size + size > CAR_BYTES {
+                self.send(kubo, results).await?;
+            }
+            self.size += size;
+            self.blocks.extend(blocks);
         }
-        for imported in kubo.import(car::write(&car.roots, &car.blocks)?).await? {
+    }
+
+    /// Sends what there is and begins anew. Where that fails, so do its roots. Those that were not pinned show when
+    /// they are confirmed; their errors are only logged.
+    async fn send(&mut self, kubo: &Kubo, results: &mut [Result<()>]) -> Result<()> {
+        let car = std::mem::take(self);
+        let sent = car.import(kubo).await;
+        if let Err(error) = &sent {
+            let message = error.to_string();
+            for (_, at) in car.roots {
+                let (message, code, status) = (message.clone(), 0, 0);
+                results[at] = Err(Error::Kubo {
+                    message,
+                    code,
+                    status,
+                });
+            }
+        }
+        sent
+    }
+
+    async fn import(&self, kubo: &Kubo) -> Result<()> {
+        let Some((first, _)) = self.blocks.first() else {
+            return Ok(());
+        };
+        if self.roots.is_empty() {
+            // In the middle of what is larger than a CAR. Some root it must name.
+            return kubo.put_car(car::write(&[*first], &self.blocks)?).await;
+        }
+        let roots: Vec<Cid> = self.roots.iter().map(|(root, _)| *root).collect();
+        for imported in kubo.import(car::write(&roots, &self.blocks)?).await? {
             if let Some(error) = imported.pin_error {
                 tracing::warn!(cid = %imported.root, %error, "Kubo did not pin {}: {error}", imported.root);
             }

@@ -5,7 +5,7 @@ use std::{
     fmt::Write,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -27,6 +27,8 @@ struct Fake {
     down: AtomicBool,
     /// Says in a 200 answer that roots could not be pinned.
     refuses: AtomicBool,
+    /// Bytes of the largest request.
+    largest: AtomicUsize,
 }
 
 impl Fake {
@@ -49,9 +51,14 @@ impl Fake {
                 .parse::<Cid>()
                 .ok()
         };
+        self.largest.fetch_max(request.body.len(), Ordering::SeqCst);
         let mut pins = self.pins.lock().expect("no panic");
         match command.trim_start_matches("/api/v0/") {
             "version" => answer(200, "", br#"{"Version":"0.42.0"}"#),
+            "dag/import" if query.contains("pin-roots=false") => {
+                roots(&request.body);
+                answer(200, "", b"")
+            }
             "dag/import" => {
                 let mut lines = String::new();
                 for root in roots(&request.body) {
@@ -253,6 +260,13 @@ async fn a_dag_that_is_not_complete_here_is_left_to_kubo_and_its_failure_is_told
     test.want(&[large.root, never]).await;
     test.pin_due().await;
     assert_eq!(
+        test.state(&never).await,
+        [at("kubo", "queued"), at("local", "lost")],
+        "another process may have it"
+    );
+    test.clock.advance(TimeDelta::minutes(11));
+    test.pin_due().await;
+    assert_eq!(
         test.state(&large.root).await,
         [at("kubo", "failed"), at("local", "stored")]
     );
@@ -260,7 +274,63 @@ async fn a_dag_that_is_not_complete_here_is_left_to_kubo_and_its_failure_is_told
         test.state(&never).await,
         [at("kubo", "failed"), at("local", "lost")]
     );
-    assert_eq!(test.server.count("pin/add"), 2);
+    assert_eq!(test.server.count("pin/add"), 3);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_has_the_blocks_pins_them_and_others_leave_it_to_him(pool: PgPool) {
+    let mut test = test(pool).await;
+    let cid = test.content.add(b"x").await.expect("stored");
+    test.want(&[cid]).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = Config {
+        kubo_url: Some(test.server.url.clone()),
+        ..Config::default()
+    };
+    let owner = std::mem::replace(&mut test.content, open(&config, &dir));
+    let asked = test.server.count("");
+    assert_eq!(test.pin_due().await, Outcome::Idle);
+    assert_eq!(test.server.count(""), asked);
+    // The owner is gone for days: Kubo is asked again and again, and never so seldom that he would wait for long.
+    for attempt in 1..20 {
+        test.clock.advance(TimeDelta::minutes(25));
+        test.pin_due().await;
+        let pins = pin::find(&test.db, &cid).await.expect("found");
+        assert_eq!(pins[0].attempts, attempt);
+    }
+    test.clock.advance(TimeDelta::minutes(15));
+    drop(std::mem::replace(&mut test.content, owner));
+    test.pin_due().await;
+    assert_eq!(test.state(&cid).await[0], at("kubo", "pinned"));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn of_what_nobody_has_one_is_tried_at_a_time(pool: PgPool) {
+    let test = test(pool).await;
+    let nowhere = [b"a", b"b", b"c"].map(|bytes| kernel::cid_of_raw(bytes));
+    test.want(&nowhere).await;
+    test.clock.advance(TimeDelta::minutes(11));
+    let cid = test.content.add(b"here").await.expect("stored");
+    test.want(&[cid]).await;
+    test.pin_due().await;
+    assert_eq!(test.state(&cid).await[0], at("kubo", "pinned"));
+    assert_eq!(test.server.count("pin/add"), 1);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_is_larger_than_a_car_goes_in_several(pool: PgPool) {
+    let test = test(pool).await;
+    let bytes: Vec<u8> = (0..20_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let small = test.content.add(b"small").await.expect("stored");
+    let large = test.content.add(&bytes).await.expect("stored");
+    test.want(&[small, large]).await;
+    test.pin_due().await;
+    for cid in [&small, &large] {
+        assert_eq!(test.state(cid).await[0], at("kubo", "pinned"));
+    }
+    assert!(test.server.count("pin-roots=false") >= 1);
+    let largest = test.fake.largest.load(Ordering::SeqCst);
+    assert!(largest < 11 << 20, "{largest}");
 }
 
 #[sqlx::test(migrations = "../../migrations")]
