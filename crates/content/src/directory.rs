@@ -8,7 +8,7 @@
 mod trie;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::BuildHasher,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     Error, Result,
     block::{Block, DAG_PB},
     dag_pb::{self, Link, Node, Value, put},
+    murmur::murmur3,
     unixfs::{KIND_DIRECTORY, KIND_SHARD, data},
 };
 
@@ -44,6 +45,8 @@ pub struct Grown {
     pub root: Target,
     /// Its new blocks, the root last. They stand on those that it had before.
     pub blocks: Vec<Block>,
+    /// Names that no trie has room for beside another one: they have the whole of its [`hash`]. Who came first stays.
+    pub left_out: Vec<String>,
 }
 
 /// How far the blocks at hand lead.
@@ -68,12 +71,18 @@ pub fn directory(entries: &BTreeMap<String, Target>) -> Grown {
     Grown {
         root,
         blocks: vec![block],
+        left_out: Vec::new(),
     }
+}
+
+/// What a trie places a name by. Two names of one hash are not both in one, and so in no directory that may become one.
+pub fn hash(name: &str) -> u64 {
+    murmur3(name.as_bytes())
 }
 
 /// Adds `entries` to the directory at `root`, else to an empty one; an entry of the same name is replaced.
 /// `blocks` are verified and at hand. A directory of more than `plain_at_most` bytes becomes a trie and stays
-/// one.
+/// one. Of new names with one [`hash`] which one stays is not said: who adds them in an order adds the first.
 ///
 /// Errors with [`Error::Malformed`] where `root` is no directory, or for a name that none can hold, and with
 /// [`Error::Unsupported`] for tries of another width than 256 (Kubo's).
@@ -99,20 +108,32 @@ pub fn grow<S: BuildHasher>(
         let node = dag_pb::decode(bytes)?;
         match data(&node)?.kind {
             KIND_DIRECTORY => all = plain_entries(&node)?,
-            KIND_SHARD => return Trie::new(blocks).grown(Some(root), entries),
+            KIND_SHARD => {
+                return Trie::leaving_out(blocks, Vec::new()).grown(Some(root), entries);
+            }
             _ => return Err(Error::Malformed(format!("{root} is no directory"))),
         }
     }
-    all.extend(entries.iter().map(|(name, target)| (name.clone(), *target)));
+    let mut taken: HashSet<u64> = all.keys().map(|name| hash(name)).collect();
+    let mut left_out = Vec::new();
+    for (name, target) in entries {
+        if all.contains_key(name) || taken.insert(hash(name)) {
+            all.insert(name.clone(), *target);
+        } else {
+            left_out.push(name.clone());
+        }
+    }
     let size: usize = all
         .iter()
         .map(|(name, target)| name.len() + target.cid.encoded_len())
         .sum();
-    if size <= plain_at_most {
-        Ok(Growth::Done(directory(&all)))
-    } else {
-        Trie::new(blocks).grown(None, &all)
+    if size > plain_at_most {
+        return Trie::leaving_out(blocks, left_out).grown(None, &all);
     }
+    Ok(Growth::Done(Grown {
+        left_out,
+        ..directory(&all)
+    }))
 }
 
 fn plain_entries(node: &Node<'_>) -> Result<BTreeMap<String, Target>> {

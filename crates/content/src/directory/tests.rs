@@ -71,6 +71,47 @@ fn a_directory_depends_on_its_entries_and_not_on_how_they_came() {
     }
 }
 
+/// Three names of one hash, made by running the hash backwards. Kubo makes no directory of them at all.
+#[test]
+fn of_names_with_one_hash_the_first_has_the_place_whatever_comes_with_it() {
+    let same = ["agent-number-001", "8jS%V9L`TOXx|ezP", "gmRp?+d,V$H&Csj0"];
+    assert_eq!(same.map(hash), [hash(same[0]); 3]);
+    let one = |name: &str, text: &str| {
+        let (cid, size) = (cid_of_raw(text.as_bytes()), text.len() as u64);
+        BTreeMap::from([(name.to_owned(), Target { cid, size })])
+    };
+    let mut store = HashMap::new();
+    for (first, rest) in [(0..10, 10..400), (0..3_000, 3_000..3_010)] {
+        let without = add(&mut store, None, &entries(0..rest.end), 10_000).0;
+        let with = add(
+            &mut store,
+            Some(&without.root.cid),
+            &one(same[0], "a"),
+            10_000,
+        );
+        let whole = with.0.root;
+        let mut root = None;
+        let mut left_out = Vec::new();
+        for portion in [
+            entries(first),
+            one(same[0], "replaced"),
+            one(same[1], "b"),
+            [one(same[0], "a"), one(same[2], "c")]
+                .into_iter()
+                .flatten()
+                .collect(),
+            entries(rest),
+            one(same[2], "c"),
+        ] {
+            let grown = add(&mut store, root.as_ref(), &portion, 10_000).0;
+            left_out.extend(grown.left_out);
+            root = Some(grown.root.cid);
+        }
+        assert_eq!(root, Some(whole.cid));
+        assert_eq!(left_out, [same[1], same[2], same[2]]);
+    }
+}
+
 #[test]
 fn an_entry_among_many_rewrites_its_path_alone() {
     let mut store = HashMap::new();

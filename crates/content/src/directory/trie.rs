@@ -2,18 +2,17 @@
 //! hash, a byte for each level. A place holds an entry, or a node of its own where several names meet.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::BuildHasher,
 };
 
 use kernel::{Bytes, Cid};
 
-use super::{Grown, Growth, Target, finished, name, target};
+use super::{Grown, Growth, Target, finished, hash, name, target};
 use crate::{
     Error, Result,
     block::Block,
     dag_pb::{self, Link, Node, Value, put},
-    murmur::murmur3,
     unixfs::{Data, KIND_SHARD, data},
 };
 
@@ -47,7 +46,7 @@ pub(crate) fn child(node: &Node<'_>, name: &str, depth: usize) -> Result<Option<
 
 /// The place of a name in a node at `depth`: that byte of its hash, the highest first.
 fn place(name: &str, depth: usize) -> Result<u8> {
-    let hash = murmur3(name.as_bytes()).to_be_bytes();
+    let hash = hash(name).to_be_bytes();
     let deep = || {
         Error::Malformed(format!(
             "a sharded directory deeper than {} levels",
@@ -72,14 +71,17 @@ pub(super) struct Trie<'a, S> {
     known: &'a HashMap<Cid, Bytes, S>,
     missing: Vec<Cid>,
     blocks: Vec<Block>,
+    left_out: Vec<String>,
 }
 
 impl<'a, S: BuildHasher> Trie<'a, S> {
-    pub(super) fn new(known: &'a HashMap<Cid, Bytes, S>) -> Self {
+    /// With names that were left out already.
+    pub(super) fn leaving_out(known: &'a HashMap<Cid, Bytes, S>, left_out: Vec<String>) -> Self {
         Self {
             known,
             missing: Vec::new(),
             blocks: Vec::new(),
+            left_out,
         }
     }
 
@@ -96,6 +98,7 @@ impl<'a, S: BuildHasher> Trie<'a, S> {
             Some(root) => Growth::Done(Grown {
                 root,
                 blocks: self.blocks,
+                left_out: self.left_out,
             }),
         })
     }
@@ -128,13 +131,23 @@ impl<'a, S: BuildHasher> Trie<'a, S> {
             let below = match slots.remove(&place) {
                 Some(Slot::Node(target)) => Some(target.cid),
                 Some(Slot::Entry(name, target)) => {
-                    if group.iter().all(|(new, _)| *new != name) {
-                        group.push((name, target));
+                    // Where it is replaced, the new one stands in its place.
+                    match group.iter().position(|(new, _)| *new == name) {
+                        Some(at) => group.swap(0, at),
+                        None => group.insert(0, (name, target)),
                     }
                     None
                 }
                 None => None,
             };
+            let mut taken = HashSet::new();
+            group.retain(|(name, _)| {
+                let is_first = taken.insert(hash(name));
+                if !is_first {
+                    self.left_out.push(name.clone());
+                }
+                is_first
+            });
             let slot = match (below, <[_; 1]>::try_from(group)) {
                 (None, Ok([(name, target)])) => Some(Slot::Entry(name, target)),
                 (below, group) => {
