@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use kernel::AgentId;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use store::{Archive, Db, Snapshot};
+use store::{Db, Snapshot, Tx};
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     entry::Entry,
     error::{Error, Result},
 };
+
+/// How many archived entries are fetched at a time for a transaction that gave up because they were not here.
+const FETCHED_AT_ONCE: usize = 64;
 
 /// A change that is said and not retracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,38 @@ pub async fn net(db: &Db, agents: &[AgentId]) -> Result<HashMap<AgentId, Vec<Sai
         .iter()
         .flat_map(|(agent, said)| said.iter().map(|(digest, seq)| (*agent, *digest, *seq)))
         .collect();
-    decode(&mut conn, db.archive(), &wanted).await
+    let rows = rows(&mut conn, &wanted).await?;
+    drop(conn);
+    let mut bodies = Vec::with_capacity(rows.len());
+    for row in rows {
+        let body = body::of(db.archive(), &row.cid, row.body).await?;
+        bodies.push((row.seq, row.cid, body));
+    }
+    decode(bodies, &wanted)
+}
+
+/// The changes behind `wanted` (agent, digest, entry), in a transaction: it never waits for a network. Errors with
+/// [`store::Error::Archived`] where entries are archived and not here; they are fetched for the next try.
+pub(crate) async fn of_digests(
+    tx: &mut Tx,
+    wanted: &[(AgentId, [u8; 32], i64)],
+) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
+    let archive = tx.archive().clone();
+    let rows = rows(tx.conn(), wanted).await?;
+    let (mut bodies, mut absent) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match body::here(&archive, &row.cid, row.body).await {
+            Ok(body) => bodies.push((row.seq, row.cid, body)),
+            Err(error) => absent.push(error),
+        }
+        if absent.len() == FETCHED_AT_ONCE {
+            break;
+        }
+    }
+    match absent.pop() {
+        Some(error) => Err(error),
+        None => decode(bodies, wanted),
+    }
 }
 
 /// Order-independent digest over the set of (agent, change) that is said (`sync verify --digest`).
@@ -103,37 +137,46 @@ pub(crate) async fn net_digests(
     Ok(net)
 }
 
-/// Reads the changes behind `wanted` (agent, digest, entry) out of the entries, in their order.
-pub(crate) async fn decode(
-    conn: &mut PgConnection,
-    archive: &Archive,
+struct Row {
+    seq: i64,
+    cid: String,
+    body: Option<Vec<u8>>,
+}
+
+/// The entries that `wanted` names, in their order.
+async fn rows(conn: &mut PgConnection, wanted: &[(AgentId, [u8; 32], i64)]) -> Result<Vec<Row>> {
+    let mut seqs: Vec<i64> = wanted.iter().map(|(_, _, seq)| *seq).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    Ok(sqlx::query_as!(
+        Row,
+        "SELECT seq, cid, body FROM journal.entries WHERE seq = ANY($1) ORDER BY seq",
+        &seqs
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Reads the changes behind `wanted` out of the entries (number, CID, body), in their order.
+fn decode(
+    entries: Vec<(i64, String, Vec<u8>)>,
     wanted: &[(AgentId, [u8; 32], i64)],
 ) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
     let mut missing: BTreeSet<(i64, [u8; 32])> = wanted
         .iter()
         .map(|(_, digest, seq)| (*seq, *digest))
         .collect();
-    let mut seqs: Vec<i64> = wanted.iter().map(|(_, _, seq)| *seq).collect();
-    seqs.sort_unstable();
-    seqs.dedup();
-    let rows = sqlx::query!(
-        "SELECT seq, cid, body FROM journal.entries WHERE seq = ANY($1) ORDER BY seq",
-        &seqs
-    )
-    .fetch_all(conn)
-    .await?;
     let mut said: HashMap<AgentId, Vec<SaidChange>> = HashMap::new();
-    for row in rows {
-        let damaged = |what: String| Error::Damaged(format!("entry {}: {what}", row.cid));
-        let body = body::of(archive, &row.cid, row.body).await?;
+    for (seq, cid, body) in entries {
+        let damaged = |what: String| Error::Damaged(format!("entry {cid}: {what}"));
         let entry = Entry::parse(&body).map_err(|error| damaged(error.to_string()))?;
         let agent = entry
             .agent
             .ok_or_else(|| damaged("it names no agent".to_owned()))?;
         for change in entry.changes {
             let digest = change.digest(agent)?;
-            if missing.remove(&(row.seq, digest)) {
-                let cid = row.cid.clone();
+            if missing.remove(&(seq, digest)) {
+                let cid = cid.clone();
                 said.entry(agent).or_default().push(SaidChange {
                     digest,
                     change,

@@ -11,7 +11,7 @@ use crate::{
     change::Change,
     entry::EntryKind,
     error::Result,
-    said::{SaidChange, decode, net_digests},
+    said::{SaidChange, net_digests, of_digests},
 };
 
 /// What the facts on settled ground owe the journal about an agent.
@@ -26,7 +26,9 @@ pub struct Owed<'a> {
 /// The entries that make the journal say exactly what is owed, agent after agent: first the retraction,
 /// then the changes, each only where there is something to say. The caller appends them in this Tx.
 ///
-/// It reads all digests of these agents, but bodies only where something is retracted.
+/// It reads all digests of these agents, but bodies only where something is retracted. Errors with
+/// [`store::Error::Archived`] (kind `Unavailable`: repeat the transaction) where such a body is archived and not in
+/// our own blockstore yet.
 pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
     let agents: Vec<AgentId> = owed.iter().map(|owed| owed.agent).collect();
     let mut said = net_digests(tx.conn(), &agents).await?;
@@ -45,8 +47,7 @@ pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
         superfluous.extend(said.into_iter().map(|(digest, seq)| (*agent, digest, seq)));
         unsaid.push((*agent, new));
     }
-    let archive = tx.archive().clone();
-    let mut retracted = decode(tx.conn(), &archive, &superfluous).await?;
+    let mut retracted = of_digests(tx, &superfluous).await?;
     let mut entries = Vec::new();
     for (agent, new) in unsaid {
         entries.extend(

@@ -18,7 +18,7 @@ mod snapshot;
 mod tx;
 mod worker;
 
-pub use archive::Archive;
+pub use archive::{Archive, Reach};
 pub use cause::Cause;
 pub use clock::Clock;
 pub use db::{Db, PoolConfig, SslMode};

@@ -5,7 +5,8 @@ use crate::{
     testing::*,
 };
 use sqlx::PgPool;
-use store::Db;
+use std::{collections::HashMap, sync::Mutex};
+use store::{Archive, Db, Reach};
 
 async fn settle_and_append(db: &Db, agents: &[(u64, &[Change])]) -> Vec<NewEntry> {
     let mut tx = begin(db).await;
@@ -134,5 +135,58 @@ async fn thousands_of_changes_and_one_more(pool: PgPool) -> anyhow::Result<()> {
         (one_less.len(), &one_less[0].changes),
         (1, &vec![owed[0].clone()])
     );
+    Ok(())
+}
+
+/// Bodies that only another node has: a transaction gives up and does not wait for them, and the next one has them.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_transaction_waits_for_no_network(pool: PgPool) -> anyhow::Result<()> {
+    let db = db(pool);
+    let (a, b) = (change("a", "log1"), change("b", "log2"));
+    settle_and_append(&db, &[(1, &[a.clone()]), (2, &[b.clone()])]).await;
+    seal_all(&db, &sealer()).await;
+    let elsewhere: HashMap<String, Vec<u8>> = crate::follow::sealed(&db, 0, 9)
+        .await?
+        .into_iter()
+        .map(|entry| (entry.cid, entry.body))
+        .collect();
+    let mut tx = begin(&db).await;
+    let stored = crate::publication::Publication {
+        size: 2,
+        state: crate::publication::State::Stored,
+        reference: "a manifest".to_owned(),
+    };
+    crate::publication::record(&mut tx, &stored).await?;
+    tx.commit().await?;
+    sqlx::query("SELECT journal.archive(2, 'stored')")
+        .execute(db.pool())
+        .await?;
+
+    let kept = Mutex::new(HashMap::new());
+    let (fetched, mut news) = tokio::sync::mpsc::unbounded_channel();
+    let db = db.with_archive(Archive::new(move |cid: String, reach| {
+        let mut kept = kept.lock().expect("no panic");
+        if reach == Reach::Anywhere {
+            kept.insert(cid.clone(), elsewhere[&cid].clone());
+            fetched.send(()).expect("somebody waits");
+        }
+        let body = kept.get(&cid).cloned();
+        async move { body.ok_or_else(|| "it is not here".to_owned()) }
+    }));
+    let owed = [1, 2].map(|n| Owed {
+        agent: agent(n),
+        changes: &[],
+    });
+    let mut tx = begin(&db).await;
+    let error = settle(&mut tx, &owed).await.expect_err("they are not here");
+    assert_eq!(error.kind(), kernel::Kind::Unavailable, "{error}");
+    drop(tx);
+    for _ in 0..2 {
+        news.recv().await.expect("both are fetched");
+    }
+    let mut tx = begin(&db).await;
+    let entries = settle(&mut tx, &owed).await?;
+    let retracted: Vec<_> = entries.into_iter().map(|entry| entry.changes).collect();
+    assert_eq!(retracted, [[a], [b]]);
     Ok(())
 }
