@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use journal::{Change, LogKey, NewEntry, Sealer, publication, publication::State as Published};
 use kernel::{Address, AgentId};
 use publish::anchor::{Anchor, State, Terms, standing};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::{Cause, Clock, Db, Outcome};
 use tokio::{
@@ -234,6 +234,76 @@ async fn an_anchor_whose_nonce_another_transaction_took_is_begun_anew(pool: PgPo
     assert_eq!(told(&chain.rpc, contract).await, [1]);
 }
 
+/// As the first of two nodes shows it that lags behind the other one.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_anchor_is_not_lost_where_a_node_counts_fewer_transactions(pool: PgPool) {
+    let chain = Chain::start().await;
+    let contract = contract(&chain).await;
+    let journal = Journal::on(&pool);
+    let anchor = journal.anchor(&chain.rpc, contract, terms());
+    let other = || chain::Call::new(chain.people[0], kernel::Bytes::new());
+    journal.say(&["a"]).await;
+    sender(&chain.rpc).send(other()).await.unwrap();
+    assert_eq!(rounds(&journal, &anchor).await, State::Sent);
+    mined(&journal, &anchor).await;
+    chain.reorg(2, &[]).await;
+    journal.clock.advance(TimeDelta::minutes(6));
+    assert_eq!(rounds(&journal, &anchor).await, State::Sent);
+    assert_eq!(journal.written().await, ["1 open"]);
+    sender(&chain.rpc).send(other()).await.unwrap();
+    mined(&journal, &anchor).await;
+    chain.mine(3).await;
+    assert_eq!(rounds(&journal, &anchor).await, State::Current);
+    assert_eq!(journal.written().await, ["1 anchored"]);
+    assert_eq!(told(&chain.rpc, contract).await, [1]);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_anchor_is_begun_anew_where_the_chain_stays_without_what_came_before(pool: PgPool) {
+    let chain = Chain::start().await;
+    let contract = contract(&chain).await;
+    let journal = Journal::on(&pool);
+    let anchor = journal.anchor(&chain.rpc, contract, terms());
+    let other = chain::Call::new(chain.people[0], kernel::Bytes::new());
+    journal.say(&["a"]).await;
+    sender(&chain.rpc).send(other).await.unwrap();
+    assert_eq!(rounds(&journal, &anchor).await, State::Sent);
+    mined(&journal, &anchor).await;
+    chain.reorg(2, &[]).await;
+    journal.clock.advance(TimeDelta::hours(1));
+    mined(&journal, &anchor).await;
+    assert_eq!(journal.written().await, ["1 lost", "1 open"]);
+    chain.mine(3).await;
+    assert_eq!(rounds(&journal, &anchor).await, State::Current);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn depth_counts_where_a_node_refuses_to_say_what_is_final(pool: PgPool) {
+    let chain = Chain::start().await;
+    let contract = contract(&chain).await;
+    let journal = Journal::on(&pool);
+    let url = before(chain.url(), |request| {
+        if !request.to_string().contains("\"finalized\"") {
+            return Deed::PassOn;
+        }
+        let error = json!({ "code": -32602, "message": "invalid params: unknown block tag" });
+        Deed::Say(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }))
+    });
+    let rpc = connect(&url.await).await;
+    let terms = Terms {
+        settled_depth: None,
+        ..terms()
+    };
+    let anchor = journal.anchor(&rpc, contract, terms);
+    journal.say(&["a"]).await;
+    assert_eq!(rounds(&journal, &anchor).await, State::Sent);
+    mined(&journal, &anchor).await;
+    chain.mine(63).await;
+    assert_eq!(rounds(&journal, &anchor).await, State::Mined);
+    chain.mine(1).await;
+    assert_eq!(rounds(&journal, &anchor).await, State::Current);
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn a_transaction_that_nobody_mines_is_replaced_by_one_that_pays_more(pool: PgPool) {
     let chain = Chain::start().await;
@@ -258,16 +328,26 @@ async fn a_transaction_that_nobody_mines_is_replaced_by_one_that_pays_more(pool:
     assert_eq!(said.unwrap().unwrap().reference, newest[0]);
 }
 
-/// A node behind which whoever sends a transaction dies: it never answers that, and tells when it was asked.
-async fn deadly(node: &str, passes_on: bool) -> (String, Arc<Notify>) {
+/// What is done with a request to a node.
+enum Deed {
+    PassOn,
+    /// It is never answered; the node gets it or not.
+    Hang {
+        passes_on: bool,
+    },
+    /// It is answered in the node's place.
+    Say(Value),
+}
+
+/// Something in front of a node that does what it is told to.
+async fn before(node: &str, deed: impl Fn(&Value) -> Deed + Send + Sync + 'static) -> String {
     let node = http::address(node);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(Notify::new());
-    let tell = Arc::clone(&asked);
+    let deed = Arc::new(deed);
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let tell = Arc::clone(&tell);
+            let deed = Arc::clone(&deed);
             tokio::spawn(async move {
                 let mut request = Vec::new();
                 let body = loop {
@@ -285,26 +365,48 @@ async fn deadly(node: &str, passes_on: bool) -> (String, Arc<Notify>) {
                         return;
                     }
                 };
-                let sends = body.contains("eth_sendRawTransaction");
-                if !sends || passes_on {
-                    let answer = http::post(node, "", body.as_bytes()).await.unwrap();
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-                        answer.len()
-                    );
-                    if !sends {
-                        let _ = client
-                            .write_all(&[head.into_bytes(), answer].concat())
-                            .await;
-                        return;
+                let pass_on = async || http::post(node, "", body.as_bytes()).await.unwrap();
+                let answer = match deed(&serde_json::from_str(&body).unwrap()) {
+                    Deed::PassOn => pass_on().await,
+                    Deed::Say(answer) => answer.to_string().into_bytes(),
+                    Deed::Hang { passes_on } => {
+                        if passes_on {
+                            pass_on().await;
+                        }
+                        std::future::pending().await
                     }
-                }
-                tell.notify_one();
-                std::future::pending::<()>().await;
+                };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    answer.len()
+                );
+                let _ = client
+                    .write_all(&[head.into_bytes(), answer].concat())
+                    .await;
             });
         }
     });
-    (url, asked)
+    url
+}
+
+async fn connect(url: &str) -> Rpc {
+    Rpc::connect(url.parse().unwrap(), chain::Limits::default())
+        .await
+        .unwrap()
+}
+
+/// A node behind which whoever sends a transaction dies: it never answers that, and tells when it was asked.
+async fn deadly(node: &str, passes_on: bool) -> (String, Arc<Notify>) {
+    let asked = Arc::new(Notify::new());
+    let tell = Arc::clone(&asked);
+    let url = before(node, move |request| {
+        if !request.to_string().contains("eth_sendRawTransaction") {
+            return Deed::PassOn;
+        }
+        tell.notify_one();
+        Deed::Hang { passes_on }
+    });
+    (url.await, asked)
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -320,10 +422,7 @@ async fn whoever_dies_while_sending_sends_no_second_anchor(pool: PgPool) {
             .await;
         journal.clock.advance(TimeDelta::minutes(11));
         let (url, asked) = deadly(chain.url(), passes_on).await;
-        let rpc = Rpc::connect(url.parse().unwrap(), chain::Limits::default())
-            .await
-            .unwrap();
-        let dying = journal.anchor(&rpc, contract, terms());
+        let dying = journal.anchor(&connect(&url).await, contract, terms());
         tokio::select! {
             outcome = dying.round(&journal.db, HOLDER) => panic!("it should hang: {outcome:?}"),
             () = asked.notified() => {}

@@ -28,6 +28,10 @@ const LEASE: &str = "anchor";
 /// Longer than a round takes.
 const LEASE_TTL: Duration = Duration::from_mins(2);
 
+/// A node that counts fewer transactions than ours needs before it lags behind the one that it was drafted by, or the
+/// chain lost some: after so many times the patience it is believed.
+const LAG: i32 = 10;
+
 /// Blocks that count as deep enough where the chain has no `finalized` tag.
 const SETTLED_DEPTH: u64 = 64;
 
@@ -231,6 +235,9 @@ impl Anchor {
         let waited = db.clock().now() - open.priced_at;
         let mined = self.sender.mined_nonce().await?;
         if mined != nonce {
+            if mined < nonce && waited < self.terms.patience * LAG {
+                return self.hand(&open.sent).await;
+            }
             // Nodes count a transaction before they serve its receipt. After that: it was another
             // transaction's nonce, or the chain lost those before it; ours is never mined.
             if waited < self.terms.patience {
@@ -401,7 +408,11 @@ impl Anchor {
         let rpc = self.sender.rpc();
         let mut settled = None;
         if self.terms.settled_depth.is_none() {
-            settled = rpc.block(At::Finalized).await?.map(|block| block.number);
+            settled = match rpc.block(At::Finalized).await {
+                Err(error) if error.kind().is_transient() => return Err(error.into()),
+                // Whoever refuses the question has no such block.
+                told => told.ok().flatten().map(|block| block.number),
+            };
         }
         if settled.is_none() {
             let depth = self.terms.settled_depth.unwrap_or(SETTLED_DEPTH);
