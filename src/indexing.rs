@@ -211,7 +211,7 @@ async fn follow<S: Source>(
     let mut last = replay;
     let (mut failures, mut waits) = (0, false);
     while !stop.is_cancelled() {
-        if let Some(full) = full(app).await {
+        if let Some(full) = app.full().await {
             if !waits {
                 tracing::warn!("chain {}: {full}", slot.chain().unwrap_or_default());
             }
@@ -265,14 +265,6 @@ async fn follow<S: Source>(
         }
     }
     End::Done
-}
-
-/// Why the journal takes no more now: a chain waits for the sealer then. What else is wrong with the database, the
-/// next step tells.
-async fn full(app: &App) -> Option<journal::Error> {
-    let most = app.config.journal.max_queued;
-    let full = journal::backlog::room(&app.db, most).await.err()?;
-    matches!(full, journal::Error::Full { .. }).then_some(full)
 }
 
 /// Hears of new heads where the chain has a WebSocket, until the follower ends.

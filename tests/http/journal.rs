@@ -9,10 +9,12 @@ use ::journal::{
     vkey::VerifierKey,
 };
 use axum::http::StatusCode;
+use chancery::{config::Flag, working};
 use kernel::sha256_pair;
 use sqlx::PgPool;
+use store::Outcome;
 
-use super::kit::Instance;
+use super::kit::{Instance, recording};
 
 /// RFC 6962, written down once more and without tiles.
 fn root(leaves: &[Hash]) -> Hash {
@@ -146,4 +148,33 @@ async fn entries_are_listed_shown_and_proven(pool: PgPool) {
         .as_u64()
         .unwrap();
     assert_eq!(seen, size);
+}
+
+#[sqlx::test]
+async fn nobody_is_swept_and_nothing_is_fetched_while_the_journal_is_full(pool: PgPool) {
+    let instance = Instance::with(&pool, &[Flag::new("journal.max_queued", 1)]).await;
+    let dir = tempfile::tempdir().unwrap();
+    instance.replay(&recording(dir.path())).await;
+    let app = &instance.app;
+    let jobs = async || {
+        let jobs = "SELECT (SELECT count(*) FROM identity.dirty), (SELECT count(*) FROM store.jobs WHERE kind = 'fetch')";
+        sqlx::query_as::<_, (i64, i64)>(jobs)
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    sqlx::query("UPDATE identity.agents SET runtime_status = 'SLEEP'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let before = jobs().await;
+    assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+    assert_eq!(working::sweep(app).await.unwrap(), Outcome::Idle);
+    assert_eq!(working::fetch(app).await.unwrap(), Outcome::Idle);
+    assert_eq!(jobs().await, before);
+    instance.seal().await;
+    assert_eq!(working::fetch(app).await.unwrap(), Outcome::Busy);
+    assert_eq!(working::sweep(app).await.unwrap(), Outcome::Busy);
+    let after = jobs().await;
+    assert!(after.0 == 0 && after.1 < before.1, "{after:?}");
 }
