@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
-use store::{Archive, Clock, Db};
+use store::{Archive, Clock, Db, Reach};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -101,18 +101,30 @@ impl App {
             streams,
         }))
     }
+
+    /// Why the journal takes no more now: who would append waits for the sealer then. What else is wrong with the
+    /// database, the next step tells.
+    pub async fn full(&self) -> Option<journal::Error> {
+        let most = self.config.journal.max_queued;
+        let full = journal::backlog::room(&self.db, most).await.err()?;
+        matches!(full, journal::Error::Full { .. }).then_some(full)
+    }
 }
 
 /// Bodies of archived entries are blocks: our own, else what Kubo or a gateway gives.
 fn archive(content: &Content) -> Archive {
     let content = content.clone();
-    Archive::new(move |cid| {
+    Archive::new(move |cid, reach| {
         let content = content.clone();
         async move {
-            let cid = content::parse_cid(&cid).map_err(|error| error.to_string())?;
-            let body = content.block(&cid).await;
-            body.map(|bytes| bytes.to_vec())
-                .map_err(|error| error.to_string())
+            let told = |error: content::Error| error.to_string();
+            let cid = content::parse_cid(&cid).map_err(told)?;
+            let body = match reach {
+                Reach::Here => content.blocks().get(&cid).await.map_err(told)?,
+                Reach::Anywhere => Some(content.block(&cid).await.map_err(told)?),
+            };
+            let body = body.ok_or_else(|| "it is not in our own blockstore".to_owned())?;
+            Ok(body.to_vec())
         }
     })
 }

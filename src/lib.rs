@@ -26,6 +26,6 @@ pub mod resolver;
 pub mod serve;
 mod signals;
 pub mod up;
-mod working;
+pub mod working;
 
 pub use error::Error;

@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use store::lease;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,7 @@ impl FromStr for Role {
 
 /// What runs in this process.
 pub struct Running {
+    app: Arc<App>,
     workers: JoinSet<()>,
     stop_workers: CancellationToken,
     http: JoinSet<Result<(), http::Error>>,
@@ -74,6 +76,7 @@ pub fn start(
     anchor: Option<&Place>,
 ) -> Running {
     let mut running = Running {
+        app: Arc::clone(app),
         workers: JoinSet::new(),
         stop_workers: CancellationToken::new(),
         http: JoinSet::new(),
@@ -90,6 +93,7 @@ pub fn start(
             running.stop_http.clone(),
         ));
     }
+    working::start_pinning(app, &mut running.workers, &running.stop_workers);
     for role in roles {
         match role {
             Role::Index => {
@@ -136,11 +140,14 @@ impl Running {
         }
     }
 
-    /// Stops the workers, then the door, each after what it has begun.
+    /// Stops the workers, then the door, each after what it has begun. Other processes go on with what this one led.
     pub async fn stop(mut self) {
         self.stop_workers.cancel();
         while self.workers.join_next().await.is_some() {}
         while self.guards.join_next().await.is_some() {}
+        if let Err(error) = lease::resign(&self.app.db, self.app.process).await {
+            tracing::warn!(%error, "leases are held until they end: {error}");
+        }
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
     }

@@ -3,7 +3,7 @@
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use publish::Scrubber;
+use publish::{Scrubber, layout};
 use store::{Cause, Outcome, Pace, Worker};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,17 +19,10 @@ const FEED_KEPT: TimeDelta = TimeDelta::days(7);
 /// Starts every worker.
 pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken) {
     let mut run = Starter { app, workers, stop };
-    run.every("sweep", 250, |app| async move {
-        identity::dirty::sweep(&app.db).await
-    });
+    run.every("sweep", 250, |app| async move { sweep(&app).await });
     if app.config.content.fetch {
-        run.every("fetch", 500, |app| async move {
-            identity::document::fetch_due(&app.db, &app.content).await
-        });
+        run.every("fetch", 500, |app| async move { fetch(&app).await });
     }
-    run.every("pin", 2_000, |app| async move {
-        content::pin::pin_due(&app.db, &app.content, PINS).await
-    });
     run.every("pin later", 60_000, |app| async move {
         content::pin::catch_up(&app.db, &app.content, i64::from(i16::MAX)).await
     });
@@ -41,16 +34,21 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         identity::head::order(&app.db).await
     });
     run.every("publish", 1_000, |app| async move {
-        publish::mirror(&app.db, &app.content).await
+        publish::mirror(&app.db, &app.content, app.process).await
     });
     run.every("confirm", 2_000, |app| async move {
         publish::confirm(&app.db).await
     });
-    run.every("layout", 5_000, |app| async move {
-        publish::layout::grow(&app.db, &app.content, &app.name_key).await
+    let builder = Arc::new(layout::Builder::default());
+    run.every("layout", 5_000, move |app| {
+        let builder = Arc::clone(&builder);
+        async move {
+            let (db, content, key) = (&app.db, &app.content, &app.name_key);
+            builder.round(db, content, key, app.process).await
+        }
     });
     run.every("name", 5_000, |app| async move {
-        publish::layout::tell(&app.db, &app.content, &app.name_key).await
+        layout::tell(&app.db, &app.content, &app.name_key, app.process).await
     });
     if app.config.journal.scrub_bundles > 0 {
         let bundles = app.config.journal.scrub_bundles;
@@ -66,6 +64,29 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         tx.commit().await?;
         Ok::<_, identity::Error>(Outcome::Idle)
     });
+}
+
+/// What every process does, whatever its roles: it gives Kubo what it has in its own blockstore.
+pub fn start_pinning(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken) {
+    Starter { app, workers, stop }.every("pin", 2_000, |app| async move {
+        content::pin::pin_due(&app.db, &app.content, PINS).await
+    });
+}
+
+/// Projects who is dirty, unless the journal is full.
+pub async fn sweep(app: &App) -> identity::Result<Outcome> {
+    if app.full().await.is_some() {
+        return Ok(Outcome::Idle);
+    }
+    identity::dirty::sweep(&app.db).await
+}
+
+/// Fetches documents that are due, unless the journal is full: each judged one makes agents dirty.
+pub async fn fetch(app: &App) -> identity::Result<Outcome> {
+    if app.full().await.is_some() {
+        return Ok(Outcome::Idle);
+    }
+    identity::document::fetch_due(&app.db, &app.content).await
 }
 
 struct Starter<'a> {

@@ -228,7 +228,7 @@ async fn a_log_verifies_as_blocks_from_a_car_and_through_a_gateway(pool: PgPool)
         (700..1_100, 9_000),
     ] {
         vkey = fill(&db, &place, range, text).await;
-        while publish::mirror(&db, &content).await.unwrap() == Outcome::Busy {}
+        while publish::mirror(&db, &content, Uuid::nil()).await.unwrap() == Outcome::Busy {}
     }
     let manifests =
         "SELECT reference FROM journal.publications WHERE state = 'stored' ORDER BY size";

@@ -19,6 +19,8 @@ mod kit;
 mod layout;
 #[path = "http/openapi.rs"]
 mod openapi;
+#[path = "http/publishing.rs"]
+mod publishing;
 #[path = "http/scrub.rs"]
 mod scrub;
 #[path = "http/sync.rs"]

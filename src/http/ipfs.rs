@@ -123,7 +123,8 @@ async fn show(
     ))
 }
 
-/// The verified bytes of a file in our own blockstore. Nothing is fetched from elsewhere.
+/// The verified bytes of a file in our own blockstore. Only what an instance on this database pinned, or names by IPNS,
+/// is fetched from Kubo or a gateway where another process has stored it.
 #[utoipa::path(
     get, path = "/ipfs/{cid}", tag = "ipfs", params(("cid" = String, Path)),
     responses(
@@ -174,17 +175,17 @@ pub(super) async fn serve(
         .filter(|part| !part.is_empty())
         .map(str::to_owned)
         .collect();
-    let file = app
-        .content
-        .local(cid, &path)
-        .await
-        .map_err(|error| match error {
-            Error::Missing(missing) => Problem::new(
-                Code::NotFound,
-                format!("block {missing} is not in our blockstore"),
-            ),
-            other => other.into(),
-        })?;
+    let file = match app.content.local(cid, &path).await {
+        Err(Error::Missing(_)) if is_ours(app, cid).await? => app.content.find(cid, &path).await,
+        read => read,
+    };
+    let file = file.map_err(|error| match error {
+        Error::Missing(missing) => Problem::new(
+            Code::NotFound,
+            format!("block {missing} is not in our blockstore"),
+        ),
+        other => other.into(),
+    })?;
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&file.bytes).is_ok();
     let kind = if is_json {
         "application/json"
@@ -202,4 +203,14 @@ pub(super) async fn serve(
         &file.cid.to_string(),
         (fields, file.bytes),
     ))
+}
+
+/// Whether somebody else is sure to have it from us. For strangers nothing is looked for.
+async fn is_ours(app: &Shared, cid: &Cid) -> Result<bool, Problem> {
+    let pins = pin::find(&app.db, cid).await?;
+    if pins.iter().any(|pin| pin.state == "pinned") {
+        return Ok(true);
+    }
+    let layout = publish::layout::find(&app.db).await?;
+    Ok(layout.is_some_and(|layout| layout.root == *cid))
 }

@@ -14,7 +14,11 @@ async fn published(pool: &PgPool) -> (Instance, i64) {
     let instance = Instance::with_mainnet(pool).await;
     instance.seal().await;
     let app = &instance.app;
-    while publish::mirror(&app.db, &app.content).await.unwrap() == Outcome::Busy {}
+    while publish::mirror(&app.db, &app.content, app.process)
+        .await
+        .unwrap()
+        == Outcome::Busy
+    {}
     let size = ::journal::log::head(&app.db).await.unwrap().unwrap().size;
     (instance, i64::try_from(size).unwrap())
 }
@@ -70,7 +74,9 @@ async fn entries_read_as_before_once_their_bodies_are_archived(pool: PgPool) {
     }
     // A follower that begins now reads all of them.
     let app = &instance.app;
-    while layout::grow(&app.db, &app.content, &app.name_key)
+    let (builder, key) = (layout::Builder::default(), &app.name_key);
+    while builder
+        .round(&app.db, &app.content, key, app.process)
         .await
         .unwrap()
         == Outcome::Busy
@@ -122,7 +128,11 @@ async fn only_what_is_published_is_archived_and_by_the_owner_alone(pool: PgPool)
     let early = early.map_err(|error| store::Error::from(error).to_string());
     refused(early, "not stored as a block yet");
     let app = &instance.app;
-    while publish::mirror(&app.db, &app.content).await.unwrap() == Outcome::Busy {}
+    while publish::mirror(&app.db, &app.content, app.process)
+        .await
+        .unwrap()
+        == Outcome::Busy
+    {}
     refused(
         archive(&pool, 1, "pinned").await,
         "asks for our own blockstore alone",

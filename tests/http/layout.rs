@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta};
 use content::Content;
 use kernel::AgentId;
-use publish::layout::{self, Layout};
+use publish::layout::{self, Builder, Layout};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::{Cause, Clock, Db, Outcome};
@@ -14,8 +14,13 @@ use super::kit::Instance;
 
 /// Brings everything that is sealed into the layout, with the blocks of `content`.
 async fn grow(instance: &Instance, content: &Content) -> Layout {
-    let app = &instance.app;
-    while layout::grow(&app.db, content, &app.name_key).await.unwrap() == Outcome::Busy {}
+    let (app, builder) = (&instance.app, Builder::default());
+    while builder
+        .round(&app.db, content, &app.name_key, app.process)
+        .await
+        .unwrap()
+        == Outcome::Busy
+    {}
     layout::find(&app.db).await.unwrap().unwrap()
 }
 
@@ -172,7 +177,7 @@ async fn a_record_is_signed_again_before_it_ends(pool: PgPool) {
     let tell = async |hours: i64| {
         let at = first.valid_until - TimeDelta::hours(48) + TimeDelta::hours(hours);
         let db = Db::from_pool(pool.clone(), Clock::manual(at));
-        while layout::tell(&db, &app.content, &app.name_key)
+        while layout::tell(&db, &app.content, &app.name_key, app.process)
             .await
             .unwrap()
             == Outcome::Busy

@@ -15,7 +15,11 @@ async fn published(pool: &PgPool) -> Instance {
     let instance = Instance::with_mainnet(pool).await;
     instance.seal().await;
     let app = &instance.app;
-    while publish::mirror(&app.db, &app.content).await.unwrap() == Outcome::Busy {}
+    while publish::mirror(&app.db, &app.content, app.process)
+        .await
+        .unwrap()
+        == Outcome::Busy
+    {}
     instance
 }
 

@@ -1,21 +1,23 @@
 //! The DukeNET layout: `/dukenet/agents/{id}/registration` below one root, which an IPNS name stands for.
 //!
 //! A follower of the journal. The root is a function of the log's beginning alone: whoever has the log makes the
-//! same directories, and a blockstore that lost them makes them again. The record's sequence is the size of that
-//! beginning, so it rises with the root and never goes back.
+//! same directories, and a blockstore that lost them, or another process's that never had them, makes them again.
+//! The record's sequence is the size of that beginning, so it rises with the root and never goes back.
 
 mod registration;
+mod remake;
 mod tell;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use content::{
-    Content,
-    directory::{self, Grown, Growth, PLAIN_AT_MOST, Target},
+    Block, Content,
+    directory::{self, Growth, PLAIN_AT_MOST, Target},
     ipns::{self, Key},
 };
 use journal::{
@@ -24,11 +26,12 @@ use journal::{
     identity,
 };
 use kernel::{Bytes, Cid};
-use store::{Cause, Db, Outcome, cursor};
+use store::{Db, Outcome, Tx, lease::Lease};
+use uuid::Uuid;
 
-use self::registration::Registration;
 pub use self::tell::tell;
-use crate::{Error, Result};
+use self::{registration::Registration, remake::Remade};
+use crate::{Error, Result, publisher};
 
 /// The name of our cursor.
 const FOLLOWER: &str = "layout";
@@ -79,38 +82,98 @@ pub async fn find(db: &Db) -> Result<Option<Layout>> {
     .transpose()
 }
 
-/// Brings what the next entries register into the layout; Idle where nothing is left.
-pub async fn grow(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
-    let entries = follow::next(db, FOLLOWER, ENTRIES).await?;
-    let Some(last) = entries.last() else {
-        return Ok(Outcome::Idle);
-    };
-    let size = last.leaf_index + 1;
-    let registered = register(db, content, &entries).await?;
-    if registered.is_empty() {
-        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+/// Builds the layout in one process's blockstore.
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// Set while blocks of the layout are made again.
+    remade: Mutex<Option<Remade>>,
+}
+
+impl Builder {
+    /// Brings what the next entries register into the layout; Idle where nothing is left, or another process than
+    /// `holder` publishes.
+    ///
+    /// Where nobody has a block of the layout as it stands, rounds make all of it again before they go on.
+    pub async fn round(
+        &self,
+        db: &Db,
+        content: &Content,
+        key: &Key,
+        holder: Uuid,
+    ) -> Result<Outcome> {
+        let Some(lease) = publisher::lead(db, holder).await? else {
+            return Ok(Outcome::Idle);
+        };
+        let remade = self.remade();
+        let error = match self.go_on(db, content, key, &lease).await {
+            Err(Error::Content(error)) if matches!(*error, content::Error::Missing(_)) => error,
+            done => return done,
+        };
+        tracing::warn!(%error, "of the layout a block is gone, and all are made again: {error}");
+        self.remember(Some(Remade::default()));
+        // What was made again is gone too: that is no moment to hurry.
+        Ok(remade.map_or(Outcome::Busy, |_| Outcome::Idle))
+    }
+
+    async fn go_on(&self, db: &Db, content: &Content, key: &Key, lease: &Lease) -> Result<Outcome> {
+        let done = follow::position(db, FOLLOWER).await?;
+        let remade = self.remade();
+        if let Some(remade) = remade.filter(|remade| remade.size < done) {
+            let remade = remade.go_on(db, content, done).await?;
+            self.remember(remade);
+            return Ok(Outcome::Busy);
+        }
+        let entries = follow::next(db, FOLLOWER, ENTRIES).await?;
+        let Some(last) = entries.last() else {
+            return Ok(Outcome::Idle);
+        };
+        let size = last.leaf_index + 1;
+        let registered = register(db, content, &entries).await?;
+        let mut layout = None;
+        if !registered.is_empty() {
+            let before = match remade {
+                Some(remade) => remade.agents.map(|agents| agents.cid),
+                None => stored_agents(db).await?,
+            };
+            let agents = add(content, before.as_ref(), &registered).await?;
+            let (root, blocks) = above(agents);
+            content.blocks().put_many(&blocks).await?;
+            layout = Some((signed(key, root, size, db.clock().now())?, agents));
+        }
+        let mut tx = publisher::begin(db, lease, FOLLOWER).await?;
+        if let Some((layout, agents)) = &layout {
+            write(&mut tx, layout, agents).await?;
+        }
         follow::advance(&mut tx, FOLLOWER, &entries).await?;
         tx.commit().await?;
-        return Ok(Outcome::Busy);
+        if layout.is_some() {
+            self.remember(None);
+        }
+        Ok(Outcome::Busy)
     }
-    let before = sqlx::query!("SELECT agents_root FROM publish.layout")
+
+    fn remade(&self) -> Option<Remade> {
+        *self.remade.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, remade: Option<Remade>) {
+        *self.remade.lock().unwrap_or_else(PoisonError::into_inner) = remade;
+    }
+}
+
+/// The directory of agents that the layout has as it stands.
+async fn stored_agents(db: &Db) -> Result<Option<Cid>> {
+    let root = sqlx::query_scalar!("SELECT agents_root FROM publish.layout")
         .fetch_optional(db.pool())
         .await?;
-    let before = before.map(|row| cid(&row.agents_root)).transpose()?;
-    let agents = match add(content, before.as_ref(), &registered).await {
-        Err(Error::Content(error)) if matches!(*error, content::Error::Missing(_)) => {
-            tracing::warn!(%error, "a directory of the layout is gone, and all are made again: {error}");
-            return start_again(db).await;
-        }
-        other => other?,
-    };
+    root.as_deref().map(cid).transpose()
+}
+
+/// The directories above that of the agents: the root, and the blocks of all of them.
+fn above(agents: Target) -> (Cid, Vec<Block>) {
     let dukenet = directory::directory(&BTreeMap::from([("agents".to_owned(), agents)]));
     let root = directory::directory(&BTreeMap::from([("dukenet".to_owned(), dukenet.root)]));
-    let above = [dukenet.blocks, root.blocks].concat();
-    content.blocks().put_many(&above).await?;
-    let layout = signed(key, root.root.cid, size, db.clock().now())?;
-    write(db, &layout, agents, &entries).await?;
-    Ok(Outcome::Busy)
+    (root.root.cid, [dukenet.blocks, root.blocks].concat())
 }
 
 /// Stores the registrations among `entries` as files in directories of their own, by the agents' ids.
@@ -124,11 +187,18 @@ async fn register(
         .map(|identity| identity.origin)
         .unwrap_or_default();
     let (mut registered, mut blocks) = (BTreeMap::new(), Vec::new());
+    let mut hashes = HashSet::new();
     for sealed in entries {
         let entry = Entry::parse(&sealed.body).map_err(journal::Error::from)?;
         let Some(found) = Registration::of(&entry, &sealed.cid, &log, sealed.leaf_index) else {
             continue;
         };
+        let name = found.agent().to_string();
+        // Whoever is earlier in the log has the place, so that in whatever portions it is the same.
+        if !hashes.insert(directory::hash(&name)) && !registered.contains_key(&name) {
+            left_out(&name);
+            continue;
+        }
         let bytes =
             serde_json::to_vec(&found).map_err(|error| Error::Internal(error.to_string()))?;
         let file = content::build(&bytes, content::Layout::OURS);
@@ -137,7 +207,7 @@ async fn register(
             size: bytes.len() as u64,
         };
         let own = directory::directory(&BTreeMap::from([("registration".to_owned(), target)]));
-        registered.insert(found.agent().to_string(), own.root);
+        registered.insert(name, own.root);
         blocks.extend(file.blocks.into_iter().chain(own.blocks));
     }
     content.blocks().put_many(&blocks).await?;
@@ -158,25 +228,18 @@ async fn add(
                     known.insert(cid, content.block(&cid).await?);
                 }
             }
-            Growth::Done(Grown { root, blocks }) => {
-                content.blocks().put_many(&blocks).await?;
-                return Ok(root);
+            Growth::Done(grown) => {
+                content.blocks().put_many(&grown.blocks).await?;
+                grown.left_out.iter().for_each(|name| left_out(name));
+                return Ok(grown.root);
             }
         }
     }
 }
 
-/// Forgets how far the layout is: the next rounds make it from the first entry on, and come to the same root.
-async fn start_again(db: &Db) -> Result<Outcome> {
-    let name = format!("journal/{FOLLOWER}");
-    let position = cursor::get(db, &name).await?;
-    let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
-    cursor::advance(&mut tx, &name, position, 0).await?;
-    sqlx::query!("DELETE FROM publish.layout")
-        .execute(tx.conn())
-        .await?;
-    tx.commit().await?;
-    Ok(Outcome::Busy)
+/// Ids are hashes, so that two of one place were made on purpose.
+fn left_out(name: &str) {
+    tracing::warn!("agent {name} is not in the layout: an earlier one's id has the same hash");
 }
 
 /// The layout under a fresh record.
@@ -196,13 +259,14 @@ fn signed(key: &Key, root: Cid, size: u64, now: DateTime<Utc>) -> Result<Layout>
     })
 }
 
-async fn write(db: &Db, layout: &Layout, agents: Target, entries: &[SealedEntry]) -> Result<()> {
-    let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
-    sqlx::query!(
-        "INSERT INTO publish.layout (size, root, agents_root, agents_size, record, valid_until)
+/// Writes the layout down in place of an earlier one. Readers keep the record of the highest sequence that they saw,
+/// so no later one may have less.
+async fn write(tx: &mut Tx, layout: &Layout, agents: &Target) -> Result<()> {
+    let written = sqlx::query!(
+        "INSERT INTO publish.layout AS l (size, root, agents_root, agents_size, record, valid_until)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (only_row) DO UPDATE SET size = $1, root = $2, agents_root = $3,
-             agents_size = $4, record = $5, valid_until = $6",
+             agents_size = $4, record = $5, valid_until = $6 WHERE l.size < $1",
         i64::try_from(layout.size).unwrap_or(i64::MAX),
         layout.root.to_string(),
         agents.cid.to_string(),
@@ -211,9 +275,15 @@ async fn write(db: &Db, layout: &Layout, agents: Target, entries: &[SealedEntry]
         layout.valid_until,
     )
     .execute(tx.conn())
-    .await?;
-    follow::advance(&mut tx, FOLLOWER, entries).await?;
-    Ok(tx.commit().await?)
+    .await?
+    .rows_affected();
+    if written == 1 {
+        return Ok(());
+    }
+    let size = layout.size;
+    Err(Error::Internal(format!(
+        "the layout is beyond {size} leaves already, though its follower is not"
+    )))
 }
 
 fn cid(text: &str) -> Result<Cid> {

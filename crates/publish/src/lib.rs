@@ -2,7 +2,7 @@
 //!
 //! For each checkpoint: every entry under its own CID, the tiles and bundles that it implies, the
 //! checkpoint's note, and a manifest that links them. What is in the blockstore is `stored`; once
-//! Kubo confirms the manifest's pin, it is `pinned`. [`mod@anchor`] brings the newest checkpoint into a contract.
+//! Kubo confirms the manifest's pin, it is `pinned`. Of several processes one mirrors at a time. [`mod@anchor`] brings the newest checkpoint into a contract.
 //! [`Scrubber`] puts right what a disk changed, here and in the database. [`mod@layout`] is the same journal as directories of agents, under a name of IPNS.
 
 pub mod anchor;
@@ -10,6 +10,7 @@ mod error;
 pub mod layout;
 mod manifest;
 mod mirror;
+mod publisher;
 mod scrub;
 
 pub use error::{Error, Result};

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use content::{Content, block::MAX_BLOCK, pin};
+use content::{Block, Content, block::MAX_BLOCK, pin};
 use journal::{
-    follow::{self, SealedEntry},
-    log,
+    follow, log,
     log::Head,
     publication::{self, Publication, State},
     tile::{TILE_WIDTH, TilePath},
 };
 use kernel::{Bytes, Cid, cid_of_dag_cbor, cid_of_raw, to_dag_cbor};
 use store::{Cause, Db, Outcome};
+use uuid::Uuid;
 
-use crate::{Error, Manifest, Result};
+use crate::{Error, Manifest, Result, publisher};
 
 /// The name of our cursor.
 const FOLLOWER: &str = "publish";
@@ -24,11 +24,18 @@ const LOOK_AHEAD: i64 = 64;
 /// Most entries of one manifest; more only where one seal brought more.
 const ENTRIES: u64 = 4_096;
 
+/// Tiles are stored when so many bytes of them are together.
+const TILE_BYTES: usize = 8 << 20;
+
 /// How many manifests one round confirms.
 const CONFIRMED_AT_ONCE: i64 = 64;
 
-/// Publishes up to the next checkpoint; Idle where everything is published.
-pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
+/// Publishes up to the next checkpoint; Idle where everything is published, or another process than `holder`
+/// publishes.
+pub async fn mirror(db: &Db, content: &Content, holder: Uuid) -> Result<Outcome> {
+    let Some(lease) = publisher::lead(db, holder).await? else {
+        return Ok(Outcome::Idle);
+    };
     let from = follow::position(db, FOLLOWER).await?;
     let heads = log::checkpoints_after(db, from, LOOK_AHEAD).await?;
     // Several small checkpoints may share a manifest: the last of them implies the others' tiles.
@@ -39,33 +46,12 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     let Some(head) = heads.get(within) else {
         return Ok(Outcome::Idle);
     };
-    let count = i64::try_from(head.size - from).unwrap_or(i64::MAX);
-    // From where the heads were looked for: where another process was faster, the cursor shows it at the end.
-    let mut entries = follow::sealed(db, from, count).await?;
-    let links = put_entries(content, &mut entries).await?;
-    let mut blocks = Vec::new();
-    let note = head.note.clone().into_bytes();
-    let checkpoint = cid_of_raw(&note);
-    blocks.push((checkpoint, Bytes::from(note)));
-    let tiles = tiles(db, from, head, &mut blocks).await?;
     let prev = publication::latest(db, State::Stored)
         .await?
         .map(|before| before.reference);
-    let manifest = Manifest {
-        v: 1,
-        size: head.size,
-        from,
-        checkpoint,
-        entries: links,
-        tiles,
-        prev,
-    };
-    let bytes = to_dag_cbor(&manifest).map_err(|error| Error::Internal(error.to_string()))?;
-    let root = cid_of_dag_cbor(&bytes);
-    blocks.push((root, bytes.into()));
-    content.blocks().put_many(&blocks).await?;
+    let root = put(db, content, from, head, prev).await?;
 
-    let mut tx = db.begin(Cause::Job("publish")).await?;
+    let mut tx = publisher::begin(db, &lease, "publish").await?;
     let stored = Publication {
         size: head.size,
         state: State::Stored,
@@ -73,56 +59,121 @@ pub async fn mirror(db: &Db, content: &Content) -> Result<Outcome> {
     };
     publication::record(&mut tx, &stored).await?;
     pin::want(&mut tx, content, &[root]).await?;
-    follow::advance(&mut tx, FOLLOWER, &entries).await?;
+    follow::advance_to(&mut tx, FOLLOWER, from, head.size).await?;
     tx.commit().await?;
     Ok(Outcome::Busy)
 }
 
-/// Stores the entries, whose bytes are given away, and gives their CIDs.
-async fn put_entries(content: &Content, entries: &mut [SealedEntry]) -> Result<Vec<Cid>> {
-    let mut blocks = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let cid: Cid = entry
-            .cid
-            .parse()
-            .map_err(|_| Error::Internal(format!("`{}` in the journal is no CID", entry.cid)))?;
-        blocks.push((cid, Bytes::from(std::mem::take(&mut entry.body))));
+/// Stores everything that a checkpoint brought, and last the manifest of it, whose CID it gives.
+async fn put(
+    db: &Db,
+    content: &Content,
+    from: u64,
+    head: &Head,
+    prev: Option<String>,
+) -> Result<Cid> {
+    let entries = put_entries(db, content, from, head.size).await?;
+    let mut portion = Portion::of(content);
+    let tiles = put_tiles(db, from, head, &mut portion).await?;
+    let note = head.note.clone().into_bytes();
+    let checkpoint = cid_of_raw(&note);
+    portion.add(checkpoint, note.into()).await?;
+    let manifest = Manifest {
+        v: 1,
+        size: head.size,
+        from,
+        checkpoint,
+        entries,
+        tiles,
+        prev,
+    };
+    let bytes = to_dag_cbor(&manifest).map_err(|error| Error::Internal(error.to_string()))?;
+    let root = cid_of_dag_cbor(&bytes);
+    portion.add(root, bytes.into()).await?;
+    portion.store().await?;
+    Ok(root)
+}
+
+/// Stores the entries of these leaves and gives their CIDs. They are many, or large, and never all at hand.
+async fn put_entries(db: &Db, content: &Content, from: u64, size: u64) -> Result<Vec<Cid>> {
+    let mut links = Vec::new();
+    let mut next = from;
+    while next < size {
+        let left = i64::try_from(size - next).unwrap_or(i64::MAX);
+        let mut blocks = Vec::new();
+        for entry in follow::sealed(db, next, left).await? {
+            let cid: Cid = entry.cid.parse().map_err(|_| {
+                Error::Internal(format!("`{}` in the journal is no CID", entry.cid))
+            })?;
+            next = entry.leaf_index + 1;
+            links.push(cid);
+            blocks.push((cid, Bytes::from(entry.body)));
+        }
+        if blocks.is_empty() {
+            return Err(Error::Internal(format!("leaf {next} has no entry")));
+        }
+        content.blocks().put_many(&blocks).await?;
     }
-    content.blocks().put_many(&blocks).await?;
-    Ok(blocks.into_iter().map(|(cid, _)| cid).collect())
+    Ok(links)
+}
+
+/// Blocks that wait until it is worth to store them.
+struct Portion<'a> {
+    content: &'a Content,
+    blocks: Vec<Block>,
+    bytes: usize,
+}
+
+impl<'a> Portion<'a> {
+    fn of(content: &'a Content) -> Self {
+        Self {
+            content,
+            blocks: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    async fn add(&mut self, cid: Cid, bytes: Bytes) -> Result<()> {
+        self.bytes += bytes.len();
+        self.blocks.push((cid, bytes));
+        if self.bytes >= TILE_BYTES {
+            self.store().await?;
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self) -> Result<()> {
+        self.content.blocks().put_many(&self.blocks).await?;
+        self.blocks.clear();
+        self.bytes = 0;
+        Ok(())
+    }
 }
 
 /// Every tile and bundle that a tree of this size has and one of size `from` had not, or not as wide.
-async fn tiles(
+async fn put_tiles(
     db: &Db,
     from: u64,
     head: &Head,
-    blocks: &mut Vec<(Cid, Bytes)>,
+    portion: &mut Portion<'_>,
 ) -> Result<BTreeMap<String, Cid>> {
     let mut out = BTreeMap::new();
-    let mut put = |path: TilePath, bytes: Vec<u8>| {
-        let cid = cid_of_raw(&bytes);
-        out.insert(path.to_string(), cid);
-        blocks.push((cid, bytes.into()));
-    };
     let (mut level, mut before, mut after) = (0_u8, from, head.size);
     while after > 0 {
         for (index, width) in grown(before, after) {
+            let path = TilePath::Hashes {
+                level,
+                index,
+                width,
+            };
             let bytes = log::tile(db, level, index, width).await?;
-            put(
-                TilePath::Hashes {
-                    level,
-                    index,
-                    width,
-                },
-                bytes,
-            );
+            put_tile(path, bytes, &mut out, portion).await?;
             // Entries are blocks of their own, from which whoever wants a bundle puts it together. One that is not
             // full would be stored anew for each entry that comes; one that is too large cannot be a block.
             if level == 0 && u64::from(width) == TILE_WIDTH {
                 let bytes = log::entry_bundle(db, index, width).await?;
                 if bytes.len() <= MAX_BLOCK {
-                    put(TilePath::Entries { index, width }, bytes);
+                    put_tile(TilePath::Entries { index, width }, bytes, &mut out, portion).await?;
                 }
             }
         }
@@ -131,6 +182,17 @@ async fn tiles(
         level += 1;
     }
     Ok(out)
+}
+
+async fn put_tile(
+    path: TilePath,
+    bytes: Vec<u8>,
+    out: &mut BTreeMap<String, Cid>,
+    portion: &mut Portion<'_>,
+) -> Result<()> {
+    let cid = cid_of_raw(&bytes);
+    out.insert(path.to_string(), cid);
+    portion.add(cid, bytes.into()).await
 }
 
 /// The tiles of one level that grew from `before` to `after` hashes, with their widths.

@@ -10,10 +10,11 @@ use content::{
     ipns::Key,
 };
 use kernel::Cid;
-use store::{Cause, Db, Outcome};
+use store::{Db, Outcome, lease::Lease};
+use uuid::Uuid;
 
 use super::{FOLLOWER, Layout, VALID, cid, find, signed};
-use crate::Result;
+use crate::{Result, publisher};
 
 /// A CAR is sent when it has grown to this, in bytes.
 const CAR_BYTES: usize = 16 << 20;
@@ -25,14 +26,17 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 /// Has Kubo keep the newest root and take its record, and signs a record anew before it ends. Idle where all
-/// of that is done, or nothing is there to tell.
-pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
+/// of that is done, nothing is there to tell, or another process than `holder` publishes.
+pub async fn tell(db: &Db, content: &Content, key: &Key, holder: Uuid) -> Result<Outcome> {
+    let Some(lease) = publisher::lead(db, holder).await? else {
+        return Ok(Outcome::Idle);
+    };
     let Some(layout) = find(db).await? else {
         return Ok(Outcome::Idle);
     };
     let now = db.clock().now();
     if layout.valid_until - now < VALID / 2 {
-        return sign_again(db, &signed(key, layout.root, layout.size, now)?).await;
+        return sign_again(db, &lease, &signed(key, layout.root, layout.size, now)?).await;
     }
     let Some(kubo) = content.kubo().map(|kubo| kubo.patient(PATIENCE)) else {
         return Ok(Outcome::Idle);
@@ -44,7 +48,7 @@ pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
     if state.pinned.as_ref() != Some(&root) {
         let old = state.pinned.as_deref().map(cid).transpose()?;
         pin(content, &kubo, &layout.root, old.as_ref()).await?;
-        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
         sqlx::query!("UPDATE publish.layout SET pinned = $1", root)
             .execute(tx.conn())
             .await?;
@@ -52,13 +56,13 @@ pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
     }
     let waits = state.tried_at.is_some_and(|tried| now - tried < AGAIN);
     if state.told != Some(layout.valid_until) && !waits {
-        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
         sqlx::query!("UPDATE publish.layout SET tried_at = $1", now)
             .execute(tx.conn())
             .await?;
         tx.commit().await?;
         kubo.put_name(&key.name()?, layout.record.clone()).await?;
-        let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+        let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
         sqlx::query!(
             "UPDATE publish.layout SET told = $1, tried_at = NULL",
             layout.valid_until
@@ -71,13 +75,13 @@ pub async fn tell(db: &Db, content: &Content, key: &Key) -> Result<Outcome> {
 }
 
 /// The same root under a record that is valid for longer, unless the root has moved on meanwhile.
-async fn sign_again(db: &Db, layout: &Layout) -> Result<Outcome> {
-    let mut tx = db.begin(Cause::Job(FOLLOWER)).await?;
+async fn sign_again(db: &Db, lease: &Lease, layout: &Layout) -> Result<Outcome> {
+    let mut tx = publisher::begin(db, lease, FOLLOWER).await?;
     sqlx::query!(
-        "UPDATE publish.layout SET record = $1, valid_until = $2 WHERE root = $3",
+        "UPDATE publish.layout SET record = $1, valid_until = $2 WHERE size = $3",
         layout.record,
         layout.valid_until,
-        layout.root.to_string(),
+        i64::try_from(layout.size).unwrap_or(i64::MAX),
     )
     .execute(tx.conn())
     .await?;

@@ -1,0 +1,51 @@
+//! The layout's blocks made again from the log's beginning, where this blockstore lost them or never had them.
+//! What stands as the layout stays meanwhile: others may have its blocks.
+
+use content::{Content, directory::Target};
+use journal::follow;
+use store::Db;
+
+use super::{ENTRIES, above, add, register, stored_agents};
+use crate::{Error, Result};
+
+/// How far they are made again. It is in this process's blockstore, and as far as this process knows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Remade {
+    /// Of so many leaves of the journal.
+    pub size: u64,
+    /// The directory of their agents; `None` while there is none.
+    pub agents: Option<Target>,
+}
+
+impl Remade {
+    /// Goes on with the next entries before leaf `end`. `None` where that is the end and came to the layout as it
+    /// stands, whose blocks are all here then.
+    pub(super) async fn go_on(
+        mut self,
+        db: &Db,
+        content: &Content,
+        end: u64,
+    ) -> Result<Option<Self>> {
+        let most = i64::try_from(end - self.size).unwrap_or(i64::MAX);
+        let entries = follow::sealed(db, self.size, most.min(ENTRIES)).await?;
+        let Some(last) = entries.last() else {
+            let leaf = self.size;
+            return Err(Error::Internal(format!("leaf {leaf} has no entry")));
+        };
+        self.size = last.leaf_index + 1;
+        let registered = register(db, content, &entries).await?;
+        if !registered.is_empty() {
+            let before = self.agents.map(|agents| agents.cid);
+            self.agents = Some(add(content, before.as_ref(), &registered).await?);
+        }
+        let Some(agents) = self.agents.filter(|_| self.size == end) else {
+            return Ok(Some(self));
+        };
+        let (root, blocks) = above(agents);
+        content.blocks().put_many(&blocks).await?;
+        let stands = stored_agents(db).await? == Some(agents.cid);
+        tracing::info!(%root, stands, "the layout's blocks are made again, of {end} leaves");
+        // An earlier version may have made others of the same log: then the next registration goes on from ours.
+        Ok((!stands).then_some(self))
+    }
+}
