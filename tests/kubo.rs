@@ -256,6 +256,63 @@ async fn named(kubo: &Kubo, up: &Instance, db: &store::Db, agent: &str) -> Strin
     name.to_owned()
 }
 
+/// Bodies leave the database only where what they will be read from has them now, whatever it was once said to have.
+async fn archived_while_it_is_kept(kubo: &Kubo, place: &Place, config: &Path, db: &store::Db) {
+    let archive = async |at_least: &str| {
+        let config = config.to_str().unwrap();
+        let output = place.run(&[
+            "--config",
+            config,
+            "audit",
+            "archive",
+            "1",
+            "--at-least",
+            at_least,
+        ]);
+        let gone = "SELECT count(*)::text FROM journal.entries WHERE body IS NULL";
+        let gone = kit::index::list(db.pool(), gone).await.remove(0);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), gone, said)
+    };
+    let manifest =
+        "SELECT reference FROM journal.publications WHERE state = 'pinned' ORDER BY size LIMIT 1";
+    let manifest = kit::index::list(db.pool(), manifest).await.remove(0);
+    kubo.run(&["pin", "rm", &manifest]);
+    let (code, gone, said) = archive("pinned").await;
+    assert_eq!((code, gone.as_str()), (Some(5), "0"), "{said}");
+    assert!(
+        said.contains(&manifest) && said.contains("nothing was archived"),
+        "{said}"
+    );
+    kubo.run(&["pin", "add", &manifest]);
+    let (code, gone, said) = archive("pinned").await;
+    assert_eq!((code, gone.as_str()), (Some(0), "1"), "{said}");
+    let (code, gone, said) = archive("stored").await;
+    assert_eq!((code, gone.as_str()), (Some(0), "1"), "{said}");
+
+    // The blocks of an own blockstore that is not what it was.
+    let packs = fs::read_dir(place.dir().join("blocks")).unwrap();
+    let packs: Vec<_> = packs.map(|pack| pack.unwrap().path()).collect();
+    let packs = packs
+        .into_iter()
+        .filter(|pack| pack.extension().is_some_and(|kind| kind == "pack"));
+    let whole: Vec<(PathBuf, Vec<u8>)> = packs
+        .map(|pack| (pack.clone(), fs::read(pack).unwrap()))
+        .collect();
+    let write = |change: u8| {
+        for (pack, bytes) in &whole {
+            let bytes: Vec<u8> = bytes.iter().map(|byte| byte ^ change).collect();
+            let file = fs::OpenOptions::new().write(true).open(pack).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+        }
+    };
+    write(1);
+    let (code, gone, said) = archive("stored").await;
+    write(0);
+    assert_eq!((code, gone.as_str()), (Some(5), "1"), "{said}");
+    assert!(said.contains("nothing was archived"), "{said}");
+}
+
 fn file(name: &str) -> String {
     json!({
         "type": "https://eips.ethereum.org/EIPS/eip-8004#registration-v1",
@@ -311,6 +368,7 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
     );
 
     let name = named(&kubo, &up, &db, "31337:0").await;
+    archived_while_it_is_kept(&kubo, &place, &config, &db).await;
 
     // Kubo is away: we say so, and lose nothing.
     kubo.stop();

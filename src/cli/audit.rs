@@ -1,6 +1,7 @@
 //! `chancery audit`: the journal, and proofs from it that anybody can check without us.
 
 mod anchor;
+mod archive;
 mod deploy;
 mod export;
 mod verify;
@@ -42,6 +43,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Copy the journal into a directory, as c2sp.org/tlog-tiles lays it out; again: what is new
     Export(export::Args),
+    /// Move bodies of published entries out of the database, after looking whether they are where they will be read
+    Archive(archive::Args),
 }
 
 /// Runs the verb.
@@ -54,6 +57,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::run(&args, context).await,
         Command::Verify(args) => verify::run(&args, context).await,
         Command::Export(args) => export::run(&args, context).await,
+        Command::Archive(args) => archive::run(&args, context).await,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Bodies of entries: in their rows, or, once these were archived, in a blockstore by their CID.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store::Archive;
+use store::{Archive, Db};
 
 use crate::{
     entry::Entry,
     error::{Error, Result},
+    log::sql,
+    publication::State,
 };
 
 /// Archived bodies that are asked for at once: each may come from another machine.
@@ -22,12 +24,37 @@ pub(crate) async fn all(
     stream::iter(bodies).buffered(AT_ONCE).try_collect().await
 }
 
+/// Archives the bodies of the first `below` entries of the log, which must all have come to the state `at_least`, as
+/// far as is written down; gives how many there were. Only the database's owner may.
+///
+/// Errors with [`store::Error::Refused`] (kind `Invalid`) where not so many have.
+pub async fn archive(db: &Db, below: u64, at_least: State) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT journal.archive($1, $2) AS "archived!""#,
+        sql(below),
+        at_least.as_str(),
+    )
+    .fetch_one(db.pool())
+    .await?)
+}
+
 /// The body of the entry `cid`: the stored one, else the archived one, which must hash to the CID.
 pub(crate) async fn of(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) -> Result<Vec<u8>> {
-    if let Some(body) = stored {
-        return Ok(body);
+    match stored {
+        Some(body) => Ok(body),
+        None => checked(cid, archive.get(cid).await?),
     }
-    let body = archive.get(cid).await?;
+}
+
+/// The same for who has a transaction open ([`Archive::here`]).
+pub(crate) async fn here(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) -> Result<Vec<u8>> {
+    match stored {
+        Some(body) => Ok(body),
+        None => checked(cid, archive.here(cid).await?),
+    }
+}
+
+fn checked(cid: &str, body: Vec<u8>) -> Result<Vec<u8>> {
     if Entry::cid_of(&body).to_string() == cid {
         Ok(body)
     } else {

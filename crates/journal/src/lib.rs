@@ -40,6 +40,7 @@ pub mod vkey;
 pub mod witness;
 
 pub use append::{Appended, First, NewEntry, among, any, append};
+pub use body::archive;
 pub use change::Change;
 pub use config::{AnchorConfig, Config};
 pub use entry::{Entry, EntryKind};
