@@ -163,10 +163,12 @@ async fn nobody_is_swept_and_nothing_is_fetched_while_the_journal_is_full(pool: 
             .await
             .unwrap()
     };
-    sqlx::query("UPDATE identity.agents SET runtime_status = 'SLEEP'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE identity.agents SET runtime_status = 'SLEEP' WHERE runtime_status = 'ACTIVE'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let before = jobs().await;
     assert!(before.0 > 0 && before.1 > 0, "{before:?}");
     assert_eq!(working::sweep(app).await.unwrap(), Outcome::Idle);

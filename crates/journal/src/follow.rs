@@ -38,7 +38,7 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
         // Entry by entry, also where the planner does not know yet how large the tables have become.
         r#"SELECT leaf_index AS "leaf_index!", seq AS "seq!", cid AS "cid!", body
              FROM (SELECT l.leaf_index, e.seq, e.cid, e.body,
-                          sum(octet_length(e.body)) OVER (ORDER BY l.leaf_index) AS bytes
+                          sum(octet_length(e.body)) OVER (ORDER BY l.leaf_index ROWS UNBOUNDED PRECEDING) AS bytes
                      FROM (SELECT leaf_index, entry_seq FROM journal.leaves
                             WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2) AS l
                     CROSS JOIN LATERAL

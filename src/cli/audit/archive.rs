@@ -88,10 +88,10 @@ fn kubo(config: &Config) -> Result<Kubo, Failure> {
         ));
     };
     let patience = Duration::from_secs(content.kubo_timeout_seconds);
-    Kubo::new(url, content.kubo_token.clone(), patience).map_err(failed)
+    Kubo::new(url, content.kubo_token.clone(), patience).map_err(|error| failed(&error))
 }
 
-fn failed(error: content::Error) -> Failure {
+fn failed(error: &content::Error) -> Failure {
     Failure::Of(error.kind(), show::clean(&error.to_string()))
 }
 
@@ -135,7 +135,8 @@ impl Keeper<'_> {
                 if from >= count {
                     return Ok(());
                 }
-                let cid = content::parse_cid(&manifest.reference).map_err(failed)?;
+                let cid =
+                    content::parse_cid(&manifest.reference).map_err(|error| failed(&error))?;
                 self.has(&cid).await?;
                 from = manifest.size;
             }
@@ -146,7 +147,11 @@ impl Keeper<'_> {
     async fn has(&self, manifest: &Cid) -> Result<(), Failure> {
         match self {
             Self::Kubo(kubo) => {
-                if kubo.is_pinned(manifest).await.map_err(failed)? {
+                if kubo
+                    .is_pinned(manifest)
+                    .await
+                    .map_err(|error| failed(&error))?
+                {
                     return Ok(());
                 }
                 let name = kubo.name();

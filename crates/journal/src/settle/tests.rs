@@ -143,7 +143,11 @@ async fn thousands_of_changes_and_one_more(pool: PgPool) -> anyhow::Result<()> {
 async fn a_transaction_waits_for_no_network(pool: PgPool) -> anyhow::Result<()> {
     let db = db(pool);
     let (a, b) = (change("a", "log1"), change("b", "log2"));
-    settle_and_append(&db, &[(1, &[a.clone()]), (2, &[b.clone()])]).await;
+    settle_and_append(
+        &db,
+        &[(1, std::slice::from_ref(&a)), (2, std::slice::from_ref(&b))],
+    )
+    .await;
     seal_all(&db, &sealer()).await;
     let elsewhere: HashMap<String, Vec<u8>> = crate::follow::sealed(&db, 0, 9)
         .await?

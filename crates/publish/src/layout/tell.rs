@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use content::{
     Block, Content, Kubo,
     block::{self, RAW},
@@ -10,7 +10,7 @@ use content::{
     ipns::Key,
 };
 use kernel::Cid;
-use store::{Db, Outcome, lease::Lease};
+use store::{Db, Outcome, Tx};
 use uuid::Uuid;
 
 use super::{FOLLOWER, Layout, VALID, cid, find, signed};
@@ -36,7 +36,11 @@ pub async fn tell(db: &Db, content: &Content, key: &Key, holder: Uuid) -> Result
     };
     let now = db.clock().now();
     if layout.valid_until - now < VALID / 2 {
-        return sign_again(db, &lease, &signed(key, layout.root, layout.size, now)?).await;
+        let layout = signed(key, layout.root, layout.size, now)?;
+        let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
+        set_record(&mut tx, &layout).await?;
+        tx.commit().await?;
+        return Ok(Outcome::Busy);
     }
     let Some(kubo) = content.kubo().map(|kubo| kubo.patient(PATIENCE)) else {
         return Ok(Outcome::Idle);
@@ -49,34 +53,52 @@ pub async fn tell(db: &Db, content: &Content, key: &Key, holder: Uuid) -> Result
         let old = state.pinned.as_deref().map(cid).transpose()?;
         pin(content, &kubo, &layout.root, old.as_ref()).await?;
         let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
-        sqlx::query!("UPDATE publish.layout SET pinned = $1", root)
-            .execute(tx.conn())
-            .await?;
+        set_pinned(&mut tx, &root).await?;
         tx.commit().await?;
     }
     let waits = state.tried_at.is_some_and(|tried| now - tried < AGAIN);
     if state.told != Some(layout.valid_until) && !waits {
         let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
-        sqlx::query!("UPDATE publish.layout SET tried_at = $1", now)
-            .execute(tx.conn())
-            .await?;
+        set_tried(&mut tx).await?;
         tx.commit().await?;
         kubo.put_name(&key.name()?, layout.record.clone()).await?;
         let mut tx = publisher::begin(db, &lease, FOLLOWER).await?;
-        sqlx::query!(
-            "UPDATE publish.layout SET told = $1, tried_at = NULL",
-            layout.valid_until
-        )
-        .execute(tx.conn())
-        .await?;
+        set_told(&mut tx, layout.valid_until).await?;
         tx.commit().await?;
     }
     Ok(Outcome::Idle)
 }
 
+/// The root that Kubo keeps.
+async fn set_pinned(tx: &mut Tx, root: &str) -> Result<()> {
+    sqlx::query!("UPDATE publish.layout SET pinned = $1", root)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Kubo is given the record now.
+async fn set_tried(tx: &mut Tx) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!("UPDATE publish.layout SET tried_at = $1", now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Kubo took the record that is valid until then.
+async fn set_told(tx: &mut Tx, valid_until: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "UPDATE publish.layout SET told = $1, tried_at = NULL",
+        valid_until
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The same root under a record that is valid for longer, unless the root has moved on meanwhile.
-async fn sign_again(db: &Db, lease: &Lease, layout: &Layout) -> Result<Outcome> {
-    let mut tx = publisher::begin(db, lease, FOLLOWER).await?;
+async fn set_record(tx: &mut Tx, layout: &Layout) -> Result<()> {
     sqlx::query!(
         "UPDATE publish.layout SET record = $1, valid_until = $2 WHERE size = $3",
         layout.record,
@@ -85,8 +107,7 @@ async fn sign_again(db: &Db, lease: &Lease, layout: &Layout) -> Result<Outcome> 
     )
     .execute(tx.conn())
     .await?;
-    tx.commit().await?;
-    Ok(Outcome::Busy)
+    Ok(())
 }
 
 /// Pins `new` in place of `old`, of which Kubo has all blocks, or had.
