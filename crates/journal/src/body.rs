@@ -77,7 +77,7 @@ mod tests {
         // Nobody is answered before so many ask. (Stored ones take places among those at once.)
         let asked = Arc::new(Barrier::new(AT_ONCE / 2));
         let body = |n: u32| n.to_be_bytes().to_vec();
-        let archive = Archive::new(move |cid: String| {
+        let archive = Archive::new(move |cid: String, _| {
             let asked = Arc::clone(&asked);
             async move {
                 asked.wait().await;
