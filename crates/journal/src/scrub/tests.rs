@@ -139,7 +139,7 @@ async fn an_archived_body_that_nobody_gives_is_named_and_hides_nothing(pool: PgP
         .filter(|entry| entry.cid != gone)
         .cloned()
         .collect();
-    let db = all.with_archive(store::Archive::new(move |cid| {
+    let db = all.with_archive(store::Archive::new(move |cid, _| {
         let found = kept
             .iter()
             .find(|entry| entry.cid == cid)
