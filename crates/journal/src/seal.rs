@@ -8,8 +8,7 @@
 //! Sequence numbers are given before the commit, so a late commit can bring a *lower* one than what is sealed
 //! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
 //! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
-//! first scan of a process looks at everything: in a database that was restored from a dump, entries name
-//! transactions of another server, which may all be above. So later scans end where no transaction was begun yet. A scan finds sequence numbers, many at once, which are sealed batch
+//! first scan of a process looks at everything. A scan finds sequence numbers, many at once, which are sealed batch
 //! by batch; the next scan begins when all of them are, and when any transaction has ended since: a backfill's
 //! projection lasts for long, and rows that nobody can see yet would be looked through each time.
 
@@ -37,7 +36,7 @@ use crate::{
 /// Most entries of one seal.
 pub const BATCH: usize = 4_096;
 
-/// Most sequence numbers that one scan keeps.
+/// Most sequence numbers that one scan of the whole log keeps.
 const FOUND: usize = 65_536;
 
 /// Name of the lease.
@@ -286,8 +285,8 @@ async fn snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
     .await?)
 }
 
-/// What is left of the last scan, else a new one: behind the last one where that stopped, else of what
-/// transactions from the watermark on brought.
+/// What is left of the last scan, else a new one: of what transactions from the watermark on brought, or, where
+/// there is none yet, of the whole log, behind the last one where that stopped.
 async fn scan(
     conn: &mut PgConnection,
     watermark: Option<&str>,
@@ -299,26 +298,68 @@ async fn scan(
         Some(found) => (found.stopped, found.snapshot),
         None => (None, now),
     };
-    let seqs = sqlx::query_scalar!(
-        "SELECT e.seq FROM journal.entries e
-          WHERE e.xid >= coalesce(($1::text)::xid8, '0')
-            AND e.xid < CASE WHEN $1::text IS NULL THEN '18446744073709551615'
-                             ELSE pg_snapshot_xmax(pg_current_snapshot()) END
-            AND e.seq > $2
-            AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
-          ORDER BY e.seq LIMIT $3",
-        watermark,
-        after.unwrap_or(i64::MIN),
-        sql(FOUND as u64),
-    )
-    .fetch_all(conn)
-    .await?;
-    let stopped = seqs.last().copied().filter(|_| seqs.len() == FOUND);
+    let (seqs, stopped) = match watermark {
+        Some(watermark) if is_indexed(conn).await? => {
+            (unsealed_since(conn, watermark).await?, None)
+        }
+        _ => {
+            let seqs = unsealed_behind(conn, after.unwrap_or(i64::MIN)).await?;
+            let stopped = seqs.last().copied().filter(|_| seqs.len() == FOUND);
+            (seqs, stopped)
+        }
+    };
     Ok(Found {
         seqs: seqs.into(),
         stopped,
         snapshot,
     })
+}
+
+/// Whether entries are found by their transactions: a backfill from nothing builds that index at its end.
+async fn is_indexed(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT to_regclass('journal.entries_xid') IS NOT NULL AS "indexed!""#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Numbers of entries without a leaf behind a number, ascending, at most [`FOUND`].
+async fn unsealed_behind(conn: &mut PgConnection, after: i64) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT e.seq FROM journal.entries e
+          WHERE e.seq > $1 AND NOT EXISTS (SELECT FROM journal.leaves l WHERE l.entry_seq = e.seq)
+          ORDER BY e.seq LIMIT $2",
+        after,
+        sql(FOUND as u64),
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Numbers of entries without a leaf that transactions from the watermark on wrote, ascending: all of them, because
+/// a chain goes on in the order of numbers, not in that of transactions. Goes from transaction to transaction and
+/// from entry to entry, since the planner does not know how few they are. It ends where no transaction was begun yet:
+/// what was restored from a dump names transactions of another server.
+async fn unsealed_since(conn: &mut PgConnection, watermark: &str) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar!(
+        r#"WITH RECURSIVE writers AS (
+               (SELECT xid FROM journal.entries WHERE xid >= ($1::text)::xid8 ORDER BY xid LIMIT 1)
+               UNION ALL
+               SELECT later.xid
+                 FROM writers AS w
+                CROSS JOIN LATERAL (SELECT xid FROM journal.entries WHERE xid > w.xid ORDER BY xid LIMIT 1) AS later
+                WHERE w.xid < pg_snapshot_xmax(pg_current_snapshot()))
+           SELECT e.seq AS "seq!"
+             FROM writers AS w
+            CROSS JOIN LATERAL (SELECT seq FROM journal.entries WHERE xid = w.xid OFFSET 0) AS e
+            WHERE w.xid < pg_snapshot_xmax(pg_current_snapshot())
+              AND (SELECT leaf_index FROM journal.leaves WHERE entry_seq = e.seq) IS NULL
+            ORDER BY e.seq"#,
+        watermark,
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The leaf hashes of these entries ([`crate::tree::leaf_hash`]), made where they lie: a batch of them may be long.
