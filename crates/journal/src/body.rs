@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Archived bodies that are asked for at once: each may come from another machine.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The bodies of these entries, in their order: each by its CID and as it is stored.
 pub(crate) async fn all(

@@ -50,19 +50,24 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
     )
     .fetch_all(db.pool())
     .await?;
+    let mut rows = rows.into_iter();
     let (mut entries, mut bytes) = (Vec::with_capacity(rows.len()), 0);
-    for row in rows {
-        let body = body::of(db.archive(), &row.cid, row.body).await?;
-        bytes += body.len();
-        entries.push(SealedEntry {
-            leaf_index: number(row.leaf_index)?,
-            seq: row.seq,
-            body,
-            cid: row.cid,
-        });
-        // The database could not count those that are archived.
-        if bytes >= BYTES {
-            break;
+    // The database could not count those that are archived.
+    while bytes < BYTES && rows.len() > 0 {
+        let (mut portion, mut bodies) = (Vec::new(), Vec::new());
+        for row in rows.by_ref().take(body::AT_ONCE) {
+            bodies.push((row.cid.clone(), row.body));
+            portion.push((row.leaf_index, row.seq, row.cid));
+        }
+        let bodies = body::all(db.archive(), bodies).await?;
+        for ((leaf_index, seq, cid), body) in portion.into_iter().zip(bodies) {
+            bytes += body.len();
+            entries.push(SealedEntry {
+                leaf_index: number(leaf_index)?,
+                seq,
+                cid,
+                body,
+            });
         }
     }
     Ok(entries)
