@@ -150,10 +150,16 @@ impl Content {
         let mut unknown = None;
         for source in self.sources.iter().filter(|source| !source.is_shut()) {
             match source.block(cid).await {
-                Ok(bytes) => return Ok(bytes),
+                Ok(bytes) => {
+                    source.praise();
+                    return Ok(bytes);
+                }
                 Err(error) => {
                     let name = source.name();
                     tracing::debug!(%cid, source = name, %error, "{name} gives no {cid}: {error}");
+                    if matches!(error, Error::Mismatch { .. }) {
+                        source.strike();
+                    }
                     if !error.says_not_there() {
                         unknown = Some(error);
                     }

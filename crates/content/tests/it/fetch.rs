@@ -518,3 +518,18 @@ async fn a_block_is_missing_only_where_everybody_says_that_he_has_it_not() {
         assert_eq!(is_missing, missing, "{error}");
     }
 }
+
+#[tokio::test]
+async fn who_gives_wrong_blocks_is_asked_for_three_of_them_and_not_for_a_fourth() {
+    let blocks: Vec<Block> = (0..8_u8)
+        .map(|n| (kernel::cid_of_raw(&[n]), vec![n].into()))
+        .collect();
+    let liar = Server::start(|_| answer(200, "", b"something else")).await;
+    let honest = gateway(blocks.clone(), false).await;
+    let (content, _dir) = content(&[&liar, &honest], &[]);
+    for (cid, bytes) in &blocks {
+        assert_eq!(&content.block(cid).await.expect("somebody has it"), bytes);
+    }
+    let asked = |server: &Server| server.asked.lock().expect("no panic").len();
+    assert_eq!((asked(&liar), asked(&honest)), (3, blocks.len()));
+}
