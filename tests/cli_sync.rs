@@ -344,6 +344,7 @@ fn every_metric_that_the_manual_names_is_there() {
         "chancery_provider_errors_total",
         "chancery_reorgs_total",
         "chancery_reorg_depth_blocks",
+        "chancery_restored_blocks_total",
     ];
     let shown = |metrics: &str, name: &str| {
         metrics.lines().any(|line| {
@@ -364,7 +365,8 @@ fn every_metric_that_the_manual_names_is_there() {
     assert!(complete, "missing: {:?}\n{metrics}", missing(&metrics));
     for name in rare {
         let code = [
-            include_str!("../crates/publish/src/scrub.rs"),
+            include_str!("../crates/publish/src/scrub/blocks.rs"),
+            include_str!("../crates/publish/src/scrub/incident.rs"),
             include_str!("../indexer/src/census/mismatch.rs"),
             include_str!("../indexer/src/incident.rs"),
             include_str!("../indexer/src/stage.rs"),

@@ -1,12 +1,25 @@
 //! Bits that flip in Postgres and on the disk: found in the background, put right, and told.
 
-use std::{fs, os::unix::fs::FileExt};
+use std::{fs, net::SocketAddr, os::unix::fs::FileExt};
 
-use ::journal::{Entry, follow};
-use publish::Scrubber;
+use ::journal::{
+    Change, Entry, NewEntry, follow,
+    publication::{self, State},
+    scrub::heal_body,
+};
+use chrono::DateTime;
+use content::Content;
+use kernel::{AgentId, Cid, from_dag_cbor};
+use publish::{Manifest, Scrubber};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
-use store::Outcome;
+use store::{Cause, Outcome};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use uuid::Uuid;
 
 use super::kit::Instance;
 
@@ -14,12 +27,7 @@ use super::kit::Instance;
 async fn published(pool: &PgPool) -> Instance {
     let instance = Instance::with_mainnet(pool).await;
     instance.seal().await;
-    let app = &instance.app;
-    while publish::mirror(&app.db, &app.content, app.process)
-        .await
-        .unwrap()
-        == Outcome::Busy
-    {}
+    publish(&instance).await;
     instance
 }
 
@@ -77,6 +85,251 @@ async fn scrub(instance: &Instance, scrubber: &Scrubber) {
     let app = &instance.app;
     let round = scrubber.round(&app.db, &app.content, app.process);
     round.await.unwrap();
+}
+
+/// Appends and seals an entry of each of 300 agents, and publishes it.
+async fn many_published(pool: &PgPool) -> Instance {
+    let instance = Instance::new(pool).await;
+    let app = &instance.app;
+    let entry = |number: u32| {
+        let change = Change {
+            column: "name".to_owned(),
+            value: number.to_string().into(),
+            cause: format!("act:{number}"),
+            time: DateTime::UNIX_EPOCH,
+        };
+        NewEntry::agent(AgentId::of_did(&format!("did:x:{number}")), vec![change])
+    };
+    for part in [0..290, 290..300] {
+        let mut tx = app.db.begin(Cause::Job("test")).await.unwrap();
+        let entries = part.map(entry).collect();
+        ::journal::append(&mut tx, entries).await.unwrap();
+        tx.commit().await.unwrap();
+        instance.seal().await;
+        publish(&instance).await;
+    }
+    instance
+}
+
+async fn publish(instance: &Instance) {
+    let app = &instance.app;
+    while publish::mirror(&app.db, &app.content, app.process)
+        .await
+        .unwrap()
+        == Outcome::Busy
+    {}
+}
+
+/// The instance's content with another blockstore, which is empty.
+fn empty(instance: &Instance) -> (Content, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let fetcher = net::Fetcher::new(&instance.app.config.net).unwrap();
+    let config = &instance.app.config.content;
+    let (content, _) = Content::open(config, dir.path(), fetcher).unwrap();
+    (content, dir)
+}
+
+/// The same, with this gateway to ask.
+fn with_gateway(instance: &Instance, address: SocketAddr) -> (Content, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = content::Config {
+        gateways: vec![format!("http://{address}")],
+        ..instance.app.config.content.clone()
+    };
+    let fetcher = net::Fetcher::new(&instance.app.config.net).unwrap();
+    let (content, _) = Content::open(&config, dir.path(), fetcher).unwrap();
+    (content, dir)
+}
+
+/// The newest manifest, and its CID.
+async fn manifest(instance: &Instance) -> (Manifest, Cid) {
+    let app = &instance.app;
+    let newest = publication::latest(&app.db, State::Stored).await.unwrap();
+    let root: Cid = newest.unwrap().reference.parse().unwrap();
+    let bytes = app.content.blocks().get(&root).await.unwrap().unwrap();
+    (from_dag_cbor(&bytes).unwrap(), root)
+}
+
+#[sqlx::test]
+async fn what_was_published_and_is_not_there_is_put_again(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let (other, _dir) = empty(&instance);
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let round = scrubber.round(&app.db, &other, app.process);
+    round.await.unwrap();
+    let all = publication::after(&app.db, State::Stored, 0, 10)
+        .await
+        .unwrap();
+    assert_eq!(all.len(), 2);
+    for stored in all {
+        let root = stored.reference.parse().unwrap();
+        let bytes = other
+            .blocks()
+            .get(&root)
+            .await
+            .unwrap()
+            .expect("a manifest");
+        let manifest: Manifest = from_dag_cbor(&bytes).unwrap();
+        let links = manifest.entries.iter().chain(manifest.tiles.values());
+        for cid in links.chain([&manifest.checkpoint]) {
+            assert!(other.blocks().get(cid).await.unwrap().is_some(), "{cid}");
+        }
+    }
+    // No disk is known to have changed anything: the data directory may be new.
+    assert_eq!(incidents(&pool).await, Vec::<Value>::new());
+}
+
+#[sqlx::test]
+async fn what_a_read_found_changed_is_told_though_it_is_right_again(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let entry = follow::sealed(&app.db, 3, 1).await.unwrap().remove(0);
+    let cid: Cid = entry.cid.parse().unwrap();
+    flip_block(&instance, &entry.body);
+    assert!(app.content.blocks().get(&cid).await.is_err());
+    let again = [(cid, entry.body)];
+    app.content.blocks().put_many(&again).await.unwrap();
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    for _ in 0..2 {
+        scrub(&instance, &scrubber).await;
+        let told = incidents(&pool).await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0]["from"], "another copy");
+    }
+}
+
+#[sqlx::test]
+async fn a_tile_and_a_manifest_on_a_bad_disk_are_made_again_from_the_journal(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let (manifest, root) = manifest(&instance).await;
+    let lost: Vec<Cid> = manifest
+        .tiles
+        .into_values()
+        .chain([root, manifest.checkpoint])
+        .collect();
+    for cid in &lost {
+        let bytes = app.content.blocks().get(cid).await.unwrap().unwrap();
+        flip_block(&instance, &bytes);
+    }
+    scrub(&instance, &scrubber).await;
+    let told = incidents(&pool).await;
+    assert_eq!(told.len(), lost.len(), "{told:?}");
+    assert!(
+        told.iter().all(|told| told["from"] == "the journal"),
+        "{told:?}"
+    );
+    for cid in &lost {
+        assert!(
+            app.content.blocks().get(cid).await.unwrap().is_some(),
+            "{cid}"
+        );
+        let named = told
+            .iter()
+            .any(|told| told["what"].as_str().unwrap().contains(&cid.to_string()));
+        assert!(named, "{cid}: {told:?}");
+    }
+    scrub(&instance, &scrubber).await;
+    assert_eq!(incidents(&pool).await.len(), lost.len());
+}
+
+#[sqlx::test]
+async fn an_archived_entry_that_nobody_has_is_told_once_and_stops_nothing(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let entries = follow::sealed(&app.db, 0, 1_000).await.unwrap();
+    sqlx::query("SELECT journal.archive(100, 'stored')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    flip_block(&instance, &entries[5].body);
+    flip_body(&pool, 200).await;
+    flip_body(&pool, 280).await;
+    // Each time another process, with nothing in mind.
+    for _ in 0..3 {
+        let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+        scrub(&instance, &scrubber).await;
+    }
+    let told = incidents(&pool).await;
+    let about = |words: &str| {
+        let about = told
+            .iter()
+            .filter(|told| told["what"].as_str().unwrap().contains(words));
+        about.map(|told| told["healed"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        about(&format!("the block {}", entries[5].cid)),
+        [json!(false)]
+    );
+    assert_eq!(
+        about(&format!("the entry {}", entries[5].cid)),
+        [json!(false)]
+    );
+    assert_eq!(about("leaf 200"), [json!(true)]);
+    assert_eq!(about("leaf 280"), [json!(true)]);
+    assert_eq!(told.len(), 4, "{told:?}");
+}
+
+#[sqlx::test]
+async fn what_another_process_puts_right_meanwhile_is_not_called_lost(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let body = follow::sealed(&app.db, 7, 1).await.unwrap().remove(0).body;
+    flip_body(&pool, 7).await;
+    // Whoever is asked for the block puts the row right, and has no block.
+    let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (other, _dir) = with_gateway(&instance, gateway.local_addr().unwrap());
+    let db = app.db.clone();
+    let answering = tokio::spawn(async move {
+        let (mut socket, _) = gateway.accept().await.unwrap();
+        let asked = socket.read(&mut [0; 4_096]).await.unwrap();
+        assert!(asked > 0);
+        let mut tx = db.begin(Cause::Job("test")).await.unwrap();
+        assert!(heal_body(&mut tx, 7, &body).await.unwrap());
+        tx.commit().await.unwrap();
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+    });
+    // It does not publish, so it looks at the journal alone.
+    let holder = Uuid::from_u128(77);
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    scrubber.round(&app.db, &other, holder).await.unwrap();
+    answering.await.unwrap();
+    assert_eq!(incidents(&pool).await, Vec::<Value>::new());
+}
+
+#[sqlx::test]
+async fn what_a_source_that_is_down_may_have_is_not_called_lost(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let entries = follow::sealed(&app.db, 0, 1_000).await.unwrap();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let (other, _dir) = with_gateway(&instance, nobody);
+    sqlx::query("SELECT journal.archive(100, 'stored')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    flip_body(&pool, 280).await;
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let db = app.db.clone().with_archive(store::Archive::default());
+    for _ in 0..2 {
+        scrubber.round(&db, &other, app.process).await.unwrap();
+        assert_eq!(incidents(&pool).await, Vec::<Value>::new());
+    }
+    // Once it says that it has it not, or has it, more is known: here our own blocks are back.
+    for entry in &entries {
+        let block = (entry.cid.parse().unwrap(), entry.body.clone());
+        other.blocks().put_many(&[block]).await.unwrap();
+    }
+    scrubber.round(&db, &other, app.process).await.unwrap();
+    let told = incidents(&pool).await;
+    assert_eq!(
+        (told.len(), &told[0]["healed"]),
+        (1, &json!(true)),
+        "{told:?}"
+    );
 }
 
 #[sqlx::test]

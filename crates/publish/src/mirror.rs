@@ -65,7 +65,7 @@ pub async fn mirror(db: &Db, content: &Content, holder: Uuid) -> Result<Outcome>
 }
 
 /// Stores everything that a checkpoint brought, and last the manifest of it, whose CID it gives.
-async fn put(
+pub(crate) async fn put(
     db: &Db,
     content: &Content,
     from: u64,

@@ -1,25 +1,24 @@
 //! Looks through what is kept, a little at a time: the journal in the database against its signed head, our own blocks
-//! against their CIDs. What a disk changed is put right from what is kept elsewhere, and each time is an incident.
+//! against their CIDs, and whether every block is there that was published. What a disk changed is put right from what
+//! is kept elsewhere, and each time is an incident.
+//!
+//! Whatever cannot be read or put right stops nothing: it is told once, and looked at again each time around.
+
+mod blocks;
+mod incident;
+mod rows;
 
 use std::{
-    collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use content::Content;
-use journal::{
-    Change, NewEntry, log,
-    scrub::{self, Damage, Found},
-    tile::TILE_WIDTH,
-    vkey::VerifierKey,
-};
-use kernel::{Bytes, Cid};
-use serde_json::json;
-use store::{Cause, Db, Outcome, Tx, cursor, lease};
+use journal::{log, tile::TILE_WIDTH, vkey::VerifierKey};
+use store::{Cause, Db, Outcome, cursor, lease};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, publisher};
 
 /// The bundle of entries that is looked at next.
 const CURSOR: &str = "journal/scrub";
@@ -27,25 +26,23 @@ const CURSOR: &str = "journal/scrub";
 const LEASE: &str = "journal.scrub";
 const LEASE_TTL: Duration = Duration::from_mins(1);
 
-/// How many bits in one bundle are put right in one round; there is a next one.
-const MOST_REPAIRS: usize = 16;
-/// Bytes of our own blocks that one round reads.
-const BLOCK_BYTES: u64 = 4 << 20;
+/// What became of something that is not as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Healed {
+    /// It was put right, from there.
+    From(&'static str),
+    /// Nobody has it as it was.
+    Not,
+    /// Who may have it cannot be asked now.
+    Later,
+}
 
 /// Looks through one journal and one blockstore.
 #[derive(Debug)]
 pub struct Scrubber {
     key: VerifierKey,
     bundles: u64,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Where in the blockstore the next round begins.
-    block: u64,
-    /// What could not be put right and was told.
-    told: BTreeSet<String>,
+    state: Mutex<blocks::State>,
 }
 
 impl Scrubber {
@@ -58,19 +55,26 @@ impl Scrubber {
         }
     }
 
-    /// One round of a `store::Worker`.
+    /// One round of a `store::Worker`. Errors with the first failure, when all has been looked at that could be.
     pub async fn round(&self, db: &Db, content: &Content, holder: Uuid) -> Result<Outcome> {
-        if lease::acquire(db, LEASE, holder, LEASE_TTL)
-            .await?
-            .is_some()
-        {
-            self.journal(db, content).await?;
-        }
-        self.blocks(db, content).await?;
+        let blocks = self.blocks(db, content).await;
+        let published = self.published(db, content, holder).await;
+        let journal = self.journal(db, content, holder).await;
+        blocks.and(published).and(journal)?;
         Ok(Outcome::Idle)
     }
 
-    async fn journal(&self, db: &Db, content: &Content) -> Result<()> {
+    async fn published(&self, db: &Db, content: &Content, holder: Uuid) -> Result<()> {
+        // Only who publishes should have all of it.
+        let publishes = publisher::lead(db, holder).await?.is_some();
+        self.look_for_published(db, content, publishes).await
+    }
+
+    async fn journal(&self, db: &Db, content: &Content, holder: Uuid) -> Result<()> {
+        let lease = lease::acquire(db, LEASE, holder, LEASE_TTL).await?;
+        if lease.is_none() {
+            return Ok(());
+        }
         let size = log::head(db).await?.map_or(0, |head| head.size);
         let at = cursor::get(db, CURSOR).await?;
         let count = size.div_ceil(TILE_WIDTH);
@@ -80,7 +84,7 @@ impl Scrubber {
             .unwrap_or(0);
         let end = count.min(first.saturating_add(self.bundles));
         for bundle in first..end {
-            self.bundle(db, content, bundle).await?;
+            rows::look(db, content, &self.key, bundle).await?;
             metrics::counter!("chancery_scrubbed_entries_total").increment(TILE_WIDTH);
         }
         let next = i64::try_from(end).unwrap_or(0);
@@ -92,132 +96,7 @@ impl Scrubber {
         Ok(tx.commit().await?)
     }
 
-    async fn bundle(&self, db: &Db, content: &Content, bundle: u64) -> Result<()> {
-        for _ in 0..MOST_REPAIRS {
-            let Some(found) = scrub::examine(db, &self.key, bundle).await? else {
-                return Ok(());
-            };
-            if !heal(db, content, &found).await? {
-                return self.tell(db, &found.why).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn blocks(&self, db: &Db, content: &Content) -> Result<()> {
-        let from = self.state().block;
-        let seen = content.blocks().examine(from, BLOCK_BYTES).await?;
-        self.state().block = seen.next;
-        metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
-        for damage in seen.unknown {
-            self.tell(db, &damage.to_string()).await?;
-        }
-        let lost = seen.lost.into_iter().map(|cid| (cid, false));
-        let mended = seen.mended.into_iter().map(|cid| (cid, true));
-        for (cid, is_mended) in lost.chain(mended) {
-            let what = format!("the block {cid} in our own blockstore");
-            let from = if is_mended {
-                Some("its own record")
-            } else {
-                heal_block(db, content, &cid).await?
-            };
-            let Some(from) = from else {
-                self.tell(db, &what).await?;
-                continue;
-            };
-            let mut tx = db.begin(Cause::Job("scrub")).await?;
-            append(&mut tx, &what, Some(from)).await?;
-            tx.commit().await?;
-            count(true, &what);
-        }
-        Ok(())
-    }
-
-    /// Tells once what nobody can put right.
-    async fn tell(&self, db: &Db, what: &str) -> Result<()> {
-        if !self.state().told.insert(what.to_owned()) {
-            return Ok(());
-        }
-        let mut tx = db.begin(Cause::Job("scrub")).await?;
-        append(&mut tx, what, None).await?;
-        tx.commit().await?;
-        count(false, what);
-        Ok(())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, blocks::State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Puts right what was found, and says so in the journal, in one transaction; whether it could.
-async fn heal(db: &Db, content: &Content, found: &Found) -> Result<bool> {
-    let body = match found.damage {
-        Some(Damage::Archived(cid)) => return Ok(content.block(&cid).await.is_ok()),
-        Some(Damage::Body(leaf)) => {
-            let cid = scrub::cid_of(db, leaf).await?;
-            match content.block(&cid).await {
-                Ok(body) => body,
-                Err(error) => {
-                    tracing::warn!(%error, "entry {cid} is damaged, and its block is nowhere: {error}");
-                    return Ok(false);
-                }
-            }
-        }
-        _ => Bytes::new(),
-    };
-    let mut tx = db.begin(Cause::Job("scrub")).await?;
-    let (healed, from) = match found.damage {
-        Some(Damage::Body(leaf)) => (scrub::heal_body(&mut tx, leaf, &body).await?, "its block"),
-        Some(Damage::Leaf(leaf)) => (scrub::heal_leaf(&mut tx, leaf).await?, "its entry"),
-        Some(Damage::Tile { level, index }) => {
-            let healed = scrub::heal_tile(&mut tx, level, index).await?;
-            (healed, "what lies below")
-        }
-        Some(Damage::Archived(_)) | None => (false, ""),
-    };
-    if healed {
-        append(&mut tx, &found.why, Some(from)).await?;
-        tx.commit().await?;
-        count(true, &found.why);
-    }
-    Ok(healed)
-}
-
-/// Gets a block again: from Kubo or a gateway, else from the journal where it is an entry. Says from where.
-async fn heal_block(db: &Db, content: &Content, cid: &Cid) -> Result<Option<&'static str>> {
-    if content.block(cid).await.is_ok() {
-        return Ok(Some("another node"));
-    }
-    let Ok(entry) = journal::read::get(db, &cid.to_string()).await else {
-        return Ok(None);
-    };
-    let block = (*cid, Bytes::from(entry.body));
-    match content.blocks().put_many(&[block]).await {
-        Ok(_) => Ok(Some("the journal")),
-        // There it is damaged, too.
-        Err(content::Error::Mismatch { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Says in the journal what was found, and from where it was put right.
-async fn append(tx: &mut Tx, what: &str, healed_from: Option<&str>) -> Result<()> {
-    let incident = NewEntry::incident(vec![Change {
-        column: "damaged".to_owned(),
-        value: json!({ "what": what, "healed": healed_from.is_some(), "from": healed_from }),
-        cause: "scrub".to_owned(),
-        time: tx.now(),
-    }]);
-    journal::append(tx, vec![incident]).await?;
-    Ok(())
-}
-
-fn count(healed: bool, what: &str) {
-    if healed {
-        tracing::warn!("a disk changed what is kept, and it was put right: {what}");
-    } else {
-        tracing::error!("a disk changed what is kept, and nobody has it as it was: {what}");
-    }
-    metrics::counter!("chancery_damage_total", "healed" => healed.to_string()).increment(1);
 }

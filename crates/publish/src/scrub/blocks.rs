@@ -1,0 +1,235 @@
+//! Our own blocks: whether the disk still has what was written, and whether everything is there that was published.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use content::Content;
+use journal::{
+    log,
+    publication::{self, Publication},
+};
+use kernel::{Bytes, Cid, from_dag_cbor};
+use store::Db;
+
+use super::{Healed, Scrubber, incident};
+use crate::{Error, Manifest, Result, mirror};
+
+/// Bytes of our own blocks that one round reads.
+const BYTES: u64 = 4 << 20;
+/// Manifests whose blocks one round looks for. It asks the index alone where they are there.
+const MANIFESTS: i64 = 16;
+
+/// How far one process has looked.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Where in the packs the next round begins.
+    pack: u64,
+    /// The publication that was looked at last; `None` where the next round begins with the first.
+    published: Option<Publication>,
+    /// Blocks that the disk changed and nobody gave: they may yet be made again with what was published.
+    lost: BTreeSet<Cid>,
+    /// Those of them that were known when the look at what was published began.
+    waiting: BTreeSet<Cid>,
+    /// What the journal is to be told: what it was, and from where it was put right.
+    untold: BTreeMap<String, Option<&'static str>>,
+}
+
+impl Scrubber {
+    /// Reads the packs again, and puts right what the disk changed.
+    pub(super) async fn blocks(&self, db: &Db, content: &Content) -> Result<()> {
+        let from = self.state().pack;
+        let seen = content.blocks().examine(from, BYTES).await?;
+        metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
+        for cid in seen.mended {
+            self.say(name(&cid), Some("its own record"));
+        }
+        for damage in seen.unknown {
+            self.say(damage.to_string(), None);
+        }
+        let mut failed = Ok(());
+        for cid in seen.lost {
+            match heal(db, content, &cid).await {
+                Ok(Healed::From(from)) => self.say(name(&cid), Some(from)),
+                Ok(Healed::Not) => {
+                    self.state().lost.insert(cid);
+                }
+                // It is seen again the next time around.
+                Ok(Healed::Later) => {}
+                Err(error) => failed = Err(error),
+            }
+        }
+        if failed.is_ok() {
+            self.state().pack = seen.next;
+        }
+        failed.and(self.tell(db).await)
+    }
+
+    /// Looks for the blocks of some publications, and puts again what is missing. `publishes`: whether this process
+    /// should have them.
+    pub(super) async fn look_for_published(
+        &self,
+        db: &Db,
+        content: &Content,
+        publishes: bool,
+    ) -> Result<()> {
+        let mut before = self.state().published.clone();
+        if before.is_none() {
+            let mut state = self.state();
+            let mut lost = std::mem::take(&mut state.lost);
+            state.waiting.append(&mut lost);
+        }
+        let after = before.as_ref().map_or(0, |before| before.size);
+        let mut found = Vec::new();
+        if publishes {
+            found = publication::after(db, publication::State::Stored, after, MANIFESTS).await?;
+        }
+        let is_last = i64::try_from(found.len()).is_ok_and(|found| found < MANIFESTS);
+        for stored in found {
+            self.publication(db, content, before.as_ref(), &stored)
+                .await?;
+            before = Some(stored);
+            self.state().published.clone_from(&before);
+        }
+        if is_last {
+            let waiting = std::mem::take(&mut self.state().waiting);
+            for cid in waiting {
+                let is_back = content.blocks().has(&cid);
+                self.say(name(&cid), is_back.then_some("the journal"));
+            }
+            self.state().published = None;
+        }
+        self.tell(db).await
+    }
+
+    /// Puts again what is missing of one publication.
+    async fn publication(
+        &self,
+        db: &Db,
+        content: &Content,
+        before: Option<&Publication>,
+        stored: &Publication,
+    ) -> Result<()> {
+        let Some(missing) = missing(content, stored).await? else {
+            return Ok(());
+        };
+        if let Err(error) = make_again(db, content, before, stored).await {
+            tracing::warn!(%error, "not all of {} can be made again: {error}", stored.reference);
+        }
+        let mut put = 0_u64;
+        for cid in &missing {
+            match heal(db, content, cid).await? {
+                Healed::From(_) => put += 1,
+                Healed::Not => self.say(name(cid), None),
+                Healed::Later => {}
+            }
+        }
+        metrics::counter!("chancery_restored_blocks_total").increment(put);
+        tracing::warn!(
+            missing = missing.len(),
+            put,
+            "{} blocks of the first {} entries were not in our own blockstore; {put} were put again",
+            missing.len(),
+            stored.size,
+        );
+        Ok(())
+    }
+
+    fn say(&self, what: String, from: Option<&'static str>) {
+        self.state().untold.insert(what, from);
+    }
+
+    /// What cannot be told now is told in another round.
+    async fn tell(&self, db: &Db) -> Result<()> {
+        loop {
+            let next = self
+                .state()
+                .untold
+                .first_key_value()
+                .map(|(what, from)| (what.clone(), *from));
+            let Some((what, from)) = next else {
+                return Ok(());
+            };
+            match from {
+                Some(from) => incident::tell_healed(db, &what, from).await?,
+                None => incident::tell_lost(db, &what).await?,
+            }
+            self.state().untold.remove(&what);
+        }
+    }
+}
+
+fn name(cid: &Cid) -> String {
+    format!("the block {cid} in our own blockstore")
+}
+
+/// Puts a block again that is not there: from the journal where it is an entry, else from Kubo or a gateway.
+async fn heal(db: &Db, content: &Content, cid: &Cid) -> Result<Healed> {
+    if content.blocks().has(cid) {
+        return Ok(Healed::From("another copy"));
+    }
+    if let Ok(entry) = journal::read::get(db, &cid.to_string()).await {
+        let block = (*cid, Bytes::from(entry.body));
+        match content.blocks().put_many(&[block]).await {
+            Ok(_) => return Ok(Healed::From("the journal")),
+            // There it is damaged, too.
+            Err(content::Error::Mismatch { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match content.block(cid).await {
+        Ok(_) => Ok(Healed::From("another node")),
+        Err(content::Error::Missing(_)) => Ok(Healed::Not),
+        Err(error @ content::Error::Io { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%cid, %error, "the block {cid} cannot be had now: {error}");
+            Ok(Healed::Later)
+        }
+    }
+}
+
+/// The blocks of a publication that our own blockstore has not; `None` where it has all of them, or where this
+/// cannot be known now.
+async fn missing(content: &Content, stored: &Publication) -> Result<Option<Vec<Cid>>> {
+    let root: Cid = stored.reference.parse().map_err(|_| {
+        Error::Internal(format!("`{}` of a publication is no CID", stored.reference))
+    })?;
+    let bytes = match content.block(&root).await {
+        Ok(bytes) => bytes,
+        Err(content::Error::Missing(_)) => return Ok(Some(vec![root])),
+        Err(error @ content::Error::Io { .. }) => return Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%root, %error, "the manifest {root} cannot be had now: {error}");
+            return Ok(None);
+        }
+    };
+    let manifest: Manifest = match from_dag_cbor(&bytes) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            tracing::error!(%root, %error, "{root} is no manifest: {error}");
+            return Ok(None);
+        }
+    };
+    let mut missing = manifest.entries;
+    missing.push(manifest.checkpoint);
+    missing.extend(manifest.tiles.into_values());
+    missing.retain(|cid| !content.blocks().has(cid));
+    Ok((!missing.is_empty()).then_some(missing))
+}
+
+/// Makes everything again that was published with `stored`.
+async fn make_again(
+    db: &Db,
+    content: &Content,
+    before: Option<&Publication>,
+    stored: &Publication,
+) -> Result<()> {
+    let Some(head) = log::checkpoint(db, stored.size).await? else {
+        return Err(Error::Internal(format!(
+            "there is no checkpoint of {} entries",
+            stored.size
+        )));
+    };
+    let from = before.map_or(0, |before| before.size);
+    let prev = before.map(|before| before.reference.clone());
+    mirror::put(db, content, from, &head, prev).await?;
+    Ok(())
+}
