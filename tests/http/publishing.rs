@@ -254,6 +254,22 @@ async fn a_layout_stands_until_its_lost_blocks_are_made_again(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn a_layout_that_only_a_dead_process_had_is_made_again_without_news(pool: PgPool) {
+    let instance = Arc::new(Instance::new(&pool).await);
+    let clock = clock();
+    let one = Process::new(&instance, &pool, &clock, 1);
+    say(&instance, 0..3).await;
+    one.publish().await;
+    let before = one.layout().await;
+    let two = Process::new(&instance, &pool, &clock, 2);
+    clock.advance(TimeDelta::minutes(2));
+    assert!(!two.has(1).await);
+    two.publish().await;
+    assert!(two.has(1).await);
+    assert_eq!(two.layout().await, before);
+}
+
+#[sqlx::test]
 async fn what_a_source_that_is_down_may_have_is_not_made_again(pool: PgPool) {
     let instance = Arc::new(Instance::new(&pool).await);
     let clock = clock();

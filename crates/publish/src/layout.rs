@@ -123,6 +123,13 @@ impl Builder {
             self.remember(remade);
             return Ok(Outcome::Busy);
         }
+        if remade.is_none()
+            && let Some(layout) = find(db).await?
+            && !content.blocks().has(&layout.root)
+        {
+            // Another process made it, and may be gone for good.
+            content.block(&layout.root).await?;
+        }
         let entries = follow::next(db, FOLLOWER, ENTRIES).await?;
         let Some(last) = entries.last() else {
             return Ok(Outcome::Idle);
