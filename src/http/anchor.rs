@@ -34,7 +34,7 @@ struct Anchoring {
     state: &'static str,
     /// What a person should know of the state.
     why: Option<String>,
-    /// Where heads are anchored; absent where nothing ever was.
+    /// Where heads are anchored; null where nothing ever was.
     place: Option<Place>,
     /// The newest checkpoint that is anchored in a settled block.
     anchored: Option<Anchored>,
