@@ -111,24 +111,39 @@ fn query(args: &Args) -> Vec<(&'static str, String)> {
     query
 }
 
-/// One page; its items, and the cursor behind them.
+/// One page of the feed.
+struct Page {
+    items: Vec<Value>,
+    /// The cursor behind them.
+    next: String,
+    /// Whether there may be more behind it already.
+    more: bool,
+    /// Of the newest ones: the cursor before which there may be older ones.
+    older: Option<String>,
+}
+
 async fn page(
     client: &Client<'_>,
     query: &[(&'static str, String)],
     from: (&'static str, &str),
     limit: usize,
-) -> Result<(Vec<Value>, String), Failure> {
+) -> Result<Page, Failure> {
     let mut query = query.to_vec();
     query.push((from.0, from.1.to_owned()));
     query.push(("limit", limit.min(PAGE).to_string()));
     let mut answer = client.query(PATH, &query).await?;
     match (answer["items"].take(), answer["next_cursor"].take()) {
-        (Value::Array(items), Value::String(next)) => Ok((items, next)),
+        (Value::Array(items), Value::String(next)) => Ok(Page {
+            items,
+            next,
+            more: answer["more"] == true,
+            older: answer["prev_cursor"].as_str().map(str::to_owned),
+        }),
         _ => Err(client.stranger()),
     }
 }
 
-/// What follows a cursor.
+/// What follows a cursor, and the cursor behind it.
 async fn forward(
     client: &Client<'_>,
     query: &[(&'static str, String)],
@@ -137,12 +152,10 @@ async fn forward(
 ) -> Result<(Vec<Value>, String), Failure> {
     let (mut items, mut next) = (Vec::new(), after.to_owned());
     loop {
-        let wanted = limit - items.len();
-        let (found, behind) = page(client, query, ("after", &next), wanted).await?;
-        let full = found.len() == wanted.min(PAGE);
-        items.extend(found);
-        next = behind;
-        if !full || items.len() == limit {
+        let page = page(client, query, ("after", &next), limit - items.len()).await?;
+        items.extend(page.items);
+        next = page.next;
+        if !page.more || items.len() >= limit {
             return Ok((items, next));
         }
     }
@@ -154,19 +167,14 @@ async fn newest(
     query: &[(&'static str, String)],
     limit: usize,
 ) -> Result<(Vec<Value>, String), Failure> {
-    let (mut items, next) = page(client, query, ("after", "newest"), limit).await?;
-    let mut full = items.len() == limit.min(PAGE);
-    while full && items.len() < limit {
-        let oldest = items[0]["cursor"]
-            .as_str()
-            .ok_or_else(|| client.stranger())?;
-        let wanted = limit - items.len();
-        let (mut older, _) = page(client, query, ("before", oldest), wanted).await?;
-        full = older.len() == wanted.min(PAGE);
-        older.append(&mut items);
-        items = older;
+    let first = page(client, query, ("after", "newest"), limit).await?;
+    let (mut items, mut older) = (first.items, first.older);
+    while let Some(before) = older.filter(|_| items.len() < limit) {
+        let mut page = page(client, query, ("before", &before), limit - items.len()).await?;
+        page.items.append(&mut items);
+        (items, older) = (page.items, page.older);
     }
-    Ok((items, next))
+    Ok((items, first.next))
 }
 
 /// Prints what comes behind a cursor. Once it was connected, it comes back whatever happens to the instance, but for
@@ -252,6 +260,9 @@ fn human(item: &Value) -> String {
     };
     let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let mut shown: Vec<String> = changes.iter().take(SHOWN).map(change).collect();
+    if item["body"] == "unavailable" {
+        shown.push("its body is not to be had now".to_owned());
+    }
     if changes.len() > SHOWN {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
@@ -297,6 +308,11 @@ mod tests {
         assert_eq!(
             human(&item),
             "2026-01-02 03:04:05  incident: c = 1, c = 1, c = 1, 2 more"
+        );
+        let item = json!({"kind": "act", "time": "2026-01-02T03:04:05Z", "body": "unavailable"});
+        assert_eq!(
+            human(&item),
+            "2026-01-02 03:04:05  act: its body is not to be had now"
         );
         assert_eq!(human(&json!({})), "  : ");
     }

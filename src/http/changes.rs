@@ -13,16 +13,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
-use kernel::{Address, Limit, Page};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use kernel::{Address, Limit};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     feed::{Cursor, Filter, Level},
     item::Item,
 };
-use super::{Code, Problem, Query, Shared, paging, schema::ListOf};
+use super::{Code, Problem, Query, Shared, paging};
 
 pub use stream::{LAST_EVENT_ID, Streams};
 
@@ -62,6 +62,20 @@ struct Wanted {
     kind: Option<String>,
     /// At the head: of this column, such as `runtime_status`.
     column: Option<String>,
+}
+
+/// A page of a feed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Changes {
+    /// Oldest first.
+    items: Vec<Item>,
+    /// Behind all that is told here: pass it as `after` to get what comes next.
+    next_cursor: String,
+    /// Whether there may be more already. One look is bounded: a page may have few items, or none, and more follow.
+    more: bool,
+    /// Of the newest changes, where there may be older ones: pass it as `before` to get these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_cursor: Option<String>,
 }
 
 /// Where a page or a stream begins.
@@ -119,13 +133,14 @@ impl Wanted {
 
 /// Changes in their order, oldest first.
 ///
-/// `next_cursor` is always there: who asks again with it as `after` gets what came since. With
+/// `next_cursor` is always there: who asks again with it as `after` gets what came since, or where `more` is true what
+/// there is already. With
 /// `Accept: text/event-stream` the answer does not end: each change is an event as it comes, `id` its cursor, `event`
 /// its kind, `data` the item; a reconnecting client sends its last id as `Last-Event-ID`, which wins over `after`.
 #[utoipa::path(
     get, path = "/v1/changes", tag = "journal", params(Wanted),
     responses(
-        (status = OK, content((ListOf<Item> = "application/json"), (String = "text/event-stream"))),
+        (status = OK, content((Changes = "application/json"), (String = "text/event-stream"))),
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem, description = "No such agent"),
         (status = GONE, body = Problem, description = "What follows the cursor is not kept any more"),
@@ -161,9 +176,11 @@ async fn page(
         From::Newest(until) => feed::newest(&app.db, &filter, until, limit).await?,
     };
     let next = read.next.to_string();
-    let page = Page {
+    let page = Changes {
         items: read.items,
-        next_cursor: Some(next.clone()),
+        next_cursor: next.clone(),
+        more: read.more,
+        prev_cursor: read.older.map(|older| older.to_string()),
     };
     let mut response = paging::json(headers, &page);
     let turn = [("after", Some(next.as_str())), ("before", None)];

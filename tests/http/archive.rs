@@ -207,4 +207,38 @@ async fn an_archived_entry_that_no_blockstore_has_is_not_there_now(pool: PgPool)
         .await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.text().contains("archived"), "{}", answer.text());
+
+    // The feed goes on, and says of which ones it does not know what they say.
+    let archived = usize::try_from(size).unwrap();
+    let app = &instance.app;
+    let mut tx = app.db.begin(Cause::Job("test")).await.unwrap();
+    let entry = NewEntry::act(vec![::journal::Change {
+        column: "x".to_owned(),
+        value: 1.into(),
+        cause: "act:1".to_owned(),
+        time: chrono::DateTime::UNIX_EPOCH,
+    }]);
+    ::journal::append(&mut tx, vec![entry]).await.unwrap();
+    tx.commit().await.unwrap();
+    instance.seal().await;
+    let items = instance.items("/v1/changes?limit=200").await;
+    assert_eq!(items.len(), archived + 1);
+    for (leaf, item) in items.iter().enumerate() {
+        let is_there = leaf == archived;
+        let says = item["changes"].as_array().unwrap();
+        assert_eq!(
+            (item["leaf_index"].as_u64(), says.is_empty()),
+            (Some(leaf as u64), !is_there)
+        );
+        assert_eq!(item["body"] == "unavailable", !is_there);
+        assert_eq!(
+            item["agent"].is_null(),
+            is_there,
+            "whom it is about is known"
+        );
+    }
+    let agents = instance.items("/v1/changes?kind=agent&agent=1:1").await;
+    assert_eq!(agents[0]["body"], "unavailable");
+    let atom = instance.get("/v1/changes.atom?limit=200").await;
+    assert!(atom.text().contains("its body is not to be had now"));
 }

@@ -1,6 +1,6 @@
 //! The feeds of changes: pages, streams, and Atom.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
@@ -10,8 +10,15 @@ use chancery::config::Flag;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::kit::{Instance, TOKEN};
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const ALICE: &str = "0x00000000000000000000000000000000000a11ce";
 
@@ -103,7 +110,7 @@ impl Instance {
             let found = page["items"].as_array().unwrap();
             assert!(found.len() <= limit);
             items.extend(found.iter().cloned());
-            if found.is_empty() {
+            if page["more"] == false {
                 return (items, next.to_owned());
             }
             next.clone_into(&mut after);
@@ -191,6 +198,7 @@ async fn who_goes_on_from_a_cursor_misses_nothing_and_sees_nothing_twice(pool: P
         [end.as_str(), &format!("s{}", size + 1)]
     );
     assert_eq!(newest["next_cursor"], format!("s{}", size + 1));
+    assert_eq!(newest["prev_cursor"], end);
     let before = instance
         .items(&format!("/v1/changes?before={end}&limit=2"))
         .await;
@@ -328,10 +336,12 @@ async fn what_leads_nowhere_is_refused(pool: PgPool) {
             assert_eq!(answer.status, status, "{query}: {}", answer.text());
         }
     }
-    assert_eq!(
-        instance.get("/v1/changes.atom?after=s1").await.status,
-        StatusCode::BAD_REQUEST
-    );
+    let after = instance.get("/v1/changes.atom?after=s1").await;
+    assert_eq!(after.status, StatusCode::BAD_REQUEST);
+    let document = instance.get("/openapi.json").await.json();
+    let described = &document["paths"]["/v1/changes.atom"]["get"]["parameters"];
+    let mut described = described.as_array().unwrap().iter();
+    assert!(described.all(|one| one["name"] != "after"), "nor promised");
 
     // The first two are forgotten.
     let forgotten = "DELETE FROM identity.head_changes WHERE position < 3";
@@ -356,7 +366,10 @@ async fn what_leads_nowhere_is_refused(pool: PgPool) {
         .await
         .unwrap();
     let page = instance.get("/v1/changes?level=head").await.json();
-    assert_eq!(page, json!({ "items": [], "next_cursor": "h4" }));
+    assert_eq!(
+        page,
+        json!({ "items": [], "next_cursor": "h4", "more": false })
+    );
     let early = instance.get("/v1/changes?level=head&after=h3").await;
     assert_eq!(early.status, StatusCode::GONE);
 }
@@ -447,6 +460,43 @@ async fn there_is_room_for_so_many_streams(pool: PgPool) {
     assert!(metrics.text().contains("chancery_streams "));
     drop(one);
     Events::open(&instance, "/v1/changes", "").await.unwrap();
+}
+
+/// Its connection cannot be written to, so nothing of ours runs for it; the system ends it.
+#[sqlx::test]
+async fn whoever_never_reads_loses_the_seat(pool: PgPool) {
+    let instance = Instance::with(&pool, &[Flag::new("http.stalled_seconds", 1)]).await;
+    let large = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
+         SELECT now(), '00000000-0000-4000-8000-000000000002', 'name', to_jsonb(repeat('x', 60000)), n::text, false
+           FROM generate_series(1, 400) AS n";
+    sqlx::query(large).execute(&pool).await.unwrap();
+    instance.order().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let stop = CancellationToken::new();
+    let app = Arc::clone(&instance.app);
+    let server = tokio::spawn(chancery::http::serve(app, listener, stop.clone()));
+    let request = b"GET /v1/changes?level=head&after=start HTTP/1.1\r\nhost: x\r\n\
+                    accept: text/event-stream\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let streams = |open| {
+        let app = Arc::clone(&instance.app);
+        async move {
+            while app.streams.open() != open {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    for open in [1, 0] {
+        tokio::time::timeout(PATIENCE, streams(open))
+            .await
+            .expect("a seat");
+    }
+    stop.cancel();
+    server.await.unwrap().unwrap();
+    drop(client);
 }
 
 #[sqlx::test]

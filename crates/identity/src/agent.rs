@@ -228,12 +228,26 @@ async fn by_id(db: &Db, id: Uuid) -> Result<Option<Agent>> {
     Ok(row.map(Agent::from))
 }
 
-/// The agents that an address owns now.
-pub async fn owned_by(db: &Db, owner: Address) -> Result<Vec<Uuid>> {
+/// The agents that an address owns now; `None` where they are more than `most`.
+pub async fn owned_by(db: &Db, owner: Address, most: usize) -> Result<Option<Vec<Uuid>>> {
+    let owner = format!("{owner:#x}");
+    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM identity.agents WHERE owner_address = $1 LIMIT $2",
+        owner,
+        limit,
+    );
+    let ids = ids.fetch_all(db.pool()).await?;
+    Ok(Some(ids).filter(|ids| ids.len() <= most))
+}
+
+/// Those of these agents that an address owns now.
+pub async fn owned_among(db: &Db, owner: Address, agents: &[Uuid]) -> Result<Vec<Uuid>> {
     let owner = format!("{owner:#x}");
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM identity.agents WHERE owner_address = $1",
-        owner
+        "SELECT id FROM identity.agents WHERE id = ANY($2) AND owner_address = $1",
+        owner,
+        agents,
     );
     Ok(ids.fetch_all(db.pool()).await?)
 }

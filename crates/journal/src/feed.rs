@@ -1,21 +1,24 @@
 //! The feed of settled changes: sealed entries by leaf, which is an order that nobody can see change. A QueryBuilder
 //! puts the filters together, so that each way goes along its own index.
+//!
+//! Strangers ask, and for what they like. So one look goes through a bounded number of entries: what is rare is found
+//! by what it is, and what is not (or is not known to be) along the leaves, where the look says how far it came.
 
-use kernel::Span;
+mod told;
+
+use kernel::{Found, Span};
 use sqlx::{Postgres, QueryBuilder};
 use store::Db;
 use uuid::Uuid;
 
-use crate::{
-    entry::EntryKind,
-    error::Result,
-    head,
-    log::sql,
-    read::{Record, by_leaf},
-};
+pub use self::told::Told;
+use crate::{entry::EntryKind, error::Result, head, log::sql};
 
-/// Of more agents than this, entries are looked through one after the other.
-const MANY: usize = 10_000;
+/// Of more agents than this, entries are looked for along the leaves.
+pub const MANY: usize = 10_000;
+
+/// Most entries that one look goes through.
+pub const MOST: u64 = 16_384;
 
 /// What of the feed is wanted; everything unless it says otherwise.
 #[derive(Debug, Clone, Default)]
@@ -26,71 +29,120 @@ pub struct Wanted {
     pub kind: Option<EntryKind>,
 }
 
+/// How the entries that are wanted are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By their agents.
+    Agents,
+    /// By their kind.
+    Kind,
+    /// Along the leaves.
+    Leaves,
+}
+
 /// The place of the newest sealed entry. An entry's place is its leaf's index + 1: how many are sealed with it.
 pub async fn end(db: &Db) -> Result<u64> {
     Ok(head::head(db).await?.map_or(0, |head| head.size))
 }
 
-/// The sealed entries of a span in the order of their leaves. `span.until` must be sealed.
-pub async fn read(db: &Db, wanted: &Wanted, span: &Span) -> Result<Vec<Record>> {
+/// The sealed entries of a span in the order of their leaves, as far as one look goes. `span.until` must be sealed.
+pub async fn read(db: &Db, wanted: &Wanted, span: &Span) -> Result<Found<Told>> {
+    find(db, wanted, *span, MOST).await
+}
+
+/// The agents that the entries of a span speak of, of at most [`MOST`] leaves.
+pub async fn agents(db: &Db, span: &Span) -> Result<Vec<Uuid>> {
+    let span = span.at_most(MOST);
+    let agents = sqlx::query_scalar!(
+        r#"SELECT DISTINCT e.agent_id AS "agent!" FROM journal.leaves l CROSS JOIN LATERAL
+                  (SELECT agent_id FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
+            WHERE l.leaf_index >= $1 AND l.leaf_index < $2 AND e.agent_id IS NOT NULL"#,
+        sql(span.after),
+        sql(span.until),
+    );
+    Ok(agents.fetch_all(db.pool()).await?)
+}
+
+async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Found<Told>> {
     let leaves = match wanted {
         Wanted {
             agents: None,
             kind: None,
-        } => all(span),
+        } => {
+            let part = span.at_most(span.limit.get() as u64);
+            (sql(part.after)..sql(part.until)).collect()
+        }
         wanted => {
-            places(wanted, span)
+            let way = way(db, wanted, most).await?;
+            if way == Way::Leaves {
+                span = span.at_most(most);
+            }
+            places(wanted, &span, way)
                 .build_query_scalar()
                 .fetch_all(db.pool())
                 .await?
         }
     };
-    by_leaf(db, &leaves).await
+    let items = told::by_leaf(db, &leaves).await?;
+    let reached = span.reached(items.iter().map(Told::place));
+    Ok(Found { items, reached })
 }
 
-/// The leaves of a span of which everything is wanted: none is left out.
-fn all(span: &Span) -> Vec<i64> {
-    let limit = span.limit.get() as u64;
-    let from = if span.newest {
-        span.after.max(span.until.saturating_sub(limit))
-    } else {
-        span.after
-    };
-    let until = span.until.min(from.saturating_add(limit));
-    (sql(from)..sql(until)).collect()
+/// The way to what is wanted that goes through `most` entries at most.
+async fn way(db: &Db, wanted: &Wanted, most: u64) -> Result<Way> {
+    let most = sql(most);
+    if let Some(agents) = wanted.agents.as_ref().filter(|all| all.len() <= MANY) {
+        let said = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "said!" FROM
+                 (SELECT FROM journal.entries WHERE agent_id = ANY($1) LIMIT $2) AS found"#,
+            agents,
+            most + 1,
+        );
+        if said.fetch_one(db.pool()).await? <= most {
+            return Ok(Way::Agents);
+        }
+    }
+    if let Some(kind) = wanted.kind.filter(|kind| *kind != EntryKind::Agent) {
+        let said = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "said!" FROM (SELECT FROM journal.entries
+                 WHERE kind = $1 AND kind <> 'agent' LIMIT $2) AS found"#,
+            kind.as_str(),
+            most + 1,
+        );
+        if said.fetch_one(db.pool()).await? <= most {
+            return Ok(Way::Kind);
+        }
+    }
+    Ok(Way::Leaves)
 }
 
-/// The leaves of what is wanted in a span. What is rare is found by what it is, and then sorted by leaf; along the
-/// leaves one could look for it for long. (A subquery with OFFSET is no join that the planner could turn around.)
-fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
-    let few = wanted
-        .agents
-        .as_ref()
-        .is_some_and(|agents| agents.len() <= MANY);
-    let rare = wanted.kind.is_some_and(|kind| kind != EntryKind::Agent);
+/// The leaves of what is wanted in a span. (A subquery with OFFSET is no join that the planner could turn around.)
+fn places(wanted: &Wanted, span: &Span, way: Way) -> QueryBuilder<Postgres> {
     let mut text = QueryBuilder::new("SELECT l.leaf_index FROM ");
-    text.push(if few || rare {
-        "journal.entries e CROSS JOIN LATERAL
-             (SELECT leaf_index FROM journal.leaves WHERE entry_seq = e.seq OFFSET 0) l"
+    if way == Way::Leaves {
+        text.push(
+            "journal.leaves l CROSS JOIN LATERAL
+             (SELECT kind, agent_id FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e
+              WHERE true",
+        );
     } else {
-        "journal.leaves l CROSS JOIN LATERAL
-             (SELECT kind, agent_id FROM journal.entries WHERE seq = l.entry_seq OFFSET 0) e"
-    });
-    text.push(" WHERE l.leaf_index >= ")
+        text.push("(SELECT seq, kind, agent_id FROM journal.entries WHERE true");
+        if way == Way::Agents {
+            of_agents(&mut text, "", wanted);
+        } else {
+            of_kind(&mut text, "", wanted);
+        }
+        text.push(
+            " OFFSET 0) e CROSS JOIN LATERAL
+             (SELECT leaf_index FROM journal.leaves WHERE entry_seq = e.seq OFFSET 0) l
+              WHERE true",
+        );
+    }
+    text.push(" AND l.leaf_index >= ")
         .push_bind(sql(span.after));
     text.push(" AND l.leaf_index < ").push_bind(sql(span.until));
-    if let Some(agents) = &wanted.agents {
-        text.push(" AND e.agent_id = ANY(")
-            .push_bind(agents)
-            .push(")");
-    }
-    if let Some(kind) = wanted.kind {
-        text.push(" AND e.kind = ").push_bind(kind.as_str());
-    }
-    if rare {
-        // What the index of rare kinds is asked with.
-        text.push(" AND e.kind <> 'agent'");
-    }
+    of_agents(&mut text, "e.", wanted);
+    of_kind(&mut text, "e.", wanted);
     text.push(" ORDER BY l.leaf_index");
     text.push(if span.newest {
         " DESC LIMIT "
@@ -99,6 +151,23 @@ fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
     });
     text.push_bind(sql(span.limit.get() as u64));
     text
+}
+
+fn of_agents(text: &mut QueryBuilder<Postgres>, of: &str, wanted: &Wanted) {
+    if let Some(agents) = &wanted.agents {
+        text.push(format_args!(" AND {of}agent_id = ANY("));
+        text.push_bind(agents.clone()).push(")");
+    }
+}
+
+fn of_kind(text: &mut QueryBuilder<Postgres>, of: &str, wanted: &Wanted) {
+    let Some(kind) = wanted.kind else { return };
+    text.push(format_args!(" AND {of}kind = "))
+        .push_bind(kind.as_str());
+    if kind != EntryKind::Agent {
+        // What the index of rare kinds is asked with.
+        text.push(format_args!(" AND {of}kind <> 'agent'"));
+    }
 }
 
 #[cfg(test)]

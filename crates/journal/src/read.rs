@@ -73,21 +73,6 @@ pub async fn get(db: &Db, cid: &str) -> Result<Record> {
     row.record(db.archive()).await
 }
 
-/// The entries of these leaves, in their order.
-pub(crate) async fn by_leaf(db: &Db, leaves: &[i64]) -> Result<Vec<Record>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT v.seq AS "seq!", v.cid AS "cid!", v.appended_at AS "appended_at!", v.leaf_index,
-                  v.state AS "state!", e.body
-             FROM journal.v_entries v JOIN journal.entries e ON e.seq = v.seq
-            WHERE v.leaf_index = ANY($1) ORDER BY v.leaf_index"#,
-        leaves,
-    )
-    .fetch_all(db.pool())
-    .await?;
-    records(db, rows).await
-}
-
 /// The newest entries first, queued ones included; `before` is the cursor of the page before.
 pub async fn newest(db: &Db, before: Option<&str>, limit: Limit) -> Result<Page<Record>> {
     let rows = sqlx::query_as!(

@@ -18,7 +18,7 @@ pub use cbor::{CborError, cid_of_dag_cbor, cid_of_raw, from_dag_cbor, to_dag_cbo
 pub use cid::Cid;
 pub use digest::{sha256, sha256_pair};
 pub use kind::Kind;
-pub use page::{Limit, LimitError, Page, Span};
+pub use page::{Found, Limit, LimitError, Page, Span};
 pub use principal::Principal;
 pub use text::{Clean, clean_json, clean_text, hex_0x, push_hex_0x};
 pub use token::{Token, TokenError};

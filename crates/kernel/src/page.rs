@@ -42,6 +42,48 @@ pub struct Span {
     pub newest: bool,
 }
 
+impl Span {
+    /// Its part of at most so many places, from where it begins.
+    #[must_use]
+    pub fn at_most(mut self, places: u64) -> Self {
+        if self.newest {
+            self.after = self.after.max(self.until.saturating_sub(places));
+        } else {
+            self.until = self.until.min(self.after.saturating_add(places));
+        }
+        self
+    }
+
+    /// How far it is told by items at these places, ascending: all that is wanted up to there, or of the newest all
+    /// that is wanted behind it, is among them.
+    pub fn reached(
+        &self,
+        mut places: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
+    ) -> u64 {
+        let is_full = places.len() >= self.limit.get();
+        let last = if self.newest {
+            places.next().map(|oldest| oldest.saturating_sub(1))
+        } else {
+            places.next_back()
+        };
+        let end = if self.newest {
+            self.after
+        } else {
+            self.until.max(self.after)
+        };
+        last.filter(|_| is_full).unwrap_or(end)
+    }
+}
+
+/// What was found in a part of a feed. One look is bounded, so it may end before the part does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    /// What is wanted, in its order.
+    pub items: Vec<T>,
+    /// The place up to which nothing that is wanted was left out; of the newest, behind which.
+    pub reached: u64,
+}
+
 /// How many items a page may hold: 1 to 200, 50 unless told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);
@@ -94,6 +136,27 @@ mod tests {
         );
         let last = Page::from_lookahead(vec![1, 2], limit, ToString::to_string);
         assert_eq!(last.next_cursor, None);
+    }
+
+    #[test]
+    fn a_look_tells_how_far_it_went() {
+        let of = |newest| Span {
+            after: 10,
+            until: 100,
+            limit: Limit::new(2).expect("in range"),
+            newest,
+        };
+        let reached = |span: Span, places: &[u64]| span.reached(places.iter().copied());
+        assert_eq!(reached(of(false), &[20, 30]), 30, "the next ones follow");
+        assert_eq!(reached(of(false), &[20]), 100, "there is no other");
+        assert_eq!(reached(of(true), &[20, 30]), 19);
+        assert_eq!(reached(of(true), &[30]), 10);
+        let (oldest, newest) = (of(false).at_most(50), of(true).at_most(50));
+        assert_eq!((oldest.after, oldest.until), (10, 60));
+        assert_eq!((newest.after, newest.until), (50, 100));
+        assert_eq!(reached(oldest, &[20]), 60);
+        assert_eq!(reached(newest, &[60]), 50);
+        assert_eq!(of(false).at_most(u64::MAX), of(false));
     }
 
     #[test]

@@ -19,7 +19,10 @@ async fn read(world: &World, wanted: &Wanted) -> Vec<HeadChange> {
         limit: Limit::new(200).expect("in range"),
         newest: false,
     };
-    head::read(&world.db, wanted, &span).await.expect("reads")
+    head::read(&world.db, wanted, &span)
+        .await
+        .expect("reads")
+        .items
 }
 
 async fn told(world: &World, owner: kernel::Address) -> Vec<String> {

@@ -6,7 +6,9 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use kernel::sha256;
+use kernel::{Address, sha256};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
@@ -14,14 +16,56 @@ use super::{
     feed::{self, Level, Part},
     item::Item,
 };
-use crate::http::{Code, Problem, Query, Shared, conditional, paging::turn};
+use crate::http::{Problem, Query, Shared, conditional, paging::turn};
 
 /// The longest value that a line shows, in characters.
 const SHOWN: usize = 200;
 
+/// Which changes: what a page may be asked for, but always the newest ones.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// `settled` (unless told) or `head`.
+    #[param(inline)]
+    level: Option<Level>,
+    /// The newest changes before this cursor.
+    before: Option<String>,
+    /// Most items, 1 to 200; 50 unless told.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// Of agents of this owner, any hex case.
+    #[param(value_type = Option<String>)]
+    owner: Option<Address>,
+    /// Of the agent with this DID.
+    did: Option<String>,
+    /// Of this agent, by any identifier.
+    agent: Option<String>,
+    /// Of what is settled `agent`, `retracted`, `incident` or `act`; at the head `changed` or `undone`.
+    kind: Option<String>,
+    /// At the head: of this column, such as `runtime_status`.
+    column: Option<String>,
+}
+
+impl Asked {
+    fn wanted(self) -> Wanted {
+        Wanted {
+            level: self.level,
+            after: None,
+            before: self.before,
+            limit: self.limit,
+            owner: self.owner,
+            did: self.did,
+            agent: self.agent,
+            kind: self.kind,
+            column: self.column,
+        }
+    }
+}
+
 /// The newest changes as an Atom feed, newest first. Its link `next` leads to older ones.
 #[utoipa::path(
-    get, path = "/v1/changes.atom", tag = "journal", params(Wanted),
+    get, path = "/v1/changes.atom", tag = "journal", params(Asked),
     responses(
         (status = OK, body = String, content_type = "application/atom+xml"),
         (status = BAD_REQUEST, body = Problem),
@@ -33,12 +77,9 @@ pub async fn show(
     State(app): State<Shared>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    if wanted.after.is_some() {
-        let detail = "an Atom feed has the newest changes: before leads to older ones";
-        return Err(Problem::new(Code::Invalid, detail));
-    }
+    let wanted = asked.wanted();
     let filter = wanted.filter(&app).await?;
     let limit = wanted.limit()?;
     let (From::Newest(until) | From::After(until)) = wanted.from(&app, "newest").await?;
@@ -69,8 +110,7 @@ fn document(origin: &str, uri: &Uri, level: Level, part: &Part) -> String {
     text.push_str(&element("name", origin));
     text.push_str("</author>\n");
     text.push_str(&link("self", &turn(uri, &[])));
-    if let Some(oldest) = part.items.first().filter(|_| part.more) {
-        let before = oldest.cursor().to_string();
+    if let Some(before) = part.older.map(|older| older.to_string()) {
         text.push_str(&link("next", &turn(uri, &[("before", Some(&before))])));
     }
     for item in part.items.iter().rev() {
@@ -92,6 +132,7 @@ fn entry(origin: &str, item: &Item) -> String {
         .collect();
     columns.dedup();
     let what = match item.kind() {
+        _ if item.lacks_body() => "its body is not to be had now".to_owned(),
         kind @ ("retracted" | "undone") => format!("{} {kind}", columns.join(", ")),
         _ => columns.join(", "),
     };

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use identity::{agent, head, subject};
 use journal::{EntryKind, feed as settled};
-use kernel::{Address, Limit, Span};
+use kernel::{Address, Found, Limit, Span};
 use serde::{Deserialize, Serialize};
 use store::Db;
 use utoipa::ToSchema;
@@ -187,8 +187,10 @@ pub struct Part {
     pub items: Vec<Item>,
     /// Where it ends: nothing that is wanted was left out up to there.
     pub next: Cursor,
-    /// Whether there may be more already.
+    /// Whether there may be more behind that already.
     pub more: bool,
+    /// Of the newest ones: before which place there may be older ones.
+    pub older: Option<Cursor>,
 }
 
 /// What follows a place.
@@ -201,66 +203,92 @@ pub async fn after(db: &Db, filter: &Filter, place: u64, limit: Limit) -> Result
         limit,
         newest: false,
     };
-    let items = read(db, filter, &span).await?;
+    let found = read(db, filter, &span).await?;
     if level == Level::Head {
         // What was forgotten while it was read is missing in it.
         level.ends(db).await?.holds(place)?;
     }
-    let more = items.len() == limit.get();
-    let last = items.last().filter(|_| more);
-    let place = last.map_or(until, Item::place);
-    let next = Cursor { level, place };
-    Ok(Part { items, next, more })
+    let place = found.reached;
+    Ok(Part {
+        items: found.items,
+        next: Cursor { level, place },
+        more: place < until,
+        older: None,
+    })
 }
 
 /// The newest ones up to a place.
 pub async fn newest(db: &Db, filter: &Filter, until: u64, limit: Limit) -> Result<Part, Problem> {
     let level = filter.level();
+    let floor = level.ends(db).await?.floor;
     let span = Span {
-        after: 0,
+        after: floor.min(until),
         until,
         limit,
         newest: true,
     };
-    let items = read(db, filter, &span).await?;
+    let Found { items, reached } = read(db, filter, &span).await?;
     let place = until;
-    let (next, more) = (Cursor { level, place }, items.len() == limit.get());
-    Ok(Part { items, next, more })
+    let older = (reached > floor).then_some(Cursor {
+        level,
+        place: reached + 1,
+    });
+    Ok(Part {
+        items,
+        next: Cursor { level, place },
+        more: false,
+        older,
+    })
 }
 
-/// What is wanted of a span.
-pub async fn read(db: &Db, filter: &Filter, span: &Span) -> Result<Vec<Item>, Problem> {
+/// What is wanted of a span, as far as one look goes.
+pub async fn read(db: &Db, filter: &Filter, span: &Span) -> Result<Found<Item>, Problem> {
     match filter {
         Filter::Settled { agent, owner, kind } => {
-            let mut agents = agent.map(|agent| vec![agent]);
-            if let Some(owner) = owner {
-                let owned = agent::owned_by(db, *owner).await?;
-                agents = Some(match *agent {
-                    Some(agent) => owned.into_iter().filter(|one| *one == agent).collect(),
-                    None => owned,
-                });
-            }
+            let (agents, span) = match owner {
+                Some(owner) => owned(db, *owner, *agent, *span).await?,
+                None => (agent.map(|agent| vec![agent]), *span),
+            };
             let kind = *kind;
-            let wanted = settled::Wanted { agents, kind };
-            let records = settled::read(db, &wanted, span).await?;
-            let agents: Vec<Uuid> = records
-                .iter()
-                .filter_map(|record| Some(record.entry.agent?.0))
-                .collect();
-            let called = called(db, agents).await?;
-            records
-                .into_iter()
-                .map(|record| Item::settled(record, &called))
-                .collect()
+            let found = settled::read(db, &settled::Wanted { agents, kind }, &span).await?;
+            let agents = found.items.iter().filter_map(|told| Some(told.agent?.0));
+            let called = called(db, agents.collect()).await?;
+            let items = found.items.into_iter();
+            Ok(Found {
+                items: items.map(|told| Item::settled(told, &called)).collect(),
+                reached: found.reached,
+            })
         }
         Filter::Head(wanted) => {
-            let changes = head::read(db, wanted, span).await?;
-            let agents = changes.iter().map(|change| change.agent_id).collect();
+            let found = head::read(db, wanted, span).await?;
+            let agents = found.items.iter().map(|change| change.agent_id).collect();
             let called = called(db, agents).await?;
-            let items = changes.into_iter();
-            Ok(items.map(|change| Item::head(change, &called)).collect())
+            let items = found.items.into_iter();
+            Ok(Found {
+                items: items.map(|change| Item::head(change, &called)).collect(),
+                reached: found.reached,
+            })
         }
     }
+}
+
+/// Of which agents an owner's entries are, and in which part of the span these are all: whoever owns very many
+/// agents is asked for those of whom the next entries speak.
+async fn owned(
+    db: &Db,
+    owner: Address,
+    only: Option<Uuid>,
+    mut span: Span,
+) -> Result<(Option<Vec<Uuid>>, Span), Problem> {
+    let among = if let Some(agent) = only {
+        vec![agent]
+    } else if let Some(all) = agent::owned_by(db, owner, settled::MANY).await? {
+        return Ok((Some(all), span));
+    } else {
+        span = span.at_most(settled::MOST);
+        settled::agents(db, &span).await?
+    };
+    Ok((Some(agent::owned_among(db, owner, &among).await?), span))
 }
 
 async fn called(db: &Db, mut agents: Vec<Uuid>) -> Result<HashMap<Uuid, subject::Called>, Problem> {

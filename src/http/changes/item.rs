@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use identity::{head::HeadChange, subject::Called};
-use journal::read::Record;
+use journal::feed::Told;
 use kernel::Address;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::feed::{Cursor, Filter, Level};
-use crate::http::Problem;
 
 /// A journal entry, or a change at the head.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -43,6 +42,10 @@ pub struct Item {
     /// Settled: how far it is published: `sealed`, `stored`, `pinned` or `anchored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+    /// Settled, and only where it is so: `unavailable`. The entry's body was archived, and nobody gives it now;
+    /// `changes` is empty then. It is at `/v1/entries/{cid}` once it is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'static str>,
     /// Settled and retracted: the CIDs of the entries that said the changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -86,38 +89,37 @@ pub struct Change {
 
 impl Item {
     /// An entry.
-    pub fn settled(record: Record, called: &HashMap<Uuid, Called>) -> Result<Self, Problem> {
-        let leaf = record.leaf_index.ok_or_else(|| {
-            Problem::of(
-                kernel::Kind::Internal,
-                format!("{} has no leaf", record.cid),
-            )
-        })?;
-        let entry = record.entry;
-        let id = entry.agent.map(|agent| agent.0);
+    pub fn settled(told: Told, called: &HashMap<Uuid, Called>) -> Self {
+        let place = told.place();
+        let id = told.agent.map(|agent| agent.0);
         let owner = id.and_then(|id| called.get(&id)?.owner.clone());
-        let changes = entry.changes.into_iter().map(|change| Change {
+        let body = told.entry.is_none().then_some("unavailable");
+        let (changes, said) = told
+            .entry
+            .map_or_else(Default::default, |entry| (entry.changes, entry.said));
+        let changes = changes.into_iter().map(|change| Change {
             column: change.column,
             value: change.value,
             cause: change.cause,
             time: Some(change.time),
         });
-        Ok(Self {
+        Self {
             cursor: Cursor {
                 level: Level::Settled,
-                place: leaf + 1,
+                place,
             },
             level: Level::Settled,
-            kind: entry.kind.as_str(),
-            time: record.appended_at,
+            kind: told.kind.as_str(),
+            time: told.appended_at,
             agent: id.map(|id| Agent::new(id, called)),
             changes: changes.collect(),
-            cid: Some(record.cid),
-            leaf_index: Some(leaf),
-            state: Some(record.state.as_str()),
-            said: entry.said,
+            cid: Some(told.cid),
+            leaf_index: Some(told.leaf_index),
+            state: Some(told.state.as_str()),
+            body,
+            said,
             owners: [owner, None],
-        })
+        }
     }
 
     /// A change at the head.
@@ -140,6 +142,7 @@ impl Item {
             cid: None,
             leaf_index: None,
             state: None,
+            body: None,
             said: Vec::new(),
             owners: [change.owner, change.former_owner],
         }
@@ -168,6 +171,11 @@ impl Item {
 
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// Whether it is told without what it says.
+    pub fn lacks_body(&self) -> bool {
+        self.body.is_some()
     }
 
     pub fn cid(&self) -> Option<&str> {

@@ -190,8 +190,12 @@ impl Channel {
                 limit,
                 newest: false,
             };
-            let items = feed::read(db, &Filter::all(self.level), &span).await?;
-            self.tell(*after, until, items.into_iter().map(rendered).collect());
+            let found = feed::read(db, &Filter::all(self.level), &span).await?;
+            self.tell(
+                *after,
+                until,
+                found.items.into_iter().map(rendered).collect(),
+            );
             *after = until;
         }
         Ok(())
@@ -369,5 +373,43 @@ impl Listener {
         self.place = part.next.place;
         self.behind = part.more;
         self.pending.extend(part.items.into_iter().map(rendered));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+    use store::Clock;
+
+    use super::*;
+
+    /// Whoever began to listen before that look knows by it what he has to read himself.
+    #[sqlx::test(migrations = "./migrations")]
+    async fn the_first_look_says_where_it_begins(pool: PgPool) -> Result<(), Problem> {
+        let told = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
+             SELECT now(), '00000000-0000-4000-8000-000000000001', 'name', to_jsonb(n), n::text, false
+               FROM generate_series(1, $1) AS n";
+        let db = Db::from_pool(pool, Clock::System);
+        let tell = async |count: i32| {
+            let insert = sqlx::query(told).bind(count).execute(db.pool());
+            insert.await.expect("inserted");
+            identity::head::order(&db).await.expect("ordered");
+        };
+        let channel = Channel {
+            level: Level::Head,
+            sender: broadcast::Sender::new(RING),
+            watched: Mutex::new(true),
+        };
+        let mut live = channel.sender.subscribe();
+        tell(3).await;
+        let mut seen = None;
+        for (count, expected) in [(0, (3, 3, 0)), (2, (3, 5, 2)), (900, (905, 905, 0))] {
+            tell(count).await;
+            channel.look(&db, &mut seen).await?;
+            let batch = live.recv().await.expect("told");
+            let told = (batch.after, batch.until, batch.items.len());
+            assert_eq!(told, expected, "after {count} more");
+        }
+        Ok(())
     }
 }

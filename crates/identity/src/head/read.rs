@@ -1,7 +1,8 @@
-//! Reading the head feed by position. A QueryBuilder puts the filters together: each has its own index.
+//! Reading the head feed by position. A QueryBuilder puts the filters together: each has its own index. Where one has
+//! none, or there are several, one look goes through a bounded number of changes and says how far it came.
 
 use chrono::{DateTime, Utc};
-use kernel::Span;
+use kernel::{Found, Span};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
 use store::{Db, cursor};
@@ -9,6 +10,9 @@ use uuid::Uuid;
 
 use super::CURSOR;
 use crate::Result;
+
+/// Most changes that one look goes through.
+const MOST: u64 = 16_384;
 
 /// One change at the head, or that it was undone.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +50,20 @@ pub struct Wanted {
     pub undone: Option<bool>,
 }
 
+impl Wanted {
+    /// Whether one index leads to what is wanted and to nothing else.
+    fn is_indexed(&self) -> bool {
+        let filters = [
+            self.agent.is_some(),
+            self.owner.is_some(),
+            self.column.is_some(),
+            self.undone.is_some(),
+        ];
+        let filters = filters.into_iter().filter(|is_set| *is_set).count();
+        filters == 0 || (filters == 1 && self.undone != Some(false))
+    }
+}
+
 /// The place of the newest change.
 pub async fn end(db: &Db) -> Result<u64> {
     Ok(cursor::get(db, CURSOR).await?.cast_unsigned())
@@ -59,9 +77,16 @@ pub async fn first(db: &Db) -> Result<Option<u64>> {
     Ok(first.map(i64::cast_unsigned))
 }
 
-/// The changes of a span in their order.
-pub async fn read(db: &Db, wanted: &Wanted, span: &Span) -> Result<Vec<HeadChange>> {
-    let places = places(wanted, span)
+/// The changes of a span in their order, as far as one look goes.
+pub async fn read(db: &Db, wanted: &Wanted, span: &Span) -> Result<Found<HeadChange>> {
+    find(db, wanted, *span, MOST).await
+}
+
+async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Found<HeadChange>> {
+    if !wanted.is_indexed() {
+        span = span.at_most(most);
+    }
+    let places = places(wanted, &span)
         .build_query_scalar::<i64>()
         .fetch_all(db.pool())
         .await?;
@@ -83,7 +108,9 @@ pub async fn read(db: &Db, wanted: &Wanted, span: &Span) -> Result<Vec<HeadChang
         former_owner: row.former_owner,
         undone: row.undone,
     });
-    Ok(changes.collect())
+    let items: Vec<HeadChange> = changes.collect();
+    let reached = span.reached(items.iter().map(|change| change.position));
+    Ok(Found { items, reached })
 }
 
 /// The positions of what is wanted in a span.
@@ -131,4 +158,52 @@ fn ordered(sql: &mut QueryBuilder<Postgres>, span: &Span) {
         " LIMIT "
     });
     sql.push_bind(span.limit.lookahead() - 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use kernel::Limit;
+    use sqlx::PgPool;
+    use store::Clock;
+
+    use super::*;
+
+    /// Positions 1 to 9 of one agent: column `odd` or `even`, undone where three divides.
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn looks_that_no_index_serves_end_and_say_where(pool: PgPool) -> anyhow::Result<()> {
+        sqlx::query(
+            "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone, position)
+             SELECT now(), '00000000-0000-4000-8000-000000000001', CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END,
+                    to_jsonb(n), n::text, n % 3 = 0, n FROM generate_series(1, 9) AS n",
+        )
+        .execute(&pool)
+        .await?;
+        let db = Db::from_pool(pool, Clock::manual(DateTime::UNIX_EPOCH));
+        let undone = |undone, column: Option<&str>| Wanted {
+            undone: Some(undone),
+            column: column.map(str::to_owned),
+            ..Wanted::default()
+        };
+        for (wanted, newest, expected, reached) in [
+            (Wanted::default(), false, vec![1, 2], 2),
+            (undone(true, None), false, vec![3, 6], 6),
+            (undone(true, Some("odd")), false, vec![3], 4),
+            (undone(true, Some("odd")), true, vec![9], 5),
+            (undone(false, Some("odd")), false, vec![1], 4),
+            (undone(false, None), false, vec![1, 2], 2),
+        ] {
+            let span = Span {
+                after: 0,
+                until: 9,
+                limit: Limit::new(2)?,
+                newest,
+            };
+            let found = find(&db, &wanted, span, 4).await?;
+            let places = found.items.iter().map(|change| change.position);
+            assert_eq!(places.collect::<Vec<_>>(), expected, "{wanted:?}");
+            assert_eq!(found.reached, reached, "{wanted:?}");
+        }
+        Ok(())
+    }
 }

@@ -15,11 +15,8 @@ fn span(after: u64, until: u64, limit: u32, newest: bool) -> Span {
 }
 
 async fn leaves(db: &Db, wanted: &Wanted, span: Span) -> Vec<u64> {
-    let records = read(db, wanted, &span).await.expect("reads");
-    records
-        .iter()
-        .filter_map(|record| record.leaf_index)
-        .collect()
+    let found = read(db, wanted, &span).await.expect("reads");
+    found.items.iter().map(|told| told.leaf_index).collect()
 }
 
 /// Leaves 0 to 5: agents 1, 2, an act, agents 1, 3, 1.
@@ -75,5 +72,63 @@ async fn a_span_is_read_from_its_beginning_or_its_end(pool: PgPool) -> anyhow::R
         let found = leaves(&db, wanted, span).await;
         assert_eq!(found, expected, "{:?} {span:?}", wanted.kind);
     }
+    Ok(())
+}
+
+/// With two entries a look: acts are rare, agent 1 has three entries of the six, and 2 has one.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_look_ends_and_the_next_goes_on_there(pool: PgPool) -> anyhow::Result<()> {
+    let db = sealed(pool).await;
+    let of = |agents: &[u64], kind| Wanted {
+        agents: Some(agents.iter().map(|n| agent(*n).0).collect()),
+        kind,
+    };
+    let acts = Wanted {
+        agents: None,
+        kind: Some(EntryKind::Act),
+    };
+    for (wanted, expected) in [
+        (of(&[2], None), Way::Agents),
+        (of(&[1], None), Way::Leaves),
+        (of(&[1], Some(EntryKind::Act)), Way::Kind),
+        (of(&[1], Some(EntryKind::Agent)), Way::Leaves),
+        (acts.clone(), Way::Kind),
+    ] {
+        assert_eq!(way(&db, &wanted, 2).await?, expected, "{wanted:?}");
+    }
+    for (wanted, newest, looks) in [
+        // Found by what it is: the end at once.
+        (&of(&[2], None), false, vec![(vec![1], 6)]),
+        (&acts, true, vec![(vec![2], 0)]),
+        // Two leaves at a time, to the end.
+        (
+            &of(&[1], None),
+            false,
+            vec![(vec![0], 2), (vec![3], 4), (vec![5], 6)],
+        ),
+        (
+            &of(&[1], None),
+            true,
+            vec![(vec![5], 4), (vec![3], 2), (vec![0], 0)],
+        ),
+        (&of(&[3, 1], None), true, vec![(vec![4, 5], 4)]),
+    ] {
+        let mut span = span(0, 6, 2, newest);
+        for (leaves, reached) in looks {
+            let found = find(&db, wanted, span, 2).await?;
+            let places: Vec<u64> = found.items.iter().map(|told| told.leaf_index).collect();
+            assert_eq!((places, found.reached), (leaves, reached));
+            if newest {
+                span.until = found.reached;
+            } else {
+                span.after = found.reached;
+            }
+        }
+    }
+    let mut spoken = agents(&db, &span(1, 5, 1, false)).await?;
+    spoken.sort_unstable();
+    let mut expected = [1, 2, 3].map(|n| agent(n).0);
+    expected.sort_unstable();
+    assert_eq!(spoken, expected);
     Ok(())
 }

@@ -151,7 +151,7 @@ async fn page(world: &mut World, dice: &mut Dice) -> Verdict {
     let page = page.map_err(told)?;
     let first = usize::try_from(from).expect("small");
     let known = world.oracle.order[first..].iter().take(limit.get());
-    let seen = page.iter().map(|record| &record.cid);
+    let seen = page.items.iter().map(|told| &told.cid);
     if !seen.eq(known.map(|(cid, _)| cid)) {
         return Err(format!("the feed after {from} is another one"));
     }
