@@ -1,6 +1,11 @@
 //! Anchoring the journal's checkpoints: where, by whose key, and at start whether our log may go on.
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use chain::{At, Limits, PrivateKeySigner, Rpc, Sender, SenderConfig, deploy};
 use chrono::TimeDelta;
@@ -93,7 +98,8 @@ fn wrong(key: &str, why: String) -> Error {
 }
 
 /// Before anything is sealed or answered: errors where the contract holds what our log does not begin
-/// with, and where what is configured cannot work. A node that does not answer now is asked later.
+/// with, and where what is configured cannot work. A node that does not answer now is asked later, and nothing is
+/// sealed until then: database and data directory may both have been restored from older copies.
 pub async fn check(app: &App, place: &Place) -> Result<(), Error> {
     let checked = async {
         let Some(anchor) = open(app, place, false).await? else {
@@ -104,7 +110,10 @@ pub async fn check(app: &App, place: &Place) -> Result<(), Error> {
     };
     match checked.await {
         Err(error @ Error::Publish(_)) if error.kind().is_transient() => {
-            tracing::warn!("whether the journal is what is anchored is not known yet: {error}");
+            tracing::warn!(
+                "nothing is sealed until the anchor was read, for it may hold more than this journal: {error}"
+            );
+            app.anchor_unread.store(true, Relaxed);
             Ok(())
         }
         checked => checked,
@@ -142,10 +151,15 @@ async fn round(app: &App, place: &Place, opened: &mut Option<Anchor>) -> Result<
     if opened.is_none() {
         *opened = open(app, place, true).await?;
     }
-    match opened {
-        Some(anchor) => Ok(anchor.round(&app.db, app.process).await?),
-        None => Ok(Outcome::Idle),
+    let Some(anchor) = opened else {
+        return Ok(Outcome::Idle);
+    };
+    if app.anchor_unread.load(Relaxed) {
+        anchor.check(&app.db).await?;
+        app.anchor_unread.store(false, Relaxed);
+        tracing::info!("the journal begins with what is anchored: it is sealed");
     }
+    Ok(anchor.round(&app.db, app.process).await?)
 }
 
 /// Connects and finds the contract. On the dev chain a missing one is deployed where `may_deploy`; `None`

@@ -1,18 +1,18 @@
 //! What everything on the top floor shares: configuration, database, and who this process is.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
 use store::{Archive, Clock, Db, Reach};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Metrics, Streams},
+    http::{Heads, Metrics, PROOFS_AT_ONCE, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -37,6 +37,8 @@ pub struct App {
     pub sealer: Sealer,
     /// Signs what the journal's name stands for on IPFS.
     pub name_key: Key,
+    /// Whether sealing waits until the anchor was read: it could not be asked whether this log is the anchored one.
+    pub anchor_unread: AtomicBool,
     /// Wakes what seals, so that nothing that this process commits waits for its period.
     pub committed: Arc<Notify>,
     /// What each chain of this process is doing.
@@ -48,6 +50,8 @@ pub struct App {
     pub heads: watch::Sender<Heads>,
     /// Who is told of changes as they come.
     pub streams: Streams,
+    /// Places for those who put bundles together.
+    pub proofs: Semaphore,
 }
 
 impl App {
@@ -94,11 +98,13 @@ impl App {
             content,
             sealer,
             name_key,
+            anchor_unread: AtomicBool::default(),
             committed: Arc::default(),
             chains: Board::default(),
             nodes: Nodes::default(),
             heads: watch::Sender::default(),
             streams,
+            proofs: Semaphore::new(PROOFS_AT_ONCE),
         }))
     }
 

@@ -1,6 +1,11 @@
 //! The role `work`: what goes on behind the answers. One line per worker.
 
-use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    future::Future,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use publish::{Scrubber, layout};
@@ -28,6 +33,9 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     });
     let committed = Arc::clone(&app.committed);
     run.woken("seal", 250, committed, |app| async move {
+        if app.anchor_unread.load(Relaxed) {
+            return Ok(Outcome::Idle);
+        }
         app.sealer.round(&app.db, app.process).await
     });
     run.every("order", 100, |app| async move {

@@ -1,7 +1,17 @@
 //! Checkpoints in a contract: said once they are settled, said again where a reorganisation took them,
 //! sent once whatever dies in between, and a log that is no continuation of them goes no further.
 
-use std::{fs, num::NonZeroU32, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    fs,
+    num::NonZeroU32,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 use chain::{LogFilter, Rpc, Sender, SenderConfig, deploy};
 use chrono::{TimeDelta, Utc};
@@ -9,7 +19,7 @@ use journal::{Change, LogKey, NewEntry, Sealer, publication, publication::State 
 use kernel::{Address, AgentId};
 use publish::anchor::{Anchor, State, Terms, standing};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{ConnectOptions, PgPool};
 use store::{Cause, Clock, Db, Outcome};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -547,6 +557,116 @@ async fn a_log_that_is_shorter_than_its_anchor_or_another_one_goes_no_further(po
     assert_eq!(told(&chain.rpc, contract).await, [5]);
 }
 
+/// A node that hangs up until it is opened. It has threads of its own: tests stand still while they wait for processes.
+struct Gate {
+    url: String,
+    open: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn before(node: &str) -> Self {
+        let node = http::address(node);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let open = Arc::new(AtomicBool::new(false));
+        let is_open = Arc::clone(&open);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if !is_open.load(Relaxed) {
+                    continue;
+                }
+                let node = std::net::TcpStream::connect(node).unwrap();
+                for (mut from, mut to) in [
+                    (client.try_clone().unwrap(), node.try_clone().unwrap()),
+                    (node, client),
+                ] {
+                    thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
+        Self { url, open }
+    }
+}
+
+/// The database and the data directory were restored together, so only the anchor knows that there was more; and its
+/// node does not answer at start.
+#[sqlx::test(migrations = "./migrations")]
+async fn nothing_is_sealed_until_the_anchor_was_read(pool: PgPool) {
+    let chain = Chain::start().await;
+    let contract = contract(&chain).await;
+    let gate = Gate::before(&chain.rpc.place());
+    let place = Place::new("data");
+    fs::create_dir_all(place.dir()).unwrap();
+    let key = LogKey::load_or_create(&place.dir().join("journal.key")).unwrap();
+    let journal = Journal {
+        sealer: Sealer::new(key, None).unwrap(),
+        ..Journal::on(&pool)
+    };
+    journal.say(&["a"]).await;
+    journal.say(&["b"]).await;
+    let anchor = journal.anchor(&chain.rpc, contract, terms());
+    assert_eq!(rounds(&journal, &anchor).await, State::Sent);
+    mined(&journal, &anchor).await;
+
+    let keeper = place.dir().join("keeper");
+    fs::write(&keeper, format!("0x{KEEPER}")).unwrap();
+    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = place.dir().with_file_name("chancery.toml");
+    let text = format!(
+        "[database]\nurl = \"{}\"\n[journal.anchor]\nrpc = \"{}\"\ncontract = \"{contract}\"\n\
+         key_file = \"keeper\"\n",
+        pool.connect_options().to_url_lossy(),
+        gate.url
+    );
+    fs::write(&config, text).unwrap();
+    let heads = || list(&pool, "SELECT size FROM journal.checkpoints ORDER BY size");
+    for (restored_to, ends) in [(None, false), (Some(1), true)] {
+        gate.open.store(false, Relaxed);
+        if let Some(size) = restored_to {
+            restored(&pool, size).await;
+            let _ = fs::remove_file(place.dir().join("journal.checkpoint"));
+        }
+        let before = heads().await;
+        let log = fs::read_to_string(place.dir().with_file_name("stderr")).unwrap_or_default();
+        let served = place.serve_as("api,work", &["--config", config.to_str().unwrap()]);
+        let name = if ends { "late" } else { "early" };
+        let insert = format!(
+            "INSERT INTO identity.agents (did, name) VALUES ('did:vexel:{name}', '{name}')"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(insert))
+            .execute(&pool)
+            .await
+            .unwrap();
+        let queued = "SELECT FROM journal.entries e WHERE NOT EXISTS
+                          (SELECT FROM journal.leaves WHERE entry_seq = e.seq)";
+        // It had time to seal: the node was asked again after a pause.
+        until("it waits", PATIENCE, || async {
+            let waits = list(&pool, &format!("SELECT count(*) FROM ({queued}) AS q")).await;
+            let asked = served.log()[log.len()..]
+                .matches("anchoring failed")
+                .count();
+            (waits != ["0"] && asked >= 2).then_some(())
+        })
+        .await;
+        assert_eq!(heads().await, before);
+        gate.open.store(true, Relaxed);
+        if ends {
+            let log = served.log();
+            assert_eq!(served.end().code(), Some(5), "{log}");
+            assert_eq!(heads().await, before, "nothing was signed");
+        } else {
+            until("it is sealed", PATIENCE, || async {
+                (heads().await.len() > before.len()).then_some(())
+            })
+            .await;
+            assert!(served.stop(nix::sys::signal::Signal::SIGTERM).success());
+        }
+    }
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn an_anchor_that_the_database_does_not_know_any_more_is_made_again(pool: PgPool) {
     let chain = Chain::start().await;
@@ -664,6 +784,65 @@ async fn up_anchors_on_its_dev_chain_survives_kills_and_refuses_an_older_databas
     );
     assert_eq!(place.processes(), Vec::<String>::new());
     drop(left);
+}
+
+/// Somebody anchored another log under our log's name, by the same account.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_anchor_with_another_root_names_the_fork(pool: PgPool) {
+    let chain = Chain::start().await;
+    let place = Place::new("data");
+    fs::create_dir_all(place.dir()).unwrap();
+    let key = LogKey::load_or_create(&place.dir().join("journal.key")).unwrap();
+    let journal = Journal {
+        sealer: Sealer::new(key, None).unwrap(),
+        ..Journal::on(&pool)
+    };
+    journal.say(&["a", "b", "c"]).await;
+    let config = place.dir().with_file_name("chancery.toml");
+    let url = pool.connect_options().to_url_lossy();
+    fs::write(&config, format!("[database]\nurl = \"{url}\"\n")).unwrap();
+    let served = place.serve(&["--config", config.to_str().unwrap()]);
+    let (url, node) = (served.ready["url"].as_str().unwrap(), chain.rpc.place());
+    let log = format!("{url}/audit");
+    let sender = sender(&chain.rpc);
+    let keeper = sender.address().to_string();
+    let vkey = journal.sealer.vkey().to_string();
+    let id = publish::anchor::journal_id(&vkey);
+    let root = |size| journal::log::root(&journal.db, size);
+    for (size, root, code, whys) in [
+        // What is right, then a root and a size that are not this log's.
+        (2, root(2).await.unwrap().into(), 0, ["", ""]),
+        (
+            2,
+            [7; 32].into(),
+            6,
+            ["holds the root 0707", "does not begin with the 2"],
+        ),
+        (
+            9,
+            [7; 32].into(),
+            6,
+            [
+                "holds 9 entries, and this log has only 3",
+                "holds 9 entries",
+            ],
+        ),
+    ] {
+        let other = deploy::audit_anchor(&sender).await.unwrap().address;
+        let data = chain::anchor::anchor(id, size, root, Vec::new());
+        let receipt = sender.send(chain::Call::new(other, data)).await.unwrap();
+        assert!(receipt.success);
+        let other = other.to_string();
+        let at = ["--rpc", &node, "--contract", &other, "--keeper", &keeper];
+        let verbs = [&["verify", &log, "--vkey", vkey.trim()][..], &["anchor"]];
+        for (verb, why) in verbs.into_iter().zip(whys) {
+            let output = place.run(&[&["--url", url, "audit"], verb, &at[..]].concat());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{verb:?}: {said}");
+            assert!(said.contains(why), "{verb:?}: {said}");
+        }
+    }
+    assert!(served.stop(nix::sys::signal::Signal::SIGTERM).success());
 }
 
 #[test]

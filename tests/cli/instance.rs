@@ -152,7 +152,12 @@ impl Place {
 
     /// Starts `serve` that answers and reads chains, and waits until it says that it is ready.
     pub fn serve(&self, flags: &[&str]) -> Instance {
-        self.start(&["serve", "--roles", "api,index"], flags)
+        self.serve_as("api,index", flags)
+    }
+
+    /// Starts `serve` with these roles, of which one is `api`.
+    pub fn serve_as(&self, roles: &str, flags: &[&str]) -> Instance {
+        self.start(&["serve", "--roles", roles], flags)
     }
 
     fn start(&self, command: &[&str], flags: &[&str]) -> Instance {
@@ -232,6 +237,11 @@ impl Instance {
     /// Stops it and waits for its end.
     pub fn stop(mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
+        self.child.wait().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn end(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
