@@ -36,10 +36,11 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -50,6 +51,7 @@ pub use guard::Caller;
 pub use head::{Head, Heads};
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
+pub use proof::AT_ONCE as PROOFS_AT_ONCE;
 
 use crate::app::App;
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// Longest time for one answer.
     pub timeout_seconds: u64,
+    /// How long a client may take nothing of its answer; 0: for ever.
+    pub stalled_seconds: u64,
     /// Most streams of changes that are open at once.
     pub max_streams: usize,
     /// The token that writes need.
@@ -84,6 +88,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8004)),
             body_limit_bytes: 2 << 20,
             timeout_seconds: 30,
+            stalled_seconds: 60,
             max_streams: 1_000,
             token: None,
         }
@@ -144,6 +149,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let stalled = Duration::from_secs(app.config.http.stalled_seconds);
+    let listener = listener.tap_io(move |client| give_up_after(client, stalled));
     let drained = stop.clone();
     let streaming = Arc::clone(&app);
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
@@ -156,6 +163,23 @@ pub async fn serve(
             tracing::warn!("some answers were not finished in {} s", DRAIN.as_secs());
             Ok(())
         }
+    }
+}
+
+/// Has the system end a connection whose client takes nothing that is sent for so long: else whoever opens streams
+/// and never reads them would keep their seats, for nothing here runs while a connection cannot be written to.
+fn give_up_after(client: &TcpStream, stalled: Duration) {
+    if stalled.is_zero() {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(client).set_tcp_user_timeout(Some(stalled)) {
+        tracing::warn!("clients that do not read are not given up: {error}");
+    }
+    // Elsewhere the system looks whether the other side is there at all.
+    #[cfg(not(target_os = "linux"))]
+    if let Err(error) = SockRef::from(client).set_keepalive(true) {
+        tracing::warn!("clients that are gone are not given up: {error}");
     }
 }
 

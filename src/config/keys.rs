@@ -63,6 +63,10 @@ pub const KEYS: &[Key] = &[
     key("http.body_limit_bytes", "Largest request body."),
     key("http.timeout_seconds", "Longest time for one answer."),
     key(
+        "http.stalled_seconds",
+        "A client that takes nothing of its answer for so long loses its connection (on Linux); 0: never.",
+    ),
+    key(
         "http.max_streams",
         "Most streams of changes (`/v1/changes` as text/event-stream) that are open at once; the next is answered \
          with 503.",

@@ -7,8 +7,12 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Path, Problem, Shared, schema};
+use super::{Code, Path, Problem, Shared, schema};
 use crate::bundle;
+
+/// Bundles that are put together at once. Each asks a node some questions, for which somebody may pay, and anybody
+/// may ask for bundles.
+pub const AT_ONCE: usize = 8;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -24,10 +28,14 @@ pub fn routes() -> OpenApiRouter<Shared> {
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem),
         (status = CONFLICT, body = Problem, description = "Nothing can be proven of the agent yet"),
-        (status = SERVICE_UNAVAILABLE, body = Problem, description = "The record changed meanwhile"),
+        (status = SERVICE_UNAVAILABLE, body = Problem, description = "The record changed meanwhile, or others are being put together"),
     ),
 )]
 async fn proof(State(app): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let _place = app.proofs.try_acquire().map_err(|_| {
+        let detail = format!("{AT_ONCE} bundles are being put together: ask again in some seconds");
+        Problem::new(Code::Unavailable, detail)
+    })?;
     let (agent, bytes) = bundle::make(&app, &name).await?;
     let headers = [
         (

@@ -180,3 +180,22 @@ async fn nobody_is_swept_and_nothing_is_fetched_while_the_journal_is_full(pool: 
     let after = jobs().await;
     assert!(after.0 == 0 && after.1 < before.1, "{after:?}");
 }
+
+#[sqlx::test]
+async fn so_many_bundles_are_put_together_at_once(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    instance.seal().await;
+    let path = "/v1/agents/1:1/proof";
+    let places = u32::try_from(chancery::http::PROOFS_AT_ONCE).unwrap();
+    let taken = instance.app.proofs.try_acquire_many(places).unwrap();
+    let refused = instance.get(path).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "5");
+    drop(taken);
+    let given = instance.get(path).await;
+    assert_eq!(given.status, StatusCode::OK, "{}", given.text());
+    assert_eq!(
+        instance.app.proofs.available_permits(),
+        chancery::http::PROOFS_AT_ONCE
+    );
+}

@@ -1,9 +1,12 @@
 //! Writes need the token, and leave their trace.
 
+use std::path::Path;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
+use chancery::config::Flag;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -35,6 +38,35 @@ async fn nobody_writes_without_the_token(pool: PgPool) {
         instance.get("/v1/agents/1:1").await.json()["runtime_status"],
         "ACTIVE"
     );
+}
+
+/// Nothing seals here until the test does.
+#[sqlx::test]
+async fn writes_wait_while_the_journal_is_full_and_nothing_else_does(pool: PgPool) {
+    let instance = Instance::with(&pool, &[Flag::new("journal.max_queued", 50)]).await;
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/erc8004");
+    instance.replay(&corpus.join("mainnet-logs.json")).await;
+    let status = |status| json!({ "status": status });
+    for (method, path, body) in [
+        ("PUT", "/v1/agents/1:1/status", status("SLEEP")),
+        ("POST", "/v1/transactions", json!({"chain": 1, "raw": "0x"})),
+        ("POST", "/v1/ipfs", json!("x")),
+    ] {
+        let answer = instance.send(method, path, TOKEN, &body).await;
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        assert_eq!(answer.header(header::RETRY_AFTER), "5");
+        assert_eq!(answer.json()["code"], "limited");
+        assert!(answer.text().contains("wait"), "{}", answer.text());
+    }
+    for path in ["/v1/agents/1:1", "/v1/changes", "/readyz", "/metrics"] {
+        assert_eq!(instance.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let agent = instance.get("/v1/agents/1:1").await.json();
+    assert_eq!(agent["runtime_status"], "ACTIVE", "nothing was written");
+    instance.seal().await;
+    let path = "/v1/agents/1:1/status";
+    let answer = instance.send("PUT", path, TOKEN, &status("SLEEP")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
 #[sqlx::test]
