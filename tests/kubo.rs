@@ -91,6 +91,13 @@ impl Kubo {
         std::thread::spawn(move || lines.for_each(drop));
     }
 
+    /// Kills it, whatever it does.
+    fn kill(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+
     /// Stops it politely; what it keeps, it keeps.
     fn stop(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
@@ -421,4 +428,68 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
     db.close().await;
     assert!(up.stop(Signal::SIGTERM).success());
     assert_eq!(place.processes(), Vec::<String>::new());
+}
+
+/// Kubo is killed while it takes the journal's entries, again and again: what it said to have pinned, it has.
+#[tokio::test]
+async fn what_is_imported_while_kubo_is_killed_is_there_in_the_end() {
+    let mut kubo = Kubo::start();
+    let place = Place::new("data");
+    let _left = Left::on(place.dir());
+    let config = place.dir().with_file_name("chancery.toml");
+    let url = kubo.url();
+    fs::write(&config, format!("[content]\nkubo_url = \"{url}\"\n")).unwrap();
+    let up = place.up_with(&["--config", config.to_str().unwrap()]);
+    let db = equal::of_instance(place.dir()).await;
+    let number = |query: &'static str| {
+        let pool = db.pool();
+        async move {
+            kit::index::list(pool, query).await[0]
+                .parse::<u64>()
+                .unwrap_or(0)
+        }
+    };
+    let stored = "SELECT max(size) FROM journal.publications WHERE state = 'stored'";
+    let pinned = "SELECT max(size) FROM journal.publications WHERE state = 'pinned'";
+    for kill in 0..4_u64 {
+        let insert = format!(
+            "INSERT INTO identity.agents (did, name)
+             SELECT 'did:vexel:' || n, 'Agent ' || n FROM generate_series({}, {}) AS n",
+            kill * 500,
+            kill * 500 + 499
+        );
+        sqlx::query(sqlx::AssertSqlSafe(insert))
+            .execute(db.pool())
+            .await
+            .unwrap();
+        let before = number(stored).await;
+        until("some of it is stored, and sent", PATIENCE, || async {
+            (number(stored).await > before).then_some(())
+        })
+        .await;
+        // Once as soon as it is sent, once when some of it is pinned.
+        if kill % 2 == 1 {
+            until("some of it is pinned", PATIENCE, || async {
+                (number(pinned).await > before).then_some(())
+            })
+            .await;
+        }
+        kubo.kill();
+        kubo.resume();
+    }
+    let sealed = "SELECT count(*) FROM journal.leaves";
+    until("everything is pinned", Duration::from_mins(2), || async {
+        let size = number(sealed).await;
+        (size >= 2_000 && number(pinned).await == size).then_some(())
+    })
+    .await;
+    let there = content::Kubo::new(&kubo.url(), None, PATIENCE).unwrap();
+    let entries = kit::index::list(db.pool(), "SELECT cid FROM journal.entries").await;
+    for cid in entries {
+        // Its bytes are held against the CID.
+        let block = there.block(&cid.parse().unwrap()).await;
+        assert!(block.is_ok(), "{cid}: {block:?}");
+    }
+    db.close().await;
+    assert!(up.stop(Signal::SIGTERM).success());
 }
