@@ -1,17 +1,19 @@
-//! A database that was restored from an older dump: no process goes on from it, whatever its role.
+//! A database that was restored: from an older dump no process goes on, whatever its role; from the newest one
+//! everything goes on, also in another server.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 #[path = "cli/instance.rs"]
 mod instance;
 mod kit;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use instance::Place;
+use instance::{Instance, Place};
 use journal::{Change, LogKey, NewEntry, Sealed, Sealer};
 use kernel::AgentId;
-use kit::until;
+use kit::{equal, index::list, until};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, postgres::PgConnectOptions};
 use store::{Cause, Clock, Db, lease};
 use uuid::Uuid;
@@ -166,11 +168,124 @@ async fn a_restored_database_is_refused_with_the_way_out(pool: PgPool) {
         .unwrap();
 }
 
+/// Runs a program of Postgres, which must succeed.
+fn run(program: &str, args: &[&str]) {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {said}");
+}
+
+/// An address as the programs of Postgres take it.
+fn address(options: &PgConnectOptions) -> String {
+    let mut url = options.to_url_lossy();
+    let pairs = url.query_pairs().into_owned();
+    let known: Vec<_> = pairs.filter(|(name, _)| name == "host").collect();
+    url.query_pairs_mut().clear().extend_pairs(known);
+    url.to_string()
+}
+
+/// A server's numbers of transactions begin low, and the rows of the dump have those of the old one.
+#[sqlx::test(migrations = false)]
+async fn everything_goes_on_in_another_server(pool: PgPool) {
+    let place = Place::new("data");
+    let up = place.up();
+    for name in ["one", "two", "three"] {
+        let sql = format!("INSERT INTO agents (did, name) VALUES ('did:vexel:{name}', '{name}')");
+        place.sql(&sql).unwrap();
+    }
+    sealed(&place, 3);
+    let copy = place.dir().with_file_name("copy");
+    let export = || place.run(&["audit", "export", copy.to_str().unwrap()]);
+    assert!(export().status.success());
+    let page = |instance: &Instance, query: &str| {
+        let (status, body) = instance.get(&format!("/v1/changes?{query}"));
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let cursors = ["settled", "head"].map(|level| {
+        let page = page(&up, &format!("level={level}&after=now"));
+        let cursor = page["next_cursor"].as_str().unwrap();
+        format!("level={level}&after={cursor}")
+    });
+    let old = equal::of_instance(place.dir()).await;
+    let aged = "ALTER TABLE journal.entries DISABLE TRIGGER USER;
+                UPDATE journal.entries SET xid = (xid::text::bigint + (1::bigint << 40))::text::xid8;
+                ALTER TABLE journal.entries ENABLE TRIGGER USER";
+    sqlx::raw_sql(aged).execute(old.pool()).await.unwrap();
+    let dump = place.dir().with_file_name("dump");
+    let dump = dump.to_str().unwrap();
+    let from = address(&old.pool().connect_options());
+    run(
+        "pg_dump",
+        &["--format=custom", "--no-owner", "--file", dump, &from],
+    );
+    old.close().await;
+    assert!(up.stop(Signal::SIGTERM).success());
+
+    let options = pool.connect_options();
+    let to = address(&options);
+    let flags = [
+        "--no-owner",
+        "--no-privileges",
+        "--exit-on-error",
+        "--dbname",
+        &to,
+        dump,
+    ];
+    run("pg_restore", &flags);
+    let config = config(&place, &options);
+    let config = ["--config", config.to_str().unwrap()];
+    let mut migrate = place.command(&["migrate", "up"]);
+    // One role for both, so that none is made for the whole server.
+    migrate.env("CHANCERY__DATABASE__APP_ROLE", options.get_username());
+    let migrated = migrate.args(config).output().unwrap();
+    assert!(
+        migrated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&migrated.stderr)
+    );
+    let served = place.serve_as("api,work", &config);
+    assert_eq!(heads(&pool).await.pop(), Some(3));
+    for (round, name) in ["four", "five"].into_iter().enumerate() {
+        let insert = "INSERT INTO identity.agents (did, name) VALUES ('did:vexel:' || $1, $1)";
+        sqlx::query(insert).bind(name).execute(&pool).await.unwrap();
+        let size = 4 + i64::try_from(round).unwrap();
+        until("it is sealed", PATIENCE, || async {
+            (heads(&pool).await.pop() == Some(size)).then_some(())
+        })
+        .await;
+    }
+    let url = served.ready["url"].as_str().unwrap();
+    let log = format!("{url}/audit");
+    let verified = place.run(&["audit", "verify", &log, "-o", "json"]);
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(verified["entries"], 5);
+    let args = ["--url", url, "audit", "export", copy.to_str().unwrap()];
+    let exported = place.run(&args);
+    let why = String::from_utf8_lossy(&exported.stderr);
+    assert!(exported.status.success(), "the copy goes on: {why}");
+    // Followers go on from the cursors that they had.
+    for cursor in cursors {
+        until("both are told", PATIENCE, || async {
+            let page = page(&served, &cursor);
+            let items = page["items"].as_array().unwrap();
+            let named = |name: &str| items.iter().any(|item| item["agent"]["name"] == name);
+            assert!(!named("one") && !named("three"), "{cursor}: {page}");
+            (named("four") && named("five")).then_some(())
+        })
+        .await;
+    }
+    let unsealed = "SELECT count(*) FROM journal.entries WHERE seq NOT IN (SELECT entry_seq FROM journal.leaves)";
+    assert_eq!(list(&pool, unsealed).await, ["0"]);
+    assert!(served.stop(Signal::SIGTERM).success());
+}
+
 /// Waits until the journal has sealed so many entries.
 fn sealed(place: &Place, size: u64) {
     let is_sealed = (0..600).any(|_| {
         let head = place.run(&["audit", "head", "-o", "json"]).stdout;
-        let head: serde_json::Value = serde_json::from_slice(&head).unwrap_or_default();
+        let head: Value = serde_json::from_slice(&head).unwrap_or_default();
         head["size"].as_u64() >= Some(size)
     });
     assert!(is_sealed, "{size} entries are not sealed");
