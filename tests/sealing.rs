@@ -130,9 +130,19 @@ async fn kills_between_any_two_steps_lose_nothing_and_fork_nothing() {
     assert_eq!(place.processes(), Vec::<String>::new());
 }
 
-/// Whoever leads is stopped for longer than a lease is good for, and goes on as if nothing had been.
+/// Those who have this block in their own blockstore.
+fn who_has<'a>(served: &'a [Instance; 2], cid: &str) -> Vec<&'a Instance> {
+    let has = |one: &&Instance| {
+        let kept: Value = serde_json::from_str(&one.get(&format!("/v1/ipfs/{cid}")).1).unwrap();
+        kept["local"] == true
+    };
+    served.iter().filter(has).collect()
+}
+
+/// Each has a data directory of its own. Whoever seals is stopped for longer than its lease is good for, and goes on as
+/// if nothing had been; whoever publishes ends, and the other one goes on from there.
 #[sqlx::test(migrations = "./migrations")]
-async fn two_processes_seal_one_log(pool: PgPool) {
+async fn two_processes_seal_and_publish_one_log(pool: PgPool) {
     let places = [Place::new("one"), Place::new("other")];
     // All nodes of one journal share its key.
     let key = places[0].dir().with_file_name("key");
@@ -168,15 +178,47 @@ async fn two_processes_seal_one_log(pool: PgPool) {
         stopped.signal(Signal::SIGCONT);
         shown.extend(served.each_ref().map(|one| one.get("/audit/checkpoint").1));
     }
+    let manifest = "SELECT reference FROM journal.publications WHERE state = 'stored' ORDER BY size DESC LIMIT 1";
+    let manifest = list(&pool, manifest).await.remove(0);
+    let publishers = who_has(&served, &manifest);
+    assert_eq!(publishers.len(), 1, "one publishes");
+    let is_first = std::ptr::eq(publishers[0], &raw const served[0]);
+    let layout = "SELECT size FROM publish.layout";
+    let before = number(&pool, layout).await;
+    let [one, other] = served;
+    let (publisher, other) = if is_first { (one, other) } else { (other, one) };
+    assert!(publisher.stop(Signal::SIGTERM).success());
+    let stored = "SELECT max(size) FROM journal.publications WHERE state = 'stored'";
+    let size_then = number(&pool, size).await;
+    until("the other one publishes", PATIENCE, || async {
+        let goes_on =
+            number(&pool, stored).await > size_then && number(&pool, layout).await > before;
+        goes_on.then_some(())
+    })
+    .await;
+
     let acknowledged = writers.map(Writer::stop).concat();
     let sealed = sealed(&pool).await;
     each_once(&sealed, &acknowledged);
     assert_eq!(sealed.len(), acknowledged.len());
     no_fork(&pool, &shown).await;
-    for one in &served {
-        assert_eq!(verified(&places[0], &[&log_of(one)]), sealed.len() as u64);
+    assert_eq!(
+        verified(&places[0], &[&log_of(&other)]),
+        sealed.len() as u64
+    );
+    // It never had the directories that it went on from.
+    let own: Value = serde_json::from_str(&other.get("/ipns").1).unwrap();
+    let name = own["name"].as_str().unwrap();
+    for order in ["ASC", "DESC"] {
+        let agent = format!(
+            "SELECT agent_id FROM journal.entries WHERE prev IS NULL ORDER BY seq {order} LIMIT 1"
+        );
+        let agent = list(&pool, &agent).await.remove(0);
+        let path = format!("/ipns/{name}/dukenet/agents/{agent}/registration");
+        until("the agent is in the layout", PATIENCE, || async {
+            (other.get(&path).0 == 200).then_some(())
+        })
+        .await;
     }
-    for one in served {
-        assert!(one.stop(Signal::SIGTERM).success());
-    }
+    assert!(other.stop(Signal::SIGTERM).success());
 }

@@ -84,7 +84,7 @@ async fn commit(db: &Db, name: &str, round: u64) -> journal::Result<Vec<String>>
             cause: format!("act:{round}"),
             time: chrono::DateTime::UNIX_EPOCH,
         };
-        let agent = format!("did:test:{name}:{}", (round + n) % 50);
+        let agent = format!("did:test:{name}:{}", (round + n) % 1_000);
         NewEntry::agent(AgentId::of_did(&agent), vec![change])
     };
     let mut tx = db.begin(Cause::Job("test")).await?;
