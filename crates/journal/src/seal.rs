@@ -6,11 +6,11 @@
 //! that was not committed was shown to nobody.
 //!
 //! Sequence numbers are given before the commit, so a late commit can bring a *lower* one than what is sealed
-//! already. It is found by its transaction: at each scan, every transaction below the snapshot's xmin
-//! has ended, so once all entries seen are sealed, only entries from that xmin on can appear. The
-//! first scan of a process looks at everything. A scan finds sequence numbers, many at once, which are sealed batch
-//! by batch; the next scan begins when all of them are, and when any transaction has ended since: a backfill's
-//! projection lasts for long, and rows that nobody can see yet would be looked through each time.
+//! already. It is found by its transaction: once all that a scan saw is sealed, only entries of transactions that had
+//! not ended when it began can appear. The first scan of a process looks at everything. A scan finds sequence numbers,
+//! many at once, which are sealed batch by batch; the next scan begins when all of them are, and when any transaction
+//! has ended since: a backfill's projection lasts for long, and rows that nobody can see yet would be looked through
+//! each time.
 
 mod rows;
 
@@ -73,9 +73,8 @@ pub struct Sealer {
 /// What the last scan taught; a new process learns it anew.
 #[derive(Debug, Default)]
 struct Known {
-    /// Every entry of an earlier transaction is sealed, or will never be.
-    watermark: Option<String>,
-    /// The snapshot before a scan after which everything was sealed: while it is the same, nothing was committed.
+    /// Taken before the last scan of which everything is sealed: every entry of a transaction that had ended by then is
+    /// sealed, or will never be. While it stays the same, nothing was committed.
     all_sealed: Option<Snapshot>,
     /// What the last scan found and is not sealed.
     found: Option<Found>,
@@ -188,7 +187,7 @@ impl Sealer {
         // Where another process sealed meanwhile, what was found may be sealed.
         let edge = known.edge.take().filter(|edge| edge.size() == size);
         let found = known.found.take().filter(|_| edge.is_some());
-        let found = scan(tx.conn(), known.watermark.as_deref(), found, before).await?;
+        let found = scan(tx.conn(), known.all_sealed.as_ref(), found, before).await?;
         let done = seal(&mut tx, &self.key, &self.vkey, head, edge, found).await?;
         if let Sealed::Batch { .. } = done.sealed {
             lease.fence(&mut tx).await?;
@@ -198,7 +197,6 @@ impl Sealer {
         if done.found.is_open() {
             known.found = Some(done.found);
         } else {
-            known.watermark = Some(done.found.snapshot.xmin.clone());
             known.all_sealed = Some(done.found.snapshot);
         }
         Ok(done.sealed)
@@ -285,11 +283,11 @@ async fn snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
     .await?)
 }
 
-/// What is left of the last scan, else a new one: of what transactions from the watermark on brought, or, where
-/// there is none yet, of the whole log, behind the last one where that stopped.
+/// What is left of the last scan, else a new one: of what transactions brought since, or, where nothing is known of
+/// them, of the whole log, behind the last one where that stopped.
 async fn scan(
     conn: &mut PgConnection,
-    watermark: Option<&str>,
+    all_sealed: Option<&Snapshot>,
     last: Option<Found>,
     now: Snapshot,
 ) -> Result<Found> {
@@ -298,10 +296,8 @@ async fn scan(
         Some(found) => (found.stopped, found.snapshot),
         None => (None, now),
     };
-    let (seqs, stopped) = match watermark {
-        Some(watermark) if is_indexed(conn).await? => {
-            (unsealed_since(conn, watermark).await?, None)
-        }
+    let (seqs, stopped) = match all_sealed {
+        Some(before) if is_indexed(conn).await? => (unsealed_since(conn, before).await?, None),
         _ => {
             let seqs = unsealed_behind(conn, after.unwrap_or(i64::MIN)).await?;
             let stopped = seqs.last().copied().filter(|_| seqs.len() == FOUND);
@@ -337,11 +333,11 @@ async fn unsealed_behind(conn: &mut PgConnection, after: i64) -> Result<Vec<i64>
     .await?)
 }
 
-/// Numbers of entries without a leaf that transactions from the watermark on wrote, ascending: all of them, because
+/// Numbers of entries without a leaf whose transactions had not ended `before`, ascending: all of them, because
 /// a chain goes on in the order of numbers, not in that of transactions. Goes from transaction to transaction and
 /// from entry to entry, since the planner does not know how few they are. It ends where no transaction was begun yet:
 /// what was restored from a dump names transactions of another server.
-async fn unsealed_since(conn: &mut PgConnection, watermark: &str) -> Result<Vec<i64>> {
+async fn unsealed_since(conn: &mut PgConnection, before: &Snapshot) -> Result<Vec<i64>> {
     Ok(sqlx::query_scalar!(
         r#"WITH RECURSIVE writers AS (
                (SELECT xid FROM journal.entries WHERE xid >= ($1::text)::xid8 ORDER BY xid LIMIT 1)
@@ -354,9 +350,11 @@ async fn unsealed_since(conn: &mut PgConnection, watermark: &str) -> Result<Vec<
              FROM writers AS w
             CROSS JOIN LATERAL (SELECT seq FROM journal.entries WHERE xid = w.xid OFFSET 0) AS e
             WHERE w.xid < pg_snapshot_xmax(pg_current_snapshot())
+              AND NOT pg_visible_in_snapshot(w.xid, ($2::text)::pg_snapshot)
               AND (SELECT leaf_index FROM journal.leaves WHERE entry_seq = e.seq) IS NULL
             ORDER BY e.seq"#,
-        watermark,
+        before.xmin,
+        before.text,
     )
     .fetch_all(conn)
     .await?)
