@@ -227,7 +227,7 @@ impl Inner {
             let next = record::size(block);
             if at > start && size + next + record::MARK as u64 > self.roll_at {
                 batches.push(&blocks[start..at]);
-                (start, size) = (at, record::HEADER.len() as u64);
+                (start, size) = (at, record::START);
             }
             size += next;
         }

@@ -145,6 +145,44 @@ async fn a_write_torn_at_any_byte_is_cut_and_all_before_it_stays() {
     }
 }
 
+/// Pages of one write reach the disk in any order, so that a crash may leave a hole in front of what is whole.
+#[tokio::test]
+async fn a_write_torn_with_a_hole_in_it_is_cut_and_none_of_it_is_called_damage() {
+    let (durable, torn) = (blocks(3), blocks(6)[3..].to_vec());
+    // Behind what was durable, and as the first write of a pack.
+    for before in [&durable[..], &[]] {
+        for hit in 0..torn.len() {
+            let home = dir();
+            let (store, _) = open(&home);
+            store.put_many(before).await.expect("stored");
+            let start = fs::metadata(pack(&home)).expect("a pack").len();
+            store.put_many(&torn).await.expect("stored");
+            drop(store);
+            let mut whole = fs::read(pack(&home)).expect("readable");
+            // The mark behind a write is written when the write is durable.
+            whole.truncate(whole.len() - record::MARK);
+            let gap = at(&whole, &torn[hit].1);
+            whole[gap.start - 20..gap.end].fill(0);
+            fs::write(pack(&home), &whole).expect("writable");
+
+            let case = format!("{} before, a hole in {hit}", before.len());
+            let (store, report) = open(&home);
+            assert_eq!(report.corrupt, [], "{case}");
+            let cut = report.torn.expect("torn").offset;
+            assert!(cut >= start && cut <= gap.start as u64, "{case}: {cut}");
+            assert_eq!(report.blocks, before.len() + hit, "{case}");
+            let seen = examined(&store).await;
+            assert_eq!((seen.lost.len(), seen.unknown.len()), (0, 0), "{case}");
+            let put = store.put_many(&torn).await.expect("stored");
+            assert_eq!(put, torn.len() - hit, "{case}");
+            drop(store);
+            let (_, report) = open(&home);
+            let all = before.len() + torn.len();
+            assert_eq!((report.blocks, report.torn), (all, None), "{case}");
+        }
+    }
+}
+
 /// Looks through all packs.
 async fn examined(store: &Blockstore) -> Examined {
     let (mut all, mut from) = (Examined::default(), 0);
@@ -183,7 +221,8 @@ async fn a_flipped_bit_loses_the_block_that_it_is_in_and_no_other_and_is_never_s
     let home = dir();
     let (all, whole) = three(&home).await;
     let bodies: Vec<_> = all.iter().map(|(_, bytes)| at(&whole, bytes)).collect();
-    let marks = [bodies[1].end + 4, bodies[2].end + 4].map(|at| at..at + record::MARK);
+    let marks = [record::HEADER.len(), bodies[1].end + 4, bodies[2].end + 4];
+    let marks = marks.map(|at| at..at + record::MARK);
     for place in 0..whole.len() {
         for bit in [0x01, 0x10, 0x80] {
             let case = format!("flip {bit:#x} at {place}");
@@ -196,7 +235,7 @@ async fn a_flipped_bit_loses_the_block_that_it_is_in_and_no_other_and_is_never_s
 
             let (store, report) = open(&home);
             assert_eq!(report.blocks, 3 - usize::from(hit.is_some()), "{case}");
-            assert_eq!(report.torn.is_some(), marks[1].contains(&place), "{case}");
+            assert_eq!(report.torn.is_some(), marks[2].contains(&place), "{case}");
             assert_eq!(report.corrupt.len(), usize::from(!in_mark), "{case}");
             for (number, (cid, bytes)) in all.iter().enumerate() {
                 let want = (hit != Some(number)).then_some(bytes);
@@ -357,7 +396,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     /// Whatever stands in the packs: the store opens, gives no wrong bytes, has every block whose record nobody
-    /// touched, and can be filled again.
+    /// touched and that a mark says was durable, and can be filled again.
     #[test]
     fn whatever_a_disk_does_to_packs_nothing_wrong_is_given_and_what_it_left_is_there(
         damages in prop::collection::vec(
@@ -379,11 +418,19 @@ proptest! {
             let file = file.get_mut(&mut after);
             file.truncate(place.index(file.len()));
         }
-        let untouched = |(cid, bytes): &Block| before.iter().zip(&after).any(|((before, _), after)| {
+        let after_count = after.len();
+        let same = |before: &[u8], after: &[u8], range: std::ops::Range<usize>|
+            after.get(range.clone()).is_some_and(|after| *after == before[range]);
+        let untouched = |(cid, bytes): &Block| before.iter().zip(&after).enumerate().any(|(file, ((before, _), after))| {
             let mut record = Vec::new();
             record::put(&mut record, &(*cid, bytes.clone()));
             let place = before.windows(record.len()).position(|window| window == record);
-            place.is_some_and(|at| after.get(at..at + record.len()) == Some(&before[at..at + record.len()]))
+            let Some(at) = place else { return false };
+            let mark = |at: &usize| record::is_mark(&before[*at..], *at as u64) && same(before, after, *at..*at + record::MARK);
+            // Behind the last mark of the last pack everything must be as it was.
+            let marked = (0..before.len()).rev().find(mark).unwrap_or(0);
+            let from = if file + 1 == after_count && at > marked { marked } else { at };
+            same(before, after, from..at + record.len())
         });
         let left: Vec<bool> = all.iter().map(untouched).collect();
         for ((_, path), bytes) in before.iter().zip(&after) {
@@ -443,8 +490,8 @@ async fn packs_roll_and_all_of_them_are_read_again() {
 #[tokio::test]
 async fn a_pack_whose_creation_was_cut_off_is_begun_again() {
     let dir = dir();
-    for left in 0..record::HEADER.len() {
-        fs::write(pack(&dir), &record::HEADER[..left]).expect("writable");
+    for left in 0..record::start().len() {
+        fs::write(pack(&dir), &record::start()[..left]).expect("writable");
         let (store, _) = open(&dir);
         assert_eq!(
             store.put_many(&blocks(1)).await.expect("stored"),

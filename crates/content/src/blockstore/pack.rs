@@ -14,7 +14,7 @@ use kernel::Cid;
 
 use super::{
     Place,
-    record::{self, Damage, HEADER, OpenReport, Shape},
+    record::{self, Damage, HEADER, OpenReport, START, Shape},
     window::{Piece, Scan, What},
 };
 use crate::{Error, Result, block::Block};
@@ -86,13 +86,13 @@ impl Pack {
                 .create(true)
                 .truncate(true)
                 .open(&path)?;
-            file.write_all_at(HEADER, 0)?;
+            file.write_all_at(&record::start(), 0)?;
             file.sync_all()?;
             File::open(dir)?.sync_all()?;
             Ok(file)
         };
         match create() {
-            Ok(file) => Ok(Self::of(number, path, file, HEADER.len() as u64)),
+            Ok(file) => Ok(Self::of(number, path, file, START)),
             Err(error) => {
                 // Where the disk is full, the store must still open.
                 let _ = std::fs::remove_file(&path);
@@ -111,8 +111,8 @@ impl Pack {
         }
     }
 
-    /// Opens a pack and sums every record again. In the last one, what follows the last good one is cut off, unless a
-    /// mark says that it was durable; the others were complete before their successor was made. One that does not
+    /// Opens a pack and sums every record again. In the last one, damage that no mark follows was torn off by a crash,
+    /// with all behind it, and is cut off; the others were complete before their successor was made. One that does not
     /// begin as a pack does is read, and not written to any more.
     fn open(
         dir: &Path,
@@ -142,33 +142,67 @@ impl Pack {
             report.corrupt.push(pack.damage(0, start.min(len)));
             pack.set_aside();
         }
-        let mut scan = Scan::new(&pack.file, start, len);
-        let mut is_marked = true;
-        while let Some(piece) = scan.next() {
-            if scan.failed() {
-                pack.set_aside();
+        let (is_marked, unmarked) = pack.scan(start, report, found);
+        match unmarked.first() {
+            Some(torn) if is_last && pack.is_sound() => {
+                report.torn = Some(pack.damage(torn.offset, len));
+                let cut = pack.file.set_len(torn.offset);
+                cut.and_then(|()| pack.file.sync_all()).map_err(io)?;
+                pack.len.store(torn.offset, Ordering::SeqCst);
             }
-            match piece.what {
-                _ if piece.is_last && is_last && pack.is_sound() => {
-                    report.torn = Some(pack.damage(piece.offset, len));
-                    let cut = pack.file.set_len(piece.offset);
-                    cut.and_then(|()| pack.file.sync_all()).map_err(io)?;
-                    pack.len.store(piece.offset, Ordering::SeqCst);
-                    break;
+            _ => {
+                for piece in &unmarked {
+                    pack.keep(piece, report, found);
                 }
-                What::Mark | What::Intact(..) => {}
-                _ => report.corrupt.push(pack.damage(piece.offset, piece.end)),
             }
-            if let What::Intact(cid, shape) | What::Whole(cid, shape) = piece.what {
-                found(&cid, pack.place(piece.offset, shape));
-            }
-            is_marked = piece.what == What::Mark;
         }
         if is_last && !is_marked && pack.is_sound() {
             pack.file.sync_all().map_err(io)?;
             pack.mark();
         }
         Ok(pack)
+    }
+
+    /// Tells what stands from `from` on. Gives whether that ends with a mark, and what stands behind damage that no mark
+    /// follows, which is not told yet.
+    fn scan(
+        &self,
+        from: u64,
+        report: &mut OpenReport,
+        found: &mut impl FnMut(&Cid, Place),
+    ) -> (bool, Vec<Piece>) {
+        let mut scan = Scan::new(&self.file, from, self.len());
+        let mut is_marked = false;
+        let mut unmarked = Vec::new();
+        // An older version wrote none: there only what stands at the end was torn off.
+        let mut has_marks = false;
+        while let Some(piece) = scan.next() {
+            if scan.failed() {
+                self.set_aside();
+            }
+            if piece.what == What::Mark && !piece.is_last {
+                has_marks = true;
+                for piece in unmarked.drain(..) {
+                    self.keep(&piece, report, found);
+                }
+            } else if !unmarked.is_empty() || piece.is_last || has_marks && piece.is_damage() {
+                unmarked.push(piece);
+                continue;
+            }
+            self.keep(&piece, report, found);
+            is_marked = piece.what == What::Mark;
+        }
+        (is_marked, unmarked)
+    }
+
+    /// Tells what was found of a piece that stays.
+    fn keep(&self, piece: &Piece, report: &mut OpenReport, found: &mut impl FnMut(&Cid, Place)) {
+        if piece.is_damage() {
+            report.corrupt.push(self.damage(piece.offset, piece.end));
+        }
+        if let What::Intact(cid, shape) | What::Whole(cid, shape) = piece.what {
+            found(&cid, self.place(piece.offset, shape));
+        }
     }
 
     /// Nothing is written to it any more.
@@ -239,7 +273,7 @@ impl Pack {
         let start = offset.max(HEADER.len() as u64);
         let (mut scan, mut changed) = (Scan::new(&self.file, start, len), Vec::new());
         while let Some(piece) = scan.next() {
-            if !matches!(piece.what, What::Mark | What::Intact(..)) {
+            if piece.is_damage() {
                 changed.push(piece);
             }
             if piece.end - start >= budget {
@@ -271,7 +305,7 @@ impl Pack {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() <= HEADER.len() as u64
+        self.len() <= START
     }
 
     pub(super) fn is_sound(&self) -> bool {

@@ -1,8 +1,8 @@
 //! The format of a pack file: a header, then records
 //! `[u32 length of the CID][u32 length of the bytes][CID][bytes][u32 CRC-32 of all before]`,
-//! numbers little-endian. Behind each write that became durable stands a mark, a record of no CID and of the place
-//! where it stands: what is unreadable before a mark was changed, and what is unreadable behind the last one was
-//! torn off by a crash.
+//! numbers little-endian. Behind the header and behind each write that became durable stands a mark, a record of no
+//! CID and of the place where it stands: what is unreadable before a mark was changed, and what is unreadable behind
+//! the last one was torn off by a crash, with all behind it, because a disk writes its pages in any order.
 
 use std::fmt;
 
@@ -21,6 +21,8 @@ const TAIL: usize = 4;
 const MAX_CID: usize = 100;
 /// The length of a mark.
 pub(super) const MARK: usize = HEAD + 8 + TAIL;
+/// The length of a pack in which nothing is.
+pub(super) const START: u64 = (HEADER.len() + MARK) as u64;
 /// The lengths of a mark's parts.
 const MARK_HEAD: [u8; HEAD] = [0, 0, 0, 0, 8, 0, 0, 0];
 /// The longest record.
@@ -122,6 +124,14 @@ pub(super) fn mark(offset: u64) -> [u8; MARK] {
     let sum = checksum(&mark[..MARK - TAIL]);
     mark[MARK - TAIL..].copy_from_slice(&sum.to_le_bytes());
     mark
+}
+
+/// How a pack begins: as one, and durably so.
+pub(super) fn start() -> [u8; HEADER.len() + MARK] {
+    let mut start = [0; HEADER.len() + MARK];
+    start[..HEADER.len()].copy_from_slice(HEADER);
+    start[HEADER.len()..].copy_from_slice(&mark(HEADER.len() as u64));
+    start
 }
 
 /// Whether the mark of `offset` begins so.

@@ -37,6 +37,13 @@ pub(super) struct Piece {
     pub(super) is_last: bool,
 }
 
+impl Piece {
+    /// Whether it is a record that is not as it was written, or none.
+    pub(super) fn is_damage(&self) -> bool {
+        !matches!(self.what, What::Mark | What::Intact(..))
+    }
+}
+
 /// Goes through a pack.
 pub(super) struct Scan<'a> {
     window: Window<'a>,
