@@ -7,6 +7,7 @@ use net::Fetcher;
 
 use crate::{
     Blockstore, Config, Error, File, Kubo, Layout, Limits, OpenReport, Result, build,
+    error::Says,
     lookup::{self, Failure, Lookup},
     source::Source,
 };
@@ -119,7 +120,8 @@ impl Content {
     }
 
     /// One block, verified: our own, else what Kubo or a gateway gives, which is stored. Errors with
-    /// [`Error::Missing`] where everybody says that he has it not; where one could not be asked, with his error.
+    /// [`Error::Missing`] where everybody says that he has it not, a search that ended without it being said of three
+    /// attempts; where one could not be asked or is not asked for a while, with his error.
     pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
         match self.store.get(cid).await {
             Ok(Some(bytes)) => return Ok(bytes),
@@ -148,7 +150,11 @@ impl Content {
 
     async fn block_from_sources(&self, cid: &Cid) -> Result<Bytes> {
         let mut unknown = None;
-        for source in self.sources.iter().filter(|source| !source.is_shut()) {
+        for source in &*self.sources {
+            if source.is_shut() {
+                unknown = Some(Error::Shut(source.name().to_owned()));
+                continue;
+            }
             match source.block(cid).await {
                 Ok(bytes) => {
                     source.praise();
@@ -160,7 +166,12 @@ impl Content {
                     if matches!(error, Error::Mismatch { .. }) {
                         source.strike();
                     }
-                    if !error.says_not_there() {
+                    let has_not = match error.says() {
+                        Says::NotThere => true,
+                        Says::SearchEnded => source.searched_in_vain(cid),
+                        Says::Nothing => false,
+                    };
+                    if !has_not {
                         unknown = Some(error);
                     }
                 }

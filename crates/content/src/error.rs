@@ -44,6 +44,9 @@ pub enum Error {
     /// A block that no source has at the moment.
     #[error("block {0} was not found")]
     Missing(Cid),
+    /// A source that gave wrong bytes and is not asked for a while; its name.
+    #[error("{0} is not asked for a while: it gave wrong bytes")]
+    Shut(String),
     /// Our own disk gave other bytes than were stored. The block can be put again.
     #[error("block {cid} is corrupt in {segment}")]
     Corrupt {
@@ -96,7 +99,7 @@ impl Error {
             | Self::Config(_) => Kind::Invalid,
             Self::NoSuchPath { .. } => Kind::NotFound,
             // Another source, or the same one later, may have the right bytes.
-            Self::Mismatch { .. } | Self::Missing(_) => Kind::Unavailable,
+            Self::Mismatch { .. } | Self::Missing(_) | Self::Shut(_) => Kind::Unavailable,
             Self::InUse(_) => Kind::Conflict,
             Self::Corrupt { .. } => Kind::Internal,
             Self::Io { error, .. } => match error.kind() {
@@ -114,19 +117,42 @@ impl Error {
         }
     }
 
-    /// Whether the source that gave this answer in place of a block has it not. Other failures leave that open.
-    pub(crate) fn says_not_there(&self) -> bool {
+    /// What a source says of a block that gave this answer in place of it.
+    pub(crate) fn says(&self) -> Says {
         match self {
-            Self::Missing(_) | Self::Mismatch { .. } => true,
-            // A gateway says 504 where its own search came to an end.
-            Self::Net(net::Error::Status(status)) => matches!(status, 404 | 410 | 504),
-            // Kubo has only words for it: of its own store, and of its network.
-            Self::Kubo { message, .. } => ["not find", "not found", "deadline exceeded"]
-                .iter()
-                .any(|words| message.contains(words)),
-            _ => false,
+            Self::Missing(_) | Self::Mismatch { .. } | Self::Net(net::Error::Status(404 | 410)) => {
+                Says::NotThere
+            }
+            Self::Net(net::Error::Status(504)) => Says::SearchEnded,
+            // Kubo tells all of it with this status, and has only words for it: of its own store, and of its network.
+            Self::Kubo {
+                message,
+                status: 500,
+                ..
+            } => {
+                let has = |words: &str| message.contains(words);
+                if has("not find") || has("not found") {
+                    Says::NotThere
+                } else if has("deadline exceeded") {
+                    Says::SearchEnded
+                } else {
+                    Says::Nothing
+                }
+            }
+            _ => Says::Nothing,
         }
     }
+}
+
+/// What a source's answer says of a block that it did not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// It has it not.
+    NotThere,
+    /// Its own search of its network came to an end without it, which may be a matter of the moment.
+    SearchEnded,
+    /// Whether it has it is open.
+    Nothing,
 }
 
 impl From<sqlx::Error> for Error {

@@ -65,10 +65,7 @@ impl Lookup<'_> {
         let (mut mismatch, mut said) = (None, Vec::new());
         for source in sources {
             if source.is_shut() {
-                said.push(format!(
-                    "{} is not asked for a while: it gave wrong bytes",
-                    source.name()
-                ));
+                said.push(Error::Shut(source.name().to_owned()).to_string());
                 continue;
             }
             let asked = tokio::time::timeout(source.timeout, self.ask_one(source)).await;

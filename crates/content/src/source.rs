@@ -22,6 +22,11 @@ const STRIKES: u32 = 3;
 /// For how long.
 const SHUT_FOR: Duration = Duration::from_hours(1);
 
+/// Searches for a block in vain after which a source is taken to have it not.
+const SEARCHES: u32 = 3;
+/// For so many blocks it is remembered how often they were searched for.
+const SEARCHED: usize = 4_096;
+
 /// Media type of a raw block.
 const RAW_BLOCK: &str = "application/vnd.ipld.raw";
 /// Media type of a CAR.
@@ -35,6 +40,8 @@ pub(crate) struct Source {
     /// How long it may take for a whole file.
     pub(crate) timeout: Duration,
     strikes: Mutex<Strikes>,
+    /// How often blocks were searched for in vain.
+    searches: Mutex<HashMap<Cid, u32>>,
 }
 
 #[derive(Debug)]
@@ -79,6 +86,7 @@ impl Source {
             via,
             timeout,
             strikes: Mutex::default(),
+            searches: Mutex::default(),
         }
     }
 
@@ -201,6 +209,18 @@ impl Source {
     /// It gave what was asked for.
     pub(crate) fn praise(&self) {
         self.strikes().in_a_row = 0;
+    }
+
+    /// It searched its network for this block in vain; whether it did so often enough to be believed. One attempt says
+    /// little: a node that was just started knows nobody yet.
+    pub(crate) fn searched_in_vain(&self, cid: &Cid) -> bool {
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        if searches.len() >= SEARCHED && !searches.contains_key(cid) {
+            searches.clear();
+        }
+        let times = searches.entry(*cid).or_default();
+        *times = times.saturating_add(1);
+        *times >= SEARCHES
     }
 
     fn strikes(&self) -> std::sync::MutexGuard<'_, Strikes> {

@@ -472,6 +472,20 @@ async fn one_block_comes_from_wherever_it_is_and_then_from_our_own() {
     );
 }
 
+/// Whether each of three attempts in a row says that nobody has the block.
+async fn is_missing(content: &Content, cid: &Cid) -> [bool; 3] {
+    let mut missing = [false; 3];
+    for is_missing in &mut missing {
+        let error = content.block(cid).await.expect_err("nobody gives it");
+        *is_missing = matches!(error, content::Error::Missing(_));
+    }
+    missing
+}
+
+const NEVER: [bool; 3] = [false; 3];
+const AT_ONCE: [bool; 3] = [true; 3];
+const THE_THIRD_TIME: [bool; 3] = [false, false, true];
+
 #[tokio::test]
 async fn a_block_is_missing_only_where_everybody_says_that_he_has_it_not() {
     let cid = kernel::cid_of_raw(b"a block that is nowhere");
@@ -486,36 +500,44 @@ async fn a_block_is_missing_only_where_everybody_says_that_he_has_it_not() {
     );
     let (broken, busy) = (saying(500, b"").await, saying(429, b"").await);
     for (gateways, missing) in [
-        (vec![&gone, &ended, &other], true),
-        (vec![&broken, &gone], false),
-        (vec![&gone, &busy], false),
-        (vec![&gone, &silent], false),
+        (vec![&gone], AT_ONCE),
+        // Its own search came to an end.
+        (vec![&gone, &ended], THE_THIRD_TIME),
+        (vec![&broken, &gone], NEVER),
+        (vec![&gone, &busy], NEVER),
+        (vec![&gone, &silent], NEVER),
     ] {
         let (content, _dir) = content(&gateways, &[]);
-        let error = content.block(&cid).await.expect_err("nobody has it");
-        let is_missing = matches!(error, content::Error::Missing(_));
-        assert_eq!(is_missing, missing, "{error}");
+        assert_eq!(is_missing(&content, &cid).await, missing);
     }
-    // Kubo tells all of it with one status.
-    for (says, missing) in [
+    // Who gave something else has it not; who is not asked any more for that has not said so.
+    let (content, _dir) = content(&[&other], &[]);
+    assert_eq!(is_missing(&content, &cid).await, AT_ONCE);
+    assert_eq!(is_missing(&content, &cid).await, NEVER);
+    // Kubo tells all of it with one status; another one is that of a proxy before it.
+    for (status, says, missing) in [
         (
+            500,
             "block was not found locally (offline): ipld: could not find x",
-            true,
+            AT_ONCE,
         ),
-        ("context deadline exceeded", true),
-        ("lock /repo/repo.lock: someone else has the lock", false),
+        (500, "context deadline exceeded", THE_THIRD_TIME),
+        (
+            500,
+            "lock /repo/repo.lock: someone else has the lock",
+            NEVER,
+        ),
+        (404, "not found", NEVER),
     ] {
         let body = format!(r#"{{"Message":"{says}","Code":0,"Type":"error"}}"#);
-        let kubo = Server::start(move |_| answer(500, "", body.as_bytes())).await;
+        let kubo = Server::start(move |_| answer(status, "", body.as_bytes())).await;
         let dir = tempfile::tempdir().expect("a directory");
         let config = Config {
             kubo_url: Some(kubo.url.clone()),
             ..Config::default()
         };
         let content = open(&config, &[], &dir);
-        let error = content.block(&cid).await.expect_err("it has it not");
-        let is_missing = matches!(error, content::Error::Missing(_));
-        assert_eq!(is_missing, missing, "{error}");
+        assert_eq!(is_missing(&content, &cid).await, missing, "{status} {says}");
     }
 }
 
