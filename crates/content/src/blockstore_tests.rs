@@ -320,6 +320,30 @@ async fn a_bit_that_flips_while_the_store_is_open_is_told_and_can_be_healed() {
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_written_again_keeps_nobody_from_what_comes_behind_it() {
+    let home = dir();
+    let (all, mut bytes) = three(&home).await;
+    // In front of the first block, and in the last one.
+    let (first, last) = (at(&bytes, &all[0].1), at(&bytes, &all[2].1));
+    bytes[first.start - 1] ^= 1;
+    bytes[last.start] ^= 1;
+    fs::write(pack(&home), &bytes).expect("writable");
+    let (store, _) = open(&home);
+    *lock(&store.inner.broken) = true;
+    let seen = examined(&store).await;
+    assert_eq!(
+        (seen.mended, seen.lost),
+        (vec![], BTreeSet::from([all[2].0]))
+    );
+    assert_eq!(
+        store.get(&all[0].0).await.expect("intact").as_ref(),
+        Some(&all[0].1)
+    );
+    *lock(&store.inner.broken) = false;
+    assert_eq!(examined(&store).await.mended, [all[0].0]);
+}
+
+#[tokio::test]
 async fn a_pack_that_is_cut_short_while_it_is_read_loses_what_was_cut_off() {
     let home = dir();
     let (all, whole) = three(&home).await;

@@ -33,13 +33,13 @@ impl Blockstore {
     /// What was changed stays where it is, and is not told of again once its block stands elsewhere.
     pub async fn examine(&self, from: u64, budget: u64) -> Result<Examined> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || inner.examine(from, budget)).await
+        blocking(move || Ok(inner.examine(from, budget))).await
     }
 }
 
 impl Inner {
     /// A position is the pack's number and the offset in it: packs end far below 4 GiB.
-    fn examine(&self, from: u64, budget: u64) -> Result<Examined> {
+    fn examine(&self, from: u64, budget: u64) -> Examined {
         let (number, offset) = (from >> 32, from & u64::from(u32::MAX));
         let packs = {
             let packs = self.packs.read().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ impl Inner {
             .iter()
             .position(|pack| u64::from(pack.number) >= number);
         let Some(at) = at else {
-            return Ok(Examined::default());
+            return Examined::default();
         };
         let pack = &packs[at];
         let offset = if u64::from(pack.number) == number {
@@ -74,8 +74,16 @@ impl Inner {
             match piece.what {
                 What::Whole(cid, shape) => {
                     let place = pack.place(piece.offset, shape);
-                    if self.is_only_copy(&cid, place) && self.put_again(pack, &cid, place)? {
-                        seen.mended.push(cid);
+                    if self.is_only_copy(&cid, place) {
+                        match self.put_again(pack, &cid, place) {
+                            Ok(true) => seen.mended.push(cid),
+                            Ok(false) => {}
+                            // It is tried again the next time around: a full disk keeps nobody from looking on.
+                            Err(error) => tracing::warn!(
+                                %cid, %error,
+                                "blockstore: the damaged record of {cid} cannot be written again: {error}"
+                            ),
+                        }
                     }
                 }
                 What::Lost(cid, shape) => {
@@ -90,7 +98,7 @@ impl Inner {
             }
         }
         seen.lost.append(&mut lock(&self.noticed));
-        Ok(seen)
+        seen
     }
 
     /// Whether the block stands at this place or nowhere.

@@ -52,14 +52,12 @@ impl Scrubber {
                 Ok(Healed::Not) => {
                     self.state().lost.insert(cid);
                 }
-                // It is seen again the next time around.
                 Ok(Healed::Later) => {}
                 Err(error) => failed = Err(error),
             }
         }
-        if failed.is_ok() {
-            self.state().pack = seen.next;
-        }
+        // What was not put right is seen again the next time around.
+        self.state().pack = seen.next;
         failed.and(self.tell(db).await)
     }
 
