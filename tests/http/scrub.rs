@@ -12,8 +12,8 @@ use content::Content;
 use kernel::{AgentId, Cid, from_dag_cbor};
 use publish::{Manifest, Scrubber};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
-use store::{Cause, Outcome};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use store::{Cause, Db, Outcome};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -270,6 +270,33 @@ async fn an_archived_entry_that_nobody_has_is_told_once_and_stops_nothing(pool: 
     assert_eq!(about("leaf 200"), [json!(true)]);
     assert_eq!(about("leaf 280"), [json!(true)]);
     assert_eq!(told.len(), 4, "{told:?}");
+}
+
+#[sqlx::test]
+async fn what_the_database_refuses_for_now_is_not_called_damage(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let impatient = (*pool.connect_options()).clone();
+    let impatient = impatient.options([("lock_timeout", "20ms")]);
+    let impatient = PgPoolOptions::new().connect_with(impatient).await.unwrap();
+    let db = Db::from_pool(impatient, app.db.clock().clone());
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE journal.leaves IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let round = scrubber.round(&db, &app.content, app.process);
+        let error = round.await.expect_err("the leaves are locked");
+        assert!(error.to_string().contains("lock timeout"), "{error}");
+    }
+    lock.rollback().await.unwrap();
+    assert_eq!(incidents(&pool).await, Vec::<Value>::new());
+    scrubber
+        .round(&db, &app.content, app.process)
+        .await
+        .unwrap();
 }
 
 #[sqlx::test]

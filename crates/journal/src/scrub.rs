@@ -88,6 +88,24 @@ fn damage(wrong: &Wrong) -> Option<Damage> {
     }
 }
 
+/// Whether this failure says that what is stored is damaged: Postgres says so, or it gives what is not of its form. Others
+/// (a statement that was cancelled, a lock that could not be had) say nothing of it.
+pub fn is_damage(error: &Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        Error::Damaged(_) => true,
+        Error::Store(store::Error::Internal(error)) => match error {
+            // Of data, of an index, and a disk that does not give a page.
+            E::Database(said) => {
+                matches!(said.code().as_deref(), Some("XX001" | "XX002" | "58030"))
+            }
+            E::ColumnDecode { .. } | E::Decode(_) => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// The first thing that is wrong with a bundle of entries, its leaves or the tiles above it; `None` also where the log
 /// has no such bundle. An archived body that nobody gives comes last, so that it hides nothing else.
 ///

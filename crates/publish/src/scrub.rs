@@ -15,6 +15,7 @@ use std::{
 
 use content::Content;
 use journal::{log, tile::TILE_WIDTH, vkey::VerifierKey};
+use kernel::Kind;
 use store::{Cause, Db, Outcome, cursor, lease};
 use uuid::Uuid;
 
@@ -83,17 +84,27 @@ impl Scrubber {
             .filter(|first| *first < count)
             .unwrap_or(0);
         let end = count.min(first.saturating_add(self.bundles));
+        let mut failed = Ok(());
         for bundle in first..end {
-            rows::look(db, content, &self.key, bundle).await?;
-            metrics::counter!("chancery_scrubbed_entries_total").increment(TILE_WIDTH);
+            match rows::look(db, content, &self.key, bundle).await {
+                Ok(()) => {
+                    metrics::counter!("chancery_scrubbed_entries_total").increment(TILE_WIDTH);
+                }
+                // What fails with one bundle keeps nobody from the next; it is tried again the next time around.
+                Err(error) if error.kind() == Kind::Internal => {
+                    tracing::warn!(bundle, %error, "bundle {bundle} was not looked at: {error}");
+                    failed = Err(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let next = i64::try_from(end).unwrap_or(0);
-        if next == at {
-            return Ok(());
+        if next != at {
+            let mut tx = db.begin(Cause::Job("scrub")).await?;
+            cursor::advance(&mut tx, CURSOR, at, next).await?;
+            tx.commit().await?;
         }
-        let mut tx = db.begin(Cause::Job("scrub")).await?;
-        cursor::advance(&mut tx, CURSOR, at, next).await?;
-        Ok(tx.commit().await?)
+        failed
     }
 
     fn state(&self) -> MutexGuard<'_, blocks::State> {

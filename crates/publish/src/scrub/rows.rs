@@ -5,7 +5,7 @@ use journal::{
     scrub::{self, Damage, Found},
     vkey::VerifierKey,
 };
-use kernel::{Bytes, Cid, Kind};
+use kernel::{Bytes, Cid};
 use store::{Cause, Db};
 
 use super::{Healed, incident};
@@ -35,7 +35,7 @@ pub(super) async fn look(db: &Db, content: &Content, key: &VerifierKey, bundle: 
 /// Rows that Postgres cannot read, or that are not of their form, are damage too, and keep nobody from the next bundle.
 async fn examine(db: &Db, key: &VerifierKey, bundle: u64) -> Result<Option<Found>> {
     match scrub::examine(db, key, bundle).await {
-        Err(error) if error.kind() == Kind::Internal => Ok(Some(Found {
+        Err(error) if scrub::is_damage(&error) => Ok(Some(Found {
             damage: None,
             why: format!("bundle {bundle} of entries cannot be read: {error}"),
         })),
@@ -54,7 +54,7 @@ async fn heal(db: &Db, content: &Content, found: &Found) -> Result<Healed> {
         }
         Some(Damage::Body(leaf)) => {
             let cid = match scrub::cid_of(db, leaf).await {
-                Err(error) if error.kind() == Kind::Internal => return Ok(Healed::Not),
+                Err(error) if scrub::is_damage(&error) => return Ok(Healed::Not),
                 cid => cid?,
             };
             match block(content, &cid).await? {
