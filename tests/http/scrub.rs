@@ -236,6 +236,29 @@ async fn a_tile_and_a_manifest_on_a_bad_disk_are_made_again_from_the_journal(poo
 }
 
 #[sqlx::test]
+async fn who_does_not_publish_makes_again_too_what_its_disk_changed(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let (manifest, root) = manifest(&instance).await;
+    let tile = *manifest.tiles.values().next().unwrap();
+    for lost in [tile, root, manifest.checkpoint] {
+        let bytes = app.content.blocks().get(&lost).await.unwrap().unwrap();
+        flip_block(&instance, &bytes);
+        // Another process has the lease.
+        let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+        let round = scrubber.round(&app.db, &app.content, Uuid::from_u128(77));
+        round.await.unwrap();
+        assert!(app.content.blocks().get(&lost).await.unwrap().is_some());
+    }
+    let told = incidents(&pool).await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told.iter().all(|told| told["from"] == "the journal"),
+        "{told:?}"
+    );
+}
+
+#[sqlx::test]
 async fn an_archived_entry_that_nobody_has_is_told_once_and_stops_nothing(pool: PgPool) {
     let instance = many_published(&pool).await;
     let app = &instance.app;

@@ -62,7 +62,7 @@ impl Scrubber {
     }
 
     /// Looks for the blocks of some publications, and puts again what is missing. `publishes`: whether this process
-    /// should have them.
+    /// should have all of them; else it looks only for what its own disk changed.
     pub(super) async fn look_for_published(
         &self,
         db: &Db,
@@ -75,15 +75,22 @@ impl Scrubber {
             let mut lost = std::mem::take(&mut state.lost);
             state.waiting.append(&mut lost);
         }
+        let wanted = (!publishes).then(|| self.state().waiting.clone());
         let after = before.as_ref().map_or(0, |before| before.size);
         let mut found = Vec::new();
-        if publishes {
+        if wanted.as_ref().is_none_or(|wanted| !wanted.is_empty()) {
             found = publication::after(db, publication::State::Stored, after, MANIFESTS).await?;
         }
         let is_last = i64::try_from(found.len()).is_ok_and(|found| found < MANIFESTS);
         for stored in found {
-            self.publication(db, content, before.as_ref(), &stored)
-                .await?;
+            let missing = match &wanted {
+                None => missing(content, &stored).await?,
+                Some(wanted) => lost_of(content, &stored, wanted).await?,
+            };
+            if !missing.is_empty() {
+                self.put_again(db, content, before.as_ref(), &stored, &missing)
+                    .await?;
+            }
             before = Some(stored);
             self.state().published.clone_from(&before);
         }
@@ -99,21 +106,19 @@ impl Scrubber {
     }
 
     /// Puts again what is missing of one publication.
-    async fn publication(
+    async fn put_again(
         &self,
         db: &Db,
         content: &Content,
         before: Option<&Publication>,
         stored: &Publication,
+        missing: &[Cid],
     ) -> Result<()> {
-        let Some(missing) = missing(content, stored).await? else {
-            return Ok(());
-        };
         if let Err(error) = make_again(db, content, before, stored).await {
             tracing::warn!(%error, "not all of {} can be made again: {error}", stored.reference);
         }
         let mut put = 0_u64;
-        for cid in &missing {
+        for cid in missing {
             match heal(db, content, cid).await? {
                 Healed::From(_) => put += 1,
                 Healed::Not => self.say(name(cid), None),
@@ -184,33 +189,58 @@ async fn heal(db: &Db, content: &Content, cid: &Cid) -> Result<Healed> {
     }
 }
 
-/// The blocks of a publication that our own blockstore has not; `None` where it has all of them, or where this
-/// cannot be known now.
-async fn missing(content: &Content, stored: &Publication) -> Result<Option<Vec<Cid>>> {
-    let root: Cid = stored.reference.parse().map_err(|_| {
-        Error::Internal(format!("`{}` of a publication is no CID", stored.reference))
-    })?;
+/// The blocks of a publication that our own blockstore has not; none where this cannot be known now.
+async fn missing(content: &Content, stored: &Publication) -> Result<Vec<Cid>> {
+    let root = root(stored)?;
     let bytes = match content.block(&root).await {
         Ok(bytes) => bytes,
-        Err(content::Error::Missing(_)) => return Ok(Some(vec![root])),
+        Err(content::Error::Missing(_)) => return Ok(vec![root]),
         Err(error @ content::Error::Io { .. }) => return Err(error.into()),
         Err(error) => {
             tracing::warn!(%root, %error, "the manifest {root} cannot be had now: {error}");
-            return Ok(None);
+            return Ok(Vec::new());
         }
     };
-    let manifest: Manifest = match from_dag_cbor(&bytes) {
+    let mut missing = links(&root, &bytes);
+    missing.retain(|cid| !content.blocks().has(cid));
+    Ok(missing)
+}
+
+/// Those of `wanted` that were published so, as far as our own blocks tell.
+async fn lost_of(
+    content: &Content,
+    stored: &Publication,
+    wanted: &BTreeSet<Cid>,
+) -> Result<Vec<Cid>> {
+    let root = root(stored)?;
+    let mut lost = match content.blocks().get(&root).await {
+        Ok(Some(bytes)) => links(&root, &bytes),
+        Ok(None) => vec![root],
+        Err(content::Error::Corrupt { .. }) => return Ok(vec![root]),
+        Err(error) => return Err(error.into()),
+    };
+    lost.retain(|cid| wanted.contains(cid));
+    Ok(lost)
+}
+
+fn root(stored: &Publication) -> Result<Cid> {
+    let root = stored.reference.parse();
+    root.map_err(|_| Error::Internal(format!("`{}` of a publication is no CID", stored.reference)))
+}
+
+/// What a manifest links to.
+fn links(root: &Cid, bytes: &[u8]) -> Vec<Cid> {
+    let manifest: Manifest = match from_dag_cbor(bytes) {
         Ok(manifest) => manifest,
         Err(error) => {
             tracing::error!(%root, %error, "{root} is no manifest: {error}");
-            return Ok(None);
+            return Vec::new();
         }
     };
-    let mut missing = manifest.entries;
-    missing.push(manifest.checkpoint);
-    missing.extend(manifest.tiles.into_values());
-    missing.retain(|cid| !content.blocks().has(cid));
-    Ok((!missing.is_empty()).then_some(missing))
+    let mut links = manifest.entries;
+    links.push(manifest.checkpoint);
+    links.extend(manifest.tiles.into_values());
+    links
 }
 
 /// Makes everything again that was published with `stored`.
