@@ -10,7 +10,7 @@ use ::journal::{
 use chrono::DateTime;
 use content::Content;
 use kernel::{AgentId, Cid, from_dag_cbor};
-use publish::{Manifest, Scrubber};
+use publish::{Manifest, Scrubber, layout};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use store::{Cause, Db, Outcome};
@@ -233,6 +233,34 @@ async fn a_tile_and_a_manifest_on_a_bad_disk_are_made_again_from_the_journal(poo
     }
     scrub(&instance, &scrubber).await;
     assert_eq!(incidents(&pool).await.len(), lost.len());
+}
+
+#[sqlx::test]
+async fn a_block_of_the_layout_on_a_bad_disk_is_made_again_from_the_journal(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let builder = layout::Builder::default();
+    let grow = || builder.round(&app.db, &app.content, &app.name_key, app.process);
+    while grow().await.unwrap() == Outcome::Busy {}
+    let root = layout::find(&app.db).await.unwrap().unwrap().root;
+    let agent = AgentId::of_did("did:x:7").to_string();
+    let path = ["dukenet", "agents", &agent, "registration"].map(str::to_owned);
+    let file = app.content.local(&root, &path).await.unwrap();
+    // The registration itself, and the directory that leads to all of them.
+    for lost in [kernel::cid_of_raw(&file.bytes), root] {
+        let bytes = app.content.blocks().get(&lost).await.unwrap().unwrap();
+        flip_block(&instance, &bytes);
+    }
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    scrub(&instance, &scrubber).await;
+    let again = app.content.local(&root, &path).await.unwrap();
+    assert_eq!(again.bytes, file.bytes);
+    let told = incidents(&pool).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter().all(|told| told["from"] == "the journal"),
+        "{told:?}"
+    );
 }
 
 #[sqlx::test]

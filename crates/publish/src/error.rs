@@ -78,6 +78,14 @@ impl Error {
         }
     }
 
+    /// Whether the body of an archived entry could not be had.
+    pub(crate) fn is_archived(&self) -> bool {
+        let (Self::Store(error) | Self::Journal(journal::Error::Store(error))) = self else {
+            return false;
+        };
+        matches!(error, store::Error::Archived { .. })
+    }
+
     /// Whether nothing must go on: what is anchored is not the beginning of our log.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Behind { .. } | Self::Forked { .. })

@@ -29,8 +29,9 @@ use kernel::{Bytes, Cid};
 use store::{Db, Outcome, Tx, lease::Lease};
 use uuid::Uuid;
 
+use self::registration::Registration;
+pub(crate) use self::remake::Remade;
 pub use self::tell::tell;
-use self::{registration::Registration, remake::Remade};
 use crate::{Error, Result, publisher};
 
 /// The name of our cursor.

@@ -68,7 +68,8 @@ impl Scrubber {
     async fn published(&self, db: &Db, content: &Content, holder: Uuid) -> Result<()> {
         // Only who publishes should have all of it.
         let publishes = publisher::lead(db, holder).await?.is_some();
-        self.look_for_published(db, content, publishes).await
+        self.look_for_published(db, content, publishes).await?;
+        self.look_for_layout(db, content).await
     }
 
     async fn journal(&self, db: &Db, content: &Content, holder: Uuid) -> Result<()> {

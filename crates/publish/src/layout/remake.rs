@@ -5,12 +5,15 @@ use content::{Content, directory::Target};
 use journal::follow;
 use store::Db;
 
-use super::{ENTRIES, above, add, register, stored_agents};
+use super::{ENTRIES, FOLLOWER, above, add, register, stored_agents};
 use crate::{Error, Result};
+
+/// Portions of the log that are gone through at once.
+const PORTIONS: usize = 16;
 
 /// How far they are made again. It is in this process's blockstore, and as far as this process knows.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Remade {
+pub(crate) struct Remade {
     /// Of so many leaves of the journal.
     pub size: u64,
     /// The directory of their agents; `None` while there is none.
@@ -18,6 +21,23 @@ pub(super) struct Remade {
 }
 
 impl Remade {
+    /// Goes on for some portions, for whoever publishes or not. `None` where the end of the layout as it stands is
+    /// reached: what is of it can be made no other way.
+    pub(crate) async fn some(self, db: &Db, content: &Content) -> Result<Option<Self>> {
+        let end = follow::position(db, FOLLOWER).await?;
+        let mut remade = self;
+        for _ in 0..PORTIONS {
+            if remade.size >= end {
+                return Ok(None);
+            }
+            match remade.go_on(db, content, end).await? {
+                Some(next) => remade = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(remade))
+    }
+
     /// Goes on with the next entries before leaf `end`. `None` where that is the end and came to the layout as it
     /// stands, whose blocks are all here then.
     pub(super) async fn go_on(

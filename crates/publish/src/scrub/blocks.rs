@@ -11,7 +11,7 @@ use kernel::{Bytes, Cid, from_dag_cbor};
 use store::Db;
 
 use super::{Healed, Scrubber, incident};
-use crate::{Error, Manifest, Result, mirror};
+use crate::{Error, Manifest, Result, layout::Remade, mirror};
 
 /// Bytes of our own blocks that one round reads.
 const BYTES: u64 = 4 << 20;
@@ -29,6 +29,12 @@ pub(super) struct State {
     lost: BTreeSet<Cid>,
     /// Those of them that were known when the look at what was published began.
     waiting: BTreeSet<Cid>,
+    /// Those that were not published with the log: they may yet be made again with the layout.
+    unmade: BTreeSet<Cid>,
+    /// How far the layout is made again for them.
+    layout: Remade,
+    /// Those that are not of the layout either, and were told so.
+    told: BTreeSet<Cid>,
     /// What the journal is to be told: what it was, and from where it was put right.
     untold: BTreeMap<String, Option<&'static str>>,
 }
@@ -95,12 +101,48 @@ impl Scrubber {
             self.state().published.clone_from(&before);
         }
         if is_last {
-            let waiting = std::mem::take(&mut self.state().waiting);
-            for cid in waiting {
-                let is_back = content.blocks().has(&cid);
-                self.say(name(&cid), is_back.then_some("the journal"));
+            let mut state = self.state();
+            state.published = None;
+            // Where the layout is made again already, what comes later waits for the next time.
+            if state.unmade.is_empty() {
+                state.unmade = std::mem::take(&mut state.waiting);
             }
-            self.state().published = None;
+        }
+        Ok(())
+    }
+
+    /// Makes the layout again where blocks that the disk changed may be of it, and tells what became of them.
+    pub(super) async fn look_for_layout(&self, db: &Db, content: &Content) -> Result<()> {
+        let (is_open, layout) = {
+            let state = self.state();
+            let mut unmade = state.unmade.difference(&state.told);
+            let is_open = unmade.any(|cid| !content.blocks().has(cid));
+            (is_open, state.layout)
+        };
+        if is_open {
+            self.state().layout = Remade::default();
+            match layout.some(db, content).await {
+                Ok(None) => {}
+                Ok(Some(layout)) => {
+                    self.state().layout = layout;
+                    return Ok(());
+                }
+                // What it is made of is lost, too.
+                Err(error) if error.is_archived() => {
+                    tracing::warn!(%error, "the layout cannot be made again: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let unmade = std::mem::take(&mut self.state().unmade);
+        for cid in unmade {
+            let is_back = content.blocks().has(&cid);
+            self.say(name(&cid), is_back.then_some("the journal"));
+            if is_back {
+                self.state().told.remove(&cid);
+            } else {
+                self.state().told.insert(cid);
+            }
         }
         self.tell(db).await
     }
