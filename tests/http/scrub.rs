@@ -1,6 +1,15 @@
 //! Bits that flip in Postgres and on the disk: found in the background, put right, and told.
 
-use std::{fs, net::SocketAddr, os::unix::fs::FileExt};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use ::journal::{
     Change, Entry, NewEntry, follow,
@@ -67,7 +76,10 @@ async fn flip_body(pool: &PgPool, leaf: u64) {
 
 /// Changes a bit of a block in the packs.
 fn flip_block(instance: &Instance, bytes: &[u8]) {
-    let dir = instance.app.content.blocks().dir();
+    flip_in(instance.app.content.blocks().dir(), bytes);
+}
+
+fn flip_in(dir: &Path, bytes: &[u8]) {
     for file in fs::read_dir(dir).unwrap() {
         let path = file.unwrap().path();
         let whole = fs::read(&path).unwrap();
@@ -376,6 +388,58 @@ async fn what_another_process_puts_right_meanwhile_is_not_called_lost(pool: PgPo
     scrubber.round(&app.db, &other, holder).await.unwrap();
     answering.await.unwrap();
     assert_eq!(incidents(&pool).await, Vec::<Value>::new());
+}
+
+/// A gateway that says of everything that it is not there, and how often it was asked.
+async fn gateway_without_anything() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            if socket
+                .read(&mut [0; 4_096])
+                .await
+                .is_ok_and(|read| read > 0)
+            {
+                count.fetch_add(1, SeqCst);
+                let answer =
+                    "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[sqlx::test]
+async fn of_many_lost_blocks_a_round_asks_for_some_alone(pool: PgPool) {
+    let instance = many_published(&pool).await;
+    let app = &instance.app;
+    let (address, asked) = gateway_without_anything().await;
+    let (other, _dir) = with_gateway(&instance, address);
+    let blocks: Vec<(Cid, Vec<u8>)> = (0..100_u8)
+        .map(|n| (kernel::cid_of_raw(&[n; 50]), vec![n; 50]))
+        .collect();
+    other.blocks().put_many(&blocks).await.unwrap();
+    for (_, bytes) in &blocks {
+        flip_in(other.blocks().dir(), bytes);
+    }
+    let holder = Uuid::from_u128(77);
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let mut rounds = 0;
+    loop {
+        let before = asked.load(SeqCst);
+        scrubber.round(&app.db, &other, holder).await.unwrap();
+        let now = asked.load(SeqCst);
+        assert!(now - before < 40, "{} questions in a round", now - before);
+        rounds += 1;
+        if incidents(&pool).await.len() == blocks.len() {
+            break;
+        }
+        assert!(rounds < 20, "{now} questions");
+    }
 }
 
 #[sqlx::test]

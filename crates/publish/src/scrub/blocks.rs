@@ -7,7 +7,7 @@ use journal::{
     log,
     publication::{self, Publication},
 };
-use kernel::{Bytes, Cid, from_dag_cbor};
+use kernel::{Bytes, Cid, Kind, from_dag_cbor};
 use store::Db;
 
 use super::{Healed, Scrubber, incident};
@@ -17,6 +17,9 @@ use crate::{Error, Manifest, Result, layout::Remade, mirror};
 const BYTES: u64 = 4 << 20;
 /// Manifests whose blocks one round looks for. It asks the index alone where they are there.
 const MANIFESTS: i64 = 16;
+/// After so many blocks that were not put right a round goes on with something else: each may have been searched for in
+/// networks, for seconds.
+const IN_VAIN: usize = 16;
 
 /// How far one process has looked.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(super) struct State {
     pack: u64,
     /// The publication that was looked at last; `None` where the next round begins with the first.
     published: Option<Publication>,
+    /// Blocks that are missing and are to be put right, and whether the disk changed them here.
+    missing: BTreeMap<Cid, bool>,
     /// Blocks that the disk changed and nobody gave: they may yet be made again with what was published.
     lost: BTreeSet<Cid>,
     /// Those of them that were known when the look at what was published began.
@@ -40,31 +45,57 @@ pub(super) struct State {
 }
 
 impl Scrubber {
-    /// Reads the packs again, and puts right what the disk changed.
+    /// Reads the packs again, and puts right what the disk changed. What is left of the rounds before comes first.
     pub(super) async fn blocks(&self, db: &Db, content: &Content) -> Result<()> {
-        let from = self.state().pack;
-        let seen = content.blocks().examine(from, BYTES).await?;
-        metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
-        for cid in seen.mended {
-            self.say(name(&cid), Some("its own record"));
+        let from = {
+            let state = self.state();
+            state.missing.is_empty().then_some(state.pack)
+        };
+        if let Some(from) = from {
+            let seen = content.blocks().examine(from, BYTES).await?;
+            metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
+            for cid in seen.mended {
+                self.say(name(&cid), Some("its own record"));
+            }
+            for damage in seen.unknown {
+                self.say(damage.to_string(), None);
+            }
+            let mut state = self.state();
+            // What is not put right is seen again the next time around.
+            state.pack = seen.next;
+            state.missing = seen.lost.into_iter().map(|cid| (cid, true)).collect();
         }
-        for damage in seen.unknown {
-            self.say(damage.to_string(), None);
-        }
-        let mut failed = Ok(());
-        for cid in seen.lost {
+        let done = self.put_right(db, content).await;
+        done.and(self.tell(db).await)
+    }
+
+    /// Puts right what is missing, until too much of it was tried in vain.
+    async fn put_right(&self, db: &Db, content: &Content) -> Result<()> {
+        let (mut in_vain, mut failed) = (0, Ok(()));
+        while in_vain < IN_VAIN {
+            let next = self.state().missing.pop_first();
+            let Some((cid, is_damaged)) = next else { break };
             match heal(db, content, &cid).await {
-                Ok(Healed::From(from)) => self.say(name(&cid), Some(from)),
-                Ok(Healed::Not) => {
-                    self.state().lost.insert(cid);
+                Ok(Healed::From(from)) if is_damaged => self.say(name(&cid), Some(from)),
+                Ok(Healed::From(_)) => {
+                    metrics::counter!("chancery_restored_blocks_total").increment(1);
                 }
-                Ok(Healed::Later) => {}
-                Err(error) => failed = Err(error),
+                Ok(Healed::Not) if is_damaged => {
+                    self.state().lost.insert(cid);
+                    in_vain += 1;
+                }
+                Ok(Healed::Not) => {
+                    self.say(name(&cid), None);
+                    in_vain += 1;
+                }
+                Ok(Healed::Later) => in_vain += 1,
+                Err(error) => {
+                    failed = Err(error);
+                    in_vain += 1;
+                }
             }
         }
-        // What was not put right is seen again the next time around.
-        self.state().pack = seen.next;
-        failed.and(self.tell(db).await)
+        failed
     }
 
     /// Looks for the blocks of some publications, and puts again what is missing. `publishes`: whether this process
@@ -75,6 +106,9 @@ impl Scrubber {
         content: &Content,
         publishes: bool,
     ) -> Result<()> {
+        if !self.state().missing.is_empty() {
+            return Ok(());
+        }
         let mut before = self.state().published.clone();
         if before.is_none() {
             let mut state = self.state();
@@ -95,7 +129,7 @@ impl Scrubber {
             };
             if !missing.is_empty() {
                 self.put_again(db, content, before.as_ref(), &stored, &missing)
-                    .await?;
+                    .await;
             }
             before = Some(stored);
             self.state().published.clone_from(&before);
@@ -108,7 +142,8 @@ impl Scrubber {
                 state.unmade = std::mem::take(&mut state.waiting);
             }
         }
-        Ok(())
+        let done = self.put_right(db, content).await;
+        done.and(self.tell(db).await)
     }
 
     /// Makes the layout again where blocks that the disk changed may be of it, and tells what became of them.
@@ -147,7 +182,7 @@ impl Scrubber {
         self.tell(db).await
     }
 
-    /// Puts again what is missing of one publication.
+    /// Makes again what is missing of one publication; what this does not give is to be put right otherwise.
     async fn put_again(
         &self,
         db: &Db,
@@ -155,27 +190,31 @@ impl Scrubber {
         before: Option<&Publication>,
         stored: &Publication,
         missing: &[Cid],
-    ) -> Result<()> {
+    ) {
         if let Err(error) = make_again(db, content, before, stored).await {
             tracing::warn!(%error, "not all of {} can be made again: {error}", stored.reference);
-        }
-        let mut put = 0_u64;
-        for cid in missing {
-            match heal(db, content, cid).await? {
-                Healed::From(_) => put += 1,
-                Healed::Not => self.say(name(cid), None),
-                Healed::Later => {}
+            if error.kind() == Kind::Unavailable && !error.is_archived() {
+                // For now: nothing is known to be lost.
+                return;
             }
         }
-        metrics::counter!("chancery_restored_blocks_total").increment(put);
+        let (there, left): (Vec<Cid>, Vec<Cid>) = missing
+            .iter()
+            .copied()
+            .partition(|cid| content.blocks().has(cid));
+        let put = there.len();
+        metrics::counter!("chancery_restored_blocks_total").increment(put as u64);
         tracing::warn!(
             missing = missing.len(),
             put,
-            "{} blocks of the first {} entries were not in our own blockstore; {put} were put again",
+            "{} blocks of the first {} entries were not in our own blockstore; {put} were made again",
             missing.len(),
             stored.size,
         );
-        Ok(())
+        let mut state = self.state();
+        for cid in left {
+            state.missing.entry(cid).or_insert(false);
+        }
     }
 
     fn say(&self, what: String, from: Option<&'static str>) {
