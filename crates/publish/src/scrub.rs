@@ -60,8 +60,9 @@ impl Scrubber {
     pub async fn round(&self, db: &Db, content: &Content, holder: Uuid) -> Result<Outcome> {
         let blocks = self.blocks(db, content).await;
         let published = self.published(db, content, holder).await;
+        let told = self.tell(db, content, holder).await;
         let journal = self.journal(db, content, holder).await;
-        blocks.and(published).and(journal)?;
+        blocks.and(published).and(told).and(journal)?;
         Ok(Outcome::Idle)
     }
 

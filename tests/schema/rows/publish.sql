@@ -5,4 +5,4 @@ INSERT INTO publish.anchoring (chain_id, contract, keeper, journal, state, looke
 VALUES (1, decode(repeat('01', 20), 'hex'), decode(repeat('02', 20), 'hex'), sha256('a'), 'empty', now());
 INSERT INTO publish.layout (size, root, agents_root, agents_size, record, valid_until)
 VALUES (1, 'bafyroot', 'bafyagents', 1, '\x01', now());
-INSERT INTO publish.damages (what, told_at) VALUES ('a', now());
+INSERT INTO publish.damages (store, thing, what, told_at) VALUES ('a', 'b', 'c', now());

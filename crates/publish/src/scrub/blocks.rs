@@ -9,8 +9,12 @@ use journal::{
 };
 use kernel::{Bytes, Cid, Kind, from_dag_cbor};
 use store::Db;
+use uuid::Uuid;
 
-use super::{Healed, Scrubber, incident};
+use super::{
+    Healed, Scrubber,
+    incident::{self, Damaged},
+};
 use crate::{Error, Manifest, Result, layout::Remade, mirror};
 
 /// Bytes of our own blocks that one round reads.
@@ -40,8 +44,10 @@ pub(super) struct State {
     layout: Remade,
     /// Those that are not of the layout either, and were told so.
     told: BTreeSet<Cid>,
-    /// What the journal is to be told: what it was, and from where it was put right.
-    untold: BTreeMap<String, Option<&'static str>>,
+    /// All packs were read since it was looked what came back.
+    is_round: bool,
+    /// What the journal is to be told, by its name: what it was, and from where it was put right.
+    untold: BTreeMap<String, (String, Option<&'static str>)>,
 }
 
 impl Scrubber {
@@ -55,18 +61,19 @@ impl Scrubber {
             let seen = content.blocks().examine(from, BYTES).await?;
             metrics::counter!("chancery_scrubbed_block_bytes_total").increment(seen.bytes);
             for cid in seen.mended {
-                self.say(name(&cid), Some("its own record"));
+                self.say_block(&cid, Some("its own record"));
             }
             for damage in seen.unknown {
-                self.say(damage.to_string(), None);
+                let what = damage.to_string();
+                self.say(what.clone(), what, None);
             }
             let mut state = self.state();
             // What is not put right is seen again the next time around.
             state.pack = seen.next;
+            state.is_round |= seen.next == 0;
             state.missing = seen.lost.into_iter().map(|cid| (cid, true)).collect();
         }
-        let done = self.put_right(db, content).await;
-        done.and(self.tell(db).await)
+        self.put_right(db, content).await
     }
 
     /// Puts right what is missing, until too much of it was tried in vain.
@@ -76,7 +83,7 @@ impl Scrubber {
             let next = self.state().missing.pop_first();
             let Some((cid, is_damaged)) = next else { break };
             match heal(db, content, &cid).await {
-                Ok(Healed::From(from)) if is_damaged => self.say(name(&cid), Some(from)),
+                Ok(Healed::From(from)) if is_damaged => self.say_block(&cid, Some(from)),
                 Ok(Healed::From(_)) => {
                     metrics::counter!("chancery_restored_blocks_total").increment(1);
                 }
@@ -85,7 +92,7 @@ impl Scrubber {
                     in_vain += 1;
                 }
                 Ok(Healed::Not) => {
-                    self.say(name(&cid), None);
+                    self.say_block(&cid, None);
                     in_vain += 1;
                 }
                 Ok(Healed::Later) => in_vain += 1,
@@ -142,8 +149,7 @@ impl Scrubber {
                 state.unmade = std::mem::take(&mut state.waiting);
             }
         }
-        let done = self.put_right(db, content).await;
-        done.and(self.tell(db).await)
+        self.put_right(db, content).await
     }
 
     /// Makes the layout again where blocks that the disk changed may be of it, and tells what became of them.
@@ -172,14 +178,14 @@ impl Scrubber {
         let unmade = std::mem::take(&mut self.state().unmade);
         for cid in unmade {
             let is_back = content.blocks().has(&cid);
-            self.say(name(&cid), is_back.then_some("the journal"));
+            self.say_block(&cid, is_back.then_some("the journal"));
             if is_back {
                 self.state().told.remove(&cid);
             } else {
                 self.state().told.insert(cid);
             }
         }
-        self.tell(db).await
+        Ok(())
     }
 
     /// Makes again what is missing of one publication; what this does not give is to be put right otherwise.
@@ -217,32 +223,45 @@ impl Scrubber {
         }
     }
 
-    fn say(&self, what: String, from: Option<&'static str>) {
-        self.state().untold.insert(what, from);
+    fn say_block(&self, cid: &Cid, from: Option<&'static str>) {
+        let what = format!("the block {cid} in our own blockstore");
+        self.say(cid.to_string(), what, from);
     }
 
-    /// What cannot be told now is told in another round.
-    async fn tell(&self, db: &Db) -> Result<()> {
+    fn say(&self, thing: String, what: String, from: Option<&'static str>) {
+        self.state().untold.insert(thing, (what, from));
+    }
+
+    /// Tells of the blockstore of `holder`. What cannot be told now is told in another round.
+    pub(super) async fn tell(&self, db: &Db, content: &Content, holder: Uuid) -> Result<()> {
+        let store = holder.to_string();
         loop {
-            let next = self
-                .state()
-                .untold
-                .first_key_value()
-                .map(|(what, from)| (what.clone(), *from));
-            let Some((what, from)) = next else {
-                return Ok(());
+            let next = {
+                let state = self.state();
+                let next = state.untold.first_key_value();
+                next.map(|(thing, (what, from))| (thing.clone(), what.clone(), *from))
             };
+            let Some((thing, what, from)) = next else {
+                break;
+            };
+            let store = store.clone();
+            let damaged = Damaged { store, thing, what };
             match from {
-                Some(from) => incident::tell_healed(db, &what, from).await?,
-                None => incident::tell_lost(db, &what).await?,
+                Some(from) => incident::tell_healed(db, &damaged, from).await?,
+                None => incident::tell_lost(db, &damaged).await?,
             }
-            self.state().untold.remove(&what);
+            self.state().untold.remove(&damaged.thing);
         }
+        if !std::mem::take(&mut self.state().is_round) {
+            return Ok(());
+        }
+        // A block that somebody else put again is whole: it was hashed when it came.
+        let is_back = |thing: &str| {
+            let cid = thing.parse::<Cid>();
+            cid.is_ok_and(|cid| content.blocks().has(&cid))
+        };
+        incident::tell_back(db, &store, is_back).await
     }
-}
-
-fn name(cid: &Cid) -> String {
-    format!("the block {cid} in our own blockstore")
 }
 
 /// Puts a block again that is not there: from the journal where it is an entry, else from Kubo or a gateway.

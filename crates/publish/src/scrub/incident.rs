@@ -6,30 +6,48 @@ use store::{Cause, Db, Tx};
 
 use crate::Result;
 
-/// Says in the journal that `what` was put right, in the transaction that did it.
-pub(super) async fn healed(tx: &mut Tx, what: &str, from: &str) -> Result<()> {
-    sqlx::query!("DELETE FROM publish.damages WHERE what = $1", what)
-        .execute(tx.conn())
-        .await?;
-    append(tx, what, Some(from)).await
+/// Something that is kept and is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damaged {
+    /// Where it is kept: one process's blockstore, or a bundle of the journal.
+    pub store: String,
+    /// Its name there.
+    pub thing: String,
+    /// In words.
+    pub what: String,
+}
+
+/// Says in the journal that it was put right, in the transaction that did it.
+pub(super) async fn healed(tx: &mut Tx, damaged: &Damaged, from: &str) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM publish.damages WHERE store = $1 AND thing = $2",
+        damaged.store,
+        damaged.thing,
+    )
+    .execute(tx.conn())
+    .await?;
+    append(tx, &damaged.what, Some(from)).await
 }
 
 /// The same, of what was put right outside of the database.
-pub(super) async fn tell_healed(db: &Db, what: &str, from: &str) -> Result<()> {
+pub(super) async fn tell_healed(db: &Db, damaged: &Damaged, from: &str) -> Result<()> {
     let mut tx = db.begin(Cause::Job("scrub")).await?;
-    healed(&mut tx, what, from).await?;
+    healed(&mut tx, damaged, from).await?;
     tx.commit().await?;
-    count(what, true);
+    count(&damaged.what, true);
     Ok(())
 }
 
-/// Says in the journal that nobody has `what` as it was, unless that is said and stands.
-pub(super) async fn tell_lost(db: &Db, what: &str) -> Result<()> {
+/// Says in the journal that nobody has it as it was, unless that is said and stands.
+pub(super) async fn tell_lost(db: &Db, damaged: &Damaged) -> Result<()> {
     let mut tx = db.begin(Cause::Job("scrub")).await?;
     let now = tx.now();
     let is_new = sqlx::query!(
-        "INSERT INTO publish.damages (what, told_at) VALUES ($1, $2) ON CONFLICT (what) DO NOTHING",
-        what,
+        "INSERT INTO publish.damages (store, thing, what, told_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (store, thing) DO NOTHING",
+        damaged.store,
+        damaged.thing,
+        damaged.what,
         now,
     )
     .execute(tx.conn())
@@ -38,9 +56,29 @@ pub(super) async fn tell_lost(db: &Db, what: &str) -> Result<()> {
     if is_new == 0 {
         return Ok(());
     }
-    append(&mut tx, what, None).await?;
+    append(&mut tx, &damaged.what, None).await?;
     tx.commit().await?;
-    count(what, false);
+    count(&damaged.what, false);
+    Ok(())
+}
+
+/// Says of what was told as lost from `store` that it is there again, whoever brought it, where `is_back` says so of
+/// its name.
+pub(super) async fn tell_back(
+    db: &Db,
+    store: &str,
+    is_back: impl Fn(&str) -> bool + Send + Sync,
+) -> Result<()> {
+    let lost = sqlx::query_as!(
+        Damaged,
+        "SELECT store, thing, what FROM publish.damages WHERE store = $1",
+        store
+    )
+    .fetch_all(db.pool())
+    .await?;
+    for damaged in lost.iter().filter(|damaged| is_back(&damaged.thing)) {
+        tell_healed(db, damaged, "somebody else").await?;
+    }
     Ok(())
 }
 

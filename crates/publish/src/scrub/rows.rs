@@ -8,7 +8,10 @@ use journal::{
 use kernel::{Bytes, Cid};
 use store::{Cause, Db};
 
-use super::{Healed, incident};
+use super::{
+    Healed,
+    incident::{self, Damaged},
+};
 use crate::Result;
 
 /// How many bits in one bundle are put right in one round; there is a next one.
@@ -19,17 +22,27 @@ pub(super) async fn look(db: &Db, content: &Content, key: &VerifierKey, bundle: 
     let mut before = None;
     for _ in 0..MOST_REPAIRS {
         let Some(found) = examine(db, key, bundle).await? else {
-            return Ok(());
+            return incident::tell_back(db, &store(bundle), |_| true).await;
         };
         // Another process may have put it right meanwhile: what nobody can put right is there twice.
         let again = before.as_ref() == Some(&found);
-        match heal(db, content, &found).await? {
-            Healed::Not if again => return incident::tell_lost(db, &found.why).await,
+        let damaged = Damaged {
+            store: store(bundle),
+            thing: found.why.clone(),
+            what: found.why.clone(),
+        };
+        match heal(db, content, &found, &damaged).await? {
+            Healed::Not if again => return incident::tell_lost(db, &damaged).await,
             Healed::Later => return Ok(()),
             Healed::Not | Healed::From(_) => before = Some(found),
         }
     }
     Ok(())
+}
+
+/// Where the entries of a bundle are kept.
+fn store(bundle: u64) -> String {
+    format!("journal/{bundle}")
 }
 
 /// Rows that Postgres cannot read, or that are not of their form, are damage too, and keep nobody from the next bundle.
@@ -44,7 +57,7 @@ async fn examine(db: &Db, key: &VerifierKey, bundle: u64) -> Result<Option<Found
 }
 
 /// Puts right what was found, and says so in the journal, in one transaction.
-async fn heal(db: &Db, content: &Content, found: &Found) -> Result<Healed> {
+async fn heal(db: &Db, content: &Content, found: &Found, damaged: &Damaged) -> Result<Healed> {
     let mut body = Bytes::new();
     match found.damage {
         None => return Ok(Healed::Not),
@@ -77,7 +90,7 @@ async fn heal(db: &Db, content: &Content, found: &Found) -> Result<Healed> {
     if !healed {
         return Ok(Healed::Not);
     }
-    incident::healed(&mut tx, &found.why, from).await?;
+    incident::healed(&mut tx, damaged, from).await?;
     tx.commit().await?;
     incident::count(&found.why, true);
     Ok(Healed::From(from))
