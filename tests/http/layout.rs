@@ -169,6 +169,25 @@ async fn the_layout_follows_from_the_log_also_where_its_blocks_are_lost(pool: Pg
 }
 
 #[sqlx::test]
+async fn a_root_of_an_earlier_version_that_nobody_has_is_replaced(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let app = &instance.app;
+    say(&instance, 0..20).await;
+    let ours = grow(&instance, &app.content).await;
+    let gone = kernel::cid_of_raw(b"as an earlier version made it").to_string();
+    sqlx::query("UPDATE publish.layout SET root = $1, agents_root = $1")
+        .bind(&gone)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let again = grow(&instance, &app.content).await;
+    assert_eq!((again.root, again.size), (ours.root, ours.size));
+    // Readers take the record that is valid for longer.
+    assert!(again.valid_until > ours.valid_until);
+    assert_ne!(again.record, ours.record);
+}
+
+#[sqlx::test]
 async fn a_record_is_signed_again_before_it_ends(pool: PgPool) {
     let instance = Instance::new(&pool).await;
     let app = &instance.app;

@@ -120,7 +120,16 @@ impl Builder {
         let done = follow::position(db, FOLLOWER).await?;
         let remade = self.remade();
         if let Some(remade) = remade.filter(|remade| remade.size < done) {
-            let remade = remade.go_on(db, content, done).await?;
+            let mut remade = remade.go_on(db, content, done).await?;
+            let ended = remade.filter(|remade| remade.size == done);
+            if let Some(agents) = ended.and_then(|remade| remade.agents) {
+                // An earlier version made another root of the same log, and nobody has all of that any more.
+                let layout = signed(key, above(agents).0, done, db.clock().now())?;
+                let mut tx = publisher::begin(db, lease, FOLLOWER).await?;
+                write(&mut tx, &layout, &agents).await?;
+                tx.commit().await?;
+                remade = None;
+            }
             self.remember(remade);
             return Ok(Outcome::Busy);
         }
@@ -268,13 +277,13 @@ fn signed(key: &Key, root: Cid, size: u64, now: DateTime<Utc>) -> Result<Layout>
 }
 
 /// Writes the layout down in place of an earlier one. Readers keep the record of the highest sequence that they saw,
-/// so no later one may have less.
+/// so no later one may have less; of two with the same one they keep that which is valid for longer.
 async fn write(tx: &mut Tx, layout: &Layout, agents: &Target) -> Result<()> {
     let written = sqlx::query!(
         "INSERT INTO publish.layout AS l (size, root, agents_root, agents_size, record, valid_until)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (only_row) DO UPDATE SET size = $1, root = $2, agents_root = $3,
-             agents_size = $4, record = $5, valid_until = $6 WHERE l.size < $1",
+             agents_size = $4, record = $5, valid_until = $6 WHERE l.size < $1 OR l.size = $1 AND l.root <> $2",
         i64::try_from(layout.size).unwrap_or(i64::MAX),
         layout.root.to_string(),
         agents.cid.to_string(),

@@ -65,7 +65,7 @@ impl Remade {
         content.blocks().put_many(&blocks).await?;
         let stands = stored_agents(db).await? == Some(agents.cid);
         tracing::info!(%root, stands, "the layout's blocks are made again, of {end} leaves");
-        // An earlier version may have made others of the same log: then the next registration goes on from ours.
+        // An earlier version may have made others of the same log.
         Ok((!stands).then_some(self))
     }
 }
