@@ -33,13 +33,72 @@ pub async fn pin_due(db: &Db, content: &Content, limit: i64) -> Result<Outcome> 
     let Some(kubo) = content.kubo() else {
         return Ok(Outcome::Idle);
     };
-    let jobs = claim(db, content, usize::try_from(limit).unwrap_or_default()).await?;
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let due = Due::look(db, content).await?;
+    let done = pin_jobs(db, content, kubo, due.own, limit).await?;
+    // Of these each may last: our own do not wait for them.
+    pin_jobs(db, content, kubo, due.untaken, UNTAKEN).await?;
+    let more = done.pinned > 0 && done.claimed == limit;
+    Ok(if more { Outcome::Busy } else { Outcome::Idle })
+}
+
+/// Keys of jobs that are due.
+struct Due {
+    /// Their blocks are here.
+    own: Vec<String>,
+    /// Their blocks are not, and nobody else took them.
+    untaken: Vec<String>,
+}
+
+impl Due {
+    /// Looks at both ends: many that nobody has, as those of a data directory that is no more, are longer due than what
+    /// comes now.
+    async fn look(db: &Db, content: &Content) -> Result<Self> {
+        let longest = job::due(db, JOB, LOOK_AHEAD).await?;
+        let mut newest = Vec::new();
+        if i64::try_from(longest.len()).is_ok_and(|found| found == LOOK_AHEAD) {
+            newest = job::newly_due(db, JOB, LOOK_AHEAD).await?;
+        }
+        let here = |job: &job::Due| is_here(content, &job.key);
+        let (mut own, others): (Vec<_>, Vec<_>) = longest.into_iter().partition(here);
+        own.extend(newest.into_iter().filter(here));
+        let late = db.clock().now() - LEFT_TO_OTHERS;
+        let untaken = others.into_iter().filter(|job| job.since <= late);
+        Ok(Self {
+            own: own.into_iter().map(|job| job.key).collect(),
+            untaken: untaken.map(|job| job.key).collect(),
+        })
+    }
+}
+
+/// What became of some jobs.
+struct Done {
+    claimed: usize,
+    pinned: usize,
+}
+
+/// Takes up to `limit` of these jobs, and pins what they name.
+async fn pin_jobs(
+    db: &Db,
+    content: &Content,
+    kubo: &Kubo,
+    mut keys: Vec<String>,
+    limit: usize,
+) -> Result<Done> {
+    keys.truncate(limit);
+    let mut jobs = Vec::new();
+    if !keys.is_empty() {
+        jobs = job::claim_of(db, JOB, &keys, LEASE).await?;
+    }
+    let mut done = Done {
+        claimed: jobs.len(),
+        pinned: 0,
+    };
     if jobs.is_empty() {
-        return Ok(Outcome::Idle);
+        return Ok(done);
     }
     let roots: Vec<Cid> = jobs.iter().filter_map(|job| job.key.parse().ok()).collect();
     let results = pin_all(kubo, content, &roots).await;
-    let mut done = 0;
     for job in &jobs {
         let result = roots.iter().position(|root| root.to_string() == job.key);
         let error = match result.map(|at| &results[at]) {
@@ -47,7 +106,7 @@ pub async fn pin_due(db: &Db, content: &Content, limit: i64) -> Result<Outcome> 
             Some(Err(error)) => Some(error.to_string()),
             None => Some("the job names no CID".to_owned()),
         };
-        done += usize::from(error.is_none());
+        done.pinned += usize::from(error.is_none());
         let attempts = if is_here(content, &job.key) {
             job.attempts
         } else {
@@ -55,27 +114,7 @@ pub async fn pin_due(db: &Db, content: &Content, limit: i64) -> Result<Outcome> 
         };
         record(db, job, attempts, error.as_deref()).await?;
     }
-    let more = done > 0 && i64::try_from(jobs.len()).is_ok_and(|claimed| claimed == limit);
-    Ok(if more { Outcome::Busy } else { Outcome::Idle })
-}
-
-/// Takes jobs whose blocks are here, and few of those that nobody else took either.
-async fn claim(db: &Db, content: &Content, limit: usize) -> Result<Vec<job::Job>> {
-    let due = job::due(db, JOB, LOOK_AHEAD).await?;
-    let (own, others): (Vec<_>, Vec<_>) =
-        due.into_iter().partition(|job| is_here(content, &job.key));
-    let late = db.clock().now() - LEFT_TO_OTHERS;
-    let untaken = others.into_iter().filter(|job| job.since <= late);
-    let keys: Vec<String> = untaken
-        .take(UNTAKEN)
-        .chain(own)
-        .take(limit)
-        .map(|job| job.key)
-        .collect();
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(job::claim_of(db, JOB, &keys, LEASE).await?)
+    Ok(done)
 }
 
 /// Whether our own blocks have the root that a job names; one that names none is everybody's.

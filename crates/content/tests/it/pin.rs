@@ -318,6 +318,20 @@ async fn of_what_nobody_has_one_is_tried_at_a_time(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn what_is_here_is_pinned_though_very_many_are_longer_due_that_nobody_has(pool: PgPool) {
+    let test = test(pool).await;
+    let nowhere: Vec<Cid> = (0..5_000_u32)
+        .map(|number| kernel::cid_of_raw(&number.to_be_bytes()))
+        .collect();
+    test.want(&nowhere).await;
+    test.clock.advance(TimeDelta::minutes(1));
+    let cid = test.content.add(b"here").await.expect("stored");
+    test.want(&[cid]).await;
+    test.pin_due().await;
+    assert_eq!(test.state(&cid).await[0], at("kubo", "pinned"));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn what_is_larger_than_a_car_goes_in_several(pool: PgPool) {
     let test = test(pool).await;
     let bytes: Vec<u8> = (0..20_u32 << 18).flat_map(u32::to_le_bytes).collect();
