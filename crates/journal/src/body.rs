@@ -54,12 +54,13 @@ pub(crate) async fn here(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) 
     }
 }
 
-fn checked(cid: &str, body: Vec<u8>) -> Result<Vec<u8>> {
+/// The body, if it is the one that was given this CID.
+pub(crate) fn checked(cid: &str, body: Vec<u8>) -> Result<Vec<u8>> {
     if Entry::cid_of(&body).to_string() == cid {
         Ok(body)
     } else {
         Err(Error::Damaged(format!(
-            "the archive gave other bytes than entry {cid}"
+            "what is kept as entry {cid} has other bytes"
         )))
     }
 }

@@ -42,8 +42,8 @@ pub struct Item {
     /// Settled: how far it is published: `sealed`, `stored`, `pinned` or `anchored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
-    /// Settled, and only where it is so: `unavailable`. The entry's body was archived, and nobody gives it now;
-    /// `changes` is empty then. It is at `/v1/entries/{cid}` once it is back.
+    /// Settled, and only where it is so: `unavailable`. The entry's body was archived and nobody gives it now, or a
+    /// disk altered it; `changes` is empty then. It is at `/v1/entries/{cid}` once it is back.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'static str>,
     /// Settled and retracted: the CIDs of the entries that said the changes.

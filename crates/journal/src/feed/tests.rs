@@ -1,5 +1,5 @@
 use kernel::Limit;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::*;
 use crate::{NewEntry, testing::*};
@@ -130,5 +130,30 @@ async fn a_look_ends_and_the_next_goes_on_there(pool: PgPool) -> anyhow::Result<
     let mut expected = [1, 2, 3].map(|n| agent(n).0);
     expected.sort_unstable();
     assert_eq!(spoken, expected);
+    Ok(())
+}
+
+/// A disk changes a bit of a body: the feed tells of the entry without it, and of the others with what they say.
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_altered_body_is_not_told_and_holds_up_nobody(pool: PgPool) -> anyhow::Result<()> {
+    let db = sealed(pool).await;
+    let everything = Wanted::default();
+    let before = read(&db, &everything, &span(0, 6, 9, false)).await?.items;
+    // The first byte says what kind of value follows; the other one belongs to a text, so that the body parses still.
+    for byte in ["0", "position('name'::bytea IN body)"] {
+        let mut tx = db.pool().begin().await?;
+        let flip = format!(
+            "UPDATE journal.entries SET body = set_byte(body, {byte}, get_byte(body, {byte}) # 1)
+              WHERE seq = (SELECT entry_seq FROM journal.leaves WHERE leaf_index = 3)"
+        );
+        for statement in ["SET LOCAL session_replication_role = replica", &flip] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        let mut told = read(&db, &everything, &span(0, 6, 9, false)).await?.items;
+        assert_eq!(told[3].entry, None, "{byte}");
+        told[3].entry.clone_from(&before[3].entry);
+        assert_eq!(told, before, "{byte}");
+    }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub struct Told {
     pub agent: Option<AgentId>,
     /// When it was appended.
     pub appended_at: DateTime<Utc>,
-    /// What it says; `None` where it was archived and nobody gives its body now.
+    /// What it says; `None` where it was archived and nobody gives its body now, or where its body was altered.
     pub entry: Option<Entry>,
 }
 
@@ -59,16 +59,14 @@ struct Row {
 
 impl Row {
     async fn told(self, archive: &Archive) -> Result<Told> {
-        let wrong =
-            |why: &dyn std::fmt::Display| Error::Damaged(format!("entry {}: {why}", self.cid));
-        let entry = match body(archive, &self.cid, self.body).await? {
-            Some(body) => Some(Entry::parse(&body).map_err(|error| wrong(&error))?),
-            None => None,
-        };
+        let kind = EntryKind::parse(&self.kind);
+        let unknown = || Error::Damaged(format!("entry {}: its kind is unknown", self.cid));
+        let kind = kind.ok_or_else(unknown)?;
+        let entry = entry(archive, &self.cid, self.body).await;
         Ok(Told {
             leaf_index: number(self.leaf_index)?,
             state: stored_state(&self.state)?,
-            kind: EntryKind::parse(&self.kind).ok_or_else(|| wrong(&"its kind is unknown"))?,
+            kind,
             agent: self.agent_id.map(AgentId),
             appended_at: self.appended_at,
             entry,
@@ -77,18 +75,23 @@ impl Row {
     }
 }
 
-/// The body of an entry, unless it was archived and is not to be had in time.
-async fn body(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
-    if stored.is_some() {
-        return Ok(stored);
-    }
-    let why = match tokio::time::timeout(PATIENCE, body::of(archive, cid, None)).await {
-        Ok(Ok(body)) => return Ok(Some(body)),
+/// What an entry says, unless its body is not to be had in time or is not the one that was sealed: one damaged row
+/// holds up nobody.
+async fn entry(archive: &Archive, cid: &str, stored: Option<Vec<u8>>) -> Option<Entry> {
+    let read = async {
+        let body = match stored {
+            Some(body) => body::checked(cid, body)?,
+            None => body::of(archive, cid, None).await?,
+        };
+        Ok::<_, Error>(Entry::parse(&body)?)
+    };
+    let why = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(Ok(entry)) => return Some(entry),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("nobody gave it within {} s", PATIENCE.as_secs()),
     };
     tracing::warn!(cid, "the feed tells of an entry without its body: {why}");
-    Ok(None)
+    None
 }
 
 /// The entries of these leaves, in the order of their leaves.
