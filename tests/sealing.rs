@@ -71,7 +71,7 @@ async fn no_fork(pool: &PgPool, shown: &[String]) {
 }
 
 #[tokio::test]
-async fn kills_between_any_two_steps_lose_nothing_and_fork_nothing() {
+async fn kills_lose_nothing_and_fork_nothing() {
     let place = Place::new("data");
     let _left = Left::on(place.dir());
     let file = place.dir().with_file_name("recorded.json");
