@@ -154,8 +154,9 @@ impl Db {
         Snapshot::begin(&self.pool).await
     }
 
-    /// Closes all connections, waiting for those in use.
+    /// Closes all connections, waiting for those in use, and fetches nothing more from the archive in the background.
     pub async fn close(&self) {
+        self.archive.close();
         self.pool.close().await;
     }
 }
