@@ -5,13 +5,18 @@ use axum::http::StatusCode;
 use kernel::{AgentId, Limit};
 use publish::layout;
 use sqlx::PgPool;
-use store::{Cause, Outcome};
+use store::{Archive, Cause, Outcome};
 
 use super::kit::Instance;
 
-/// Sealed, and stored as blocks.
 async fn published(pool: &PgPool) -> (Instance, i64) {
     let instance = Instance::with_mainnet(pool).await;
+    let size = publish(&instance).await;
+    (instance, size)
+}
+
+/// Seals all, and stores it as blocks; gives how many entries there are.
+async fn publish(instance: &Instance) -> i64 {
     instance.seal().await;
     let app = &instance.app;
     while publish::mirror(&app.db, &app.content, app.process)
@@ -20,7 +25,7 @@ async fn published(pool: &PgPool) -> (Instance, i64) {
         == Outcome::Busy
     {}
     let size = ::journal::log::head(&app.db).await.unwrap().unwrap().size;
-    (instance, i64::try_from(size).unwrap())
+    i64::try_from(size).unwrap()
 }
 
 async fn archive(pool: &PgPool, below: i64, state: &str) -> Result<i64, String> {
@@ -97,7 +102,7 @@ async fn what_archived_entries_said_can_be_retracted(pool: PgPool) {
         agent,
         changes: &[],
     }];
-    let entries: Vec<NewEntry> = settle(&mut tx, &owed).await.unwrap();
+    let entries = settle(&mut tx, &owed).await.unwrap().entries;
     assert_eq!(entries.len(), 1);
     ::journal::append(&mut tx, entries).await.unwrap();
     tx.commit().await.unwrap();
@@ -107,6 +112,51 @@ async fn what_archived_entries_said_can_be_retracted(pool: PgPool) {
     let (retraction, first) = (&page.items[0], page.items.last().unwrap());
     assert_eq!(retraction.entry.said.len(), retraction.entry.changes.len());
     assert!(retraction.entry.changes.contains(&first.entry.changes[0]));
+}
+
+/// An agent of whom something is to be taken back that nobody gives now waits, and nobody else with it.
+#[sqlx::test]
+async fn an_archived_body_that_nobody_gives_holds_up_its_agent_alone(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let app = &instance.app;
+    let agents = instance.items("/v1/agents?limit=2").await;
+    let id = |at: usize| AgentId(agents[at]["id"].as_str().unwrap().parse().unwrap());
+    let (waits, other) = (id(0), id(1));
+    let owed_by_nobody = ::journal::Change {
+        column: "name".to_owned(),
+        value: "x".into(),
+        cause: "act:1".to_owned(),
+        time: chrono::DateTime::UNIX_EPOCH,
+    };
+    let said = NewEntry::agent(waits, vec![owed_by_nobody.clone()]);
+    let mut tx = app.db.begin(Cause::Job("test")).await.unwrap();
+    ::journal::append(&mut tx, vec![said]).await.unwrap();
+    tx.commit().await.unwrap();
+    let size = publish(&instance).await;
+    archive(&pool, size, "stored").await.unwrap();
+    let edit = sqlx::query("UPDATE identity.agents SET category = 'new' WHERE id = $1");
+    edit.bind(other.0).execute(&pool).await.unwrap();
+    let all = "INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.subjects";
+    sqlx::query(all).execute(&pool).await.unwrap();
+    let nobody = Archive::new(|_, _| async { Err("nobody has it".to_owned()) });
+    let db = app.db.clone().with_archive(nobody);
+    let last = loop {
+        match identity::dirty::sweep(&db).await {
+            Ok(Outcome::Busy) => {}
+            last => break last,
+        }
+    };
+    assert!(matches!(last, Err(identity::Error::PutOff(1))), "{last:?}");
+    let new = "SELECT agent_id FROM journal.entries WHERE body IS NOT NULL";
+    let new: Vec<uuid::Uuid> = sqlx::query_scalar(new).fetch_all(&pool).await.unwrap();
+    assert_eq!(new, [other.0]);
+
+    // It is there again.
+    while identity::dirty::sweep(&app.db).await.unwrap() == Outcome::Busy {}
+    let page = read::by_agent(&app.db, waits, None, Limit::default());
+    let newest = page.await.unwrap().items.remove(0).entry;
+    assert_eq!(newest.changes, [owed_by_nobody]);
+    assert_eq!(newest.said.len(), 1);
 }
 
 #[sqlx::test]

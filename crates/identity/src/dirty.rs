@@ -8,7 +8,7 @@ use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
 use crate::{
-    Result,
+    Error, Result,
     project::{Feed, Mode, lock, project},
 };
 
@@ -59,6 +59,9 @@ pub(crate) async fn mark_by_uri(tx: &mut Tx, uri: &[u8], version: i32) -> Result
 }
 
 /// Projects a batch of dirty agents. Idle where there was none, or only such as somebody holds.
+///
+/// Errors with [`Error::PutOff`] where nobody else was left than agents whose entries must wait. The batch is committed,
+/// and they stand behind all others: who sweeps again makes a pause first.
 pub async fn sweep(db: &Db) -> Result<Outcome> {
     let mut tx = db.begin(Cause::Job("sweep")).await?;
     let rows = sqlx::query!(
@@ -78,7 +81,7 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
     }
     // All of them at once and in order, before the two parts take theirs.
     lock(&mut tx, &agents.keys().copied().collect::<Vec<_>>()).await?;
-    let mut busy = 0;
+    let (mut busy, mut put_off) = (0, 0);
     for (refold, mode) in [(false, Mode::Forward), (true, Mode::Refold)] {
         let part: Vec<AgentId> = agents
             .iter()
@@ -86,13 +89,17 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
             .map(|(id, _)| AgentId(*id))
             .collect();
         if !part.is_empty() {
-            busy += project(&mut tx, &part, mode, Feed::Told).await?.busy.len();
+            let report = project(&mut tx, &part, mode, Feed::Told).await?;
+            busy += report.busy.len();
+            put_off += report.put_off.len();
         }
     }
     tx.commit().await?;
-    Ok(if agents.len() > busy {
-        Outcome::Busy
+    if agents.len() > busy + put_off {
+        Ok(Outcome::Busy)
+    } else if put_off > 0 {
+        Err(Error::PutOff(put_off))
     } else {
-        Outcome::Idle
-    })
+        Ok(Outcome::Idle)
+    }
 }

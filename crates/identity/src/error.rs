@@ -29,6 +29,10 @@ pub enum Error {
     /// Another transaction wrote the same rows first; the whole transaction must be repeated.
     #[error("another transaction wrote the same rows first: try again")]
     Raced,
+    /// The rows of so many agents are written, and what the journal is owed of them waits for entries that cannot be
+    /// read now.
+    #[error("the journal cannot read what it has to take back of {0} agents: they are tried again")]
+    PutOff(usize),
     /// The thread that folded agents did not end; a bug, or the process stops.
     #[error("folding agents was broken off: {0}")]
     BrokenOff(#[from] tokio::task::JoinError),
@@ -53,7 +57,7 @@ impl Error {
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict(_) => Kind::Conflict,
-            Self::Raced => Kind::Unavailable,
+            Self::Raced | Self::PutOff(_) => Kind::Unavailable,
             Self::BrokenOff(_) | Self::State(_) => Kind::Internal,
         }
     }

@@ -54,6 +54,9 @@ pub enum States {
 pub struct Report {
     /// Agents of which somebody holds a row: they are dirty and wait for the sweep.
     pub busy: Vec<AgentId>,
+    /// Agents whose rows are written, and whose entries wait until the journal can read what it has to take back:
+    /// they are dirty, too.
+    pub put_off: Vec<AgentId>,
     /// Entries appended to the journal.
     pub entries: usize,
 }
@@ -88,7 +91,7 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
-    report.entries = finish(tx, work, feed).await?;
+    finish(tx, work, feed, &mut report).await?;
     Ok(report)
 }
 
@@ -100,17 +103,20 @@ async fn plan_afresh(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Folds, writes and settles; gives the number of entries appended.
-async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed) -> Result<usize> {
+/// Folds, writes and settles.
+async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed, report: &mut Report) -> Result<()> {
     let mut folded = fold_all(tx, work).await?;
     write::rows(tx, &folded).await?;
     uris::want(tx, &folded).await?;
     let settled = settle::settle(tx, &mut folded, feed).await?;
     settle::save(tx, &folded).await?;
+    settle::put_off(tx, &settled.put_off).await?;
     if feed == Feed::Told {
         head::record(tx, &settled.shown).await?;
     }
-    Ok(settled.entries)
+    report.entries += settled.entries;
+    report.put_off.extend(settled.put_off);
+    Ok(())
 }
 
 /// Takes the rows of agents, then of their capabilities, and says of whom somebody else holds one.

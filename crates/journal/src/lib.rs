@@ -47,7 +47,7 @@ pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use key::LogKey;
 pub use seal::{BATCH, Sealed, Sealer};
-pub use settle::{Owed, settle};
+pub use settle::{Owed, Settling, settle};
 
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,7 @@
 //! `journal.said` holds only digests; what they stand for is decoded from the entries. The set of all
 //! of them is what two instances of one chain must agree about, however each came to say it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use kernel::AgentId;
 use sha2::{Digest as _, Sha256};
@@ -18,9 +18,6 @@ use crate::{
     entry::Entry,
     error::{Error, Result},
 };
-
-/// How many archived entries are fetched at a time for a transaction that gave up because they were not here.
-const FETCHED_AT_ONCE: usize = 64;
 
 /// A change that is said and not retracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,36 +50,50 @@ pub async fn net(db: &Db, agents: &[AgentId]) -> Result<HashMap<AgentId, Vec<Sai
         .collect();
     let rows = rows(&mut conn, &wanted).await?;
     drop(conn);
-    let mut bodies = Vec::with_capacity(rows.len());
+    let mut wanted = Wanted::new(&wanted);
+    let mut said: HashMap<AgentId, Vec<SaidChange>> = HashMap::new();
     for row in rows {
         let body = body::of(db.archive(), &row.cid, row.body).await?;
-        bodies.push((row.seq, row.cid, body));
+        let (agent, digests) = wanted.of(row.seq)?;
+        let changes = decode(&row.cid, &body, agent, digests)?;
+        said.entry(agent).or_default().extend(changes);
     }
-    decode(bodies, &wanted)
+    wanted.end()?;
+    Ok(said)
 }
 
-/// The changes behind `wanted` (agent, digest, entry), in a transaction: it never waits for a network. Errors with
-/// [`store::Error::Archived`] where entries are archived and not here; they are fetched for the next try.
+/// What entries say, as far as they can be read.
+#[derive(Default)]
+pub(crate) struct Readable {
+    /// The changes, in their order.
+    pub said: HashMap<AgentId, Vec<SaidChange>>,
+    /// Agents with an entry that cannot be read now, each with the reason.
+    pub unreadable: HashMap<AgentId, Error>,
+}
+
+/// The changes behind `wanted` (agent, digest, entry), in a transaction: it never waits for a network. Entries that are
+/// archived and not here are fetched for the next try.
 pub(crate) async fn of_digests(
     tx: &mut Tx,
     wanted: &[(AgentId, [u8; 32], i64)],
-) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
+) -> Result<Readable> {
     let archive = tx.archive().clone();
     let rows = rows(tx.conn(), wanted).await?;
-    let (mut bodies, mut absent) = (Vec::with_capacity(rows.len()), Vec::new());
+    let mut wanted = Wanted::new(wanted);
+    let mut readable = Readable::default();
     for row in rows {
-        match body::here(&archive, &row.cid, row.body).await {
-            Ok(body) => bodies.push((row.seq, row.cid, body)),
-            Err(error) => absent.push(error),
-        }
-        if absent.len() == FETCHED_AT_ONCE {
-            break;
+        let (agent, digests) = wanted.of(row.seq)?;
+        let changes = match body::here(&archive, &row.cid, row.body).await {
+            Ok(body) => decode(&row.cid, &body, agent, digests),
+            Err(error) => Err(error),
+        };
+        match changes {
+            Ok(changes) => readable.said.entry(agent).or_default().extend(changes),
+            Err(error) => _ = readable.unreadable.insert(agent, error),
         }
     }
-    match absent.pop() {
-        Some(error) => Err(error),
-        None => decode(bodies, wanted),
-    }
+    wanted.end()?;
+    Ok(readable)
 }
 
 /// Order-independent digest over the set of (agent, change) that is said (`sync verify --digest`).
@@ -157,38 +168,64 @@ async fn rows(conn: &mut PgConnection, wanted: &[(AgentId, [u8; 32], i64)]) -> R
     .await?)
 }
 
-/// Reads the changes behind `wanted` out of the entries (number, CID, body), in their order.
-fn decode(
-    entries: Vec<(i64, String, Vec<u8>)>,
-    wanted: &[(AgentId, [u8; 32], i64)],
-) -> Result<HashMap<AgentId, Vec<SaidChange>>> {
-    let mut missing: BTreeSet<(i64, [u8; 32])> = wanted
-        .iter()
-        .map(|(_, digest, seq)| (*seq, *digest))
-        .collect();
-    let mut said: HashMap<AgentId, Vec<SaidChange>> = HashMap::new();
-    for (seq, cid, body) in entries {
-        let damaged = |what: String| Error::Damaged(format!("entry {cid}: {what}"));
-        let entry = Entry::parse(&body).map_err(|error| damaged(error.to_string()))?;
-        let agent = entry
-            .agent
-            .ok_or_else(|| damaged("it names no agent".to_owned()))?;
-        for change in entry.changes {
-            let digest = change.digest(agent)?;
-            if missing.remove(&(seq, digest)) {
-                let cid = cid.clone();
-                said.entry(agent).or_default().push(SaidChange {
-                    digest,
-                    change,
-                    cid,
-                });
-            }
+/// What is wanted of each entry: its agent, and the digests of changes.
+struct Wanted(HashMap<i64, (AgentId, HashSet<[u8; 32]>)>);
+
+impl Wanted {
+    fn new(wanted: &[(AgentId, [u8; 32], i64)]) -> Self {
+        let mut entries = HashMap::new();
+        for (agent, digest, seq) in wanted {
+            let (_, digests) = entries
+                .entry(*seq)
+                .or_insert_with(|| (*agent, HashSet::new()));
+            digests.insert(*digest);
+        }
+        Self(entries)
+    }
+
+    fn of(&mut self, seq: i64) -> Result<(AgentId, HashSet<[u8; 32]>)> {
+        let wanted = self.0.remove(&seq);
+        wanted.ok_or_else(|| Error::Damaged(format!("entry number {seq} was not asked for")))
+    }
+
+    /// All were there.
+    fn end(self) -> Result<()> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(seq) => Err(Error::Damaged(format!(
+                "entry number {seq} is in journal.said and nowhere else"
+            ))),
         }
     }
-    match missing.first() {
-        None => Ok(said),
-        Some((seq, _)) => Err(Error::Damaged(format!(
-            "entry number {seq} does not say what journal.said has"
-        ))),
+}
+
+/// Reads these changes out of an agent's entry, in its order.
+fn decode(
+    cid: &str,
+    body: &[u8],
+    agent: AgentId,
+    mut digests: HashSet<[u8; 32]>,
+) -> Result<Vec<SaidChange>> {
+    let damaged = |what: &str| Error::Damaged(format!("entry {cid}: {what}"));
+    let entry = Entry::parse(body).map_err(|error| damaged(&error.to_string()))?;
+    if entry.agent != Some(agent) {
+        return Err(damaged("it names another agent"));
+    }
+    let mut said = Vec::new();
+    for change in entry.changes {
+        let digest = change.digest(agent)?;
+        if digests.remove(&digest) {
+            let cid = cid.to_owned();
+            said.push(SaidChange {
+                digest,
+                change,
+                cid,
+            });
+        }
+    }
+    if digests.is_empty() {
+        Ok(said)
+    } else {
+        Err(damaged("it does not say what journal.said has"))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     append::NewEntry,
     change::Change,
     entry::EntryKind,
-    error::Result,
+    error::{Error, Result},
     said::{SaidChange, net_digests, of_digests},
 };
 
@@ -23,13 +23,22 @@ pub struct Owed<'a> {
     pub changes: &'a [Change],
 }
 
-/// The entries that make the journal say exactly what is owed, agent after agent: first the retraction,
-/// then the changes, each only where there is something to say. The caller appends them in this Tx.
+/// What settling gives.
+#[derive(Debug, Default)]
+pub struct Settling {
+    /// What the caller appends in this Tx: agent after agent, first the retraction, then the changes, each only where
+    /// there is something to say.
+    pub entries: Vec<NewEntry>,
+    /// Agents of whom nothing is said now, each with the reason: the journal takes back what it can read alone. The
+    /// caller settles them again later.
+    pub put_off: Vec<(AgentId, Error)>,
+}
+
+/// The entries that make the journal say exactly what is owed.
 ///
-/// It reads all digests of these agents, but bodies only where something is retracted. Errors with
-/// [`store::Error::Archived`] (kind `Unavailable`: repeat the transaction) where such a body is archived and not in
-/// our own blockstore yet.
-pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
+/// It reads all digests of these agents, but bodies only where something is retracted. Who has such a body archived
+/// and not in our own blockstore yet ([`store::Error::Archived`]), or altered, is put off, and no other agent with him.
+pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Settling> {
     let agents: Vec<AgentId> = owed.iter().map(|owed| owed.agent).collect();
     let mut said = net_digests(tx.conn(), &agents).await?;
     let mut unsaid = Vec::with_capacity(owed.len());
@@ -47,19 +56,22 @@ pub async fn settle(tx: &mut Tx, owed: &[Owed<'_>]) -> Result<Vec<NewEntry>> {
         superfluous.extend(said.into_iter().map(|(digest, seq)| (*agent, digest, seq)));
         unsaid.push((*agent, new));
     }
-    let mut retracted = of_digests(tx, &superfluous).await?;
-    let mut entries = Vec::new();
+    let mut readable = of_digests(tx, &superfluous).await?;
+    let mut settling = Settling::default();
     for (agent, new) in unsaid {
-        entries.extend(
-            retracted
-                .remove(&agent)
-                .map(|said| NewEntry::retracted(agent, said)),
-        );
+        if let Some(why) = readable.unreadable.remove(&agent) {
+            settling.put_off.push((agent, why));
+            continue;
+        }
+        let retracted = readable.said.remove(&agent);
+        settling
+            .entries
+            .extend(retracted.map(|said| NewEntry::retracted(agent, said)));
         if !new.is_empty() {
-            entries.push(NewEntry::agent(agent, new));
+            settling.entries.push(NewEntry::agent(agent, new));
         }
     }
-    Ok(entries)
+    Ok(settling)
 }
 
 impl NewEntry {

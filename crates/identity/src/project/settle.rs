@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use journal::{Change, EntryKind, NewEntry, Owed};
+use journal::{Change, EntryKind, NewEntry, Owed, Settling};
 use kernel::AgentId;
 use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
 use super::{Feed, Folded};
 use crate::{
-    Result,
+    Result, dirty,
     head::{Shown, Told},
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Settled {
     pub entries: usize,
     /// What the head feed has to be told.
     pub shown: Vec<Shown>,
+    /// Agents of whom nothing is said before entries can be read that cannot be read now.
+    pub put_off: Vec<AgentId>,
 }
 
 /// Appends owed − said and retracts said − owed.
@@ -36,8 +38,11 @@ pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Re
             changes: &one.owed,
         })
         .collect();
-    let mut entries = if compared.is_empty() {
-        Vec::new()
+    let Settling {
+        mut entries,
+        put_off,
+    } = if compared.is_empty() {
+        Settling::default()
     } else {
         journal::settle(tx, &compared).await?
     };
@@ -57,7 +62,23 @@ pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Re
     Ok(Settled {
         entries: journal::append(tx, entries).await?.len(),
         shown,
+        put_off: put_off.into_iter().map(told).collect(),
     })
+}
+
+fn told((agent, why): (AgentId, journal::Error)) -> AgentId {
+    tracing::warn!(%agent, "the journal waits with what is owed of an agent: {why}");
+    agent
+}
+
+/// Leaves agents to the sweep, which compares all that is owed with all that is said.
+pub(super) async fn put_off(tx: &mut Tx, agents: &[AgentId]) -> Result<()> {
+    if agents.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
+    forget(tx, &ids).await?;
+    dirty::mark(tx, &ids.into_iter().collect(), true).await
 }
 
 /// What is new at the head: what is said now for the first time, and what is not settled yet.

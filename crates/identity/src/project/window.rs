@@ -99,7 +99,7 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        report.entries += finish(tx, work, feed).await?;
+        finish(tx, work, feed, &mut report).await?;
     }
     Ok(report)
 }

@@ -17,7 +17,8 @@ async fn settle_and_append(db: &Db, agents: &[(u64, &[Change])]) -> Vec<NewEntry
             changes,
         })
         .collect();
-    let entries = settle(&mut tx, &owed).await.expect("settles");
+    let Settling { entries, put_off } = settle(&mut tx, &owed).await.expect("settles");
+    assert!(put_off.is_empty(), "{put_off:?}");
     append(&mut tx, entries.clone()).await.expect("appends");
     tx.commit().await.expect("commits");
     entries
@@ -138,11 +139,16 @@ async fn thousands_of_changes_and_one_more(pool: PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bodies that only another node has: a transaction gives up and does not wait for them, and the next one has them.
+/// Bodies that only another node has: a transaction does not wait for them, says what it can say without them, and the
+/// next one has them.
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_transaction_waits_for_no_network(pool: PgPool) -> anyhow::Result<()> {
     let db = db(pool);
-    let (a, b) = (change("a", "log1"), change("b", "log2"));
+    let (a, b, c) = (
+        change("a", "log1"),
+        change("b", "log2"),
+        change("c", "log3"),
+    );
     settle_and_append(
         &db,
         &[(1, std::slice::from_ref(&a)), (2, std::slice::from_ref(&b))],
@@ -165,6 +171,7 @@ async fn a_transaction_waits_for_no_network(pool: PgPool) -> anyhow::Result<()> 
     sqlx::query("SELECT journal.archive(2, 'stored')")
         .execute(db.pool())
         .await?;
+    settle_and_append(&db, &[(3, std::slice::from_ref(&c))]).await;
 
     let kept = Mutex::new(HashMap::new());
     let (fetched, mut news) = tokio::sync::mpsc::unbounded_channel();
@@ -177,20 +184,34 @@ async fn a_transaction_waits_for_no_network(pool: PgPool) -> anyhow::Result<()> 
         let body = kept.get(&cid).cloned();
         async move { body.ok_or_else(|| "it is not here".to_owned()) }
     }));
-    let owed = [1, 2].map(|n| Owed {
+    let owed = [1, 2, 3].map(|n| Owed {
         agent: agent(n),
         changes: &[],
     });
     let mut tx = begin(&db).await;
-    let error = settle(&mut tx, &owed).await.expect_err("they are not here");
-    assert_eq!(error.kind(), kernel::Kind::Unavailable, "{error}");
+    let settling = settle(&mut tx, &owed).await?;
+    let put_off = settling.put_off.iter();
+    let put_off: Vec<_> = put_off.map(|(who, why)| (*who, why.kind())).collect();
+    let unavailable = kernel::Kind::Unavailable;
+    assert_eq!(
+        put_off,
+        [(agent(1), unavailable), (agent(2), unavailable)],
+        "they are not here"
+    );
+    let retracted: Vec<_> = settling
+        .entries
+        .iter()
+        .map(|entry| &entry.changes)
+        .collect();
+    assert_eq!(retracted, [std::slice::from_ref(&c)], "and hold up nobody");
     drop(tx);
     for _ in 0..2 {
         news.recv().await.expect("both are fetched");
     }
     let mut tx = begin(&db).await;
-    let entries = settle(&mut tx, &owed).await?;
-    let retracted: Vec<_> = entries.into_iter().map(|entry| entry.changes).collect();
-    assert_eq!(retracted, [[a], [b]]);
+    let settling = settle(&mut tx, &owed).await?;
+    assert!(settling.put_off.is_empty());
+    let retracted = settling.entries.into_iter().map(|entry| entry.changes);
+    assert_eq!(retracted.collect::<Vec<_>>(), [[a], [b], [c]]);
     Ok(())
 }

@@ -298,7 +298,11 @@ async fn appended(open: &mut Open, what: What) -> Result<(), Failed> {
             }];
             let mut written = Vec::new();
             // What takes back large entries is large itself.
-            for entry in settle(tx, &owed).await? {
+            let settling = settle(tx, &owed).await?;
+            if let Some((_, why)) = settling.put_off.into_iter().next() {
+                return Err(why.into());
+            }
+            for entry in settling.entries {
                 let done = append(tx, vec![entry.clone()]).await?;
                 written.extend(split(tx, entry, done).await?);
             }
