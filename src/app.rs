@@ -1,6 +1,6 @@
 //! What everything on the top floor shares: configuration, database, and who this process is.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
@@ -146,7 +146,6 @@ pub fn new_process() -> Uuid {
 
 /// The id of the one process that holds a data directory's lock: a start after a kill goes on with its
 /// predecessor's leases instead of waiting for them to end.
-pub fn sole_process(data_dir: &DataDir) -> Uuid {
-    let place = data_dir.path().to_string_lossy();
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())
+pub fn sole_process(data_dir: &DataDir) -> Result<Uuid, Error> {
+    Ok(data_dir.process(new_process())?)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use kernel::Kind;
+use uuid::Uuid;
 
 use crate::{
     child::Account,
@@ -163,20 +164,30 @@ impl DataDir {
 
     /// The token that writes need: 32 random bytes in hex, made at the first start.
     pub fn token(&self) -> Result<String, Error> {
-        let path = self.join("token");
-        match fs::read_to_string(&path) {
-            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::at(&path)(error));
-            }
-            _ => {}
+        if let Some(token) = self.kept("token")? {
+            return Ok(token);
         }
+        let path = self.join("token");
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::at(&path)(io::Error::other(error.to_string())))?;
         let token = hex::encode(bytes);
         self.write("token", &token)?;
         Ok(token)
+    }
+
+    /// The id of the one process that holds the lock, over restarts: made of an id that is kept here, `new` at the first
+    /// start, and of the place. A folder of the same name on another machine is another one, and so is a copy elsewhere.
+    pub fn process(&self, new: Uuid) -> Result<Uuid, Error> {
+        let kept = self.kept("process")?.and_then(|id| id.parse().ok());
+        let id = if let Some(id) = kept {
+            id
+        } else {
+            self.write("process", &new.to_string())?;
+            new
+        };
+        let place = self.path.to_string_lossy();
+        Ok(Uuid::new_v5(&id, place.as_bytes()))
     }
 
     /// The URL that the running instance answers at.
@@ -237,6 +248,16 @@ impl DataDir {
         Ok(())
     }
 
+    /// The text of a small file; `None` where it is missing or empty.
+    fn kept(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::at(&path)(error)),
+        }
+    }
+
     /// Writes a small private file whole or not at all.
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let (path, part) = (self.join(name), self.join(&format!("{name}.part")));
@@ -286,6 +307,22 @@ mod tests {
         assert_eq!(token.len(), 64);
         assert_eq!(mode("token"), 0o600);
         assert_eq!(dir.token().unwrap(), token);
+    }
+
+    #[test]
+    fn the_same_path_elsewhere_is_another_process() {
+        let (temp, dir) = dir();
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let first = dir.process(one).unwrap();
+        assert_eq!(dir.process(other).unwrap(), first, "after a restart");
+        let copy = temp.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        fs::copy(dir.join("process"), copy.join("process")).unwrap();
+        let copy = DataDir { path: copy };
+        assert_ne!(copy.process(other).unwrap(), first);
+        // Another machine has a folder of this name, too.
+        fs::remove_file(dir.join("process")).unwrap();
+        assert_ne!(dir.process(other).unwrap(), first);
     }
 
     #[test]

@@ -143,7 +143,8 @@ async fn start(
         // Some of the demo's registration files are served by this instance itself.
         config.net.allow.push(address_text(address));
     }
-    let app = App::open(config, data_dir.clone(), &url, sole_process(&data_dir)).await?;
+    let process = sole_process(&data_dir)?;
+    let app = App::open(config, data_dir.clone(), &url, process).await?;
     if children.postgres.is_some() {
         // We hold the data directory's lock: whoever had these jobs is dead.
         store::job::abandon(&app.db).await?;
