@@ -1,11 +1,6 @@
 //! Anchoring the journal's checkpoints: where, by whose key, and at start whether our log may go on.
 
-use std::{
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use chain::{At, Limits, PrivateKeySigner, Rpc, Sender, SenderConfig, deploy};
 use chrono::TimeDelta;
@@ -110,10 +105,8 @@ pub async fn check(app: &App, place: &Place) -> Result<(), Error> {
     };
     match checked.await {
         Err(error @ Error::Publish(_)) if error.kind().is_transient() => {
-            tracing::warn!(
-                "nothing is sealed until the anchor was read, for it may hold more than this journal: {error}"
-            );
-            app.anchor_unread.store(true, Relaxed);
+            app.anchor_unread.send_replace(Some(error.to_string()));
+            tracing::warn!("{}", app.unsealed().unwrap_or_default());
             Ok(())
         }
         checked => checked,
@@ -134,6 +127,12 @@ pub async fn run(app: Arc<App>, place: Place, stop: CancellationToken) -> Result
             Err(Error::Publish(error)) if error.is_refusal() => return Err(Error::Publish(error)),
             Err(error) => {
                 tracing::warn!(%error, "anchoring failed: {error}: it is tried again");
+                app.anchor_unread.send_if_modified(|unread| {
+                    unread.as_mut().is_some_and(|why| {
+                        *why = error.to_string();
+                        true
+                    })
+                });
                 // A dev chain may have lost the contract.
                 opened = None;
                 AFTER_ERROR
@@ -154,9 +153,9 @@ async fn round(app: &App, place: &Place, opened: &mut Option<Anchor>) -> Result<
     let Some(anchor) = opened else {
         return Ok(Outcome::Idle);
     };
-    if app.anchor_unread.load(Relaxed) {
+    if app.unsealed().is_some() {
         anchor.check(&app.db).await?;
-        app.anchor_unread.store(false, Relaxed);
+        app.anchor_unread.send_replace(None);
         tracing::info!("the journal begins with what is anchored: it is sealed");
     }
     Ok(anchor.round(&app.db, app.process).await?)

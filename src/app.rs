@@ -37,8 +37,8 @@ pub struct App {
     pub sealer: Sealer,
     /// Signs what the journal's name stands for on IPFS.
     pub name_key: Key,
-    /// Whether sealing waits until the anchor was read: it could not be asked whether this log is the anchored one.
-    pub anchor_unread: AtomicBool,
+    /// Why the anchor could not be asked yet whether this log is the anchored one: this process seals nothing until then.
+    pub anchor_unread: watch::Sender<Option<String>>,
     /// Wakes what seals, so that nothing that this process commits waits for its period.
     pub committed: Arc<Notify>,
     /// What each chain of this process is doing.
@@ -98,7 +98,7 @@ impl App {
             content,
             sealer,
             name_key,
-            anchor_unread: AtomicBool::default(),
+            anchor_unread: watch::Sender::default(),
             committed: Arc::default(),
             chains: Board::default(),
             nodes: Nodes::default(),
@@ -106,6 +106,15 @@ impl App {
             streams,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
         }))
+    }
+
+    /// Why this process seals nothing now, in words.
+    pub fn unsealed(&self) -> Option<String> {
+        let why = self.anchor_unread.borrow();
+        let why = why.as_ref()?;
+        Some(format!(
+            "nothing is sealed until the anchor was read, for it may hold more than this journal: {why}"
+        ))
     }
 
     /// Why the journal takes no more now: who would append waits for the sealer then. What else is wrong with the

@@ -1,11 +1,6 @@
 //! The role `work`: what goes on behind the answers. One line per worker.
 
-use std::{
-    fmt::Display,
-    future::Future,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use publish::{Scrubber, layout};
@@ -33,7 +28,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     });
     let committed = Arc::clone(&app.committed);
     run.woken("seal", 250, committed, |app| async move {
-        if app.anchor_unread.load(Relaxed) {
+        if app.anchor_unread.borrow().is_some() {
             return Ok(Outcome::Idle);
         }
         app.sealer.round(&app.db, app.process).await

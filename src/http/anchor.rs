@@ -127,11 +127,17 @@ async fn show(
         }
     };
     let said = standing.as_ref();
+    // The process that cannot ask the anchor says so itself, whatever was written down before.
+    let (state, why) = match (app.unsealed(), said) {
+        (Some(why), _) => (anchor::State::Failing.as_str(), Some(why)),
+        (None, Some(standing)) => (standing.state.as_str(), standing.why.clone()),
+        (None, None) => ("off", None),
+    };
     Ok(paging::json(
         &headers,
         &Anchoring {
-            state: said.map_or("off", |standing| standing.state.as_str()),
-            why: said.and_then(|standing| standing.why.clone()),
+            state,
+            why,
             place: said.map(Place::from),
             anchored: anchored.map(|anchored| Anchored {
                 size: anchored.size,

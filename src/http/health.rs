@@ -29,6 +29,9 @@ async fn livez() -> &'static str {
 struct Ready {
     /// Always true; what is not ready answers with a problem.
     ready: bool,
+    /// Why this process seals nothing now, where it is so. Requests are served meanwhile, and entries wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsealed: Option<String>,
 }
 
 /// Requests can be served. It says nothing of how far the chains are read: `/v1/sync` does.
@@ -39,7 +42,10 @@ struct Ready {
 async fn readyz(State(app): State<Shared>) -> Result<Json<Ready>, Problem> {
     let ping = sqlx::query("SELECT").execute(app.db.pool());
     match tokio::time::timeout(PATIENCE, ping).await {
-        Ok(Ok(_)) => Ok(Json(Ready { ready: true })),
+        Ok(Ok(_)) => Ok(Json(Ready {
+            ready: true,
+            unsealed: app.unsealed(),
+        })),
         Ok(Err(error)) => Err(Problem::new(
             Code::Unavailable,
             store::Error::from(error).to_string(),

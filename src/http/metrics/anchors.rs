@@ -6,8 +6,11 @@ use publish::anchor::{self, State};
 use super::chains::{figure, set};
 use crate::app::App;
 
-/// Measures. Where the database does not answer, or nothing is anchored, nothing changes.
+/// Measures. Where the database does not answer, or nothing is anchored, nothing else changes than whether this process
+/// seals.
 pub async fn measure(app: &App) {
+    let unread = f64::from(u8::from(app.unsealed().is_some()));
+    set("chancery_anchor_unread", &[], unread);
     let Ok(Some(standing)) = anchor::standing(&app.db).await else {
         return;
     };
