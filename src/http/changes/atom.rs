@@ -13,10 +13,13 @@ use uuid::Uuid;
 
 use super::{
     From, Wanted,
-    feed::{self, Level, Part},
+    feed::{self, Filter, Level, Part},
     item::Item,
 };
-use crate::http::{Problem, Query, Shared, conditional, paging::turn};
+use crate::http::{
+    Problem, Query, Shared, conditional,
+    paging::{self, turn},
+};
 
 /// The longest value that a line shows, in characters.
 const SHOWN: usize = 200;
@@ -84,7 +87,22 @@ pub async fn show(
     let limit = wanted.limit()?;
     let (From::Newest(until) | From::After(until)) = wanted.from(&app, "newest").await?;
     let part = feed::newest(&app.db, &filter, until, limit).await?;
-    let text = document(app.sealer.vkey().name(), &uri, wanted.level(), &part);
+    let newest = if let Some(item) = part.items.last() {
+        Some(item.time())
+    } else {
+        // Nothing that is wanted is near: what was looked through is as new as the newest change.
+        let (all, one) = (Filter::all(wanted.level()), paging::limit(Some(1))?);
+        let newest = feed::newest(&app.db, &all, until, one).await?;
+        newest.items.last().map(Item::time)
+    };
+    let updated = newest.unwrap_or(DateTime::UNIX_EPOCH);
+    let text = document(
+        app.sealer.vkey().name(),
+        &uri,
+        wanted.level(),
+        updated,
+        &part,
+    );
     let tag = hex::encode(&sha256(text.as_bytes())[..16]);
     let kind = [
         (header::CONTENT_TYPE, "application/atom+xml; charset=utf-8"),
@@ -94,18 +112,23 @@ pub async fn show(
 }
 
 /// The document; `origin` is the journal's name.
-fn document(origin: &str, uri: &Uri, level: Level, part: &Part) -> String {
+fn document(
+    origin: &str,
+    uri: &Uri,
+    level: Level,
+    updated: DateTime<Utc>,
+    part: &Part,
+) -> String {
     let of = match level {
         Level::Settled => "settled changes",
         Level::Head => "changes at the head",
     };
     let own = turn(uri, &[("before", None), ("limit", None)]);
-    let newest = part.items.last().map_or(DateTime::UNIX_EPOCH, Item::time);
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
     text.push_str("<feed xmlns=\"http://www.w3.org/2005/Atom\">\n");
     text.push_str(&element("id", &urn(origin, &own)));
     text.push_str(&element("title", &format!("{origin}: {of}")));
-    text.push_str(&element("updated", &time(newest)));
+    text.push_str(&element("updated", &time(updated)));
     text.push_str("<author>\n");
     text.push_str(&element("name", origin));
     text.push_str("</author>\n");
