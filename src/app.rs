@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Metrics, PROOFS_AT_ONCE, Streams},
+    http::{Heads, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -52,6 +52,8 @@ pub struct App {
     pub streams: Streams,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
+    /// The same, for who has the token.
+    pub operators_proofs: Semaphore,
 }
 
 impl App {
@@ -105,6 +107,7 @@ impl App {
             heads: watch::Sender::default(),
             streams,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
+            operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))
     }
 

@@ -51,7 +51,7 @@ pub use guard::Caller;
 pub use head::{Head, Heads};
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
-pub use proof::AT_ONCE as PROOFS_AT_ONCE;
+pub use proof::{AT_ONCE as PROOFS_AT_ONCE, OPERATORS as OPERATORS_PROOFS};
 
 use crate::app::App;
 

@@ -95,6 +95,19 @@ impl<'a> Client<'a> {
         self.success(reply)
     }
 
+    /// The same with the token, where it was given or is this instance's own: strangers do not take its owner's place.
+    pub async fn raw_of_owner(&self, path: &str) -> anyhow::Result<Reply> {
+        let given = self.context.global.token_file.is_some()
+            || self.context.environment.get("CHANCERY_TOKEN").is_some();
+        let writer = (given || self.ours).then(|| self.writer()).transpose();
+        let call = match writer {
+            Ok(Some(writer)) => writer.get(path),
+            Err(error) if given => return Err(error),
+            _ => self.reader.get(path),
+        };
+        Ok(self.success(self.send(call).await?)?)
+    }
+
     /// GET of an answer whose status says no more than its body.
     pub async fn any(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
         self.send(self.reader.get(path).accept(accept)).await

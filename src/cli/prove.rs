@@ -39,7 +39,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
     let client = Client::of(context)?;
     let path = format!("v1/agents/{}/proof", segment(&args.agent));
-    let bytes = client.raw(&path, &[]).await?.bytes;
+    let bytes = client.raw_of_owner(&path).await?.bytes;
     let report = bundle::check(&bytes, None).map_err(|wrong| {
         Failure::Unverified(format!("the instance's bundle proves nothing: {wrong}"))
     })?;

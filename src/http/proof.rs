@@ -1,18 +1,23 @@
 //! An agent's bundle: all that shows its record.
 
 use axum::{
+    Extension,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
+use kernel::Principal;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Code, Path, Problem, Shared, schema};
+use super::{Caller, Code, Path, Problem, Shared, schema};
 use crate::bundle;
 
 /// Bundles that are put together at once. Each asks a node some questions, for which somebody may pay, and anybody
 /// may ask for bundles.
 pub const AT_ONCE: usize = 8;
+
+/// Further ones for who has the token: strangers never take all places.
+pub const OPERATORS: usize = 2;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -31,8 +36,19 @@ pub fn routes() -> OpenApiRouter<Shared> {
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "The record changed meanwhile, or others are being put together"),
     ),
 )]
-async fn proof(State(app): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let _place = app.proofs.try_acquire().map_err(|_| {
+async fn proof(
+    State(app): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let mut places = vec![&app.proofs];
+    if principal == Principal::Operator {
+        places.insert(0, &app.operators_proofs);
+    }
+    let place = places
+        .into_iter()
+        .find_map(|places| places.try_acquire().ok());
+    let _place = place.ok_or_else(|| {
         let detail = format!("{AT_ONCE} bundles are being put together: ask again in some seconds");
         Problem::new(Code::Unavailable, detail)
     })?;

@@ -14,7 +14,7 @@ use kernel::sha256_pair;
 use sqlx::PgPool;
 use store::Outcome;
 
-use super::kit::{Instance, recording};
+use super::kit::{Instance, TOKEN, recording};
 
 /// RFC 6962, written down once more and without tiles.
 fn root(leaves: &[Hash]) -> Hash {
@@ -191,6 +191,9 @@ async fn so_many_bundles_are_put_together_at_once(pool: PgPool) {
     let refused = instance.get(path).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.header("retry-after"), "5");
+    let bearer = format!("Bearer {TOKEN}");
+    let own = instance.get_as(path, "authorization", &bearer).await;
+    assert_eq!(own.status, StatusCode::OK, "strangers took none of these");
     drop(taken);
     let given = instance.get(path).await;
     assert_eq!(given.status, StatusCode::OK, "{}", given.text());
