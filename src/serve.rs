@@ -140,16 +140,26 @@ impl Running {
         }
     }
 
-    /// Stops the workers, then the door, each after what it has begun. Other processes go on with what this one led.
+    /// Stops the workers, then the door, each after what it has begun. Other processes go on at once with what this one
+    /// led: nobody waits for the worker that waits for Kubo, and what one still wants to write is fenced.
     pub async fn stop(mut self) {
         self.stop_workers.cancel();
-        while self.workers.join_next().await.is_some() {}
-        while self.guards.join_next().await.is_some() {}
-        if let Err(error) = lease::resign(&self.app.db, self.app.process).await {
-            tracing::warn!(%error, "leases are held until they end: {error}");
+        let mut resigned = self.resign().await;
+        while self.workers.join_next().await.is_some() || self.guards.join_next().await.is_some() {
+            // It may have taken or kept a lease when it was told to stop.
+            resigned = resigned && self.resign().await;
         }
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
+    }
+
+    /// Gives all leases back; whether the database took it.
+    async fn resign(&self) -> bool {
+        let resigned = lease::resign(&self.app.db, self.app.process).await;
+        if let Err(error) = &resigned {
+            tracing::warn!(%error, "leases are held until they end: {error}");
+        }
+        resigned.is_ok()
     }
 }
 

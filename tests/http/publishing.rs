@@ -1,6 +1,9 @@
 //! Several processes on one database, each with a blockstore of its own: one publishes at a time.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::journal::{
     Change, NewEntry,
@@ -20,7 +23,7 @@ use publish::{
 };
 use serde_json::json;
 use sqlx::PgPool;
-use store::{Cause, Clock, Db, Outcome};
+use store::{Cause, Clock, Db, Outcome, lease};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -306,6 +309,41 @@ async fn who_stops_leaves_what_it_led_to_others_at_once(pool: PgPool) {
     assert!(held().await > 0);
     running.stop().await;
     assert_eq!(held().await, 0);
+}
+
+/// A worker asks a Kubo that never answers: nobody waits for it.
+#[sqlx::test]
+async fn who_waits_for_kubo_when_it_stops_leads_nothing_any_more(pool: PgPool) {
+    let kubo = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", kubo.local_addr().unwrap());
+    let flags = [
+        Flag::new("content.kubo_url", url.as_str()),
+        Flag::new("content.kubo_timeout_seconds", json!(600)),
+    ];
+    let instance = Instance::with(&pool, &flags).await;
+    let app = &instance.app;
+    let cid = app.content.add(b"a file of ours").await.unwrap();
+    let mut tx = app.db.begin(Cause::Job("test")).await.unwrap();
+    content::pin::want(&mut tx, &app.content, &[cid])
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let lease = async |holder| {
+        let lease = lease::acquire(&app.db, "led", holder, Duration::from_hours(1));
+        lease.await.unwrap()
+    };
+    let (own, other) = (app.process, Uuid::from_u128(1));
+    assert!(lease(own).await.is_some() && lease(other).await.is_none());
+    let running = serve::start(app, &[], None, &[], None);
+    let (asked, _) = kubo.accept().await.unwrap();
+    let stops = tokio::spawn(running.stop());
+    while lease(other).await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!stops.is_finished());
+    drop((kubo, asked));
+    stops.await.unwrap();
+    assert!(lease(own).await.is_none(), "another one leads");
 }
 
 /// Our blocks as a gateway gives them, and what it was asked for.
