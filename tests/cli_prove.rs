@@ -140,6 +140,24 @@ fn relied_on(report: &Report) -> (Value, Value) {
     (json!(report.blocks), json!(fields))
 }
 
+/// One bit of each byte, and by the binary one of each part.
+fn flipped_bytes_fail(bytes: &[u8], agent: &str) {
+    let mut flipped = bytes.to_vec();
+    for at in 0..bytes.len() {
+        flipped[at] ^= 1 << (at % 8);
+        assert!(check(&flipped, None).is_err(), "byte {at} of {agent}");
+        flipped[at] = bytes[at];
+    }
+    for (name, data) in File::parse(bytes).unwrap().parts() {
+        let mut places = bytes.windows(data.len());
+        let at = places.position(|window| window == &data[..]).unwrap() + data.len() / 2;
+        flipped[at] ^= 1 << (at % 8);
+        let said = refused(&verify(&flipped, &[]), 6);
+        assert!(said.contains(&format!("`{name}`")), "{agent}: {said}");
+        flipped[at] = bytes[at];
+    }
+}
+
 #[test]
 fn every_agent_of_the_demo_is_shown_by_a_small_file() {
     let place = Place::that_anchors("data");
@@ -182,6 +200,7 @@ fn every_agent_of_the_demo_is_shown_by_a_small_file() {
             "{name}"
         );
         documents += usize::from(report.steps.iter().any(|step| step.part == "document"));
+        flipped_bytes_fail(&bytes, name);
     }
     assert!(documents > 10, "{documents} of {}", agents.len());
     let (largest, name) = sizes.last_key_value().unwrap();

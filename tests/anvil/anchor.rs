@@ -656,8 +656,18 @@ async fn nothing_is_sealed_until_the_anchor_was_read(pool: PgPool) {
         let anchoring = json("/audit/anchor");
         assert_eq!(anchoring["state"], "failing", "not what was said before");
         assert_eq!(anchoring["why"], json("/readyz")["unsealed"]);
-        assert!(anchoring["why"].as_str().unwrap().contains("nothing is sealed"));
-        assert!(served.get("/metrics").1.contains("chancery_anchor_unread 1"));
+        assert!(
+            anchoring["why"]
+                .as_str()
+                .unwrap()
+                .contains("nothing is sealed")
+        );
+        assert!(
+            served
+                .get("/metrics")
+                .1
+                .contains("chancery_anchor_unread 1")
+        );
         gate.open.store(true, Relaxed);
         if ends {
             let log = served.log();
@@ -669,7 +679,12 @@ async fn nothing_is_sealed_until_the_anchor_was_read(pool: PgPool) {
             })
             .await;
             assert!(json("/readyz")["unsealed"].is_null());
-            assert!(served.get("/metrics").1.contains("chancery_anchor_unread 0"));
+            assert!(
+                served
+                    .get("/metrics")
+                    .1
+                    .contains("chancery_anchor_unread 0")
+            );
             assert!(served.stop(nix::sys::signal::Signal::SIGTERM).success());
         }
     }

@@ -136,7 +136,8 @@ async fn an_archived_body_that_nobody_gives_holds_up_its_agent_alone(pool: PgPoo
     archive(&pool, size, "stored").await.unwrap();
     let edit = sqlx::query("UPDATE identity.agents SET category = 'new' WHERE id = $1");
     edit.bind(other.0).execute(&pool).await.unwrap();
-    let all = "INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.subjects";
+    let all =
+        "INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.subjects";
     sqlx::query(all).execute(&pool).await.unwrap();
     let nobody = Archive::new(|_, _| async { Err("nobody has it".to_owned()) });
     let db = app.db.clone().with_archive(nobody);

@@ -571,5 +571,8 @@ async fn atom_is_what_readers_of_news_read(pool: PgPool) {
     assert!(feed.entries.is_empty());
     let newest = instance.get("/v1/changes.atom?limit=1").await;
     let newest: atom_syndication::Feed = newest.text().parse().unwrap();
-    assert_eq!(feed.updated, newest.updated, "as new as what was looked through");
+    assert_eq!(
+        feed.updated, newest.updated,
+        "as new as what was looked through"
+    );
 }

@@ -95,9 +95,8 @@ impl Archive {
     fn begin(&self, name: &str) -> Option<Coming> {
         let inner = self.0.as_ref()?;
         let mut coming = inner.coming();
-        let begins = !inner.places.is_closed()
-            && coming.len() < MOST
-            && coming.insert(name.to_owned());
+        let begins =
+            !inner.places.is_closed() && coming.len() < MOST && coming.insert(name.to_owned());
         begins.then(|| Coming {
             archive: self.clone(),
             name: name.to_owned(),
@@ -163,7 +162,10 @@ mod tests {
                 async move {
                     if reach == Reach::Anywhere {
                         begun.fetch_add(1, Relaxed);
-                        end.acquire().await.map_err(|error| error.to_string())?.forget();
+                        end.acquire()
+                            .await
+                            .map_err(|error| error.to_string())?
+                            .forget();
                     }
                     Err::<Vec<u8>, _>("nobody has it".to_owned())
                 }

@@ -112,13 +112,7 @@ pub async fn show(
 }
 
 /// The document; `origin` is the journal's name.
-fn document(
-    origin: &str,
-    uri: &Uri,
-    level: Level,
-    updated: DateTime<Utc>,
-    part: &Part,
-) -> String {
+fn document(origin: &str, uri: &Uri, level: Level, updated: DateTime<Utc>, part: &Part) -> String {
     let of = match level {
         Level::Settled => "settled changes",
         Level::Head => "changes at the head",

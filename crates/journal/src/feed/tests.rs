@@ -147,7 +147,9 @@ async fn an_altered_body_is_not_told_and_holds_up_nobody(pool: PgPool) -> anyhow
               WHERE seq = (SELECT entry_seq FROM journal.leaves WHERE leaf_index = 3)"
         );
         for statement in ["SET LOCAL session_replication_role = replica", &flip] {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(statement))
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         let mut told = read(&db, &everything, &span(0, 6, 9, false)).await?.items;
