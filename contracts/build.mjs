@@ -16,8 +16,10 @@ const contracts = {
   AgentStatus: 'src/AgentStatus.sol',
   AuditAnchor: 'src/AuditAnchor.sol',
   ContractWallet: 'src/test/ContractWallet.sol',
+  ContractWalletFactory: 'src/test/ContractWalletFactory.sol',
   ERC1967Proxy: '@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol',
   IdentityRegistry: 'src/IdentityRegistry.sol',
+  PredeployCheck: 'src/PredeployCheck.sol',
   ReentrantMinter: 'src/test/ReentrantMinter.sol',
 };
 

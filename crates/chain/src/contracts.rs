@@ -2,7 +2,7 @@
 //!
 //! IdentityRegistry: ERC-8004 (repo erc-8004/erc-8004-contracts @b9e466c); AgentStatus: our own
 //! (`contracts/src/AgentStatus.sol`, `model.md` §4), and so is AuditAnchor
-//! (`contracts/src/AuditAnchor.sol`).
+//! (`contracts/src/AuditAnchor.sol`) and PredeployCheck (`contracts/src/PredeployCheck.sol`).
 
 #![expect(
     missing_docs,
@@ -115,6 +115,19 @@ sol! {
 
         function head(address keeper, bytes32 journal) external view returns (Head memory);
         function anchor(bytes32 journal, uint64 size, bytes32 root, bytes32[] calldata proof) external;
+    }
+
+    /// A wallet that is a contract (ERC-1271).
+    interface SignatureWallet {
+        function isValidSignature(bytes32 hash, bytes signature)
+            external view returns (bytes4 magic);
+    }
+
+    /// Our contract that is never deployed: its creation deploys a wallet in a trial and asks it.
+    contract PredeployCheck {
+        constructor(
+            address wallet, bytes32 digest, address factory, bytes creation, bytes signature
+        );
     }
 
     /// OpenZeppelin's ERC-1967 proxy, which the registries stand behind.

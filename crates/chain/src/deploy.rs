@@ -4,7 +4,7 @@
 //! needs a Solidity compiler.
 
 use alloy::sol_types::{SolCall, SolConstructor};
-use kernel::{Address, Bytes};
+use kernel::{Address, Bytes, Kind};
 use serde::Deserialize;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 const IDENTITY_REGISTRY: &str = include_str!("../../../contracts/artifacts/IdentityRegistry.json");
 const AGENT_STATUS: &str = include_str!("../../../contracts/artifacts/AgentStatus.json");
 const AUDIT_ANCHOR: &str = include_str!("../../../contracts/artifacts/AuditAnchor.json");
+const PREDEPLOY_CHECK: &str = include_str!("../../../contracts/artifacts/PredeployCheck.json");
 const PROXY: &str = include_str!("../../../contracts/artifacts/ERC1967Proxy.json");
 
 /// A contract that stands now.
@@ -55,6 +56,15 @@ pub fn audit_anchor_creation() -> Result<Call, SendError> {
     Ok(creation(bytecode(AUDIT_ANCHOR)?))
 }
 
+/// Creation code without arguments of the check that runs in an `eth_call` alone.
+pub(crate) fn predeploy_check() -> Result<Bytes, RpcError> {
+    bytecode(PREDEPLOY_CHECK).map_err(|error| RpcError::Other {
+        kind: Kind::Internal,
+        code: None,
+        message: error.to_string(),
+    })
+}
+
 async fn create(sender: &Sender, code: Bytes) -> Result<Deployed, SendError> {
     let receipt = sender.send(creation(code)).await?;
     let address = receipt.created.ok_or_else(|| {
@@ -87,7 +97,13 @@ mod tests {
 
     #[test]
     fn all_artifacts_hold_code() {
-        for artifact in [IDENTITY_REGISTRY, AGENT_STATUS, AUDIT_ANCHOR, PROXY] {
+        for artifact in [
+            IDENTITY_REGISTRY,
+            AGENT_STATUS,
+            AUDIT_ANCHOR,
+            PREDEPLOY_CHECK,
+            PROXY,
+        ] {
             assert!(bytecode(artifact).expect("an artifact").len() > 100);
         }
     }

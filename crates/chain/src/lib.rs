@@ -8,6 +8,7 @@
 
 pub mod anchor;
 pub mod bloom;
+pub mod contract_signature;
 pub mod contracts;
 pub mod decode;
 pub mod deploy;
@@ -24,6 +25,7 @@ pub mod rpc;
 pub mod sender;
 pub mod state;
 pub mod trie;
+pub mod typed;
 pub mod witness;
 
 mod abi;
