@@ -246,15 +246,35 @@ impl Predeploy {
 fn own_failure(answer: Result<Bytes, RpcError>) -> Result<Option<Bytes>, RpcError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(
-            RpcError::Revert { .. }
-            | RpcError::Other {
-                kind: Kind::Invalid,
-                ..
-            },
-        ) => Ok(None),
+        Err(RpcError::Revert { .. }) => Ok(None),
+        Err(RpcError::Other { message, .. }) if is_of_execution(&message) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a node says of a call that its code failed, apart from reverting: nodes agree about neither
+/// codes nor words.
+fn is_of_execution(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    [
+        "out of gas",
+        "outofgas",
+        "gas uint64 overflow",
+        "gas required exceeds",
+        "evm error",
+        "invalid opcode",
+        "opcode",
+        "invalid jump",
+        "invalidjump",
+        "stack underflow",
+        "stackunderflow",
+        "stack limit",
+        "stack overflow",
+        "write protection",
+        "bad instruction",
+    ]
+    .iter()
+    .any(|words| lower.contains(words))
 }
 
 async fn in_time<T>(
@@ -345,6 +365,24 @@ mod tests {
             .await
             .expect_err("refused");
         assert_eq!(error.kind(), Kind::Invalid);
+    }
+
+    /// geth, anvil, Erigon, Nethermind.
+    #[test]
+    fn failures_of_code_are_told_from_failures_of_nodes() {
+        for message in [
+            "out of gas",
+            "EVM error: OutOfGas",
+            "invalid opcode: INVALID",
+            "EVM error OpcodeNotFound",
+            "invalid jump destination",
+            "Bad instruction fe",
+        ] {
+            assert!(is_of_execution(message), "{message}");
+        }
+        for message in ["header not found", "method handler crashed", "unauthorized"] {
+            assert!(!is_of_execution(message), "{message}");
+        }
     }
 
     #[test]
