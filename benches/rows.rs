@@ -7,6 +7,8 @@
     reason = "a measurement may stop"
 )]
 
+#[path = "rows/agents.rs"]
+mod agents;
 #[path = "rows/anchor.rs"]
 mod anchor;
 #[path = "rows/backfill.rs"]
@@ -75,6 +77,7 @@ const ALL: &[Measurement] = &[
     (&[bundle::BYTES], bundle::measure),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
+    (&[agents::PER_S, agents::P99], agents::measure),
 ];
 
 fn main() -> Result<()> {

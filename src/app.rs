@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
+    http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -48,6 +48,8 @@ pub struct App {
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
     /// them as `Chancery-Head`.
     pub heads: watch::Sender<Heads>,
+    /// Agents that are asked for at the moment.
+    pub lookups: Lookups,
     /// Who is told of changes as they come.
     pub streams: Streams,
     /// Places for those who put bundles together.
@@ -105,6 +107,7 @@ impl App {
             chains: Board::default(),
             nodes: Nodes::default(),
             heads: watch::Sender::default(),
+            lookups: Lookups::default(),
             streams,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),

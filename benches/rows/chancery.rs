@@ -1,6 +1,6 @@
 //! Chancery's own backfill of the standard workload, and what must be in its database then.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -62,7 +62,12 @@ pub fn backfill(
 
     let head = node.head()?;
     let truth = node.truth(head)?;
-    let mut command = place.chancery(&["serve", "--roles", "index,work"]);
+    // A database that begins anew has a journal that begins anew: a data directory that has seen another refuses it.
+    let data = "run";
+    if place.file(data).exists() {
+        fs::remove_dir_all(place.file(data))?;
+    }
+    let mut command = place.chancery_in(data, &["serve", "--roles", "index,work"]);
     command
         .env("CHANCERY__DATABASE__URL", &url)
         .env("CHANCERY__DATABASE__MIGRATE_URL", &owner)

@@ -8,9 +8,9 @@ use axum::{
 };
 use identity::{
     act,
-    agent::{self, Agent, Filter},
+    agent::{self, Filter, Named},
     fact::RuntimeStatus,
-    identifier::{self, Identifier},
+    identifier,
 };
 use kernel::{Address, AgentId, Limit};
 use serde::{Deserialize, Serialize};
@@ -107,14 +107,6 @@ async fn of_owner(
     Ok(paging::listed(&headers, &uri, &page))
 }
 
-/// An agent and all its names.
-#[derive(Serialize)]
-struct Named {
-    #[serde(flatten)]
-    agent: Agent,
-    identifiers: Vec<Identifier>,
-}
-
 /// One agent, by any of its identifiers.
 #[utoipa::path(
     get, path = "/v1/agents/{agent}", tag = "agents",
@@ -131,9 +123,8 @@ async fn show(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let agent = agent::get(&app.db, &name).await?;
-    let identifiers = identifier::list(&app.db, agent.id).await?;
-    Ok(paging::json(&headers, &Named { agent, identifiers }))
+    let named = app.lookups.get(&app.db, &name).await?;
+    Ok(paging::json(&headers, &named))
 }
 
 /// What the status is to be.

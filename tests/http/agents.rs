@@ -1,6 +1,6 @@
 //! Agents and what is kept of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::http::{StatusCode, header};
 use serde_json::Value;
@@ -34,6 +34,39 @@ async fn pages_walk_all_92_agents_once(pool: PgPool) {
             pages += 1;
         }
         assert_eq!((seen.len(), pages), (92, 92_usize.div_ceil(limit)));
+    }
+}
+
+/// They are read together (`http/lookups.rs`): nobody gets another's answer, or fails by another's name.
+#[sqlx::test]
+async fn who_asks_while_many_do_gets_his_own_agent(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let agents = instance.items("/v1/agents?chain=1&limit=200").await;
+    let mut paths = Vec::new();
+    for agent in &agents {
+        let id = agent["id"].as_str().unwrap();
+        paths.push((id.to_owned(), Some(id)));
+        paths.push((agent["did"].as_str().unwrap().to_owned(), Some(id)));
+        paths.push((format!("{id}%00"), None));
+        paths.push(("n".repeat(5000), None));
+    }
+    let asked = paths.iter().map(|(name, id)| {
+        let instance = &instance;
+        async move {
+            let path = format!("/v1/agents/{name}");
+            // Some hang up, at once or while a round is read.
+            let hung_up = tokio::time::timeout(Duration::from_micros(200), instance.get(&path));
+            let _ = hung_up.await;
+            (instance.get(&path).await, id)
+        }
+    });
+    let answers = futures::future::join_all(asked).await;
+    assert_eq!(answers.len(), 4 * 92);
+    for (answer, id) in answers {
+        match id {
+            Some(id) => assert_eq!(answer.json()["id"], *id),
+            None => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text()),
+        }
     }
 }
 

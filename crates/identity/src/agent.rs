@@ -1,5 +1,7 @@
 //! Agents as they are shown.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use kernel::{Address, Limit, Page};
 use serde::Serialize;
@@ -7,7 +9,11 @@ use serde_json::Value;
 use store::Db;
 use uuid::Uuid;
 
-use crate::{Error, Result, fact::RuntimeStatus, identifier};
+use crate::{
+    Error, Result,
+    fact::RuntimeStatus,
+    identifier::{self, Identifier},
+};
 
 /// An agent: VEXEL's columns by their names, and where it stands on chain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -192,12 +198,22 @@ fn checksummed(text: String) -> String {
         .map_or(text, |address| address.to_string())
 }
 
+/// An agent and all its names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Named {
+    /// The agent.
+    #[serde(flatten)]
+    pub agent: Agent,
+    /// Its names, by kind and value.
+    pub identifiers: Vec<Identifier>,
+}
+
 /// The agent that a name finds: UUID, DID, `eip155:...`, `<chain>:<agentId>`.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Agent>> {
     let Some(id) = identifier::find(db, name).await? else {
         return Ok(None);
     };
-    by_id(db, id).await
+    Ok(by_ids(db, &[id]).await?.remove(&id))
 }
 
 /// The same, where it must exist.
@@ -207,8 +223,25 @@ pub async fn get(db: &Db, name: &str) -> Result<Agent> {
         .ok_or_else(|| Error::NotFound(name.to_owned()))
 }
 
-async fn by_id(db: &Db, id: Uuid) -> Result<Option<Agent>> {
-    let row = sqlx::query_as!(
+/// What each of some names finds, in their order. Three queries, however many names there are.
+pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Named>>> {
+    let found = identifier::find_all(db, names).await?;
+    let mut ids: Vec<Uuid> = found.iter().flatten().copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let (agents, mut identifiers) =
+        futures::try_join!(by_ids(db, &ids), identifier::list_all(db, &ids))?;
+    let named = agents.into_iter().map(|(id, agent)| {
+        let identifiers = identifiers.remove(&id).unwrap_or_default();
+        (id, Named { agent, identifiers })
+    });
+    let named: HashMap<Uuid, Named> = named.collect();
+    let of = |id: Option<Uuid>| named.get(&id?).cloned();
+    Ok(found.into_iter().map(of).collect())
+}
+
+async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
+    let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,
                   a.ipfs_metadata_hash, a.created_at AS "created_at!", a.updated_at AS "updated_at!",
@@ -220,12 +253,12 @@ async fn by_id(db: &Db, id: Uuid) -> Result<Option<Agent>> {
                   t.uri AS "uri?", t.metadata_state, t.metadata_verification, t.level,
                   t.last_block AS "last_block?", t.last_tx AS "last_tx?", t.last_log AS "last_log?"
              FROM identity.agents a LEFT JOIN identity.v_tokens t ON t.agent_id = a.id
-            WHERE a.id = $1"#,
-        id,
+            WHERE a.id = ANY($1)"#,
+        ids,
     )
-    .fetch_optional(db.pool())
+    .fetch_all(db.pool())
     .await?;
-    Ok(row.map(Agent::from))
+    Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
 /// The agents that an address owns now; `None` where they are more than `most`.

@@ -1,6 +1,6 @@
 //! All names of an agent. Those of new agents go in by COPY.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel::Address;
 use serde::Serialize;
@@ -119,33 +119,71 @@ pub(crate) async fn write(tx: &mut Tx, agents: &[Names]) -> Result<()> {
     Ok(())
 }
 
+/// No name of an agent is longer, in bytes.
+const LONGEST: usize = 1024;
+
 /// The agent that a verified name, or an id, finds. Hex case does not matter.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
-    if let Ok(id) = name.parse::<Uuid>() {
-        let found = sqlx::query_scalar!("SELECT id FROM identity.agents WHERE id = $1", id);
-        return Ok(found.fetch_optional(db.pool()).await?);
-    }
-    let folded = fold_hex(name);
-    Ok(sqlx::query_scalar!(
-        "SELECT agent_id FROM identity.agent_identifiers
-          WHERE value = ANY($1) AND standing = 'verified' ORDER BY value = $2 DESC LIMIT 1",
-        &[name.to_owned(), folded],
-        name,
+    Ok(find_all(db, &[name]).await?.pop().flatten())
+}
+
+/// What each of some names finds, in their order.
+pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
+    // One text that Postgres refuses would fail the others.
+    let fit = |name: &&str| name.len() <= LONGEST && !name.contains('\0');
+    let possible = names.iter().copied().enumerate();
+    let (places, fitting): (Vec<_>, Vec<_>) = possible.filter(|(_, name)| fit(name)).unzip();
+    let ids: Vec<Option<Uuid>> = fitting.iter().map(|name| name.parse().ok()).collect();
+    let folded: Vec<String> = fitting.iter().map(|name| fold_hex(name)).collect();
+    let rows = sqlx::query!(
+        r#"SELECT n.place AS "place!",
+                  coalesce((SELECT a.id FROM identity.agents a WHERE a.id = n.id),
+                           (SELECT i.agent_id FROM identity.agent_identifiers i
+                             WHERE n.id IS NULL AND i.value IN (n.name, n.folded) AND i.standing = 'verified'
+                             ORDER BY i.value = n.name DESC LIMIT 1)) AS agent
+             FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS n (id, name, folded, place)"#,
+        &ids as &[Option<Uuid>],
+        &fitting as &[&str],
+        &folded,
     )
-    .fetch_optional(db.pool())
-    .await?)
+    .fetch_all(db.pool())
+    .await?;
+    let mut found = vec![None; names.len()];
+    for row in rows {
+        let nth = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        if let Some(&place) = places.get(nth) {
+            found[place] = row.agent;
+        }
+    }
+    Ok(found)
 }
 
 /// The names of an agent.
 pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
-    Ok(sqlx::query_as!(
-        Identifier,
-        "SELECT kind, value, standing FROM identity.agent_identifiers
-          WHERE agent_id = $1 ORDER BY kind, value",
-        agent
+    Ok(list_all(db, &[agent])
+        .await?
+        .remove(&agent)
+        .unwrap_or_default())
+}
+
+/// The names of each of some agents.
+pub async fn list_all(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Vec<Identifier>>> {
+    let rows = sqlx::query!(
+        "SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
+          WHERE agent_id = ANY($1) ORDER BY agent_id, kind, value",
+        agents
     )
     .fetch_all(db.pool())
-    .await?)
+    .await?;
+    let mut names = HashMap::<_, Vec<_>>::new();
+    for row in rows {
+        names.entry(row.agent_id).or_default().push(Identifier {
+            kind: row.kind,
+            value: row.value,
+            standing: row.standing,
+        });
+    }
+    Ok(names)
 }
 
 /// Lower-cases every `0x` address inside a name and leaves the rest as it is.
