@@ -112,7 +112,8 @@ async fn connect(database: &Database) -> Result<Db> {
     Ok(Db::connect(&database.url(), &config, Clock::System).await?)
 }
 
-/// So many entries of about 400 bytes, from the n-th of a writer on.
+/// So many entries of about 400 bytes, from the n-th of a writer on, in the order of agents' ids, as the projection
+/// appends them.
 fn entries(writer: u64, from: u64, count: u64) -> Vec<NewEntry> {
     let one = |n: u64| {
         let agent = AgentId::of_did(&format!("did:bench:{writer}:{}", n % AGENTS));
@@ -124,7 +125,9 @@ fn entries(writer: u64, from: u64, count: u64) -> Vec<NewEntry> {
         };
         NewEntry::agent(agent, vec![change])
     };
-    (from..from + count).map(one).collect()
+    let mut entries: Vec<_> = (from..from + count).map(one).collect();
+    entries.sort_by_key(|entry| entry.agent);
+    entries
 }
 
 async fn write(db: &Db, entries: Vec<NewEntry>) -> Result<()> {

@@ -128,11 +128,13 @@ pub(crate) async fn net_digests(
 ) -> Result<HashMap<AgentId, HashMap<[u8; 32], i64>>> {
     let ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT agent_id, d.digest AS "digest!", max(entry_seq) AS "last!"
-             FROM journal.said CROSS JOIN LATERAL unnest(digests) AS d(digest)
-            WHERE agent_id = ANY($1)
-            GROUP BY agent_id, d.digest
-           HAVING max(entry_seq) FILTER (WHERE sign > 0) = max(entry_seq)"#,
+        r#"SELECT e.agent_id AS "agent_id!", d.digest AS "digest!", max(e.seq) AS "last!"
+             FROM journal.entries e
+             JOIN journal.said s ON s.entry_seq = e.seq
+            CROSS JOIN LATERAL unnest(s.digests) AS d(digest)
+            WHERE e.agent_id = ANY($1)
+            GROUP BY e.agent_id, d.digest
+           HAVING max(e.seq) FILTER (WHERE s.sign > 0) = max(e.seq)"#,
         &ids,
     )
     .fetch_all(conn)

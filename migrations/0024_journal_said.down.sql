@@ -1,0 +1,1 @@
+CREATE INDEX said_agent ON journal.said (agent_id, entry_seq);
