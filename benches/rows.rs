@@ -31,6 +31,8 @@ mod journal_proof;
 mod live;
 #[path = "rows/node.rs"]
 mod node;
+#[path = "rows/page.rs"]
+mod page;
 #[path = "rows/peers.rs"]
 mod peers;
 #[path = "rows/process.rs"]
@@ -75,6 +77,7 @@ const ALL: &[Measurement] = &[
     (&[journal_proof::PROOF], journal_proof::measure),
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
+    (&[page::BYTES], page::measure),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
     (&[agents::PER_S, agents::P99], agents::measure),

@@ -26,6 +26,7 @@ mod page;
 mod paging;
 mod problem;
 mod proof;
+mod registration_files;
 mod schema;
 mod sync;
 mod transactions;
@@ -203,6 +204,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(entries::routes())
         .merge(proof::routes())
         .merge(changes::routes())
+        .merge(registration_files::routes())
         .merge(transactions::routes())
         .merge(ipfs::routes())
         .merge(ipns::routes())

@@ -115,10 +115,20 @@ fn an_owner_registers_looks_and_proves() {
     );
     assert_ne!(ada["entry"]["state"], "queued");
 
+    // Nobody pays twice by mistake.
+    let error = cli.fails(5, &[&ADA[..], &["--key", &key]].concat());
+    assert!(
+        error.contains("31337:0 (Ada) has the same file and name and endpoint")
+            && error.contains("--again"),
+        "{error}"
+    );
+
     // As IPFS, for people.
     let text = cli.ok(&[
         &ADA[..],
-        &["--active", "false", "--key", &key, "--as", "ipfs"],
+        &[
+            "--active", "false", "--key", &key, "--as", "ipfs", "--again",
+        ],
     ]
     .concat());
     fits(&text);
@@ -437,6 +447,76 @@ fn an_instance_that_lies_is_not_believed() {
     assert!(!PathBuf::from(&*to).exists());
     let error = cli.fails(6, &["--url", &liar.url, "audit", "prove", cid]);
     assert!(error.contains("the instance's proof is wrong"), "{error}");
+}
+
+/// anvil's second account.
+const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const OTHERS_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
+#[test]
+fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
+    let place = Place::new("data");
+    let _instance = place.up();
+    let cli = Cli(&place);
+    let (key, other) = (
+        cli.key("key", KEY, 0o600),
+        cli.key("other", OTHERS_KEY, 0o600),
+    );
+    cli.json(&[&ADA[..], &["--key", &key]].concat());
+
+    // On a web server: the file first, then what shows that the domain is the agent's.
+    let folder = place.dir().with_file_name("www");
+    let hosted = [
+        "--as",
+        "https",
+        "--at",
+        "https://ada.example/agents/ada.json",
+        "--folder",
+        folder.to_str().unwrap(),
+    ];
+    let told = cli.json(&[&ADA[..], &hosted, &["--again", "--key", &key]].concat());
+    assert_eq!(told["uri"], "https://ada.example/agents/ada.json");
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(read("agents/ada.json")["name"], "Ada");
+    let shown = read(".well-known/agent-registration.json");
+    assert_eq!(shown["registrations"][0]["agentId"], 1);
+    cli.fails(2, &[&ADA[..], &["--as", "https", "--key", &key]].concat());
+
+    let words = ["--name", "Ada", "--description", "Reads reports out."];
+    let edit = ["agent", "edit", "31337:0"];
+    let edited = cli.json(&[&edit[..], &words, &["--key", &key, "--wait", "journaled"]].concat());
+    assert_eq!(edited["description"], "Reads reports out.");
+    assert_ne!(edited["entry"]["state"], "queued");
+
+    let wallet = ["agent", "wallet", "31337:0"];
+    let set = cli.json(&[&wallet[..], &["--wallet-key", &other, "--key", &key]].concat());
+    assert_eq!(set["agent_wallet"], OTHER);
+    assert!(cli.ok(&wallet).contains(&format!("wallet  {OTHER}")));
+    let unset = cli.json(&[&wallet[..], &["--unset", "--key", &key]].concat());
+    assert_eq!(unset["agent_wallet"], Value::Null);
+
+    let transfer = ["agent", "transfer", "31337:0", "--to"];
+    let slip = OTHER.replacen('C', "c", 1);
+    let error = cli.fails(2, &[&transfer[..], &[&slip, "--key", &key]].concat());
+    assert!(error.contains("EIP-55"), "{error}");
+    cli.fails(5, &[&transfer[..], &[OTHER, "--key", &other]].concat());
+    let sold = cli.json(&[&transfer[..], &[OTHER, "--key", &key]].concat());
+    assert_eq!(sold["owner_address"], OTHER);
+
+    let end = [
+        "agent",
+        "deregister",
+        "31337:0",
+        "--reason",
+        "retired",
+        "--key",
+    ];
+    cli.fails(5, &[&end[..], &[&key]].concat());
+    let ended = cli.json(&[&end[..], &[&other]].concat());
+    assert_eq!(ended["runtime_status"], "TERMINATED");
+    assert!(cli.ok(&["agent", "history", "31337:0"]).contains("retired"));
 }
 
 #[test]

@@ -19,8 +19,12 @@ mod kit;
 mod layout;
 #[path = "http/openapi.rs"]
 mod openapi;
+#[path = "http/page.rs"]
+mod page;
 #[path = "http/publishing.rs"]
 mod publishing;
+#[path = "http/registration_files.rs"]
+mod registration_files;
 #[path = "http/scrub.rs"]
 mod scrub;
 #[path = "http/sync.rs"]

@@ -2,7 +2,9 @@
 
 mod describe;
 mod history;
+mod hosted;
 mod list;
+mod owner;
 mod register;
 mod send;
 mod status;
@@ -30,6 +32,14 @@ pub enum Command {
     History(history::Args),
     /// Show an agent's status, or set it
     Status(status::Args),
+    /// Name another registration file, on the agent's chain
+    Edit(Box<owner::Edit>),
+    /// Show the agent's wallet, set it with its consent, or take it away
+    Wallet(owner::Wallet),
+    /// Hand the agent over to another owner, on its chain
+    Transfer(owner::Transfer),
+    /// End an agent: its status becomes TERMINATED, on its chain
+    Deregister(status::Deregister),
 }
 
 /// Which agent.
@@ -55,6 +65,10 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::List(args) => list::run(args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Edit(args) => owner::edit(*args, context).await,
+        Command::Wallet(args) => owner::wallet(args, context).await,
+        Command::Transfer(args) => owner::transfer(args, context).await,
+        Command::Deregister(args) => status::run(args.into(), context).await,
     }
 }
 

@@ -11,7 +11,11 @@ use kernel::{Principal, sha256};
 use super::{Code, Problem, Shared};
 
 /// Questions that are too long for a query: they are asked with POST and change nothing.
-const QUESTIONS: [&str; 1] = ["/v1/transactions/prepare"];
+const QUESTIONS: [&str; 3] = [
+    "/v1/transactions/prepare",
+    "/v1/transactions/wallet-consent",
+    "/v1/registration-files/check",
+];
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`.
 #[derive(Debug, Clone, PartialEq, Eq)]

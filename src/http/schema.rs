@@ -150,6 +150,15 @@ pub struct NamedAgent {
     identifiers: Vec<Identifier>,
 }
 
+/// An agent that is the same in something.
+#[derive(ToSchema)]
+pub struct Like {
+    /// The agent.
+    agent: Agent,
+    /// In what: `file`, `name`, `endpoint`.
+    same: Vec<String>,
+}
+
 /// An agent after a change, and the journal entry that says so.
 #[derive(ToSchema)]
 pub struct ChangedAgent {

@@ -2,6 +2,7 @@
 //! Keys never come to us.
 
 mod action;
+mod consent;
 mod outcome;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
@@ -23,6 +24,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(prepare))
         .routes(routes!(relay))
         .routes(routes!(outcome::show))
+        .routes(routes!(consent::ask))
 }
 
 /// What somebody wants to do on a chain.

@@ -130,6 +130,7 @@ async fn bodies_that_are_none(pool: PgPool) {
     let deep = (0..500).fold(json!(1), |inner, _| json!([inner]));
     let status = "/v1/agents/1:1/status";
     let (prepare, relay) = ("/v1/transactions/prepare", "/v1/transactions");
+    let consent = "/v1/transactions/wallet-consent";
     let table: Vec<(&str, &str, Value)> = vec![
         ("PUT", status, json!({})),
         ("PUT", status, json!({"status": "AWAKE"})),
@@ -185,6 +186,19 @@ async fn bodies_that_are_none(pool: PgPool) {
             json!({"from": from, "action": {"kind": "heartbeat", "agent": "\u{0}"}}),
         ),
         ("POST", prepare, deep),
+        ("POST", consent, json!({"agent": "1:1"})),
+        ("POST", consent, json!({"agent": "1:1", "wallet": "0x12"})),
+        // A slip in one letter's case: the checksum of EIP-55 does not hold.
+        (
+            "POST",
+            consent,
+            json!({"agent": "1:1", "wallet": from.replacen('f', "F", 1)}),
+        ),
+        (
+            "POST",
+            prepare,
+            json!({"from": from, "action": {"kind": "set_wallet", "agent": "1:1", "wallet": from}}),
+        ),
         ("POST", relay, json!({"chain": 1, "raw": "no hex"})),
         ("POST", relay, json!({"chain": 1.5, "raw": "0x"})),
     ];
@@ -204,6 +218,18 @@ async fn bodies_that_are_none(pool: PgPool) {
         &instance.send("POST", prepare, "", &not_there).await,
         StatusCode::NOT_FOUND,
         "nobody",
+    );
+    let not_there = json!({"agent": "1:99999999", "wallet": from});
+    is_problem(
+        &instance.send("POST", consent, "", &not_there).await,
+        StatusCode::NOT_FOUND,
+        "nobody's wallet",
+    );
+    let wallet = json!({"agent": "1:1", "wallet": from});
+    is_problem(
+        &instance.send("POST", consent, "", &wallet).await,
+        StatusCode::CONFLICT,
+        "a consent without a node",
     );
     // A recorded chain has no node.
     let wish = json!({"from": from, "action": {"kind": "heartbeat", "agent": "1:1"}});

@@ -1,12 +1,17 @@
 //! Calls of the registries: calldata to send, and reads of their state.
 
-use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
+use alloy::{
+    signers::{SignerSync, local::PrivateKeySigner},
+    sol_types::{SolCall, SolStruct, eip712_domain},
+};
 use kernel::{Address, B256, Bytes, U256};
+use serde_json::{Value, json};
 
 use crate::{
     abi,
     contracts::{AgentStatus, AgentWalletSet, IdentityRegistry as R},
     rpc::{At, Call, Rpc, RpcError},
+    sender::SendError,
 };
 
 pub use crate::contracts::IdentityRegistry::MetadataEntry;
@@ -129,8 +134,8 @@ impl WalletConsent {
     /// The hash that is signed.
     pub fn digest(&self) -> B256 {
         let domain = eip712_domain! {
-            name: "ERC8004IdentityRegistry",
-            version: "1",
+            name: DOMAIN,
+            version: VERSION,
             chain_id: self.chain,
             verifying_contract: self.registry,
         };
@@ -142,7 +147,45 @@ impl WalletConsent {
         };
         consent.eip712_signing_hash(&domain)
     }
+
+    /// The wallet's signature of it.
+    pub fn sign(&self, wallet: &PrivateKeySigner) -> Result<Bytes, SendError> {
+        let signature = wallet.sign_hash_sync(&self.digest());
+        let signature = signature.map_err(|_| SendError::Signature)?;
+        Ok(signature.as_bytes().to_vec().into())
+    }
+
+    /// What wallets show and sign: EIP-712's JSON, as `eth_signTypedData_v4` takes it.
+    pub fn typed_data(&self) -> Value {
+        let field = |(name, kind): (&str, &str)| json!({ "name": name, "type": kind });
+        let fields = |list: &[(&str, &str)]| list.iter().copied().map(field).collect::<Vec<_>>();
+        json!({
+            "types": {
+                "EIP712Domain": fields(&[
+                    ("name", "string"), ("version", "string"), ("chainId", "uint256"),
+                    ("verifyingContract", "address"),
+                ]),
+                "AgentWalletSet": fields(&[
+                    ("agentId", "uint256"), ("newWallet", "address"), ("owner", "address"),
+                    ("deadline", "uint256"),
+                ]),
+            },
+            "primaryType": "AgentWalletSet",
+            "domain": {
+                "name": DOMAIN, "version": VERSION, "chainId": self.chain,
+                "verifyingContract": self.registry.to_string(),
+            },
+            "message": {
+                "agentId": self.id.to_string(), "newWallet": self.wallet.to_string(),
+                "owner": self.owner.to_string(), "deadline": self.deadline.to_string(),
+            },
+        })
+    }
 }
+
+/// The registry's EIP-712 domain.
+const DOMAIN: &str = "ERC8004IdentityRegistry";
+const VERSION: &str = "1";
 
 /// Who owns an agent; `None`: there is none with that id.
 pub async fn owner_of(
@@ -239,6 +282,32 @@ mod tests {
             deadline: U256::ZERO,
         };
         assert_eq!(consent.eip712_type_hash(), kernel::keccak256(text));
+    }
+
+    /// What wallets are shown has the fields that are hashed, in their order.
+    #[test]
+    fn wallets_are_shown_what_they_sign() {
+        let consent = WalletConsent {
+            chain: 31337,
+            registry: Address::repeat_byte(1),
+            id: U256::MAX,
+            wallet: Address::repeat_byte(0xab),
+            owner: Address::repeat_byte(0xcd),
+            deadline: U256::from(1_800_000_000_u64),
+        };
+        let shown = consent.typed_data();
+        let kind = shown["primaryType"].as_str().expect("a name");
+        let fields = shown["types"][kind].as_array().expect("its fields");
+        let text = |field: &Value| {
+            let (kind, name) = (field["type"].as_str(), field["name"].as_str());
+            format!("{} {}", kind.expect("a type"), name.expect("a name"))
+        };
+        let listed: Vec<String> = fields.iter().map(text).collect();
+        let encoded = format!("{kind}({})", listed.join(","));
+        assert_eq!(encoded, AgentWalletSet::eip712_encode_type());
+        assert_eq!(shown["message"]["agentId"], U256::MAX.to_string());
+        assert_eq!(shown["message"]["newWallet"], consent.wallet.to_string());
+        assert_eq!(shown["domain"]["chainId"], 31337);
     }
 
     #[test]

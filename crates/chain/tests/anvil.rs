@@ -7,8 +7,8 @@ use std::{net::TcpListener, num::NonZeroU32};
 
 use alloy::sol_types::SolCall;
 use chain::{
-    At, Call, Limits, LogFilter, PrivateKeySigner, Registries, Rpc, RpcError, Said, SeenTopics,
-    SendError, Sender, SenderConfig,
+    At, Call, Limits, LogFilter, Registries, Rpc, RpcError, Said, SeenTopics, SendError, Sender,
+    SenderConfig,
     contracts::{IdentityRegistry, topics},
     decode_token, deploy, registry,
     sender::{prepare, relay},
@@ -70,7 +70,7 @@ async fn our_contracts_are_deployed_and_read_back() {
         owner: alice.address(),
         deadline: U256::from(consent_deadline(&rpc).await),
     };
-    let signature = sign(&signer(BOB), &consent);
+    let signature = consent.sign(&signer(BOB)).expect("signed");
     let set = registry::set_agent_wallet(id, bob.address(), consent.deadline, signature);
     alice.send(call(set)).await.expect("wallet");
     let sleep = registry::set_status(identity, id, 1, "tired");
@@ -172,12 +172,6 @@ async fn consent_deadline(rpc: &Rpc) -> i64 {
         .expect("known")
         .time
         + 200
-}
-
-fn sign(signer: &PrivateKeySigner, consent: &registry::WalletConsent) -> Bytes {
-    use alloy::signers::SignerSync;
-    let signature = signer.sign_hash_sync(&consent.digest()).expect("signed");
-    signature.as_bytes().to_vec().into()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod alike;
 pub mod by_tx;
 pub mod digest;
 pub mod dirty;

@@ -8,7 +8,7 @@ use content::{Layout, Uri, build, classify, data_uri};
 use identity::registration::{self, Warning};
 use serde::Serialize;
 
-use crate::cli::exit::Failure;
+use crate::cli::{exit::Failure, show::clean};
 
 /// OASF as the standard's services name it, for skills and domains.
 const OASF: &str = "https://github.com/agntcy/oasf/";
@@ -67,6 +67,24 @@ pub enum Draft {
     File(Vec<u8>, Vec<Warning>),
     /// The URI of one.
     Uri(String),
+}
+
+impl Draft {
+    /// Says what is wrong with the file, to whoever sits there.
+    pub fn warn(&self) {
+        let Self::File(_, warnings) = self else {
+            return;
+        };
+        for warning in warnings {
+            let at = if warning.pointer.is_empty() {
+                "the file"
+            } else {
+                &warning.pointer
+            };
+            let message = clean(&warning.message);
+            eprintln!("warning: {at}: {message} ({})", warning.code);
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -6,12 +6,14 @@ use std::{
 };
 
 use chain::registry;
+use kernel::{Address, Kind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     chain_id,
     describe::{Described, Draft, as_data, cid},
+    hosted::Hosted,
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
 };
@@ -35,6 +37,8 @@ pub struct Args {
     /// where Kubo is configured]
     #[arg(long = "as", id = "way", value_enum, value_name = "WAY")]
     way: Option<Way>,
+    #[command(flatten)]
+    hosted: Hosted,
     /// The owner's key: a keystore (JSON) or a file of 0x and 64 hex digits, mode 0600. It is read
     /// here and sent nowhere
     #[arg(long, value_name = "FILE")]
@@ -44,6 +48,9 @@ pub struct Args {
     chain: Option<String>,
     #[command(flatten)]
     waiting: Waiting,
+    /// Register it even though the key's account has the same agent already
+    #[arg(long)]
+    again: bool,
     /// Show what would be registered, and with --key what it would cost; store and send nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,19 +58,22 @@ pub struct Args {
 
 /// Where a registration file is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Way {
+pub enum Way {
     /// In a data: URI, on the chain itself
     Data,
     /// On IPFS, named by its hash
     Ipfs,
+    /// On a web server of yours, under --at
+    Https,
 }
 
 /// What was registered, or would be.
 #[derive(Debug, Serialize)]
-struct Uri {
-    uri: String,
+pub struct Uri {
+    /// What stands on the chain.
+    pub uri: String,
     /// Of the file, where it is on IPFS.
-    cid: Option<String>,
+    pub cid: Option<String>,
 }
 
 /// What the command prints.
@@ -88,23 +98,10 @@ struct Registered {
 /// Builds, shows, prepares, signs, sends and waits.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let draft = args.described.draft()?;
-    if let Draft::File(_, warnings) = &draft {
-        for warning in warnings {
-            let at = if warning.pointer.is_empty() {
-                "the file"
-            } else {
-                &warning.pointer
-            };
-            eprintln!(
-                "warning: {at}: {} ({})",
-                clean(&warning.message),
-                warning.code
-            );
-        }
-    }
+    draft.warn();
     let way = args.way.map_or_else(|| usual(context), Ok)?;
     if args.dry_run && args.key.is_none() {
-        return dry(&draft, &named(&draft, way)?, context);
+        return dry(&draft, &named(&draft, way, &args.hosted)?, context);
     }
     let client = Client::of(context)?;
     let chain = match &args.chain {
@@ -115,7 +112,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         return Err(key::missing(&client, chain, "registering").await.into());
     };
     let signer = key::read(file)?;
-    let uri = named(&draft, way)?;
+    let uri = named(&draft, way, &args.hosted)?;
+    if !args.again {
+        already(&client, signer.address(), chain, &draft).await?;
+    }
     let action = Action {
         json: json!({ "kind": "register", "uri": uri.uri }),
         data: registry::register_with_uri(&uri.uri),
@@ -127,9 +127,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if args.dry_run {
         return dry(&draft, &uri, context);
     }
-    if let (Draft::File(bytes, _), Some(_)) = (draft, &uri.cid) {
-        ipfs::store(&client, bytes).await?;
-    }
+    hand_out(&client, &draft, way, &args.hosted).await?;
     let sent = ready.send(&client, &signer).await?;
     let progress = sent.wait(&client, args.waiting).await?;
     let agent = match progress
@@ -140,12 +138,52 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Some(id) if progress.indexed => Some(judged(&client, id).await?),
         _ => None,
     };
+    if let (Draft::File(bytes, _), Way::Https, Some(agent)) = (&draft, way, &agent) {
+        args.hosted.write_proof(bytes, agent)?;
+    }
     let registered = Registered::of(uri, sent, progress, agent.as_ref());
     Ok(context.output.one(&registered, || registered.human())?)
 }
 
+/// Refuses what the account has registered already: nothing is paid for a second one that nobody wanted.
+async fn already(
+    client: &Client<'_>,
+    owner: Address,
+    chain: Option<u64>,
+    draft: &Draft,
+) -> Result<(), Failure> {
+    let Draft::File(bytes, _) = draft else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let question = json!({ "text": text, "owner": owner.to_string(), "chain": chain });
+    let answer = match client.ask("v1/registration-files/check", &question).await {
+        Ok(answer) => answer,
+        // An older instance does not know it, and a file may be larger than it looks at.
+        Err(Failure::Of(Kind::NotFound | Kind::Invalid | Kind::Denied, _)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(like) = answer["already"].get(0) else {
+        return Ok(());
+    };
+    let agent = Agent::read(client, &like["agent"])?;
+    let same = like["same"].as_array().map(Vec::as_slice);
+    let same: Vec<&str> = same
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let why = format!(
+        "{owner} has registered this already: {} ({}) has the same {}; to make another one, say --again",
+        agent.short(),
+        clean(&agent.name),
+        clean(&same.join(" and ")),
+    );
+    Err(Failure::Of(Kind::Conflict, why))
+}
+
 /// The agent, with its file read if that happens soon: who registered wants to see the name.
-async fn judged(client: &Client<'_>, id: &str) -> Result<Agent, Failure> {
+pub async fn judged(client: &Client<'_>, id: &str) -> Result<Agent, Failure> {
     let path = format!("v1/agents/{}", segment(id));
     let begun = Instant::now();
     loop {
@@ -158,7 +196,7 @@ async fn judged(client: &Client<'_>, id: &str) -> Result<Agent, Failure> {
 }
 
 /// `data`, unless this machine's configuration names a Kubo.
-fn usual(context: &Context) -> anyhow::Result<Way> {
+pub fn usual(context: &Context) -> anyhow::Result<Way> {
     let elsewhere =
         context.global.url.is_some() || context.environment.get("CHANCERY_URL").is_some();
     let kubo = !elsewhere
@@ -172,7 +210,7 @@ fn usual(context: &Context) -> anyhow::Result<Way> {
 }
 
 /// The URI that will stand on the chain.
-fn named(draft: &Draft, way: Way) -> anyhow::Result<Uri> {
+pub fn named(draft: &Draft, way: Way, hosted: &Hosted) -> anyhow::Result<Uri> {
     Ok(match (draft, way) {
         (Draft::Uri(uri), _) => Uri {
             uri: uri.clone(),
@@ -189,7 +227,28 @@ fn named(draft: &Draft, way: Way) -> anyhow::Result<Uri> {
                 cid: Some(cid),
             }
         }
+        (Draft::File(..), Way::Https) => Uri {
+            uri: hosted.uri()?.to_owned(),
+            cid: None,
+        },
     })
+}
+
+/// Puts the file where its URI leads to, as far as that can be done from here; nothing is paid before.
+pub async fn hand_out(
+    client: &Client<'_>,
+    draft: &Draft,
+    way: Way,
+    hosted: &Hosted,
+) -> anyhow::Result<()> {
+    match (draft, way) {
+        (Draft::File(bytes, _), Way::Ipfs) => {
+            ipfs::store(client, bytes.clone()).await?;
+        }
+        (Draft::File(bytes, _), Way::Https) => hosted.write(bytes)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Prints what would be registered.

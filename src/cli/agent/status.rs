@@ -43,6 +43,34 @@ pub struct Args {
     waiting: Waiting,
 }
 
+/// Arguments of `agent deregister`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Deregister {
+    #[command(flatten)]
+    which: Which,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The key of the owner, operator or agent wallet
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+impl From<Deregister> for Args {
+    fn from(args: Deregister) -> Self {
+        Self {
+            which: args.which,
+            status: Some(RuntimeStatus::Terminated),
+            reason: args.reason,
+            on_chain: true,
+            key: args.key,
+            waiting: args.waiting,
+        }
+    }
+}
+
 /// Reads it or sets it.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?;
@@ -116,7 +144,9 @@ async fn on_chain(
 ) -> anyhow::Result<()> {
     let (chain, registry, id) = token(agent)?;
     let Some(file) = &args.key else {
-        return Err(key::missing(client, Some(chain), "--on-chain").await.into());
+        return Err(key::missing(client, Some(chain), "saying it on the chain")
+            .await
+            .into());
     };
     let signer = key::read(file)?;
     let reason = args.reason.as_deref().unwrap_or_default();
@@ -158,7 +188,7 @@ fn changed(agent: &Agent, entry: Option<&Entry>, tx: Option<&str>) -> String {
     ])
 }
 
-fn with(mut value: Value, more: &[(&str, Value)]) -> Value {
+pub fn with(mut value: Value, more: &[(&str, Value)]) -> Value {
     for (name, part) in more {
         value[*name] = part.clone();
     }
@@ -166,7 +196,7 @@ fn with(mut value: Value, more: &[(&str, Value)]) -> Value {
 }
 
 /// Where the contract finds the agent.
-fn token(agent: &Agent) -> Result<(u64, Address, U256), Failure> {
+pub fn token(agent: &Agent) -> Result<(u64, Address, U256), Failure> {
     let parts = (|| {
         let registry = agent.registry.as_deref()?.parse().ok()?;
         let id = U256::from_str_radix(agent.agent_id.as_deref()?, 10).ok()?;
@@ -174,7 +204,7 @@ fn token(agent: &Agent) -> Result<(u64, Address, U256), Failure> {
     })();
     parts.ok_or_else(|| {
         let why = format!(
-            "{} has no token, and so no status on a chain",
+            "{} has no token: nothing can be said of it on a chain",
             agent.short()
         );
         Failure::invalid(why)

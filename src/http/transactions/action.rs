@@ -5,7 +5,7 @@ use identity::{
     agent::{self, Agent},
     fact::RuntimeStatus,
 };
-use kernel::{Address, U256};
+use kernel::{Address, Bytes, U256};
 use serde::Deserialize;
 use store::Db;
 use utoipa::ToSchema;
@@ -34,9 +34,25 @@ pub enum Action {
     Transfer {
         /// Any identifier of the agent.
         agent: String,
-        /// The new owner.
-        #[schema(value_type = String)]
-        to: Address,
+        /// The new owner. Mixed case must be that of EIP-55: a slip would give the agent away.
+        to: String,
+    },
+    /// Names the account that the agent itself uses, with that account's consent.
+    SetWallet {
+        /// Any identifier of the agent.
+        agent: String,
+        /// The new wallet. Mixed case must be that of EIP-55.
+        wallet: String,
+        /// The consent's end, in seconds of Unix time.
+        deadline: u64,
+        /// The wallet's signature of what `/v1/transactions/wallet-consent` gave, `0x`-hex.
+        #[schema(value_type = String, max_length = 8194)]
+        signature: Bytes,
+    },
+    /// Takes the agent's wallet away.
+    UnsetWallet {
+        /// Any identifier of the agent.
+        agent: String,
     },
     /// Says the agent's status on chain.
     SetStatus {
@@ -59,25 +75,23 @@ pub enum Action {
 const LONGEST_URI: usize = 64 * 1024;
 const LONGEST_REASON: usize = 1000;
 
+/// The longest signature that a contract wallet may need (ERC-1271).
+const LONGEST_SIGNATURE: usize = 4096;
+
 /// An agent's token.
 pub struct Target {
     agent: Agent,
     /// EIP-155 chain id.
     pub chain: u64,
-    registry: Address,
-    id: U256,
+    /// The registry.
+    pub registry: Address,
+    /// Its number there.
+    pub id: U256,
 }
 
-impl Action {
-    /// The agent that it is done to.
-    pub async fn target(&self, db: &Db) -> Result<Option<Target>, Problem> {
-        let name = match self {
-            Self::Register { .. } => return Ok(None),
-            Self::SetUri { agent, .. }
-            | Self::Transfer { agent, .. }
-            | Self::SetStatus { agent, .. }
-            | Self::Heartbeat { agent } => agent,
-        };
+impl Target {
+    /// The agent that a name finds, where it has a token.
+    pub async fn find(db: &Db, name: &str) -> Result<Self, Problem> {
         let agent = agent::get(db, name).await?;
         let token = (|| {
             let chain = u64::try_from(agent.chain?).ok()?;
@@ -89,12 +103,28 @@ impl Action {
             let detail = format!("`{name}` has no token: nothing can be done with it on a chain");
             return Err(Problem::new(Code::Conflict, detail));
         };
-        Ok(Some(Target {
+        Ok(Self {
             agent,
             chain,
             registry,
             id,
-        }))
+        })
+    }
+}
+
+impl Action {
+    /// The agent that it is done to.
+    pub async fn target(&self, db: &Db) -> Result<Option<Target>, Problem> {
+        let name = match self {
+            Self::Register { .. } => return Ok(None),
+            Self::SetUri { agent, .. }
+            | Self::Transfer { agent, .. }
+            | Self::SetWallet { agent, .. }
+            | Self::UnsetWallet { agent }
+            | Self::SetStatus { agent, .. }
+            | Self::Heartbeat { agent } => agent,
+        };
+        Target::find(db, name).await.map(Some)
     }
 
     /// The call that does it, sent by `from`.
@@ -104,15 +134,6 @@ impl Action {
         target: Option<&Target>,
         contracts: &Registries,
     ) -> Result<Call, Problem> {
-        let missing =
-            |what: &str| Problem::new(Code::Conflict, format!("this chain has no {what}"));
-        let status_contract = || {
-            contracts
-                .status
-                .first()
-                .copied()
-                .ok_or_else(|| missing("AgentStatus contract"))
-        };
         let (to, data) = match (self, target) {
             (Self::Register { uri }, _) => {
                 let registry = contracts.identity.first().copied();
@@ -124,39 +145,81 @@ impl Action {
                 (registry, data)
             }
             (_, None) => return Err(Problem::new(Code::Invalid, "no agent is named")),
-            (Self::SetUri { uri, .. }, Some(at)) => (
-                at.registry,
-                registry::set_agent_uri(at.id, short(uri, LONGEST_URI, "a URI")?),
-            ),
-            (Self::Transfer { to, .. }, Some(at)) => {
-                let owner = at
-                    .agent
-                    .owner_address
-                    .as_deref()
-                    .and_then(|text| text.parse().ok());
-                (
-                    at.registry,
-                    registry::transfer(owner.unwrap_or(from), *to, at.id),
-                )
-            }
             (Self::SetStatus { status, reason, .. }, Some(at)) => {
-                let reason = short(
-                    reason.as_deref().unwrap_or_default(),
-                    LONGEST_REASON,
-                    "a reason",
-                )?;
+                let reason = reason.as_deref().unwrap_or_default();
+                let reason = short(reason, LONGEST_REASON, "a reason")?;
                 let code = code_of(status)?;
-                (
-                    status_contract()?,
-                    registry::set_status(at.registry, at.id, code, reason),
-                )
+                let data = registry::set_status(at.registry, at.id, code, reason);
+                (status_contract(contracts)?, data)
             }
             (Self::Heartbeat { .. }, Some(at)) => {
-                (status_contract()?, registry::heartbeat(at.registry, at.id))
+                let data = registry::heartbeat(at.registry, at.id);
+                (status_contract(contracts)?, data)
             }
+            (_, Some(at)) => (at.registry, self.of_registry(from, at)?),
         };
         Ok(Call::new(to, data))
     }
+
+    /// What is said to the registry that has the agent's token.
+    fn of_registry(&self, from: Address, at: &Target) -> Result<Bytes, Problem> {
+        Ok(match self {
+            Self::SetUri { uri, .. } => {
+                registry::set_agent_uri(at.id, short(uri, LONGEST_URI, "a URI")?)
+            }
+            Self::Transfer { to, .. } => {
+                let owner = at.agent.owner_address.as_deref();
+                let owner = owner.and_then(|text| text.parse().ok()).unwrap_or(from);
+                registry::transfer(owner, account(to)?, at.id)
+            }
+            Self::SetWallet {
+                wallet,
+                deadline,
+                signature,
+                ..
+            } => {
+                if signature.len() > LONGEST_SIGNATURE {
+                    let detail = format!("a signature has at most {LONGEST_SIGNATURE} bytes here");
+                    return Err(Problem::new(Code::Invalid, detail));
+                }
+                let deadline = U256::from(*deadline);
+                registry::set_agent_wallet(at.id, account(wallet)?, deadline, signature.clone())
+            }
+            Self::UnsetWallet { .. } => registry::unset_agent_wallet(at.id),
+            Self::Register { .. } | Self::SetStatus { .. } | Self::Heartbeat { .. } => {
+                return Err(Problem::new(
+                    Code::Invalid,
+                    "that is not said to a registry",
+                ));
+            }
+        })
+    }
+}
+
+fn missing(what: &str) -> Problem {
+    Problem::new(Code::Conflict, format!("this chain has no {what}"))
+}
+
+fn status_contract(contracts: &Registries) -> Result<Address, Problem> {
+    let first = contracts.status.first().copied();
+    first.ok_or_else(|| missing("AgentStatus contract"))
+}
+
+/// An address that somebody typed: where it is in mixed case, its checksum must hold (EIP-55).
+pub fn account(text: &str) -> Result<Address, Problem> {
+    let wrong = |detail: &str| Problem::new(Code::Invalid, format!("`{text}`: {detail}"));
+    let address: Address = text
+        .parse()
+        .map_err(|_| wrong("an address is 0x and 40 hex digits"))?;
+    let digits = text.trim_start_matches("0x");
+    let is_mixed = digits.chars().any(|c| c.is_ascii_uppercase())
+        && digits.chars().any(|c| c.is_ascii_lowercase());
+    if is_mixed && Address::parse_checksummed(text, None).is_err() {
+        return Err(wrong(
+            "its checksum (EIP-55) does not hold: there is a slip in it, or in its case",
+        ));
+    }
+    Ok(address)
 }
 
 fn short<'a>(text: &'a str, most: usize, what: &str) -> Result<&'a str, Problem> {
@@ -175,4 +238,33 @@ fn code_of(word: &str) -> Result<u8, Problem> {
     (0..3)
         .find(|code| status.is_some() && RuntimeStatus::from_code(*code) == status)
         .ok_or_else(|| Problem::new(Code::Invalid, "a status is ACTIVE, SLEEP or TERMINATED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_an_address_is_found() {
+        let right = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        for good in [
+            right.to_owned(),
+            right.to_lowercase(),
+            right.to_uppercase().replace("0X", "0x"),
+        ] {
+            assert_eq!(
+                account(&good).expect(&good),
+                right.parse::<Address>().expect("one")
+            );
+        }
+        for bad in [
+            "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+            "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb9226",
+            "vitalik.eth",
+            "",
+        ] {
+            let problem = account(bad).expect_err(bad);
+            assert_eq!(problem.status, 400, "{bad}");
+        }
+    }
 }

@@ -1,0 +1,103 @@
+// Every page at two widths in light and dark: axe-core finds nothing, nothing overflows, and a picture is kept in OUT.
+//
+//   CHANCERY_PAGE=http://... ANVIL=http://... OUT=dir node look.mjs
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AXE, node, open, wallet } from "./browser.mjs";
+
+const { CHANCERY_PAGE: base, ANVIL: anvil, OUT: out } = process.env;
+const axe = await readFile(AXE, "utf8");
+const rpc = node(anvil);
+const accounts = (await rpc("eth_accounts")).slice(0, 3);
+
+// The demo's agents belong to anvil's accounts: one whose file was read, of somebody who is connected.
+const { items } = await (await fetch(`${base}/v1/agents?limit=200`)).json();
+const owner = (agent) => accounts.find((account) => account.toLowerCase() === agent.owner_address?.toLowerCase());
+const agent = items.find((one) => owner(one) && one.metadata_state === "fetched" && one.runtime_status === "ACTIVE") ?? items.find(owner);
+assert.ok(agent, "an agent of a connected account");
+const place = `/agents/${agent.chain}:${agent.agent_id}`;
+const mine = [owner(agent), ...accounts.filter((account) => account !== owner(agent))];
+
+const PAGES = {
+  agents: ["/", (page) => page.locator("table.ledger tbody tr").first()],
+  register: ["/register", (page) => page.locator(".warnings li").first(), fill],
+  agent: [place, (page) => page.locator(".history li").first()],
+  edit: [`${place}/edit`, (page) => page.locator("pre.file")],
+  wallet: [`${place}/wallet`, (page) => page.getByLabel("New wallet")],
+  transfer: [`${place}/transfer`, (page) => page.getByLabel("New owner")],
+  status: [`${place}/status`, (page) => page.getByLabel("SLEEP")],
+  deregister: [`${place}/deregister`, (page) => page.getByLabel("Why")],
+  mine: [`/owners/${mine[0]}`, (page) => page.locator("table.ledger tbody tr").first()],
+  transaction: [`/transactions/${agent.chain}/${agent.last_tx}`, (page) => page.getByRole("heading", { name: "It is done" })],
+  office: ["/office", (page) => page.locator("table.ledger tbody tr").first()],
+  nobody: ["/agents/31337:999999", (page) => page.getByRole("heading", { name: "No agent has this name" })],
+};
+
+async function fill(page) {
+  await page.getByLabel("Name", { exact: true }).fill("Ada");
+  await page.getByLabel("Description").fill("Files reports.");
+  await page.getByLabel("Service 1: endpoint").fill("https://ada.example.com/.well-known/agent-card.json");
+}
+
+const wrong = [];
+for (const size of ["desktop", "phone"]) {
+  for (const scheme of ["light", "dark"]) {
+    const { context, close } = await open({ size, scheme });
+    await wallet(context, rpc, mine);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => wrong.push(`${size} ${scheme}: ${error.message}`));
+    page.on("console", (line) => line.text().includes("Content Security Policy") && wrong.push(line.text()));
+    await page.goto(base);
+    await page.evaluate(() => localStorage.setItem("chancery-wallet", "test.chancery.wallet"));
+    for (const [name, [path, ready, act]] of Object.entries(PAGES)) {
+      const where = `${name} (${size}, ${scheme})`;
+      await page.goto(base + path);
+      await act?.(page);
+      await ready(page).waitFor();
+      await page.locator(".pulse[data-pulse=live]").waitFor();
+      await judge(page, where);
+      await page.screenshot({ path: join(out, `${name}-${size}-${scheme}.png`), fullPage: true, caret: "initial" });
+    }
+    await dialogs(page, `${size}-${scheme}`);
+    // The narrowest width that WCAG asks for (1.4.10).
+    await page.setViewportSize({ width: 320, height: 640 });
+    for (const path of ["/", place, "/register", "/office"]) {
+      await page.goto(base + path);
+      await page.locator("main h1").waitFor();
+      await fits(page, `${path} at 320 px`);
+    }
+    await close();
+  }
+}
+assert.deepEqual(wrong, []);
+
+async function dialogs(page, suffix) {
+  await page.goto(base + place);
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("img", { name: /Code that leads to/ }).waitFor();
+  await judge(page, `share (${suffix})`);
+  await page.screenshot({ path: join(out, `share-${suffix}.png`), caret: "initial" });
+  await page.keyboard.press("Escape");
+  await page.locator(".wallet button").first().click();
+  await page.getByRole("dialog").getByText("Speak as").waitFor();
+  await judge(page, `account (${suffix})`);
+  await page.screenshot({ path: join(out, `account-${suffix}.png`), caret: "initial" });
+}
+
+async function judge(page, where) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
+  for (const { id, help, nodes } of violations) {
+    wrong.push(`${where}: ${id}: ${help}: ${nodes.map((one) => `${one.target} ${one.failureSummary ?? ""}`).join(" | ")}`);
+  }
+  await fits(page, where);
+}
+
+async function fits(page, where) {
+  const { wide, room } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth }));
+  if (wide > room) wrong.push(`${where}: ${wide} px do not fit into ${room}`);
+}

@@ -1,0 +1,114 @@
+// Where a registration file is kept.
+
+import { Problem, type Checked } from "../api";
+import { Note } from "./show";
+
+export interface Place {
+  way: "data" | "ipfs" | "https";
+  /** With `https`: where the file will be. */
+  url: string;
+  /** With `ipfs`: the operator's token, which storing needs. It is sent with that request alone and kept nowhere. */
+  token: string;
+  /** With `ipfs`: who can read the file, once it is stored. */
+  stored: string | null;
+}
+
+export const ON_CHAIN: Place = { way: "data", url: "", token: "", stored: null };
+
+const WAYS: [Place["way"], string, string][] = [
+  ["data", "On the chain, in the URI itself", "Nothing else is needed, and anybody can verify it. Gas grows with the file."],
+  ["ipfs", "On IPFS, through this instance", "The URI names the file's hash. It is stored here before you pay."],
+  ["https", "On your own web server", "You can change it without gas; nobody can verify that you did not."],
+];
+
+export function Where({ place, change, text }: { place: Place; change: (place: Place) => void; text: string }) {
+  return (
+    <fieldset>
+      <legend>Where the file is kept</legend>
+      {WAYS.map(([way, title, hint]) => (
+        <label class="check" key={way}>
+          <input type="radio" name="way" checked={place.way === way} onChange={() => change({ ...place, way })} />
+          <span>
+            {title} <span class="hint">{hint}</span>
+          </span>
+        </label>
+      ))}
+      {place.way === "ipfs" ? (
+        <div class="field inset">
+          <label for="f-token">The operator's token</label>
+          <input
+            id="f-token"
+            type="password"
+            autocomplete="off"
+            value={place.token}
+            onInput={(event) => change({ ...place, token: event.currentTarget.value.trim() })}
+          />
+          <p class="hint">
+            Storing is the operator's: on your own machine the token is in the file <code>token</code> of the data directory.
+          </p>
+          {place.stored ? <Note>{place.stored}</Note> : null}
+        </div>
+      ) : null}
+      {place.way === "https" ? (
+        <div class="field inset">
+          <label for="f-url">Its address</label>
+          <input
+            id="f-url"
+            type="url"
+            required
+            pattern="https://.+"
+            placeholder="https://example.com/agent.json"
+            value={place.url}
+            onInput={(event) => change({ ...place, url: event.currentTarget.value.trim() })}
+          />
+          <p class="hint">
+            Put the file there first: <Download text={text} name={nameOf(place.url)} />. To show that the domain is yours, put it at{" "}
+            <code>/.well-known/agent-registration.json</code> too, with the agent's number once it has one.
+          </p>
+        </div>
+      ) : null}
+    </fieldset>
+  );
+}
+
+const nameOf = (url: string) => url.split("/").pop()?.split("?")[0] || "agent.json";
+
+export function Download({ text, name }: { text: string; name: string }) {
+  const save = () => {
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(url);
+  };
+  return (
+    <button type="button" class="link" onClick={save}>
+      save {name}
+    </button>
+  );
+}
+
+/** The URI that will stand on the chain; with `ipfs` the file is stored first. */
+export async function uriOf(place: Place, text: string, checked: Checked | null, change: (place: Place) => void): Promise<string> {
+  if (place.way === "https") return place.url;
+  if (place.way === "data") {
+    if (!checked?.data_uri) throw new Error("The file is too large for a URI: keep it on IPFS or on your web server.");
+    return checked.data_uri;
+  }
+  const headers: Record<string, string> = { "content-type": "application/octet-stream" };
+  if (place.token !== "") headers.authorization = `Bearer ${place.token}`;
+  const response = await fetch("/v1/ipfs", { method: "POST", headers, body: text });
+  if (response.status === 401 || response.status === 403) {
+    throw new Error("This instance stores files for its operator alone: give its token, or keep the file on the chain or on your web server.");
+  }
+  const body = (await response.json()) as { cid?: string; detail?: string; pins?: { store: string; state: string }[] };
+  if (!response.ok || !body.cid) throw new Problem(response.status, "", body.detail ?? "the file was not stored");
+  const kubo = body.pins?.find((pin) => pin.store === "kubo");
+  const stored =
+    kubo === undefined
+      ? "Stored in this instance alone: no IPFS node is configured here, so the world cannot read it by its hash yet."
+      : `Stored here; the IPFS node that the world reads it from says: ${kubo.state}.`;
+  change({ ...place, stored });
+  return `ipfs://${body.cid}`;
+}
