@@ -39,6 +39,8 @@ mod replay;
 mod report;
 #[path = "rows/restart.rs"]
 mod restart;
+#[path = "rows/statements.rs"]
+mod statements;
 #[path = "rows/tree.rs"]
 mod tree;
 #[path = "rows/workload.rs"]
@@ -73,6 +75,7 @@ const ALL: &[Measurement] = &[
     (&[journal_proof::PROOF], journal_proof::measure),
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
+    (&[statements::PER_S], statements::measure),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
 ];

@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
+    http::{Heads, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Statements, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -50,6 +50,8 @@ pub struct App {
     pub heads: watch::Sender<Heads>,
     /// Who is told of changes as they come.
     pub streams: Streams,
+    /// Statements that wait for their transaction.
+    pub statements: Statements,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
     /// The same, for who has the token.
@@ -106,6 +108,7 @@ impl App {
             nodes: Nodes::default(),
             heads: watch::Sender::default(),
             streams,
+            statements: Statements::default(),
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))

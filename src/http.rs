@@ -26,6 +26,7 @@ mod paging;
 mod problem;
 mod proof;
 mod schema;
+mod statements;
 mod sync;
 mod transactions;
 
@@ -52,6 +53,7 @@ pub use head::{Head, Heads};
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
 pub use proof::{AT_ONCE as PROOFS_AT_ONCE, OPERATORS as OPERATORS_PROOFS};
+pub use statements::Statements;
 
 use crate::app::App;
 
@@ -202,6 +204,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(proof::routes())
         .merge(changes::routes())
         .merge(transactions::routes())
+        .merge(statements::routes())
         .merge(ipfs::routes())
         .merge(ipns::routes())
         .merge(identifiers::routes())

@@ -3,6 +3,8 @@
 
 #[path = "http/agents.rs"]
 mod agents;
+#[path = "kit/mod.rs"]
+mod anvil_kit;
 #[path = "http/archive.rs"]
 mod archive;
 #[path = "http/changes.rs"]
@@ -23,6 +25,8 @@ mod openapi;
 mod publishing;
 #[path = "http/scrub.rs"]
 mod scrub;
+#[path = "http/statements.rs"]
+mod statements;
 #[path = "http/sync.rs"]
 mod sync;
 #[path = "http/writes.rs"]

@@ -7,6 +7,8 @@
 pub mod act;
 pub mod agent;
 pub mod by_tx;
+mod claim;
+mod config;
 pub mod digest;
 pub mod dirty;
 pub mod document;
@@ -16,12 +18,16 @@ pub mod fold;
 pub mod head;
 pub mod history;
 pub mod identifier;
+mod key;
 pub mod operator;
 mod project;
 pub mod registration;
+pub mod request;
+pub mod statement;
 pub mod subject;
 mod window;
 
+pub use config::Config;
 pub use error::{Error, Result};
 pub use project::{Feed, Mode, Report, States, project, project_window};
 pub use window::Window;
