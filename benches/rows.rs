@@ -43,6 +43,8 @@ mod replay;
 mod report;
 #[path = "rows/restart.rs"]
 mod restart;
+#[path = "rows/statements.rs"]
+mod statements;
 #[path = "rows/tree.rs"]
 mod tree;
 #[path = "rows/workload.rs"]
@@ -78,6 +80,7 @@ const ALL: &[Measurement] = &[
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
     (&[page::BYTES], page::measure),
+    (&[statements::PER_S], statements::measure),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
     (&[agents::PER_S, agents::P99], agents::measure),

@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::Config,
     data_dir::DataDir,
-    http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
+    http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Statements, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -52,6 +52,8 @@ pub struct App {
     pub lookups: Lookups,
     /// Who is told of changes as they come.
     pub streams: Streams,
+    /// Statements that wait for their transaction.
+    pub statements: Statements,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
     /// The same, for who has the token.
@@ -109,6 +111,7 @@ impl App {
             heads: watch::Sender::default(),
             lookups: Lookups::default(),
             streams,
+            statements: Statements::default(),
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))

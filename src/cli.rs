@@ -3,6 +3,7 @@
 //! A new command is one file `cli/x.rs` with its arguments and `run`, one variant and one arm here.
 
 mod agent;
+mod agent_key;
 mod audit;
 mod changes;
 mod client;

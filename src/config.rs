@@ -39,6 +39,8 @@ pub struct Config {
     pub net: net::Config,
     /// Blockstore, Kubo, gateways.
     pub content: content::Config,
+    /// Agents.
+    pub identity: identity::Config,
     /// The journal's key and name.
     pub journal: journal::Config,
     /// The chains.

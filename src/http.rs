@@ -28,6 +28,7 @@ mod problem;
 mod proof;
 mod registration_files;
 mod schema;
+mod statements;
 mod sync;
 mod transactions;
 
@@ -55,6 +56,7 @@ pub use lookups::Lookups;
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
 pub use proof::{AT_ONCE as PROOFS_AT_ONCE, OPERATORS as OPERATORS_PROOFS};
+pub use statements::Statements;
 
 use crate::app::App;
 
@@ -206,6 +208,7 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(changes::routes())
         .merge(registration_files::routes())
         .merge(transactions::routes())
+        .merge(statements::routes())
         .merge(ipfs::routes())
         .merge(ipns::routes())
         .merge(identifiers::routes())

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use did::{
-    AgentFacts, AgentService, Code, Did, Error, Resolution,
+    AgentFacts, AgentService, Code, Did, Error, Resolution, ed25519,
     methods::{key, nft, pkh, vexel, web},
 };
 use identity::{
@@ -145,7 +145,10 @@ async fn facts(db: &Db, name: &str) -> Result<Option<AgentFacts>, identity::Erro
     let names = identifier::list(db, agent.id).await?;
     let also_known_as = names
         .into_iter()
-        .filter(|name| name.standing == "verified" && name.kind != "short")
+        .filter(|name| match name.standing.as_str() {
+            "verified" => ["did", "caip"].contains(&name.kind.as_str()),
+            standing => standing == "linked",
+        })
         .map(|name| name.value)
         .collect();
     Ok(Some(of_agent(&agent, services, also_known_as)))
@@ -157,12 +160,15 @@ fn of_agent(agent: &Agent, services: Vec<AgentService>, also_known_as: Vec<Strin
         chain: agent.chain.and_then(|chain| u64::try_from(chain).ok()),
         owner: address(&agent.owner_address),
         wallet: address(&agent.agent_wallet),
-        key: None,
+        key: agent
+            .public_key
+            .as_deref()
+            .and_then(|key| ed25519::parse(key).ok()),
         services,
         also_known_as,
         created: Some(agent.created_at),
         updated: Some(agent.updated_at),
-        deactivated: agent.burned,
+        deactivated: agent.burned || agent.ended,
         block: agent.last_block.and_then(|block| u64::try_from(block).ok()),
     }
 }

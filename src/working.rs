@@ -65,7 +65,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         let mut tx = app.db.begin(Cause::Job("expire")).await?;
         identity::head::expire(&mut tx, FEED_KEPT).await?;
         tx.commit().await?;
-        Ok::<_, identity::Error>(Outcome::Idle)
+        identity::request::expire(&app.db).await
     });
 }
 

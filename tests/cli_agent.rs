@@ -538,3 +538,156 @@ fn another_transaction_than_was_asked_for_is_not_signed() {
     assert!(error.contains("nothing was signed"), "{error}");
     assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
 }
+
+#[test]
+fn an_owner_keeps_an_agent_without_gas() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let cli = Cli(&place);
+    let owner = cli.key("owner", KEY, 0o600);
+    let beside = |name: &str| {
+        let path = place.dir().with_file_name(name);
+        path.to_string_lossy().into_owned()
+    };
+    let (key, next) = (beside("ada.key"), beside("next.key"));
+    let signed = ["--gasless", "--key", &key, "--owner-key", &owner];
+    let ada = cli.json(&[&ADA[..], &signed].concat());
+    assert_eq!(ada["sequence"], "1");
+    let mode = fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the new key is its owner's alone");
+    let id = ada["agent"].as_str().unwrap();
+    let shown = cli.json(&["agent", "show", id]);
+    assert_eq!(
+        (&shown["name"], &shown["owner_address"]),
+        (&json!("Ada"), &json!(OWNER))
+    );
+    assert_eq!(shown["endpoint_url"], "https://ada.example/agent-card.json");
+    let error = cli.fails(5, &[&ADA[..], &signed].concat());
+    assert!(error.contains("registered already"), "{error}");
+
+    let set = r#"{"summary": "Reports, now in PDF."}"#;
+    cli.ok(&[
+        "agent",
+        "say",
+        "update",
+        id,
+        "--set",
+        set,
+        "--owner-key",
+        &owner,
+    ]);
+    let error = cli.fails(
+        4,
+        &[
+            "agent",
+            "say",
+            "update",
+            id,
+            "--set",
+            set,
+            "--owner-key",
+            &cli.key("poor", POOR, 0o600),
+        ],
+    );
+    assert!(error.contains("not the owner"), "{error}");
+    cli.ok(&[
+        "agent",
+        "say",
+        "rotate",
+        id,
+        "--key",
+        &key,
+        "--new-key",
+        &next,
+    ]);
+    let error = cli.fails(
+        4,
+        &["agent", "say", "update", id, "--set", set, "--key", &key],
+    );
+    assert!(error.contains("rotated away"), "{error}");
+
+    // The same one's token, and the link.
+    let token = cli.json(&[&ADA[..], &["--key", &owner]].concat());
+    let token = token["agent"].as_str().unwrap();
+    cli.ok(&[
+        "agent",
+        "say",
+        "claim",
+        id,
+        token,
+        "--key",
+        &next,
+        "--owner-key",
+        &owner,
+    ]);
+    let shown = cli.json(&["agent", "show", id]);
+    let names = shown["identifiers"].as_array().unwrap();
+    let linked = names
+        .iter()
+        .find(|name| name["standing"] == "linked")
+        .unwrap();
+    assert!(linked["value"].as_str().unwrap().starts_with("did:nft:"));
+    assert_eq!(shown["summary"], "Reports, now in PDF.");
+
+    cli.ok(&[
+        "agent",
+        "say",
+        "transfer",
+        id,
+        "none",
+        "--owner-key",
+        &owner,
+    ]);
+    cli.ok(&[
+        "agent",
+        "say",
+        "deregister",
+        id,
+        "--reason",
+        "done",
+        "--key",
+        &next,
+    ]);
+    let status = cli.json(&["agent", "status", id]);
+    assert_eq!(status["runtime_status"], "TERMINATED");
+    assert_eq!(status["last_change"]["reason"], "done");
+    let error = cli.fails(
+        5,
+        &["agent", "say", "update", id, "--set", set, "--key", &next],
+    );
+    assert!(error.contains("ended for good"), "{error}");
+    assert!(instance.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn keys_are_made_and_derived() {
+    let place = Place::new("data");
+    let cli = Cli(&place);
+    // seed-systems' developer: bytes 0 to 31.
+    let seed: Vec<u8> = (0..32).collect();
+    let developer = cli.key("developer", &hex::encode(seed), 0o600);
+    let out = place
+        .dir()
+        .with_file_name("child.key")
+        .to_string_lossy()
+        .into_owned();
+    let derived = [
+        "did", "create", "--out", &out, "--from", &developer, "--index", "0",
+    ];
+    let child = cli.json(&derived);
+    assert_eq!(child["zns"], "zns:7f3214872296f48d652a365c9f637f72");
+    assert_eq!(
+        child["developer_proof"]["developer_signature"],
+        "ed25519:rttB9VeultQ26r72v7iF7bQHyD1ofnU1nzLHu5grBL+QOHZhIx12S/+Eq1zZBwUTD2CLh++4MhQsSpHmP9fcBQ=="
+    );
+    let file: Value = serde_json::from_str(&fs::read_to_string(&out).unwrap()).unwrap();
+    assert_eq!(file["derived_from"]["index"], 0);
+    cli.fails(5, &derived);
+    let other = place
+        .dir()
+        .with_file_name("other.key")
+        .to_string_lossy()
+        .into_owned();
+    let made = cli.json(&["did", "create", "--out", &other]);
+    assert!(made["did"].as_str().unwrap().starts_with("did:key:z6Mk"));
+}

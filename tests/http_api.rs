@@ -3,6 +3,8 @@
 
 #[path = "http/agents.rs"]
 mod agents;
+#[path = "kit/mod.rs"]
+mod anvil_kit;
 #[path = "http/archive.rs"]
 mod archive;
 #[path = "http/changes.rs"]
@@ -27,6 +29,8 @@ mod publishing;
 mod registration_files;
 #[path = "http/scrub.rs"]
 mod scrub;
+#[path = "http/statements.rs"]
+mod statements;
 #[path = "http/sync.rs"]
 mod sync;
 #[path = "http/writes.rs"]

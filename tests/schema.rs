@@ -25,10 +25,11 @@ const ROWS: [(&str, &str); 6] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 24] = [
+const MADE_BY: [&str; 26] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
-    "journal", "identity", "journal", "journal", "publish", "publish", "journal",
+    "journal", "identity", "journal", "journal", "publish", "publish", "journal", "identity",
+    "identity",
 ];
 
 #[derive(Deserialize)]

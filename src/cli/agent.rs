@@ -1,12 +1,14 @@
 //! `chancery agent`: what the instance knows of agents, and what their owners say on chain.
 
 mod describe;
+mod gasless;
 mod history;
 mod hosted;
 mod list;
 mod owner;
 mod register;
 mod send;
+mod signing;
 mod status;
 mod view;
 
@@ -24,6 +26,9 @@ use super::{
 pub enum Command {
     /// Register an agent: build its registration file, send the transaction, wait for the result
     Register(Box<register::Args>),
+    /// Say something about an agent by a statement that its key or its owner signs, without gas
+    #[command(subcommand)]
+    Say(signing::Command),
     /// Show an agent
     Show(Which),
     /// List agents, newest first
@@ -61,6 +66,7 @@ impl Which {
 pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Register(args) => register::run(*args, context).await,
+        Command::Say(command) => signing::run(command, context).await,
         Command::Show(which) => show(&which, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::History(args) => history::run(&args, context).await,

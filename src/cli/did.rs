@@ -1,11 +1,17 @@
 //! `chancery did`.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use did::{
+    ed25519::{self, DerivedFrom},
+    zynd::{self, DeveloperProof, Era},
+};
 use kernel::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, agent_key,
     client::{Client, segment},
     exit::Failure,
     output::Format,
@@ -21,11 +27,34 @@ pub enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         did: String,
     },
+    /// Make a key, and with it a did:key; with --from one that a developer's key is the parent of
+    Create {
+        /// Where the key is written; a file that is there is never written over
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The developer's key
+        #[arg(long, value_name = "FILE", requires = "index")]
+        from: Option<PathBuf>,
+        /// Which of his agents
+        #[arg(long, value_name = "N", requires = "from")]
+        index: Option<u32>,
+        /// Derive as the first Zynd registries did (agdns:agent:) instead of as today's (zns:agent:)
+        #[arg(long, requires = "from")]
+        agdns: bool,
+    },
 }
 
 /// Runs the verb.
 pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
-    let Command::Resolve { did } = command;
+    let did = match command {
+        Command::Resolve { did } => did,
+        Command::Create {
+            out,
+            from,
+            index,
+            agdns,
+        } => return create(&out, from.as_deref().zip(index), agdns, context),
+    };
     let client = Client::of(context)?;
     let path = format!("1.0/identifiers/{}", segment(&did));
     let reply = client.any(&path, "application/did-resolution").await?;
@@ -42,6 +71,55 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Err(_) => {}
     }
     Ok(outcome.map(drop)?)
+}
+
+/// Makes a key and shows what it is called.
+fn create(
+    out: &Path,
+    from: Option<(&Path, u32)>,
+    agdns: bool,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let (key, derived, proof) = match from {
+        None => (agent_key::random()?, None, None),
+        Some((file, index)) => {
+            let developer = agent_key::read(file)?;
+            let era = if agdns { Era::Seed } else { Era::Current };
+            let key = zynd::child(&developer, era, index);
+            let proof = DeveloperProof::new(&developer, &key.public(), index);
+            let derived = DerivedFrom {
+                developer_public_key: proof.developer_public_key.clone(),
+                index,
+            };
+            (key, Some(derived), Some(proof))
+        }
+    };
+    agent_key::write(out, &key, derived)?;
+    let public = key.public();
+    let [agdns, zns] = zynd::agent_ids(&public);
+    let value = json!({
+        "did": public.did(),
+        "public_key": ed25519::wire(&public),
+        "key_hash": zynd::key_hash(&public),
+        "agdns": agdns,
+        "zns": zns,
+        "developer_proof": proof,
+    });
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    Ok(context.output.one(&value, || {
+        show::fields(&[
+            ("DID", text("did")),
+            ("public key", text("public_key")),
+            ("Zynd", text("zns")),
+            ("hash", text("key_hash")),
+            (
+                "proof",
+                proof
+                    .as_ref()
+                    .map(|proof| proof.developer_signature.clone()),
+            ),
+        ])
+    })?)
 }
 
 /// The document, or why there is none.

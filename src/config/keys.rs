@@ -256,6 +256,11 @@ pub const KEYS: &[Key] = &[
         "Its port on 127.0.0.1; 0 takes a free one and keeps it.",
     ),
     key(
+        "identity.tombstone_days",
+        "How many days lists go on to show the agent of a key that was deregistered. Its record and its history \
+         stay, and so does its key, which nobody else can take.",
+    ),
+    key(
         "journal.key_file",
         "The key that signs checkpoints, below the data directory unless absolute; made at the \
          first start. All nodes of one journal share it.",

@@ -1,22 +1,27 @@
 //! Agents: the list, one of them, and its status.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Extension,
     extract::{OriginalUri, State},
     http::HeaderMap,
     response::Response,
 };
+use chrono::{DateTime, Utc};
 use identity::{
     act,
     agent::{self, Filter, Named},
     fact::RuntimeStatus,
     identifier,
 };
-use kernel::{Address, AgentId, Limit};
+use kernel::{Address, AgentId, Limit, Principal};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Cause;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{
     Caller, Code, Json, Path, Problem, Query, Shared, paging,
@@ -30,6 +35,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(of_owner))
         .routes(routes!(show))
         .routes(routes!(set_status))
+        .routes(routes!(set_admin_status))
+        .routes(routes!(set_load))
 }
 
 /// Which agents.
@@ -81,9 +88,15 @@ async fn list(
         status,
         query: wanted.q.clone().filter(|text| !text.is_empty()),
         capability: wanted.capability.clone(),
+        ended_before: Some(ended_before(&app)),
     };
     let page = agent::list(&app.db, &filter, cursor, limit).await?;
     Ok(paging::listed(&headers, &uri, &page))
+}
+
+/// Lists leave out who was deregistered before this time.
+fn ended_before(app: &Shared) -> DateTime<Utc> {
+    app.db.clock().now() - app.config.identity.tombstone()
 }
 
 /// The agents of one owner, newest first.
@@ -101,6 +114,7 @@ async fn of_owner(
 ) -> Result<Response, Problem> {
     let filter = Filter {
         owner: Some(owner),
+        ended_before: Some(ended_before(&app)),
         ..Filter::default()
     };
     let page = agent::list(&app.db, &filter, paging.cursor()?, paging.limit()?).await?;
@@ -178,11 +192,7 @@ async fn set_status(
     Json(wanted): Json<NewStatus>,
 ) -> Result<Response, Problem> {
     let status = status_of(&wanted.status)?;
-    let reason = wanted.reason.as_deref().filter(|text| !text.is_empty());
-    if reason.is_some_and(|text| text.chars().count() > LONGEST_REASON) {
-        let detail = format!("a reason has at most {LONGEST_REASON} characters");
-        return Err(Problem::new(Code::Invalid, detail));
-    }
+    let reason = reason_of(wanted.reason.as_deref())?;
     let before = agent::get(&app.db, &name).await?;
     let id = before.id;
     let mut entry = None;
@@ -192,14 +202,129 @@ async fn set_status(
         tx.commit().await?;
         entry = newest_entry(&app, id).await?;
     }
+    changed(&app, &headers, id, entry).await
+}
+
+/// What the administrative status is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAdminStatus {
+    /// ACTIVE, INACTIVE or SUSPENDED.
+    admin_status: String,
+    /// Why; it stands in the history and the journal. To suspend takes one.
+    #[schema(max_length = 1000)]
+    reason: Option<String>,
+}
+
+/// Sets what the operator thinks of an agent: ACTIVE, INACTIVE, or SUSPENDED with a reason.
+#[utoipa::path(
+    put, path = "/v1/agents/{agent}/admin_status", tag = "agents",
+    params(schema::AgentName), request_body = NewAdminStatus, security(("token" = [])),
+    responses(
+        (status = OK, body = schema::ChangedAgent),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "Somebody holds the row"),
+    ),
+)]
+async fn set_admin_status(
+    State(app): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Json(wanted): Json<NewAdminStatus>,
+) -> Result<Response, Problem> {
+    let reason = reason_of(wanted.reason.as_deref())?;
+    if wanted.admin_status == "SUSPENDED" && reason.is_none() {
+        let detail = "reason: whoever is suspended is told why";
+        return Err(Problem::new(Code::Invalid, detail));
+    }
+    let is = |agent: &Agent| agent.admin_status.clone();
+    let to = ("admin_status", wanted.admin_status.as_str(), reason);
+    set(&app, &headers, principal, &name, is, to).await
+}
+
+/// What the load is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLoad {
+    /// AVAILABLE or BUSY.
+    load: String,
+    /// Why.
+    #[schema(max_length = 1000)]
+    reason: Option<String>,
+}
+
+/// Sets whether an agent takes work: AVAILABLE or BUSY. Its key and its owner say it by a statement.
+#[utoipa::path(
+    put, path = "/v1/agents/{agent}/load", tag = "agents",
+    params(schema::AgentName), request_body = NewLoad, security(("token" = [])),
+    responses(
+        (status = OK, body = schema::ChangedAgent),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "Somebody holds the row"),
+    ),
+)]
+async fn set_load(
+    State(app): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Json(wanted): Json<NewLoad>,
+) -> Result<Response, Problem> {
+    let reason = reason_of(wanted.reason.as_deref())?;
+    let is = |agent: &Agent| agent.load.clone();
+    let to = ("load", wanted.load.as_str(), reason);
+    set(&app, &headers, principal, &name, is, to).await
+}
+
+/// Sets a column of an agent as an act of the operator, where it is not so already.
+async fn set(
+    app: &Shared,
+    headers: &HeaderMap,
+    principal: Principal,
+    name: &str,
+    is: impl Fn(&Agent) -> String,
+    (column, value, reason): (&str, &str, Option<&str>),
+) -> Result<Response, Problem> {
+    let before = agent::get(&app.db, name).await?;
+    let (id, mut entry) = (before.id, None);
+    if is(&before) != value {
+        let changes = BTreeMap::from([(column.to_owned(), json!(value))]);
+        let mut tx = app.db.begin(Cause::Request(principal)).await?;
+        act::update(&mut tx, AgentId(id), &changes, reason).await?;
+        tx.commit().await?;
+        entry = newest_entry(app, id).await?;
+    }
+    changed(app, headers, id, entry).await
+}
+
+async fn changed(
+    app: &Shared,
+    headers: &HeaderMap,
+    id: Uuid,
+    entry: Option<EntryState>,
+) -> Result<Response, Problem> {
     let agent = agent::get(&app.db, &id.to_string()).await?;
     let identifiers = identifier::list(&app.db, id).await?;
     let named = Named { agent, identifiers };
-    Ok(paging::json(&headers, &Changed { named, entry }))
+    Ok(paging::json(headers, &Changed { named, entry }))
+}
+
+fn reason_of(text: Option<&str>) -> Result<Option<&str>, Problem> {
+    let reason = text.filter(|text| !text.is_empty());
+    if reason.is_some_and(|text| text.chars().count() > LONGEST_REASON) {
+        let detail = format!("a reason has at most {LONGEST_REASON} characters");
+        return Err(Problem::new(Code::Invalid, detail));
+    }
+    Ok(reason)
 }
 
 /// The entry that an act led to: the newest one, if an act is among its causes.
-async fn newest_entry(app: &Shared, agent: uuid::Uuid) -> Result<Option<EntryState>, Problem> {
+async fn newest_entry(app: &Shared, agent: Uuid) -> Result<Option<EntryState>, Problem> {
     let one = Limit::new(1).unwrap_or_default();
     let page = journal::read::by_agent(&app.db, AgentId(agent), None, one).await?;
     Ok(page

@@ -11,10 +11,11 @@ use kernel::{Principal, sha256};
 use super::{Code, Problem, Shared};
 
 /// Questions that are too long for a query: they are asked with POST and change nothing.
-const QUESTIONS: [&str; 3] = [
+const QUESTIONS: [&str; 4] = [
     "/v1/transactions/prepare",
     "/v1/transactions/wallet-consent",
     "/v1/registration-files/check",
+    "/v1/statements/prepare",
 ];
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`.
@@ -30,7 +31,7 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
     };
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method())
         || QUESTIONS.contains(&request.uri().path());
-    if !reads && principal == Principal::Anonymous {
+    if !reads && principal == Principal::Anonymous && !is_statement(&request) {
         let detail =
             "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
         return Problem::new(Code::Unauthorized, detail).into_response();
@@ -43,6 +44,18 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
     }
     request.extensions_mut().insert(Caller(principal));
     next.run(request).await
+}
+
+/// A statement authorises itself: its signature is the authority, whoever brings it.
+fn is_statement(request: &Request) -> bool {
+    let path = request.uri().path();
+    let of_agent = path.strip_prefix("/v1/agents/");
+    request.method() == Method::POST
+        && (path == "/v1/agents"
+            || of_agent.is_some_and(|rest| {
+                rest.split_once('/')
+                    .is_some_and(|(_, last)| last == "statements")
+            }))
 }
 
 fn bearer(request: &Request) -> Option<&str> {

@@ -41,6 +41,8 @@ pub enum Code {
     Timeout,
     /// What was asked for was here once, and is not any more.
     Gone,
+    /// The Idempotency-Key was used for another request.
+    KeyReused,
 }
 
 impl From<Kind> for Code {
@@ -98,6 +100,11 @@ impl Code {
             ),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Took too long"),
             Self::Gone => (StatusCode::GONE, "gone", "Not here any more"),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key_reused",
+                "Idempotency-Key used before",
+            ),
         }
     }
 }

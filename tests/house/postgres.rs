@@ -19,6 +19,7 @@ const PUBLISHED: &[(&str, &[&str])] = &[
     ("chain.v_logs", &["identity", "did", "trust"]),
     ("chain.v_ranges", &["identity", "did", "trust"]),
     ("journal.v_entries", &[]),
+    ("identity.v_claims", &[]),
     ("identity.v_operators", &[]),
     ("identity.v_tokens", &["indexer"]),
 ];

@@ -10,9 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use alloy::signers::local::PrivateKeySigner;
-use kernel::Kind;
+use alloy::signers::{SignerSync, local::PrivateKeySigner};
+use kernel::{B256, Kind};
 use serde_json::Value;
+
+use crate::sender::SendError;
 
 /// No key file is longer.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -112,6 +114,14 @@ pub fn read(
         .map_err(|_| no_key("expected 0x and 64 digits"))?;
     PrivateKeySigner::from_bytes(&bytes.into())
         .map_err(|_| no_key("the number is zero or not below the curve's order"))
+}
+
+/// Signs a hash: r, s, and v as 27 or 28.
+pub fn sign(signer: &PrivateKeySigner, digest: B256) -> Result<Vec<u8>, SendError> {
+    let signature = signer
+        .sign_hash_sync(&digest)
+        .map_err(|_| SendError::Signature)?;
+    Ok(signature.as_bytes().to_vec())
 }
 
 /// What `eth-keystore` does not check itself, and would panic at or run out of memory with.

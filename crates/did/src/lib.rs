@@ -9,10 +9,12 @@
 mod agent;
 mod dereference;
 mod document;
+pub mod ed25519;
 mod error;
 pub mod methods;
 mod resolution;
 mod syntax;
+pub mod zynd;
 
 pub use agent::{AgentFacts, AgentService};
 pub use dereference::{Content, dereference, service_urls};

@@ -46,8 +46,13 @@ pub async fn set_status(
     .ok_or_else(|| Error::NotFound(agent.to_string()))?;
     if row.status_final {
         return Err(Error::Conflict(format!(
-            "{} ended for good when its token was burned: only a new mint lifts TERMINATED",
-            row.did
+            "{} ended for good: only a new {} lifts TERMINATED",
+            row.did,
+            if row.did.starts_with("did:key:") {
+                "registration by its key"
+            } else {
+                "mint of its token"
+            }
         )));
     }
     let changes = BTreeMap::from([("runtime_status".to_owned(), json!(status.as_str()))]);

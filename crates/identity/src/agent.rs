@@ -64,6 +64,14 @@ pub struct Agent {
     pub metadata: Value,
     /// Between 0 and 1.
     pub trust_score: Option<f64>,
+    /// Its Ed25519 key, `ed25519:<base64>`.
+    pub public_key: Option<String>,
+    /// Hash of the code that it runs, in its own words.
+    pub codebase_hash: Option<String>,
+    /// Seconds within which it beats again.
+    pub ttl: Option<i32>,
+    /// Whether it ended for good: its token was burned, or it was deregistered.
+    pub ended: bool,
     /// EIP-155 chain id of its token.
     pub chain: Option<i64>,
     /// The registry, EIP-55.
@@ -103,6 +111,8 @@ pub struct Filter {
     pub query: Option<String>,
     /// Name of a capability.
     pub capability: Option<String>,
+    /// Agents of keys that were deregistered before are left out.
+    pub ended_before: Option<DateTime<Utc>>,
 }
 
 /// An agent as its row is.
@@ -129,6 +139,10 @@ struct Row {
     version: Option<String>,
     metadata: Value,
     trust_score: Option<f64>,
+    public_key: Option<String>,
+    codebase_hash: Option<String>,
+    ttl: Option<i32>,
+    ended: bool,
     chain: Option<i64>,
     registry: Option<Vec<u8>>,
     agent_id: Option<String>,
@@ -175,6 +189,10 @@ impl From<Row> for Agent {
             version: row.version,
             metadata: row.metadata,
             trust_score: row.trust_score,
+            public_key: row.public_key,
+            codebase_hash: row.codebase_hash,
+            ttl: row.ttl,
+            ended: row.ended,
             chain: row.chain,
             registry: address(row.registry),
             agent_id: row.agent_id,
@@ -216,6 +234,12 @@ pub async fn find(db: &Db, name: &str) -> Result<Option<Agent>> {
     Ok(by_ids(db, &[id]).await?.remove(&id))
 }
 
+/// The id of the agent that a name finds, where it must exist.
+pub async fn id_of(db: &Db, name: &str) -> Result<Uuid> {
+    let found = identifier::find(db, name).await?;
+    found.ok_or_else(|| Error::NotFound(name.to_owned()))
+}
+
 /// The same, where it must exist.
 pub async fn get(db: &Db, name: &str) -> Result<Agent> {
     find(db, name)
@@ -247,7 +271,8 @@ async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
                   a.ipfs_metadata_hash, a.created_at AS "created_at!", a.updated_at AS "updated_at!",
                   a.runtime_status AS "runtime_status!: RuntimeStatus", a.last_active_at, a.liveness,
                   a.admin_status, a.load, a.last_heartbeat, a.endpoint_url, a.avatar_url, a.category,
-                  a.summary, a.version, a.metadata, a.trust_score,
+                  a.summary, a.version, a.metadata, a.trust_score, a.public_key, a.codebase_hash, a.ttl,
+                  a.status_final AS ended,
                   t.chain_id AS "chain?", t.registry AS "registry?", t.token_id::text AS agent_id,
                   t.wallet AS "wallet?", t.complete AS "complete?", t.burned AS "burned?",
                   t.uri AS "uri?", t.metadata_state, t.metadata_verification, t.level,
@@ -305,7 +330,8 @@ pub async fn list(
                   a.ipfs_metadata_hash, a.created_at AS "created_at!", a.updated_at AS "updated_at!",
                   a.runtime_status AS "runtime_status!: RuntimeStatus", a.last_active_at, a.liveness,
                   a.admin_status, a.load, a.last_heartbeat, a.endpoint_url, a.avatar_url, a.category,
-                  a.summary, a.version, a.metadata, a.trust_score,
+                  a.summary, a.version, a.metadata, a.trust_score, a.public_key, a.codebase_hash, a.ttl,
+                  a.status_final AS ended,
                   t.chain_id AS "chain?", t.registry AS "registry?", t.token_id::text AS agent_id,
                   t.wallet AS "wallet?", t.complete AS "complete?", t.burned AS "burned?",
                   t.uri AS "uri?", t.metadata_state, t.metadata_verification, t.level,
@@ -317,6 +343,8 @@ pub async fn list(
               AND ($4::text IS NULL OR a.name ILIKE $4 OR a.description ILIKE $4)
               AND ($5::text IS NULL OR EXISTS (SELECT FROM identity.capability_vectors c
                                                 WHERE c.agent_id = a.id AND c.capability_name = $5))
+              AND ($9::timestamptz IS NULL OR a.updated_at >= $9
+                   OR NOT (a.status_final AND a.did LIKE 'did:key:%'))
               AND ($6::timestamptz IS NULL OR (a.created_at, a.id) < ($6, $7))
             ORDER BY a.created_at DESC, a.id DESC LIMIT $8"#,
         owner,
@@ -327,6 +355,7 @@ pub async fn list(
         after.map(|(time, _)| time),
         after.map(|(_, id)| id),
         limit.lookahead(),
+        filter.ended_before,
     )
     .fetch_all(db.pool())
     .await?;

@@ -26,6 +26,12 @@ pub enum Error {
     /// The request contradicts what is stored.
     #[error("{0}")]
     Conflict(String),
+    /// Whoever signed may not say this.
+    #[error("{0}")]
+    Denied(String),
+    /// An account's signature proves nothing.
+    #[error(transparent)]
+    Signature(#[from] chain::contract_signature::SignatureError),
     /// Another transaction wrote the same rows first; the whole transaction must be repeated.
     #[error("another transaction wrote the same rows first: try again")]
     Raced,
@@ -57,6 +63,8 @@ impl Error {
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict(_) => Kind::Conflict,
+            Self::Denied(_) => Kind::Denied,
+            Self::Signature(error) => error.kind(),
             Self::Raced | Self::PutOff(_) => Kind::Unavailable,
             Self::BrokenOff(_) | Self::State(_) => Kind::Internal,
         }

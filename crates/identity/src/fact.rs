@@ -7,6 +7,8 @@ use kernel::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::statement::Action;
+
 /// Where a fact stands among all facts of its agent: by time, then logs before off-chain facts,
 /// then by block and log index, or by serial.
 ///
@@ -104,6 +106,8 @@ pub enum What {
     Document(DocumentVersion),
     /// An operator's act.
     Act(Act),
+    /// What an owner or a key signed.
+    Statement(StatementFact),
 }
 
 /// What a log says, and what is known of the log.
@@ -214,6 +218,22 @@ pub struct Act {
     pub reason: Option<String>,
     /// The founding that it speaks about: it sleeps unless that one is in force.
     pub founding: Option<String>,
+}
+
+/// What an owner or a key signed, once its authority was found (`statement`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatementFact {
+    /// What it does.
+    pub action: Action,
+    /// Columns and their new values, with what stands beside them.
+    pub changes: BTreeMap<String, Value>,
+    /// The statement and its signatures, as the journal says them: whoever reads the entry verifies
+    /// the author by it.
+    pub evidence: Value,
+    /// The founding that it speaks about: it sleeps unless that one is in force.
+    pub founding: Option<String>,
+    /// The transfer that made its signer the token's owner: it sleeps unless that is the last one.
+    pub transfer: Option<String>,
 }
 
 /// Sorts of acts, as `identity.acts.kind` spells them.

@@ -7,6 +7,7 @@
 mod act;
 mod capability;
 mod columns;
+mod statement;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,9 @@ pub struct TokenState {
     /// `<tx hash>/<first owner>` of the mint in force.
     #[serde(skip_serializing_if = "is_default")]
     pub founding: Option<String>,
+    /// `<tx hash>/<owner>` of the last transfer, where there was one since the mint.
+    #[serde(skip_serializing_if = "is_default")]
+    pub moved: Option<String>,
     /// How many mints there were.
     #[serde(skip_serializing_if = "is_default")]
     pub foundings: u32,
@@ -90,6 +94,13 @@ pub struct TokenState {
     /// The last log and its transaction.
     #[serde(skip_serializing_if = "is_default")]
     pub last: Option<(At, kernel::B256)>,
+}
+
+impl TokenState {
+    /// `<tx hash>/<owner>` of the log that made the owner: the mint, or the last transfer.
+    pub fn transfer(&self) -> Option<&String> {
+        self.moved.as_ref().or(self.founding.as_ref())
+    }
 }
 
 /// The current URI.
@@ -159,6 +170,12 @@ pub struct State {
     /// Whether a fact that is not of the chain was folded, asleep or not.
     #[serde(skip_serializing_if = "is_default")]
     pub off_chain: bool,
+    /// Whether a statement was folded, asleep or not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub stated: bool,
+    /// Whether a key founded it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub keyed: bool,
     /// The token's side; unused for agents without a token.
     pub token: TokenState,
     /// DIDs that an agent without a token had before.
@@ -248,6 +265,11 @@ impl State {
                 self.off_chain = true;
                 self.apply_act(act, &mut run);
             }
+            What::Statement(said) => {
+                self.off_chain = true;
+                self.stated = true;
+                self.apply_statement(said, &mut run);
+            }
         }
     }
 
@@ -263,6 +285,7 @@ impl State {
             ChainWord::Founded { owner } => self.found(*owner, chain, run),
             ChainWord::OwnerMoved { to } => {
                 self.token.owner = Some((*to, at));
+                self.token.moved = Some(format!("{:#x}/{to:#x}", chain.tx_hash));
                 self.token.approved = None;
                 self.token.claimed.owner = !chain.confirmed;
                 run.change(self, "owner_address", json!(hex_0x(to.as_slice())));
@@ -272,7 +295,7 @@ impl State {
                 self.token.approved = None;
                 self.token.burned = true;
                 run.change(self, "owner_address", Value::Null);
-                self.end_for_good(run);
+                self.end_for_good("Token burned", run);
             }
             ChainWord::WalletSet(wallet) => {
                 self.token.wallet = Some((*wallet, at));
@@ -322,6 +345,7 @@ impl State {
         self.end = before.end;
         self.chain_time = before.chain_time;
         self.off_chain = before.off_chain;
+        self.stated = before.stated;
         self.deleted = before.deleted;
         self.status = before.status.reset();
         self.token = TokenState {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use did::{ed25519, zynd};
 use kernel::Address;
 use serde::Serialize;
 use store::{Db, Tx, copy::Rows};
@@ -12,11 +13,12 @@ use crate::{Result, project::Subject};
 /// A name, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identifier {
-    /// `did`, `caip` (`eip155:<chain>:<registry>/<agentId>`) or `short` (`<chain>:<agentId>`).
+    /// `did`, `caip` (`eip155:<chain>:<registry>/<agentId>`), `short` (`<chain>:<agentId>`), `key_hash` (64 hex
+    /// digits), `agdns` or `zns`.
     pub kind: String,
     /// The name, addresses in lower case.
     pub value: String,
-    /// `verified`, `claimed` or `former`.
+    /// `verified`, `claimed`, `former`, or `linked`: the name of another agent that both sides say is the same one's.
     pub standing: String,
 }
 
@@ -39,7 +41,11 @@ impl Names {
             .iter()
             .map(|did| (("did", did.clone()), "former"))
             .collect();
+        for former in former {
+            names.extend(names_of_key(former, "former"));
+        }
         names.insert(("did", did.to_owned()), "verified");
+        names.extend(names_of_key(did, "verified"));
         if let Some(token) = &subject.token {
             names.insert(("caip", token.to_string()), "verified");
             if first_registry == Some(token.registry) {
@@ -51,6 +57,25 @@ impl Names {
             names,
         }
     }
+}
+
+/// What else a key is called: by the whole of its hash (DukeNET), and by the half of it (Zynd, in both
+/// of its eras).
+fn names_of_key(
+    did: &str,
+    standing: &'static str,
+) -> impl Iterator<Item = ((&'static str, String), &'static str)> {
+    let key = did
+        .starts_with("did:key:")
+        .then(|| ed25519::parse(did).ok());
+    key.flatten().into_iter().flat_map(move |key| {
+        let [agdns, zns] = zynd::agent_ids(&key);
+        [
+            (("key_hash", zynd::key_hash(&key)), standing),
+            (("agdns", agdns), standing),
+            (("zns", zns), standing),
+        ]
+    })
 }
 
 /// Columns of [`put`].
@@ -158,7 +183,28 @@ pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
     Ok(found)
 }
 
-/// The names of an agent.
+/// The agents that these verified names find, by name. Hex case does not matter.
+pub(crate) async fn by_name(tx: &mut Tx, names: &[&str]) -> Result<HashMap<String, Uuid>> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let folded: Vec<String> = names.iter().map(|name| fold_hex(name)).collect();
+    let rows = sqlx::query!(
+        r#"SELECT n.name AS "name!", i.agent_id
+             FROM unnest($1::text[], $2::text[]) AS n(name, folded)
+             JOIN identity.agent_identifiers i ON i.value = n.folded AND i.standing = 'verified'"#,
+        names as &[&str],
+        &folded,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.name, row.agent_id))
+        .collect())
+}
+
+/// The names of an agent, and the DIDs of those that it is linked with.
 pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
     Ok(list_all(db, &[agent])
         .await?
@@ -166,11 +212,19 @@ pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
         .unwrap_or_default())
 }
 
-/// The names of each of some agents.
+/// The same of each of some agents.
 pub async fn list_all(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Vec<Identifier>>> {
     let rows = sqlx::query!(
-        "SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
-          WHERE agent_id = ANY($1) ORDER BY agent_id, kind, value",
+        r#"SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
+              SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
+               WHERE agent_id = ANY($1)
+              UNION ALL
+              SELECT c.key_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
+                JOIN identity.agents a ON a.id = c.token_agent WHERE c.key_agent = ANY($1)
+              UNION ALL
+              SELECT c.token_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
+                JOIN identity.agents a ON a.id = c.key_agent WHERE c.token_agent = ANY($1)) n
+            ORDER BY agent_id, kind, value"#,
         agents
     )
     .fetch_all(db.pool())

@@ -178,7 +178,7 @@ async fn gather(
     let blocks: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).0)).collect();
     let serials: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).1)).collect();
     let mut logs = load::logs(tx, &blocks).await?;
-    let mut acts = load::acts(tx, &serials).await?;
+    let mut spoken = load::spoken(tx, &serials).await?;
     Ok(ids
         .iter()
         .filter_map(|id| {
@@ -187,8 +187,8 @@ async fn gather(
                 .token
                 .and_then(|token| chains.get(&token.chain).copied());
             let logs = logs.remove(id).unwrap_or_default();
-            let acts = acts.remove(id).unwrap_or_default();
-            Some(Work::new(subject, chain, saved.remove(id), &logs, acts))
+            let spoken = spoken.remove(id).unwrap_or_default();
+            Some(Work::new(subject, chain, saved.remove(id), &logs, spoken))
         })
         .collect())
 }

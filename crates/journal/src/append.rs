@@ -146,6 +146,25 @@ pub async fn among(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<Uuid>> {
     .await?)
 }
 
+/// The last entry of each of `agents` that this transaction appended, by its CID.
+pub async fn appended_now(tx: &mut Tx, agents: &[AgentId]) -> Result<HashMap<AgentId, String>> {
+    let ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
+    let now = tx.now();
+    let found = sqlx::query!(
+        r#"SELECT a.id AS "agent!", e.cid
+             FROM unnest($1::uuid[]) AS a(id)
+            CROSS JOIN LATERAL (SELECT cid, appended_at FROM journal.entries WHERE agent_id = a.id
+                                 ORDER BY seq DESC LIMIT 1) AS e
+            WHERE e.appended_at = $2"#,
+        &ids,
+        now,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let cids = found.into_iter().map(|row| (AgentId(row.agent), row.cid));
+    Ok(cids.collect())
+}
+
 /// Changes of one cause stand together, in whatever order facts are folded.
 fn say_once(changes: &mut Vec<Change>) {
     let mut place = 0;

@@ -39,7 +39,7 @@ pub mod tree;
 pub mod vkey;
 pub mod witness;
 
-pub use append::{Appended, First, NewEntry, among, any, append};
+pub use append::{Appended, First, NewEntry, among, any, append, appended_now};
 pub use body::archive;
 pub use change::Change;
 pub use config::{AnchorConfig, Config};

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Tables that must be equal, without the columns that only tell of our own work.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 17] = [
     ("identity.agents", "'{}'"),
     ("identity.tokens", "'{}'"),
     ("identity.capability_vectors", "'{}'"),
@@ -23,6 +23,9 @@ const TABLES: [(&str, &str); 14] = [
     ("identity.agent_identifiers", "'{}'"),
     ("identity.uri_agents", "'{}'"),
     ("identity.acts", "'{}'"),
+    ("identity.statements", "'{}'"),
+    ("identity.keys", "'{}'"),
+    ("identity.claims", "'{}'"),
     ("identity.documents", "'{}'"),
     (
         "identity.uris",
@@ -92,6 +95,9 @@ impl Fresh {
             ("uris", "true"),
             ("documents", "true"),
             ("acts", "true"),
+            ("statements", "true"),
+            ("keys", "true"),
+            ("claims", "true"),
         ] {
             let rows = list(
                 &world.pool,

@@ -11,5 +11,6 @@ mod random;
 mod reorg;
 mod settled;
 mod sql;
+mod statements;
 mod steps;
 mod windows;

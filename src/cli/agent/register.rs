@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     chain_id,
     describe::{Described, Draft, as_data, cid},
+    gasless,
     hosted::Hosted,
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
@@ -43,6 +44,13 @@ pub struct Args {
     /// here and sent nowhere
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Register without gas: by a statement that the agent's own key signs. --key is then its Ed25519 key, and
+    /// made where the file is not there
+    #[arg(long, conflicts_with_all = ["way", "at", "folder", "chain", "again", "wait", "timeout"])]
+    gasless: bool,
+    /// The owner's key, which signs the registration, too [default: the agent has no owner]
+    #[arg(long, value_name = "FILE", requires = "gasless")]
+    owner_key: Option<PathBuf>,
     /// The chain, where several are indexed
     #[arg(long, value_name = "ID|NAME")]
     chain: Option<String>,
@@ -99,8 +107,12 @@ struct Registered {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let draft = args.described.draft()?;
     draft.warn();
+    if args.gasless && !args.dry_run {
+        let (key, owner_key) = (args.key.as_deref(), args.owner_key.as_deref());
+        return gasless::register(&draft, key, owner_key, context).await;
+    }
     let way = args.way.map_or_else(|| usual(context), Ok)?;
-    if args.dry_run && args.key.is_none() {
+    if args.dry_run && (args.key.is_none() || args.gasless) {
         return dry(&draft, &named(&draft, way, &args.hosted)?, context);
     }
     let client = Client::of(context)?;

@@ -6,12 +6,13 @@ INSERT INTO identity.documents (uri_hash, version, judged_at, state, size, whole
 VALUES (sha256('u'), 1, now(), 'fetched', 0, '{}', '{}');
 INSERT INTO identity.acts (agent_id, kind, at, who, changes)
 VALUES ('00000000-0000-4000-8000-000000000002', 'update', now(), 'test', '{}');
-INSERT INTO identity.statements (agent_id, kind, at, bytes, signature, signer, nonce, changes)
-VALUES ('00000000-0000-4000-8000-000000000002', 'status', now(), '', '', 'test', '\x01', '{}');
+INSERT INTO identity.statements (agent_id, kind, at, bytes, signature, signer, nonce, changes, sequence)
+VALUES ('00000000-0000-4000-8000-000000000002', 'status', now(), '', '', 'test', '\x01', '{}', 1);
+INSERT INTO identity.requests (principal, key, body, begun_at) VALUES ('test', 'k', sha256('b'), now());
 INSERT INTO identity.keys (public_key, agent_id, since)
 VALUES (sha256('k'), '00000000-0000-4000-8000-000000000003', now());
-INSERT INTO identity.claims (key_agent, token_agent, at, founding, owner, key_statement, owner_statement)
-VALUES ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000002', now(), 'f', '', '', '');
+INSERT INTO identity.claims (key_agent, token_agent, at, founding, owner, statement)
+VALUES ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000002', now(), 'f', '', 1);
 INSERT INTO identity.did_hashes (hash, agent_id) VALUES (sha256('d'), '00000000-0000-4000-8000-000000000002');
 INSERT INTO identity.operators (chain_id, block_number, log_index, registry, owner, operator, approved)
 VALUES (31337, 1, 1, '', '', '', true);

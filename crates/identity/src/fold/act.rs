@@ -32,7 +32,7 @@ impl State {
                 run.delta.names = true;
                 run.change(self, "deleted", json!(false));
             }
-            ActKind::Capability => self.apply_act_capabilities(act, run),
+            ActKind::Capability => self.apply_act_capabilities(&act.changes, run),
         }
     }
 

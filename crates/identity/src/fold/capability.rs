@@ -1,11 +1,13 @@
 //! Capabilities: per name, the later of the current file that lists it and the act that names it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Run, State, columns::journal_value};
-use crate::fact::{Act, DocumentVersion, Place};
+use crate::fact::{DocumentVersion, Place};
 
 /// The value that an act gave a name, and the version, where it said one.
 type Acted = (Value, Option<i32>);
@@ -122,9 +124,14 @@ impl State {
         });
     }
 
-    pub(super) fn apply_act_capabilities(&mut self, act: &Act, run: &mut Run<'_>) {
+    /// What an act or a statement says of names: a value, with a version where it says one, or null.
+    pub(super) fn apply_act_capabilities(
+        &mut self,
+        changes: &BTreeMap<String, Value>,
+        run: &mut Run<'_>,
+    ) {
         run.delta.capabilities = true;
-        for (name, said) in &act.changes {
+        for (name, said) in changes {
             let said = said.get("value").map(|value| {
                 let version = said.get("version").and_then(Value::as_i64);
                 (

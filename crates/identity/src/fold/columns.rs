@@ -26,6 +26,8 @@ pub enum Source {
     Document,
     /// An operator's act.
     Act,
+    /// What the owner or the key signed.
+    Statement,
 }
 
 /// Values by column name; a column that nothing set is absent, one that was emptied is null.
@@ -55,6 +57,11 @@ impl Columns {
                 self.0.insert(column.clone(), (value.clone(), Source::Act));
             }
         }
+    }
+
+    pub(super) fn apply_statement(&mut self, column: &str, value: &Value) {
+        self.0
+            .insert(column.to_owned(), (value.clone(), Source::Statement));
     }
 
     /// A text column; null and absent are the same.

@@ -103,10 +103,10 @@ impl State {
         self.last_active_at = Some(run.time());
     }
 
-    /// A burn: TERMINATED, and nothing but a reset lifts it.
-    pub(super) fn end_for_good(&mut self, run: &mut Run<'_>) {
+    /// A burn, or the deregistration of a key's agent: TERMINATED, and nothing but a reset lifts it.
+    pub(super) fn end_for_good(&mut self, reason: &str, run: &mut Run<'_>) {
         self.status.fixed = true;
-        let reason = Some("Token burned".to_owned());
+        let reason = Some(reason.to_owned());
         self.write_status(RuntimeStatus::Terminated, reason, &run.fact.cause, run);
     }
 
@@ -161,7 +161,8 @@ impl State {
         if status == RuntimeStatus::Active {
             self.last_active_at = Some(run.time());
         }
-        let default = matches!(run.fact.what, What::Act(_)).then(|| "Status changed".to_owned());
+        let default = matches!(run.fact.what, What::Act(_) | What::Statement(_))
+            .then(|| "Status changed".to_owned());
         run.delta.history.push(HistoryRow {
             seq: self.status.history,
             previous: self.status.runtime,
@@ -222,6 +223,6 @@ fn position(run: &Run<'_>) -> Option<Value> {
             "log_index": run.fact.place.minor,
             "tx": format!("{:#x}", chain.tx_hash),
         })),
-        What::Document(_) | What::Act(_) => None,
+        What::Document(_) | What::Act(_) | What::Statement(_) => None,
     }
 }

@@ -7,6 +7,7 @@ use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
     fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What, Who},
     fold::State,
+    statement::facts::StatementRow,
     window::Window,
 };
 
@@ -283,6 +284,46 @@ pub fn act_facts(acts: &[ActRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
             }
         })
         .collect()
+}
+
+/// The facts of statements: each stands at its own time, but not before the founding and the transfer
+/// that it names.
+pub fn statement_facts(rows: &[StatementRow], state: &State, facts: &[Fact]) -> Vec<Fact> {
+    rows.iter()
+        .map(|row| {
+            let founding = row.fact.founding.as_ref();
+            let founded = founding.and_then(|named| founding_time(named, facts));
+            let is_of_state = founding.is_some() && founding == state.token.founding.as_ref();
+            let known = state.created_at.map(|time| time.timestamp_micros());
+            let moved = row.fact.transfer.as_ref();
+            let moved = moved.and_then(|named| transfer_time(named, facts));
+            let floor = founded.or(known.filter(|_| is_of_state)).max(moved);
+            Fact {
+                place: Place {
+                    time: row.at.max(floor.unwrap_or(i64::MIN)),
+                    off_chain: true,
+                    major: row.serial,
+                    minor: 0,
+                    after: 0,
+                },
+                cause: format!("statement:{}", row.serial),
+                who: row.who.clone(),
+                what: What::Statement(row.fact.clone()),
+            }
+        })
+        .collect()
+}
+
+/// Time of the log that made somebody the owner, by its transaction and him.
+fn transfer_time(named: &str, facts: &[Fact]) -> Option<i64> {
+    facts.iter().rev().find_map(|fact| match &fact.what {
+        What::Chain(ChainFact {
+            tx_hash,
+            said: ChainWord::Founded { owner } | ChainWord::OwnerMoved { to: owner },
+            ..
+        }) if named == format!("{tx_hash:#x}/{owner:#x}") => Some(fact.place.time),
+        _ => None,
+    })
 }
 
 /// Time of the mint that a founding names, by transaction and first owner.

@@ -13,6 +13,7 @@ use crate::{
     Result,
     fact::{Act, ActKind},
     fold::State,
+    statement::facts::{self, StatementRow},
 };
 
 /// Who an agent is, apart from everything that happened to it.
@@ -102,6 +103,23 @@ pub struct ActRow {
     pub who: String,
     /// What.
     pub act: Act,
+}
+
+/// What was said of an agent off chain, apart from documents.
+#[derive(Debug, Clone, Default)]
+pub struct Spoken {
+    /// By operators.
+    pub acts: Vec<ActRow>,
+    /// By its owner or key.
+    pub statements: Vec<StatementRow>,
+}
+
+impl Spoken {
+    /// The last serial among them.
+    pub fn last_serial(&self) -> Option<i64> {
+        let act = self.acts.last().map(|act| act.serial);
+        act.max(self.statements.last().map(|statement| statement.serial))
+    }
 }
 
 /// Logs of one agent in chain order, and the times of their blocks in microseconds.
@@ -247,8 +265,20 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Log
     Ok(out)
 }
 
+/// What was said of each agent above its serial.
+pub async fn spoken(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Spoken>> {
+    let mut out: HashMap<Uuid, Spoken> = HashMap::new();
+    for (agent, acts) in acts(tx, from).await? {
+        out.entry(agent).or_default().acts = acts;
+    }
+    for (agent, statements) in facts::load(tx, from).await? {
+        out.entry(agent).or_default().statements = statements;
+    }
+    Ok(out)
+}
+
 /// Acts of each agent above its serial, ascending.
-pub async fn acts(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec<ActRow>>> {
+async fn acts(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Vec<ActRow>>> {
     let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
     let rows = sqlx::query!(
         "SELECT a.serial, a.agent_id, a.kind, a.at, a.who, a.changes, a.reason, a.founding

@@ -2,7 +2,7 @@
 
 use super::{
     assemble,
-    load::{ActRow, ChainInfo, Logs, Saved, Subject, Versions},
+    load::{ChainInfo, Logs, Saved, Spoken, Subject, Versions},
 };
 use crate::{
     fact::{ActKind, ChainWord, Fact, What},
@@ -19,7 +19,7 @@ pub(super) struct Work {
     pub facts: Vec<Fact>,
     /// The last settled block that holds one of them.
     last_settled: Option<i64>,
-    acts: Vec<ActRow>,
+    spoken: Spoken,
 }
 
 impl Work {
@@ -28,7 +28,7 @@ impl Work {
         chain: Option<ChainInfo>,
         saved: Option<Saved>,
         logs: &Logs,
-        acts: Vec<ActRow>,
+        spoken: Spoken,
     ) -> Self {
         let after = saved.as_ref().map_or(0, |saved| saved.state.chain_time);
         let facts = chain.map_or_else(Vec::new, |info| assemble::chain_facts(logs, &info, after));
@@ -45,7 +45,7 @@ impl Work {
             saved,
             facts,
             last_settled,
-            acts,
+            spoken,
         }
     }
 }
@@ -57,7 +57,7 @@ impl Work {
         chain: ChainInfo,
         saved: Option<Saved>,
         (window, place): (&Window, u32),
-        acts: Vec<ActRow>,
+        spoken: Spoken,
     ) -> Self {
         let after = saved.as_ref().map_or(0, |saved| saved.state.chain_time);
         let (facts, last_settled) = assemble::window_facts(window, place, after);
@@ -67,7 +67,7 @@ impl Work {
             saved,
             facts,
             last_settled,
-            acts,
+            spoken,
         }
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         saved,
         facts: ground,
         last_settled,
-        acts,
+        spoken,
     } = work;
     let scratch = saved.is_none();
     let (state, through_block, through_serial) = saved.map_or((State::default(), -1, 0), |s| {
@@ -141,11 +141,13 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
     let token_chain = subject.token.map(|token| token.chain);
     let ordered = |state: &State, ground: Vec<Fact>| {
         let documents = assemble::document_facts(state, &ground, versions, token_chain);
-        let acts = assemble::act_facts(&acts, state, &ground);
+        let acts = assemble::act_facts(&spoken.acts, state, &ground);
+        let statements = assemble::statement_facts(&spoken.statements, state, &ground);
         let mut all = ground;
-        if !(documents.is_empty() && acts.is_empty()) {
+        if !(documents.is_empty() && acts.is_empty() && statements.is_empty()) {
             all.extend(documents);
             all.extend(acts);
+            all.extend(statements);
             all.sort_by_key(|fact| fact.place);
         }
         all
@@ -186,7 +188,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         owed,
         at_head,
         through_block: last_settled.unwrap_or(through_block),
-        through_serial: acts.last().map_or(through_serial, |act| act.serial),
+        through_serial: spoken.last_serial().unwrap_or(through_serial),
         base,
         head,
         delta,
@@ -195,8 +197,8 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
     }))
 }
 
-/// Whether `facts` go on from `state`: all stand after its end, no mint wakes or ends what was said
-/// off chain before, and no rows come back that a deletion took.
+/// Whether `facts` go on from `state`: all stand after its end, no mint or transfer wakes or ends what
+/// was said off chain before, and no rows come back that a deletion took.
 fn continues(state: &State, facts: &[Fact]) -> bool {
     facts
         .first()
@@ -204,8 +206,9 @@ fn continues(state: &State, facts: &[Fact]) -> bool {
         && !facts.iter().any(|fact| match &fact.what {
             What::Chain(chain) => {
                 state.off_chain && matches!(chain.said, ChainWord::Founded { .. })
+                    || state.stated && matches!(chain.said, ChainWord::OwnerMoved { .. })
             }
             What::Act(act) => matches!(act.kind, ActKind::Insert | ActKind::Restore),
-            What::Document(_) => false,
+            What::Document(_) | What::Statement(_) => false,
         })
 }

@@ -23,7 +23,7 @@ use super::{
     one::Work,
     plan_afresh, take_rows,
 };
-use crate::{Error, Result, act, dirty, subject, window::Window};
+use crate::{Error, Result, act, dirty, statement::facts, subject, window::Window};
 
 /// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
 const CHUNK: usize = 2_000;
@@ -161,7 +161,7 @@ async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap
     Ok(known)
 }
 
-/// New agents of which an act or the journal speaks all the same: off-chain facts and journal may outlive the
+/// New agents of which an act, a statement or the journal speaks all the same: off-chain facts and journal may outlive the
 /// rows of a database.
 async fn spoken_of(
     tx: &mut Tx,
@@ -170,8 +170,9 @@ async fn spoken_of(
     known: &HashMap<Uuid, bool>,
 ) -> Result<HashSet<Uuid>> {
     let (acts, entries) = (act::any(tx).await?, journal::any(tx).await?);
+    let statements = facts::any(tx).await?;
     let mut spoken_of = HashSet::new();
-    if !acts && !entries {
+    if !acts && !entries && !statements {
         return Ok(spoken_of);
     }
     for places in order.chunks(CHUNK) {
@@ -179,6 +180,9 @@ async fn spoken_of(
         let new: Vec<Uuid> = ids.filter(|id| !known.contains_key(id)).collect();
         if acts {
             spoken_of.extend(act::among(tx, &new).await?);
+        }
+        if statements {
+            spoken_of.extend(facts::among(tx, &new).await?);
         }
         if entries {
             spoken_of.extend(journal::among(tx, &new).await?);
@@ -221,17 +225,17 @@ impl Chunk<'_> {
         let serial = |id: Uuid| saved.get(&id).map_or(0, |saved| saved.through_serial);
         let rest = self.ids().filter(|id| !done.contains(id));
         let serials: Vec<(Uuid, i64)> = rest.map(|id| (id, serial(id))).collect();
-        let mut acts = load::acts(tx, &serials).await?;
+        let mut spoken = load::spoken(tx, &serials).await?;
         for place in self.places {
             let id = self.window.agent(*place);
             if done.contains(&id.0) {
                 continue;
             }
             let subject = Subject::of_token(id, self.window.token(*place));
-            let acts = acts.remove(&id.0).unwrap_or_default();
+            let spoken = spoken.remove(&id.0).unwrap_or_default();
             let saved = saved.remove(&id.0);
             let told = (self.window, *place);
-            work.push(Work::of_window(subject, self.chain, saved, told, acts));
+            work.push(Work::of_window(subject, self.chain, saved, told, spoken));
         }
         Ok(work)
     }

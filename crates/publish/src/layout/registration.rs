@@ -46,8 +46,10 @@ impl<'a> Registration<'a> {
         Some(Self {
             timestamp: founding.time.to_rfc3339_opts(SecondsFormat::Micros, true),
             public_key: said.get("public_key").copied(),
+            signature: said
+                .get("statement")
+                .and_then(|said| said.pointer("/signatures/0/signature")),
             initial_metadata: said,
-            signature: None,
             agent,
             cause: &founding.cause,
             entry: cid,

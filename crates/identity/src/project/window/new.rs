@@ -10,7 +10,7 @@ use crate::{
     Result,
     project::{
         States,
-        load::{ChainInfo, Subject, Versions},
+        load::{ChainInfo, Spoken, Subject, Versions},
         one::{Work, fold},
         uris,
         write::NewAgents,
@@ -71,7 +71,7 @@ fn fold_chunk(
         };
         for place in places {
             let subject = Subject::of_token(window.agent(place), window.token(place));
-            let work = Work::of_window(subject, chain, None, (&window, place), Vec::new());
+            let work = Work::of_window(subject, chain, None, (&window, place), Spoken::default());
             // A fold from the first fact is never refused.
             if let Ok(one) = fold(work, &Versions::new()) {
                 folded.wanted.extend(uris::wanted(&one));

@@ -60,7 +60,7 @@ fn name(one: &Folded) -> (String, &'static str) {
     let columns = &one.head.columns;
     let source = columns.source("name");
     let own = columns.text("name").map(|name| match source {
-        Some(Source::Act) => name,
+        Some(Source::Act | Source::Statement) => name,
         _ => name.trim(),
     });
     let Some(own) = own.filter(|name| !name.is_empty()) else {
@@ -72,6 +72,7 @@ fn name(one: &Folded) -> (String, &'static str) {
     };
     let source = match source {
         Some(Source::Act) => "act",
+        Some(Source::Statement) => "statement",
         _ => "document",
     };
     (own.to_owned(), source)

@@ -1,0 +1,177 @@
+//! Registrations without gas: signed by an Ed25519 key each, brought over HTTP.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use did::ed25519::{self, SecretKey};
+use identity::statement::{Action, Nonce, Statement};
+use kernel::sha256;
+use serde_json::json;
+use store::Clock;
+
+use crate::{
+    database::SETTINGS,
+    process::{Place, Running, free_address},
+    report::{Figure, Peer},
+};
+
+/// The row that this measurement fills.
+pub const PER_S: &str = "signed_registrations_per_s";
+
+const RUNS: usize = 3;
+/// Clients that each wait for one answer at a time.
+const CLIENTS: usize = 64;
+/// Registrations of one run.
+const EACH: usize = 20_000;
+
+/// Starts it and brings registrations that are signed before, in three runs, the second and third beside what the
+/// ones before have left.
+pub fn measure() -> Result<Vec<Figure>> {
+    let place = Place::new()?;
+    std::fs::write(place.file("chancery.toml"), SETTINGS)?;
+    let address = free_address()?;
+    let flags = ["up", "--listen", &address, "-o", "jsonl"];
+    let mut command = place.chancery(&flags);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running::start(&mut command)?;
+    let mut line = String::new();
+    BufReader::new(running.stdout()?).read_line(&mut line)?;
+    ensure!(line.contains("\"url\""), "the start failed");
+    let origin = origin(&address)?;
+    let mut runs = Vec::new();
+    for run in 0..RUNS {
+        let bodies: Vec<String> = (0..EACH)
+            .map(|n| registration(run * EACH + n, &origin))
+            .collect();
+        let seconds = bring(&address, bodies)?;
+        #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
+        let rate = EACH as f64 / seconds;
+        println!("  {rate:.0} registrations/s");
+        runs.push(rate);
+    }
+    ensure!(running.stop()?.success(), "the stop failed");
+    Ok(vec![Figure {
+        name: PER_S,
+        unit: "registrations/s",
+        goal: 2_500.0,
+        at_least: true,
+        peer: Some(Peer {
+            name: "Zynd AgentDNS, empty",
+            value: 1_939.0,
+        }),
+        told: format!(
+            "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
+             connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
+             committed with fsync. `chancery up` with shared_buffers 512 MB and max_wal_size 4 GB, its dev chain, and the \
+             clients on the same two cores. Zynd's figure: its own registrations, 16 connections, Postgres's defaults, \
+             fsync on; at 100,000 agents it is 112."
+        ),
+        runs,
+    }])
+}
+
+/// The journal's name, which its verifier key begins with.
+fn origin(address: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /audit/vkey HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, vkey) = answer.split_once("\r\n\r\n").context("an answer")?;
+    let (name, _) = vkey.split_once('+').context("a verifier key")?;
+    Ok(name.trim().to_owned())
+}
+
+fn registration(number: usize, origin: &str) -> String {
+    let digest = sha256(format!("bench {number}").as_bytes());
+    let key = SecretKey::from_seed(&digest);
+    let now = Clock::System.now().timestamp();
+    let mut nonce = [0; 16];
+    nonce.copy_from_slice(&digest[..16]);
+    let statement = Statement {
+        action: Action::Register,
+        agent: key.public().did(),
+        content: format!(
+            r#"{{"category":"bench","endpoint_url":"https://a{number}.example/a2a","name":"Agent {number}","summary":"registered by a measurement"}}"#
+        ),
+        sequence: 1,
+        nonce: Nonce(nonce),
+        issued: now,
+        expires: now + 3_600,
+        origin: origin.to_owned(),
+    };
+    let signature = ed25519::signature_wire(&key.sign(&statement.key_bytes()));
+    let by = json!({ "by": statement.agent, "signature": signature });
+    let body = json!({ "statement": statement.json(), "signatures": [by] }).to_string();
+    format!(
+        "POST /v1/agents HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Brings all requests; gives the seconds that it took.
+fn bring(address: &str, requests: Vec<String>) -> Result<f64> {
+    let requests = Arc::new(requests);
+    let next = Arc::new(AtomicUsize::new(0));
+    let failed: Arc<Mutex<Option<String>>> = Arc::default();
+    let began = Instant::now();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (requests, next, failed) = (requests.clone(), next.clone(), failed.clone());
+            let address = address.to_owned();
+            thread::spawn(move || {
+                if let Err(error) = client(&address, &requests, &next) {
+                    failed
+                        .lock()
+                        .expect("not poisoned")
+                        .replace(error.to_string());
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("a client");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let failed = failed.lock().expect("not poisoned").take();
+    ensure!(failed.is_none(), "a client failed: {failed:?}");
+    Ok(seconds)
+}
+
+fn client(address: &str, requests: &[String], next: &AtomicUsize) -> Result<()> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    while let Some(request) = requests.get(next.fetch_add(1, Relaxed)) {
+        stream.write_all(request.as_bytes())?;
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        let is_ok = line.contains(" 200 ");
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            answers.read_line(&mut header)?;
+            if header.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+        }
+        let mut body = vec![0; length];
+        answers.read_exact(&mut body)?;
+        ensure!(is_ok, "{line}{}", String::from_utf8_lossy(&body));
+    }
+    Ok(())
+}

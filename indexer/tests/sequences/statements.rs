@@ -1,0 +1,463 @@
+//! Statements among everything else: what owners and keys sign, while chains are rewound and tokens sold.
+
+use std::collections::BTreeMap;
+
+use chain::{PrivateKeySigner, key as wallet};
+use did::ed25519::{self, SecretKey};
+use identity::statement::{
+    self, Action, Nonce, Offered, Receipt, Statement, Submission, canonical,
+};
+use kernel::{Address, AgentId, Kind, sha256};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use store::Cause;
+
+use crate::kit::{BOB, REGISTRY, Script, World, start};
+
+const ORIGIN: &str = "chancery.local/test";
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn did(seed: u8) -> String {
+    key(seed).public().did()
+}
+
+fn wallet_of(seed: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&[seed; 32]).expect("a key")
+}
+
+fn owner(seed: u8) -> Address {
+    wallet_of(seed).address()
+}
+
+/// Who signs.
+#[derive(Clone, Copy)]
+enum By {
+    Key(u8),
+    Wallet(u8),
+}
+
+impl By {
+    fn sign(self, statement: &Statement) -> Offered {
+        match self {
+            Self::Key(seed) => Offered {
+                by: did(seed),
+                signature: ed25519::signature_wire(&key(seed).sign(&statement.key_bytes())),
+            },
+            Self::Wallet(seed) => {
+                let signature =
+                    wallet::sign(&wallet_of(seed), statement.digest(1)).expect("signed");
+                Offered {
+                    by: format!("eip155:1:{:#x}", owner(seed)),
+                    signature: kernel::hex_0x(&signature),
+                }
+            }
+        }
+    }
+}
+
+/// Signs and records a statement, as somebody who knows the agent's last sequence.
+async fn say(
+    world: &World,
+    action: Action,
+    agent: &str,
+    content: Value,
+    by: &[By],
+) -> identity::Result<Receipt> {
+    let last = "SELECT coalesce(max(sequence), 0) FROM identity.statements";
+    let sequence = world.one(last).await.parse::<u64>().expect("a number") + 1;
+    let now = world.clock.now();
+    let content = canonical::write(&content);
+    let digest = sha256(format!("{agent}{content}{sequence}").as_bytes());
+    let mut nonce = [0; 16];
+    nonce.copy_from_slice(&digest[..16]);
+    let statement = Statement {
+        action,
+        agent: agent.to_owned(),
+        content,
+        sequence,
+        nonce: Nonce(nonce),
+        issued: now.timestamp(),
+        expires: now.timestamp() + 60,
+        origin: ORIGIN.to_owned(),
+    };
+    let submission = Submission {
+        signatures: by.iter().map(|by| by.sign(&statement)).collect(),
+        statement,
+    };
+    let signed = statement::verify(submission, ORIGIN, now, &BTreeMap::new()).await?;
+    let mut tx = world.db.begin(Cause::Job("test")).await?;
+    let outcome = statement::record(&mut tx, &[signed]).await?.remove(0);
+    tx.commit().await?;
+    outcome
+}
+
+async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
+    let content = json!({ "name": format!("agent {seed}") });
+    let receipt = say(
+        world,
+        Action::Register,
+        &did(seed),
+        content,
+        &[By::Key(seed)],
+    )
+    .await?;
+    Ok(receipt.agent)
+}
+
+fn token(number: u64) -> String {
+    format!("eip155:31337:{REGISTRY:#x}/{number}")
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s07_an_owners_statement_sleeps_and_wakes_with_his_mint(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let agent = script.agent(5);
+    script.block(start() + 1, |b| b.mint(1, BOB));
+    script.block(start() + 2, |b| b.tx("mint").register(5, owner(1), ""));
+    world.at(start() + 10);
+    world.follow(&script).await?;
+    let by = [By::Wallet(1)];
+    say(
+        &world,
+        Action::Status,
+        &token(5),
+        json!({"status": "SLEEP"}),
+        &by,
+    )
+    .await?;
+    let said = json!({ "description": "of Alice", "capabilities": { "read": { "level": 1 } } });
+    say(&world, Action::Update, &token(5), said, &by).await?;
+    let shown = format!(
+        "SELECT concat_ws(' ', owner_address, runtime_status, description,
+                (SELECT string_agg(capability_name, ',') FROM identity.capability_vectors WHERE agent_id = a.id))
+           FROM identity.agents a WHERE id = '{agent}'"
+    );
+    let of_alice = format!("{:#x} SLEEP of Alice read", owner(1));
+    assert_eq!(world.one(&shown).await, of_alice);
+    world.assert_fresh(&[&script]).await;
+
+    world.rewind(&script, 1).await?;
+    script.fork(1);
+    assert_eq!(world.one(&shown).await, "", "it never was");
+    script.block(start() + 20, |b| b.tx("bob mints").register(5, BOB, ""));
+    world.follow(&script).await?;
+    assert_eq!(world.one(&shown).await, format!("{BOB:#x} ACTIVE"));
+    world.assert_fresh(&[&script]).await;
+
+    world.rewind(&script, 1).await?;
+    script.fork(1);
+    // Her mint returns in a later block than her statements.
+    script.block(start() + 3_000, |b| b.tx("mint").register(5, owner(1), ""));
+    world.follow(&script).await?;
+    assert_eq!(world.one(&shown).await, of_alice);
+    assert_eq!(world.history(agent).await, [">ACTIVE", "ACTIVE>SLEEP"]);
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s07_a_statement_rests_on_the_transfer_that_made_its_owner(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let agent = script.agent(5);
+    script.block(start() + 1, |b| b.register(5, owner(1), ""));
+    script.block(start() + 2, |b| {
+        b.tx("sale").transfer(5, owner(1), owner(2))
+    });
+    world.at(start() + 10);
+    world.follow(&script).await?;
+    let sleep = json!({ "status": "SLEEP", "reason": "night" });
+    let seller = say(
+        &world,
+        Action::Status,
+        &token(5),
+        sleep.clone(),
+        &[By::Wallet(1)],
+    )
+    .await;
+    assert_eq!(seller.expect_err("sold").kind(), Kind::Denied);
+    say(&world, Action::Status, &token(5), sleep, &[By::Wallet(2)]).await?;
+    let status = format!("SELECT runtime_status FROM identity.agents WHERE id = '{agent}'");
+    assert_eq!(world.one(&status).await, "SLEEP");
+
+    world.rewind(&script, 1).await?;
+    script.fork(1);
+    assert_eq!(world.one(&status).await, "ACTIVE", "he never was the owner");
+    script.block(start() + 30, |b| b.transfer(5, owner(1), BOB));
+    world.follow(&script).await?;
+    assert_eq!(world.one(&status).await, "ACTIVE");
+    world.assert_fresh(&[&script]).await;
+    world.rewind(&script, 1).await?;
+    script.fork(1);
+    script.block(start() + 3_000, |b| {
+        b.tx("sale").transfer(5, owner(1), owner(2))
+    });
+    world.follow(&script).await?;
+    assert_eq!(world.one(&status).await, "SLEEP", "it wakes with the sale");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s08_a_claim_follows_the_token(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start() + 1, |b| b.mint(1, BOB));
+    script.block(start() + 2, |b| b.tx("mint").register(5, owner(1), ""));
+    world.at(start() + 10);
+    world.follow(&script).await?;
+    let agent = founded(&world, 7).await?;
+    let content = json!({ "token": token(5) });
+    let stranger = [By::Key(7), By::Wallet(2)];
+    let refused = say(&world, Action::Claim, &did(7), content.clone(), &stranger).await;
+    assert_eq!(refused.expect_err("not his").kind(), Kind::Denied);
+    say(
+        &world,
+        Action::Claim,
+        &did(7),
+        content,
+        &[By::Key(7), By::Wallet(1)],
+    )
+    .await?;
+    let linked = "SELECT count(*) FROM identity.v_claims";
+    assert_eq!(world.one(linked).await, "1");
+    let names = identity::identifier::list(&world.db, agent.0).await?;
+    let of_token = names.iter().find(|name| name.standing == "linked");
+    assert!(of_token.expect("linked").value.starts_with("did:nft:"));
+
+    // A reorg of the token, and its return.
+    world.rewind(&script, 1).await?;
+    assert_eq!(world.one(linked).await, "0", "there is no such token");
+    world.follow(&script).await?;
+    assert_eq!(world.one(linked).await, "1", "it is back");
+    // A sale, and a reorg of the sale.
+    script.block(start() + 20, |b| b.transfer(5, owner(1), BOB));
+    world.follow(&script).await?;
+    assert_eq!(world.one(linked).await, "0", "sold");
+    world.assert_fresh(&[&script]).await;
+    world.rewind(&script, 2).await?;
+    script.fork(2);
+    assert_eq!(world.one(linked).await, "1", "it was never sold");
+    world.assert_fresh(&[&script]).await;
+    // The end of the key's agent ends it.
+    say(
+        &world,
+        Action::Deregister,
+        &did(7),
+        json!({}),
+        &[By::Key(7)],
+    )
+    .await?;
+    assert_eq!(world.one(linked).await, "0");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s09_a_rotated_key_founds_nothing(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    let agent = founded(&world, 1).await?;
+    assert_eq!(agent, AgentId::of_did(&did(1)));
+    let content = json!({ "key": did(2) });
+    let both = [By::Key(1), By::Key(2)];
+    say(&world, Action::Rotate, &did(1), content, &both).await?;
+    let row = "SELECT concat_ws(' ', id, did) FROM identity.agents";
+    assert_eq!(
+        world.one(row).await,
+        format!("{agent} {}", did(2)),
+        "the id stays"
+    );
+
+    for seed in [1, 2] {
+        let again = founded(&world, seed).await.expect_err("used");
+        assert_eq!(again.kind(), Kind::Conflict, "{again}");
+    }
+    let content = json!({ "summary": "old" });
+    let by_old = say(
+        &world,
+        Action::Update,
+        &did(2),
+        content.clone(),
+        &[By::Key(1)],
+    )
+    .await;
+    assert_eq!(by_old.expect_err("rotated away").kind(), Kind::Denied);
+    let to_old = say(
+        &world,
+        Action::Rotate,
+        &did(2),
+        json!({"key": did(1)}),
+        &[By::Key(2), By::Key(1)],
+    )
+    .await;
+    assert_eq!(to_old.expect_err("used").kind(), Kind::Conflict);
+    say(&world, Action::Update, &did(2), content, &[By::Key(2)]).await?;
+    let names = world
+        .list("SELECT kind || ' ' || standing FROM identity.agent_identifiers ORDER BY 1")
+        .await;
+    assert_eq!(
+        names,
+        [
+            "agdns former",
+            "agdns verified",
+            "did former",
+            "did verified",
+            "key_hash former",
+            "key_hash verified",
+            "zns former",
+            "zns verified"
+        ]
+    );
+    assert_eq!(world.one("SELECT count(*) FROM identity.agents").await, "1");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn an_agent_ends_and_begins_anew_by_its_key_alone(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    let content = json!({ "name": "Ada", "ttl": 60, "summary": "first life" });
+    let both = [By::Key(1), By::Wallet(1)];
+    let agent = say(&world, Action::Register, &did(1), content, &both)
+        .await?
+        .agent;
+    let row = "SELECT concat_ws(' ', name, name_source, ttl, owner_address, runtime_status, status_final, load, summary)
+                 FROM identity.agents";
+    let alice = format!("{:#x}", owner(1));
+    assert_eq!(
+        world.one(row).await,
+        format!("Ada statement 60 {alice} ACTIVE f AVAILABLE first life")
+    );
+    // The owner speaks, nobody else; he gives it away; then the new one speaks.
+    let busy = json!({ "load": "BUSY" });
+    say(
+        &world,
+        Action::Status,
+        &did(1),
+        busy.clone(),
+        &[By::Wallet(1)],
+    )
+    .await?;
+    let stranger = say(
+        &world,
+        Action::Status,
+        &did(1),
+        busy.clone(),
+        &[By::Wallet(2)],
+    )
+    .await;
+    assert_eq!(stranger.expect_err("not his").kind(), Kind::Denied);
+    let to = json!({ "owner": format!("{:#x}", owner(2)) });
+    let by_key = say(&world, Action::Transfer, &did(1), to.clone(), &[By::Key(1)]).await;
+    assert_eq!(by_key.expect_err("the owner's").kind(), Kind::Denied);
+    say(&world, Action::Transfer, &did(1), to, &[By::Wallet(1)]).await?;
+    let seller = say(&world, Action::Status, &did(1), busy, &[By::Wallet(1)]).await;
+    assert_eq!(seller.expect_err("given away").kind(), Kind::Denied);
+    let end = json!({ "reason": "done" });
+    say(&world, Action::Deregister, &did(1), end, &[By::Wallet(2)]).await?;
+    let bob = format!("{:#x}", owner(2));
+    assert_eq!(
+        world.one(row).await,
+        format!("Ada statement 60 {bob} TERMINATED t BUSY first life")
+    );
+    world.assert_fresh(&[&script]).await;
+
+    let late = say(
+        &world,
+        Action::Update,
+        &did(1),
+        json!({"summary": "x"}),
+        &[By::Key(1)],
+    )
+    .await;
+    assert_eq!(late.expect_err("ended").kind(), Kind::Conflict);
+    let act = world
+        .act(agent, identity::fact::RuntimeStatus::Active)
+        .await;
+    assert_eq!(act.expect_err("ended").kind(), Kind::Conflict);
+    founded(&world, 1).await?;
+    assert_eq!(
+        world.one(row).await,
+        "agent 1 statement ACTIVE f AVAILABLE",
+        "it begins anew, without an owner"
+    );
+    assert_eq!(
+        world.history(agent).await,
+        [">ACTIVE", "ACTIVE>TERMINATED", "TERMINATED>ACTIVE"]
+    );
+    // What was signed stands in the journal, whole.
+    let said = world.said(agent).await;
+    let evidence: Vec<&String> = said
+        .iter()
+        .filter(|said| said.starts_with("statement="))
+        .collect();
+    assert_eq!(evidence.len(), 5, "{said:?}");
+    let first = evidence.iter().find(|said| said.contains("first life"));
+    let first: Value = serde_json::from_str(&first.expect("it")["statement=".len()..])?;
+    let signed: Statement = serde_json::from_value(first["statement"].clone())?;
+    let signature = first["signatures"][0]["signature"].as_str().expect("text");
+    assert!(ed25519::verify(
+        &key(1).public(),
+        &signed.key_bytes(),
+        &ed25519::parse_signature(signature)?
+    ));
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_was_said_once_is_not_said_again(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    founded(&world, 1).await?;
+    let now = world.clock.now();
+    let statement = |sequence, nonce: u8| Statement {
+        action: Action::Update,
+        agent: did(1),
+        content: r#"{"summary":"x"}"#.to_owned(),
+        sequence,
+        nonce: Nonce([nonce; 16]),
+        issued: now.timestamp(),
+        expires: now.timestamp() + 60,
+        origin: ORIGIN.to_owned(),
+    };
+    let bring = async |statement: Statement| {
+        let submission = Submission {
+            signatures: vec![By::Key(1).sign(&statement)],
+            statement,
+        };
+        let signed = statement::verify(submission, ORIGIN, now, &BTreeMap::new()).await?;
+        let mut tx = world.db.begin(Cause::Job("test")).await?;
+        // Twice at once, and again later.
+        let outcomes = statement::record(&mut tx, &[signed.clone(), signed]).await?;
+        tx.commit().await?;
+        Ok::<_, identity::Error>(outcomes)
+    };
+    let outcomes = bring(statement(5, 1)).await?;
+    assert!(outcomes[0].is_ok());
+    assert!(matches!(outcomes[1], Err(identity::Error::Raced)));
+    for (again, why) in [
+        (statement(5, 1), "nonce"),
+        (statement(5, 2), "not above the last one of this agent, 5"),
+        (statement(4, 3), "not above"),
+        (statement(6, 1), "nonce"),
+    ] {
+        let outcomes = bring(again).await?;
+        let error = outcomes[0].as_ref().expect_err("said before");
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    // A gap is fine.
+    assert!(bring(statement(9, 4)).await?[0].is_ok());
+    assert_eq!(
+        world.one("SELECT count(*) FROM identity.statements").await,
+        "3"
+    );
+    Ok(())
+}

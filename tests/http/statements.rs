@@ -1,0 +1,540 @@
+//! Agents without gas: registered and changed by what keys and wallets sign, without a token.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use chain::{At, Call, PrivateKeySigner, key as wallet};
+use chancery::config::Flag;
+use did::ed25519::{self, SecretKey};
+use futures::future::join_all;
+use identity::statement::Statement;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::{
+    anvil_kit::anvil::Chain,
+    kit::{Answer, Instance, TOKEN},
+};
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn did(seed: u8) -> String {
+    key(seed).public().did()
+}
+
+fn owner(seed: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&[seed; 32]).unwrap()
+}
+
+fn by_key(seed: u8, statement: &Value) -> Value {
+    let statement: Statement = serde_json::from_value(statement.clone()).unwrap();
+    let signature = key(seed).sign(&statement.key_bytes());
+    json!({ "by": did(seed), "signature": ed25519::signature_wire(&signature) })
+}
+
+fn by_owner(seed: u8, statement: &Value) -> Value {
+    let statement: Statement = serde_json::from_value(statement.clone()).unwrap();
+    let signature = wallet::sign(&owner(seed), statement.digest(1)).unwrap();
+    json!({
+        "by": format!("eip155:1:{:#x}", owner(seed).address()),
+        "signature": kernel::hex_0x(&signature),
+    })
+}
+
+/// A statement as the instance prepares it.
+async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value) -> Value {
+    let wish = json!({ "action": action, "agent": agent, "content": content, "account": "eip155:1:0x00000000000000000000000000000000000000aa" });
+    let answer = instance
+        .send("POST", "/v1/statements/prepare", "", &wish)
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = answer.json();
+    let statement: Statement = serde_json::from_value(answer["statement"].clone()).unwrap();
+    assert_eq!(
+        answer["key_text"].as_str().unwrap().as_bytes(),
+        statement.key_bytes()
+    );
+    assert_eq!(
+        answer["typed_data"]["message"]["content"],
+        statement.content
+    );
+    answer["statement"].clone()
+}
+
+async fn bring(instance: &Instance, path: &str, body: &Value, idempotency: Option<&str>) -> Answer {
+    let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = idempotency {
+        request = request.header("idempotency-key", key);
+    }
+    instance
+        .ask(request.body(Body::from(body.to_string())).unwrap())
+        .await
+}
+
+async fn registered(instance: &Instance, seed: u8) -> Value {
+    let content =
+        json!({ "name": format!("Agent {seed}"), "endpoint_url": "https://a.example/a2a" });
+    let statement = prepared(instance, "register", &did(seed), content).await;
+    let signatures = [by_key(seed, &statement), by_owner(seed, &statement)];
+    let body = json!({ "statement": statement, "signatures": signatures });
+    let answer = bring(instance, "/v1/agents", &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let id = answer.json()["agent"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header(header::LOCATION), format!("/v1/agents/{id}"));
+    answer.json()
+}
+
+#[sqlx::test]
+async fn an_owner_registers_without_gas_and_without_a_token(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let recorded = registered(&instance, 1).await;
+    assert_eq!(recorded["sequence"], "1");
+    assert_eq!(recorded["entry"]["state"], "queued");
+    let agent = instance.get(&format!("/v1/agents/{}", did(1))).await.json();
+    assert_eq!(agent["id"], recorded["agent"]);
+    assert_eq!(agent["name"], "Agent 1");
+    assert_eq!(agent["name_source"], "statement");
+    assert_eq!(agent["owner_address"], owner(1).address().to_string());
+    assert_eq!(agent["public_key"], ed25519::wire(&key(1).public()));
+    assert_eq!(agent["runtime_status"], "ACTIVE");
+    // It is found under the names of the seed systems, too.
+    let [agdns, zns] = did::zynd::agent_ids(&key(1).public());
+    for name in [agdns, zns, did::zynd::key_hash(&key(1).public())] {
+        let found = instance.get(&format!("/v1/agents/{name}")).await;
+        assert_eq!(found.json()["id"], recorded["agent"], "{name}");
+    }
+    let of_owner = format!("/v1/owners/{}/agents", owner(1).address());
+    assert_eq!(instance.items(&of_owner).await.len(), 1);
+
+    // The entry holds what was signed, and whoever reads it verifies the author.
+    let cid = recorded["entry"]["cid"].as_str().unwrap();
+    let entry = instance.get(&format!("/v1/entries/{cid}")).await.json();
+    let said = &entry["entry"]["changes"][0];
+    assert_eq!(said[0], "statement");
+    let statement: Statement = serde_json::from_value(said[1]["statement"].clone()).unwrap();
+    let signatures = said[1]["signatures"].as_array().unwrap();
+    let signature = ed25519::parse_signature(signatures[0]["signature"].as_str().unwrap()).unwrap();
+    assert!(ed25519::verify(
+        &key(1).public(),
+        &statement.key_bytes(),
+        &signature
+    ));
+    assert_eq!(signatures[1]["checked"]["by"], "key");
+
+    let statement = prepared(&instance, "update", &did(1), json!({"summary": "writes"})).await;
+    assert_eq!(statement["sequence"], "2");
+    let body = json!({ "statement": statement, "signatures": [by_owner(1, &statement)] });
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let listed = instance.items(&path).await;
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0]["statement"]["action"], "update");
+    assert_eq!(listed[0]["statement"], body["statement"]);
+    let document = instance.get(&format!("/1.0/identifiers/{}", did(1))).await;
+    assert_eq!(document.status, StatusCode::OK);
+}
+
+#[sqlx::test]
+async fn what_is_wrong_is_named_and_nothing_is_written(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    registered(&instance, 1).await;
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let content = json!({ "status": "SLEEP" });
+    let valid = prepared(&instance, "status", &did(1), content).await;
+    let with = |field: &str, value: Value| {
+        let mut changed = valid.clone();
+        changed[field] = value;
+        changed
+    };
+    let now = valid["issued"].as_i64().unwrap();
+    for (statement, signatures, status, why) in [
+        (valid.clone(), vec![by_key(2, &valid)], 403, "not the key"),
+        (
+            valid.clone(),
+            vec![by_owner(2, &valid)],
+            403,
+            "not the owner",
+        ),
+        (valid.clone(), vec![], 400, "one or two"),
+        (
+            with("origin", json!("another.office")),
+            vec![],
+            400,
+            "origin",
+        ),
+        (with("expires", json!(now - 1)), vec![], 400, "expires"),
+        (with("issued", json!(now + 3_000)), vec![], 400, "issued"),
+        (with("sequence", json!("1")), vec![], 409, "above"),
+        (with("agent", json!(did(9))), vec![], 404, "no agent"),
+        (with("content", json!("{ }")), vec![], 400, "canonical"),
+        (
+            with("action", json!("register")),
+            vec![],
+            400,
+            "registered at",
+        ),
+    ] {
+        let signatures = match (signatures.is_empty(), why) {
+            (true, "one or two") => signatures,
+            (true, _) => vec![by_key(1, &statement)],
+            (false, _) => signatures,
+        };
+        let body = json!({ "statement": statement, "signatures": signatures });
+        let answer = bring(&instance, &path, &body, None).await;
+        assert_eq!(answer.status.as_u16(), status, "{why}: {}", answer.text());
+        assert!(answer.text().contains(why), "{why}: {}", answer.text());
+        assert!(answer.json()["code"].is_string());
+    }
+    // Changed after it was signed.
+    let body = json!({ "statement": with("content", json!(r#"{"status":"TERMINATED"}"#)), "signatures": [by_key(1, &valid)] });
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    // A wallet that is a contract, of a chain that has no node here.
+    let mut contract = by_owner(1, &valid);
+    contract["signature"] = json!("0x1234");
+    let body = json!({ "statement": valid, "signatures": [contract] });
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    for body in [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({"statement": {}, "signatures": []}),
+    ] {
+        let answer = bring(&instance, &path, &body, None).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(instance.items(&path).await.len(), 1);
+    let agent = instance.get(&format!("/v1/agents/{}", did(1))).await.json();
+    assert_eq!(agent["runtime_status"], "ACTIVE");
+}
+
+#[sqlx::test]
+async fn the_same_request_is_done_once(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let content = json!({ "name": "Once" });
+    let statement = prepared(&instance, "register", &did(1), content).await;
+    let body = json!({ "statement": statement, "signatures": [by_key(1, &statement)] });
+    // In parallel: one is done, the others are told that, or that it is under way.
+    let all = (0..8).map(|_| bring(&instance, "/v1/agents", &body, Some("k")));
+    let answers = join_all(all).await;
+    let done: Vec<&Answer> = answers
+        .iter()
+        .filter(|a| a.status == StatusCode::OK)
+        .collect();
+    assert!(!done.is_empty());
+    assert!(
+        answers
+            .iter()
+            .all(|a| [200, 409].contains(&a.status.as_u16()))
+    );
+    assert!(done.iter().all(|a| a.body == done[0].body));
+    let again = bring(&instance, "/v1/agents", &body, Some("k")).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &done[0].body));
+    let without = bring(&instance, "/v1/agents", &body, None).await;
+    assert_eq!(without.status, StatusCode::CONFLICT, "{}", without.text());
+
+    let content = json!({ "summary": "another" });
+    let other = prepared(&instance, "update", &did(1), content).await;
+    let body = json!({ "statement": other, "signatures": [by_key(1, &other)] });
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let answer = bring(&instance, &path, &body, Some("k")).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.json()["code"], "key_reused");
+    let long = "k".repeat(256);
+    let answer = bring(&instance, &path, &body, Some(&long)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(instance.items(&path).await.len(), 1);
+    // A failure is not kept: the same key may try again.
+    let mut wrong = body.clone();
+    wrong["statement"]["sequence"] = json!("1");
+    wrong["signatures"] = json!([by_key(1, &wrong["statement"])]);
+    let answer = bring(&instance, &path, &wrong, Some("again")).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text());
+    let answer = bring(&instance, &path, &body, Some("again")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[sqlx::test]
+async fn many_at_once_share_transactions_and_each_has_its_outcome(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let mut bodies = Vec::new();
+    for seed in 1..=40 {
+        let content = json!({ "name": format!("Agent {seed}") });
+        let statement = prepared(&instance, "register", &did(seed), content).await;
+        let signatures = [by_key(seed, &statement)];
+        bodies.push(json!({ "statement": statement, "signatures": signatures }));
+    }
+    // Each is brought twice: one of the two is refused.
+    let all = bodies.iter().chain(&bodies);
+    let answers = join_all(all.map(|body| bring(&instance, "/v1/agents", body, None))).await;
+    let count = |status| answers.iter().filter(|a| a.status == status).count();
+    assert_eq!(
+        (count(StatusCode::OK), count(StatusCode::CONFLICT)),
+        (40, 40)
+    );
+    assert_eq!(instance.items("/v1/agents?limit=100").await.len(), 40);
+    let mut cids: Vec<String> = answers
+        .iter()
+        .filter(|a| a.status == StatusCode::OK)
+        .map(|a| a.json()["entry"]["cid"].as_str().unwrap().to_owned())
+        .collect();
+    cids.sort();
+    cids.dedup();
+    assert_eq!(cids.len(), 40, "each has an entry of its own");
+}
+
+#[sqlx::test]
+async fn a_deregistered_agent_leaves_lists_and_keeps_its_record(pool: PgPool) {
+    let days = [Flag::new("identity.tombstone_days", 0)];
+    let instance = Instance::with(&pool, &days).await;
+    registered(&instance, 1).await;
+    registered(&instance, 2).await;
+    let content = json!({ "reason": "done" });
+    let statement = prepared(&instance, "deregister", &did(1), content).await;
+    let body = json!({ "statement": statement, "signatures": [by_owner(1, &statement)] });
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let listed = instance.items("/v1/agents").await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["name"], "Agent 2");
+    let agent = instance.get(&format!("/v1/agents/{}", did(1))).await.json();
+    assert_eq!(agent["runtime_status"], "TERMINATED");
+    assert_eq!(agent["ended"], true);
+    let history = format!("/v1/agents/{}/history", did(1));
+    assert_eq!(instance.items(&history).await[0]["reason"], "done");
+    let again = bring(&instance, &path, &body, None).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    registered(&instance, 1).await;
+    assert_eq!(
+        instance.items("/v1/agents").await.len(),
+        2,
+        "by its key it begins anew"
+    );
+}
+
+#[sqlx::test]
+async fn the_operator_suspends_with_a_reason(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    registered(&instance, 1).await;
+    let path = format!("/v1/agents/{}/admin_status", did(1));
+    let suspend = |reason: Value| json!({ "admin_status": "SUSPENDED", "reason": reason });
+    let nobody = instance
+        .send("PUT", &path, "", &suspend(json!("spam")))
+        .await;
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+    let why = instance
+        .send("PUT", &path, TOKEN, &suspend(Value::Null))
+        .await;
+    assert_eq!(why.status, StatusCode::BAD_REQUEST, "{}", why.text());
+    let wrong = json!({ "admin_status": "GONE" });
+    let wrong = instance.send("PUT", &path, TOKEN, &wrong).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text());
+    let answer = instance
+        .send("PUT", &path, TOKEN, &suspend(json!("spam")))
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(answer.json()["admin_status"], "SUSPENDED");
+    let cid = answer.json()["entry"]["cid"].as_str().unwrap().to_owned();
+    let entry = instance.get(&format!("/v1/entries/{cid}")).await.json();
+    assert_eq!(entry["entry"]["changes"][0][0], "admin_status");
+    let path = format!("/v1/agents/{}/load", did(1));
+    let busy = json!({ "load": "BUSY" });
+    let answer = instance.send("PUT", &path, TOKEN, &busy).await;
+    assert_eq!(answer.json()["load"], "BUSY", "{}", answer.text());
+    let again = instance.send("PUT", &path, TOKEN, &busy).await;
+    assert_eq!(again.json()["entry"], Value::Null, "nothing changed");
+}
+
+/// Identity, owner, key, endpoint, status and heartbeat in the seeds' tables of agents, and where each is
+/// returned. What tasks and ratings count comes with them.
+const SEEDS: [(&str, &str, &str); 43] = [
+    ("zynd", "agent_id", "zns"),
+    ("zynd", "name", "/name"),
+    ("zynd", "owner", "/owner_address"),
+    ("zynd", "agent_url", "/endpoint_url"),
+    ("zynd", "category", "/category"),
+    ("zynd", "tags", "/metadata/tags"),
+    ("zynd", "summary", "/summary"),
+    ("zynd", "public_key", "/public_key"),
+    ("zynd", "signature", "signature"),
+    ("zynd", "codebase_hash", "/codebase_hash"),
+    ("zynd", "ttl", "/ttl"),
+    ("zynd", "status", "/liveness"),
+    ("zynd", "last_heartbeat", "/last_heartbeat"),
+    ("zynd", "registered_at", "/created_at"),
+    ("zynd", "updated_at", "/updated_at"),
+    ("vexel", "id", "/id"),
+    ("vexel", "did", "/did"),
+    ("vexel", "name", "/name"),
+    ("vexel", "description", "/description"),
+    ("vexel", "owner_address", "/owner_address"),
+    ("vexel", "ipfs_metadata_hash", "/ipfs_metadata_hash"),
+    ("vexel", "created_at", "/created_at"),
+    ("vexel", "updated_at", "/updated_at"),
+    ("vexel", "runtime_status", "/runtime_status"),
+    ("vexel", "last_active_at", "/last_active_at"),
+    ("dukenet", "agent_id", "key_hash"),
+    ("dukenet", "public_key", "/public_key"),
+    ("dukenet", "display_name", "/name"),
+    ("dukenet", "description", "/description"),
+    ("dukenet", "endpoint_url", "/endpoint_url"),
+    ("dukenet", "status", "/admin_status"),
+    ("dukenet", "created_at", "/created_at"),
+    ("dukenet", "last_heartbeat", "/last_heartbeat"),
+    ("dukenet", "owner_address", "/owner_address"),
+    ("dukenet", "avatar_url", "/avatar_url"),
+    ("dukenet", "version", "/version"),
+    ("dukenet", "metadata", "/metadata"),
+    ("ains", "agent_id", "key_hash"),
+    ("ains", "public_key", "/public_key"),
+    ("ains", "endpoint", "/endpoint_url"),
+    ("ains", "signature", "signature"),
+    ("ains", "tags", "/metadata/tags"),
+    ("ains", "last_seen_at", "/last_heartbeat"),
+];
+
+#[sqlx::test]
+async fn each_column_of_the_seeds_is_stored_and_returned(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let content = json!({
+        "name": "Ada", "description": "Files reports.", "endpoint_url": "https://a.example/a2a",
+        "avatar_url": "https://a.example/a.png", "category": "office", "summary": "reports",
+        "version": "1.2.0", "codebase_hash": "sha256:00", "ttl": 300,
+        "metadata": { "tags": ["reports"] },
+    });
+    let statement = prepared(&instance, "register", &did(1), content.clone()).await;
+    let signatures = [by_key(1, &statement), by_owner(1, &statement)];
+    let body = json!({ "statement": statement, "signatures": signatures });
+    let answer = bring(&instance, "/v1/agents", &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let path = format!("/v1/agents/{}", did(1));
+    let agent = instance.get(&path).await.json();
+    let signed = &instance.items(&format!("{path}/statements")).await[0];
+    assert!(signed["signatures"][0]["signature"].is_string());
+    for (seed, column, place) in SEEDS {
+        let what = format!("{seed}.{column}");
+        match place.strip_prefix('/') {
+            Some(_) => assert!(agent.pointer(place).is_some(), "{what}: {place}"),
+            None if place == "signature" => {}
+            None => {
+                let names = agent["identifiers"].as_array().unwrap();
+                let of_kind = names.iter().find(|name| name["kind"] == place);
+                assert_eq!(of_kind.expect(&what)["standing"], "verified", "{what}");
+            }
+        }
+    }
+    for (field, value) in content.as_object().unwrap() {
+        assert_eq!(&agent[field], value, "{field}");
+    }
+}
+
+/// A word that holds an address.
+fn word(address: kernel::Address) -> Vec<u8> {
+    address.into_word().to_vec()
+}
+
+fn called(function: &str, address: kernel::Address) -> kernel::Bytes {
+    let selector = kernel::keccak256(function.as_bytes());
+    [&selector[..4], &word(address)].concat().into()
+}
+
+fn bytecode(artifact: &str) -> kernel::Bytes {
+    let artifact: Value = serde_json::from_str(artifact).unwrap();
+    serde_json::from_value(artifact["bytecode"].clone()).unwrap()
+}
+
+/// ABI encoding of (address, bytes, bytes), and ERC-6492's mark.
+fn before_deployment(factory: kernel::Address, create: &[u8], signature: &[u8]) -> Vec<u8> {
+    let number = |number: usize| kernel::B256::from(kernel::U256::from(number)).to_vec();
+    let dynamic = |bytes: &[u8]| {
+        let mut encoded = number(bytes.len());
+        encoded.extend_from_slice(bytes);
+        encoded.resize(encoded.len().next_multiple_of(32), 0);
+        encoded
+    };
+    let (create, signature) = (dynamic(create), dynamic(signature));
+    let second = 96 + create.len();
+    let parts = [word(factory), number(96), number(second), create, signature];
+    [parts.concat(), [0x64, 0x92].repeat(16)].concat()
+}
+
+#[sqlx::test]
+async fn wallets_that_are_contracts_own_agents(pool: PgPool) {
+    const CHAIN: u64 = 31_337;
+    let chain = Chain::start().await;
+    let nodes = Flag::new("indexer.chains", json!([{ "rpc": [chain.url()] }]));
+    let instance = Instance::with(&pool, &[nodes]).await;
+    let keeper = owner(1).address();
+    let code = bytecode(include_str!(
+        "../../contracts/artifacts/ContractWallet.json"
+    ));
+    let wallet = chain
+        .deploy([code.as_ref(), &word(keeper)].concat().into())
+        .await;
+    let factory = chain
+        .deploy(bytecode(include_str!(
+            "../../contracts/artifacts/ContractWalletFactory.json"
+        )))
+        .await;
+    let where_to = Call::new(factory, called("addressOf(address)", keeper));
+    let future = chain.rpc.call(&where_to, At::Latest).await.unwrap();
+    let future = kernel::Address::from_slice(&future[12..]);
+
+    let signed = |statement: &Value, chain: u64, wrap: bool| {
+        let typed: Statement = serde_json::from_value(statement.clone()).unwrap();
+        let signature = wallet::sign(&owner(1), typed.digest(chain)).unwrap();
+        if !wrap {
+            return kernel::hex_0x(&signature);
+        }
+        let create = called("create(address)", keeper);
+        kernel::hex_0x(&before_deployment(factory, &create, &signature))
+    };
+    for (seed, account, wrap, how) in [
+        (1, wallet, false, "contract"),
+        (2, future, true, "before_deployment"),
+    ] {
+        let content = json!({ "name": "Of a contract" });
+        let statement = prepared(&instance, "register", &did(seed), content).await;
+        let by = format!("eip155:{CHAIN}:{account:#x}");
+        let of_owner = json!({ "by": by, "signature": signed(&statement, CHAIN, wrap) });
+        let body =
+            json!({ "statement": statement, "signatures": [by_key(seed, &statement), of_owner] });
+        let answer = bring(&instance, "/v1/agents", &body, None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{how}: {}", answer.text());
+        let agent = instance
+            .get(&format!("/v1/agents/{}", did(seed)))
+            .await
+            .json();
+        assert_eq!(agent["owner_address"], account.to_string());
+        let path = format!("/v1/agents/{}/statements", did(seed));
+        let checked = &instance.items(&path).await[0]["signatures"][1]["checked"];
+        assert_eq!(checked["by"], how);
+        assert!(checked["block"].is_u64() && checked["block_hash"].is_string());
+
+        let sleep = prepared(&instance, "status", &did(seed), json!({"status": "SLEEP"})).await;
+        // Its keeper is not the wallet, nor is the wallet's address on another chain.
+        let keepers = json!({ "statement": sleep, "signatures": [by_owner(1, &sleep)] });
+        let answer = bring(&instance, &path, &keepers, None).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        let elsewhere =
+            json!({ "by": format!("eip155:1:{account:#x}"), "signature": signed(&sleep, 1, wrap) });
+        let elsewhere = json!({ "statement": sleep, "signatures": [elsewhere] });
+        let answer = bring(&instance, &path, &elsewhere, None).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        let here = json!({ "by": by, "signature": signed(&sleep, CHAIN, wrap) });
+        let here = json!({ "statement": sleep, "signatures": [here] });
+        let answer = bring(&instance, &path, &here, None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+}
