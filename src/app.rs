@@ -1,7 +1,11 @@
 //! What everything on the top floor shares: configuration, database, and who this process is.
 
-use std::sync::Arc;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
+use access::{Keyring, Limiter, Usage, address::Network, audit_log::AuditLog, origin::Origins};
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer};
 use store::{Archive, Clock, Db, Reach};
@@ -10,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Error,
-    config::Config,
+    config::{self, Config},
     data_dir::DataDir,
     http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Statements, Streams},
     indexing::Board,
@@ -29,6 +33,18 @@ pub struct App {
     pub process: Uuid,
     /// The token that writes need.
     pub token: String,
+    /// API keys in force.
+    pub keys: Keyring,
+    /// How often people may ask.
+    pub limiter: Limiter,
+    /// Proxies whose word counts.
+    pub proxies: Vec<Network>,
+    /// Where this instance is reached; known once it listens.
+    reached: OnceLock<Origins>,
+    /// How often keys are used.
+    pub usage: Usage,
+    /// What was seen of those who ask.
+    pub audit_log: AuditLog,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Bytes that are named by their hash.
@@ -93,6 +109,13 @@ impl App {
         if let Some(shown) = data_dir.checkpoint()? {
             journal::witness::check(&db, sealer.vkey(), &shown).await?;
         }
+        let wrong = |key: &str, why| config::Error::Value {
+            key: format!("access.{key}"),
+            why,
+        };
+        let limiter = config.access.limiter().map_err(|why| wrong("redis", why))?;
+        let proxies = config.access.trusted();
+        let proxies = proxies.map_err(|why| wrong("trusted_proxies", why))?;
         let streams = Streams::new(config.http.max_streams);
         Ok(Arc::new(Self {
             config,
@@ -100,6 +123,12 @@ impl App {
             db,
             process,
             token,
+            keys: Keyring::default(),
+            limiter,
+            proxies,
+            reached: OnceLock::new(),
+            usage: Usage::default(),
+            audit_log: AuditLog::default(),
             metrics: Metrics::install(),
             content,
             sealer,
@@ -115,6 +144,23 @@ impl App {
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))
+    }
+
+    /// From now on requests come to this address.
+    pub fn listens_on(&self, address: SocketAddr) {
+        // The first door's names stay.
+        let _ = self.reached.set(self.names(address));
+    }
+
+    /// Where this instance is reached.
+    pub fn origins(&self) -> &Origins {
+        let configured = self.config.http.listen;
+        self.reached.get_or_init(|| self.names(configured))
+    }
+
+    fn names(&self, address: SocketAddr) -> Origins {
+        // They were checked with the configuration.
+        Origins::new(&self.config.access.origins, address).unwrap_or_default()
     }
 
     /// Why this process seals nothing now, in words.

@@ -4,6 +4,7 @@
 
 mod agent;
 mod agent_key;
+mod api_key;
 mod audit;
 mod changes;
 mod client;
@@ -68,7 +69,7 @@ struct Global {
     /// The instance to ask [default: $CHANCERY_URL, then the one that runs on the data directory]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     url: Option<String>,
-    /// Holds the token that writes need [default: $CHANCERY_TOKEN, then the data directory's]
+    /// Holds the token or API key that writes need [default: $CHANCERY_TOKEN, then the data directory's]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     token_file: Option<PathBuf>,
 }
@@ -107,6 +108,9 @@ enum Command {
     Verify(verify::Args),
     /// See what changed, and follow it
     Changes(changes::Args),
+    /// Make, list, rotate and revoke API keys
+    #[command(subcommand)]
+    Key(api_key::Command),
     /// See how far the chains are read
     #[command(subcommand)]
     Sync(sync::Command),
@@ -167,6 +171,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Prove(args) => prove::run(args, context).await?,
         Command::Verify(args) => verify::run(args, context).await?,
         Command::Changes(args) => changes::run(args, context).await?,
+        Command::Key(command) => api_key::run(command, context).await?,
         Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }

@@ -33,6 +33,8 @@ pub struct Config {
     pub log: logging::Config,
     /// The HTTP door.
     pub http: http::Config,
+    /// Who may ask, and what is kept of those who did.
+    pub access: access::Config,
     /// The database, where it is not the private one.
     pub database: Database,
     /// What leaves this machine for strangers' addresses.
@@ -115,6 +117,8 @@ impl Config {
             ));
         }
         self.check_anchor()?;
+        let access = self.access.check();
+        access.map_err(|(key, why)| invalid(&format!("access.{key}"), why))?;
         let indexer = self.indexer.check();
         indexer.map_err(|wrong| invalid(&format!("indexer.{}", wrong.key), wrong.why))?;
         let watch = self.sync.watch();

@@ -6,12 +6,14 @@
 mod agents;
 mod anchor;
 mod audit;
+mod audit_logs;
 mod changes;
 mod demo;
 mod docs;
 mod entries;
 mod etag;
 mod extract;
+mod grants;
 mod guard;
 mod head;
 mod health;
@@ -19,6 +21,7 @@ mod history;
 mod identifiers;
 mod ipfs;
 mod ipns;
+mod keys;
 mod layers;
 mod lookups;
 mod metrics;
@@ -28,6 +31,7 @@ mod problem;
 mod proof;
 mod registration_files;
 mod schema;
+mod sessions;
 mod statements;
 mod sync;
 mod transactions;
@@ -50,6 +54,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use changes::Streams;
 pub use etag::{FOR_EVER, conditional};
 pub use extract::{Json, Path, Query};
+pub use grants::{GRANTS, Grant, Who, scopes};
 pub use guard::Caller;
 pub use head::{Head, Heads};
 pub use lookups::Lookups;
@@ -154,11 +159,15 @@ pub async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    if let Ok(address) = listener.local_addr() {
+        app.listens_on(address);
+    }
     let stalled = Duration::from_secs(app.config.http.stalled_seconds);
     let listener = listener.tap_io(move |client| give_up_after(client, stalled));
     let drained = stop.clone();
     let streaming = Arc::clone(&app);
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
         stop.cancelled().await;
         streaming.streams.close();
     });
@@ -190,7 +199,8 @@ fn give_up_after(client: &TcpStream, stalled: Duration) {
 
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
-    let (router, openapi) = api().split_for_parts();
+    let (router, mut openapi) = api().split_for_parts();
+    docs::grant(&mut openapi);
     let router = router
         .merge(docs::routes(&openapi))
         .merge(demo::routes())
@@ -215,6 +225,9 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(audit::routes())
         .merge(anchor::routes())
         .merge(sync::routes())
+        .merge(sessions::routes())
+        .merge(keys::routes())
+        .merge(audit_logs::routes())
         .merge(health::routes())
         .merge(metrics::routes())
 }

@@ -110,7 +110,9 @@ pub fn start(
                 }
             }
             // It has its listener.
-            Role::Api => {}
+            Role::Api => {
+                working::start_noting(app, &mut running.workers, &running.stop_workers);
+            }
         }
     }
     running
@@ -151,6 +153,20 @@ impl Running {
         }
         self.stop_http.cancel();
         while self.http.join_next().await.is_some() {}
+        self.note_the_last().await;
+    }
+
+    /// Writes down who asked until the end.
+    async fn note_the_last(&self) {
+        let app = &self.app;
+        for written in [
+            app.audit_log.flush(&app.db).await,
+            app.usage.flush(&app.db).await,
+        ] {
+            if let Err(error) = written {
+                tracing::warn!(%error, "what was seen last of those who ask is lost: {error}");
+            }
+        }
     }
 
     /// Gives all leases back; whether the database took it.

@@ -67,6 +67,31 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         tx.commit().await?;
         identity::request::expire(&app.db).await
     });
+    run.every("forget", 600_000, |app| async move { forget(&app).await });
+}
+
+/// Forgets what was seen of people, and old counts.
+async fn forget(app: &App) -> access::Result<Outcome> {
+    let days = |days: u32| TimeDelta::days(i64::from(days));
+    let kept = &app.config.access;
+    let mut tx = app.db.begin(Cause::Job("forget")).await?;
+    access::audit_log::expire(&mut tx, days(kept.ip_days), days(kept.audit_days)).await?;
+    access::usage::expire(&mut tx).await?;
+    access::session::expire(&mut tx).await?;
+    access::nonce::expire(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Outcome::Idle)
+}
+
+/// What every process that answers does: it writes down who asked.
+pub fn start_noting(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken) {
+    let mut run = Starter { app, workers, stop };
+    run.every("audit log", 1_000, |app| async move {
+        app.audit_log.flush(&app.db).await.map(|()| Outcome::Idle)
+    });
+    run.every("usage", 5_000, |app| async move {
+        app.usage.flush(&app.db).await.map(|()| Outcome::Idle)
+    });
 }
 
 /// What every process does, whatever its roles: it gives Kubo what it has in its own blockstore.

@@ -1,14 +1,16 @@
 //! The HTTP door against a real router, on databases of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/agents.rs"]
 mod agents;
-#[path = "kit/mod.rs"]
-mod anvil_kit;
 #[path = "http/archive.rs"]
 mod archive;
 #[path = "http/changes.rs"]
 mod changes;
+#[path = "http/contract_wallets.rs"]
+mod contract_wallets;
 #[path = "http/dids.rs"]
 mod dids;
 #[path = "http/input.rs"]
@@ -19,10 +21,14 @@ mod journal;
 mod kit;
 #[path = "http/layout.rs"]
 mod layout;
+#[path = "http/limits.rs"]
+mod limits;
 #[path = "http/openapi.rs"]
 mod openapi;
 #[path = "http/page.rs"]
 mod page;
+#[path = "http/proofs.rs"]
+mod proofs;
 #[path = "http/publishing.rs"]
 mod publishing;
 #[path = "http/registration_files.rs"]
@@ -33,5 +39,7 @@ mod scrub;
 mod statements;
 #[path = "http/sync.rs"]
 mod sync;
+#[path = "kit/mod.rs"]
+mod world;
 #[path = "http/writes.rs"]
 mod writes;

@@ -10,26 +10,27 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Row,
 use store::migrate;
 
 /// The schemas in the order in which migrations make them.
-const SCHEMAS: [&str; 6] = [
-    "store", "journal", "chain", "content", "identity", "publish",
+const SCHEMAS: [&str; 7] = [
+    "store", "journal", "chain", "content", "identity", "publish", "access",
 ];
 
 /// One row for every table of a schema.
-const ROWS: [(&str, &str); 6] = [
+const ROWS: [(&str, &str); 7] = [
     ("store", include_str!("schema/rows/store.sql")),
     ("journal", include_str!("schema/rows/journal.sql")),
     ("chain", include_str!("schema/rows/chain.sql")),
     ("content", include_str!("schema/rows/content.sql")),
     ("identity", include_str!("schema/rows/identity.sql")),
     ("publish", include_str!("schema/rows/publish.sql")),
+    ("access", include_str!("schema/rows/access.sql")),
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 26] = [
+const MADE_BY: [&str; 28] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
     "journal", "identity", "journal", "journal", "publish", "publish", "journal", "identity",
-    "identity",
+    "identity", "access", "access",
 ];
 
 #[derive(Deserialize)]
@@ -641,6 +642,21 @@ async fn the_applications_role_cannot_rewrite_the_journal(pool: PgPool) {
     ] {
         assert_eq!(refused(&mut conn, ddl).await.0, "42501", "{ddl}");
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_applications_role_forgets_people_and_rewrites_nothing_that_was_seen(pool: PgPool) {
+    let role = "chancery_test_seen";
+    up(&pool, role).await;
+    let mut conn = person(&pool).await;
+    fill(&mut conn, &["access"]).await;
+    run(&mut conn, &format!("SET SESSION AUTHORIZATION {role}"))
+        .await
+        .unwrap();
+    let rewrite = "UPDATE audit_logs SET success = true";
+    assert_eq!(refused(&mut conn, rewrite).await.0, "42501");
+    let forget = "UPDATE audit_logs SET ip_address = NULL, user_agent = NULL";
+    run(&mut conn, forget).await.unwrap();
 }
 
 #[sqlx::test(migrations = false)]

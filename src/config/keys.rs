@@ -76,6 +76,36 @@ pub const KEYS: &[Key] = &[
         r#""64 hex digits""#,
         "The token that writes need. Absent: <data_dir>/token, made at the first start.",
     ),
+    key(
+        "access.origins",
+        "Where this instance is reached from elsewhere, such as [\"https://office.example\"]: sessions and signed \
+         requests name one of these, or the address that it listens on.",
+    ),
+    key(
+        "access.session_seconds",
+        "How long a session lasts at most.",
+    ),
+    key(
+        "access.per_minute",
+        "Requests that one address (of IPv6 its /64) may make in a minute, and an agent to one endpoint. API keys have \
+         limits of their own; the operator and programs on this machine have none.",
+    ),
+    key("access.per_hour", "The same for an hour."),
+    key(
+        "access.trusted_proxies",
+        "Proxies whose X-Forwarded-For says who asks: addresses and networks.",
+    ),
+    secret(
+        "access.redis",
+        r#""redis://127.0.0.1:6379""#,
+        "Keeps one exact limit over several API processes. Absent, or while it does not answer: each process counts \
+         by itself.",
+    ),
+    key(
+        "access.ip_days",
+        "How many days the audit log keeps from where and with which program somebody asked.",
+    ),
+    key("access.audit_days", "How many days the audit log is kept."),
     secret(
         "database.url",
         r#""postgres://chancery_app:secret@db.example/chancery""#,

@@ -1,78 +1,194 @@
-//! Who asks: everybody may read, the holder of the local token may write, as long as the journal has room.
+//! Who asks, and whether he may: a proof is looked for in the request's head, held against the table of grants, and what
+//! is refused is noted. Reading what is everybody's, with or without the token or a key, asks the database nothing.
 
+mod limits;
+mod proof;
+mod remote;
+mod site;
+
+use std::sync::Arc;
+
+use access::{
+    Known,
+    audit_log::{Event, EventType},
+    principal,
+    session::Session,
+};
 use axum::{
-    extract::{Request, State},
-    http::{Method, header},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use kernel::{Principal, sha256};
+use kernel::Principal;
 
-use super::{Code, Problem, Shared};
+use super::{
+    Code, Problem, Shared,
+    grants::{self, Effect, Grant, Who},
+};
+use limits::Counter;
+pub use limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use proof::Asker;
+pub use proof::signed_by;
+pub use remote::Remote;
+pub use site::{COOKIE, here, is_browser, is_ours, set_cookie};
 
-/// Questions that are too long for a query: they are asked with POST and change nothing.
-const QUESTIONS: [&str; 4] = [
-    "/v1/transactions/prepare",
-    "/v1/transactions/wallet-consent",
-    "/v1/registration-files/check",
-    "/v1/statements/prepare",
-];
-
-/// Whoever asks, in the request's extensions: take it as `Extension<Caller>`.
+/// Whoever asks, in the request's extensions: take it as `Extension<Caller>`. Who asks with an API key is the one for
+/// whom the key acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(pub Principal);
 
-/// Finds out who asks and refuses a write that nobody stands behind.
-pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
-    let principal = match bearer(&request) {
-        Some(token) if same(token, &app.token) => Principal::Operator,
-        Some(_) => return Problem::new(Code::Unauthorized, "the token is wrong").into_response(),
-        None => Principal::Anonymous,
-    };
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method())
-        || QUESTIONS.contains(&request.uri().path());
-    if !reads && principal == Principal::Anonymous && !is_statement(&request) {
-        let detail =
-            "writes need `Authorization: Bearer <token>`; the token is in <data-dir>/token";
-        return Problem::new(Code::Unauthorized, detail).into_response();
-    }
-    if !reads {
-        let most = app.config.journal.max_queued;
-        if let Err(full) = journal::backlog::room(&app.db, most).await {
-            return Problem::from(full).into_response();
+/// What proved him: take it as `Extension<Proof>`.
+#[derive(Debug, Clone, Default)]
+pub enum Proof {
+    /// Nothing did.
+    #[default]
+    Nothing,
+    /// The operator's token.
+    Token,
+    /// An API key.
+    Key(Arc<Known>),
+    /// A session, by its token.
+    Session(Session, String),
+    /// A signature of this request: Ed25519 (RFC 9421).
+    Signature,
+    /// A signature of this request: a wallet's (EIP-712).
+    Wallet,
+}
+
+impl Proof {
+    /// The API key that was used, if one was.
+    pub fn key(&self) -> Option<&Arc<Known>> {
+        match self {
+            Self::Key(key) => Some(key),
+            _ => None,
         }
     }
-    request.extensions_mut().insert(Caller(principal));
-    next.run(request).await
 }
 
-/// A statement authorises itself: its signature is the authority, whoever brings it.
-fn is_statement(request: &Request) -> bool {
-    let path = request.uri().path();
-    let of_agent = path.strip_prefix("/v1/agents/");
-    request.method() == Method::POST
-        && (path == "/v1/agents"
-            || of_agent.is_some_and(|rest| {
-                rest.split_once('/')
-                    .is_some_and(|(_, last)| last == "statements")
-            }))
+/// Finds out who asks and refuses what he may not do.
+pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let grant = grants::of(request.method(), route.map(MatchedPath::as_str));
+    let remote = Remote::of(&request, &app.proxies);
+    let mut counter = Counter::new(&app, grant, &remote);
+    let admitted = admit(&app, request, grant, &mut counter).await;
+    let verdict = counter.verdict;
+    let mut response = match admitted {
+        Ok(mut request) => {
+            request.extensions_mut().insert(remote);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(verdict) = verdict {
+        limits::tell(&mut response, &verdict);
+    }
+    response
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request
-        .headers()
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .unwrap_or_default();
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Some(if scheme.eq_ignore_ascii_case("bearer") {
-        token.trim()
-    } else {
-        ""
-    })
+async fn admit(
+    app: &Shared,
+    mut request: Request,
+    grant: &Grant,
+    counter: &mut Counter<'_>,
+) -> Result<Request, Problem> {
+    let asker = match ask(app, &mut request, grant, counter).await {
+        Ok(asker) => asker,
+        Err(problem) => {
+            if problem.code == Code::Unauthorized {
+                counter.failed(&problem);
+            }
+            return Err(problem);
+        }
+    };
+    allow(grant, &asker)?;
+    if let Some(key) = asker.proof.key() {
+        app.usage.note(&key.key_id, app.db.clock().now());
+    }
+    if grant.effect == Effect::Journaled {
+        let most = app.config.journal.max_queued;
+        journal::backlog::room(&app.db, most).await?;
+    }
+    let extensions = request.extensions_mut();
+    extensions.insert(Caller(asker.principal));
+    extensions.insert(asker.proof);
+    Ok(request)
 }
 
-/// Compares digests, so that the time says nothing about the token.
-fn same(given: &str, token: &str) -> bool {
-    sha256(given.as_bytes()) == sha256(token.as_bytes())
+/// Who asks, counted. What costs nothing to verify is verified first: the operator is not counted, and who has a key of
+/// the operator's making has quotas of his own. Everybody else is counted by his address before anything is asked of a
+/// database or a chain: accounts and keys cost nothing to make.
+async fn ask(
+    app: &Shared,
+    request: &mut Request,
+    grant: &Grant,
+    counter: &mut Counter<'_>,
+) -> Result<Asker, Problem> {
+    let presented = proof::presented(request.headers())?;
+    if let Some(asker) = proof::in_memory(app, &presented).await? {
+        if let Some(key) = asker.proof.key() {
+            if !key.is_operators {
+                counter.address().await?;
+            }
+            counter.key(key).await?;
+        }
+        return Ok(asker);
+    }
+    counter.address().await?;
+    let asker = proof::verify(app, request, presented).await?;
+    if let (Proof::Signature, Principal::Key(did)) = (&asker.proof, &asker.principal) {
+        counter.agent(did).await?;
+    }
+    let is_page = matches!(asker.proof, Proof::Session(..)) && asker.is_by_cookie;
+    if is_page && !grant.is_harmless() && !is_ours(request.headers(), app.origins()) {
+        let detail = "a page of another origin asked for this in your name: it is refused";
+        return Err(Problem::new(Code::Denied, detail));
+    }
+    Ok(asker)
+}
+
+/// Whether a line of the table is for whoever asks.
+fn allow(grant: &Grant, asker: &Asker) -> Result<(), Problem> {
+    if !grant.who.includes(&asker.principal) {
+        return Err(match asker.principal {
+            Principal::Anonymous => {
+                let detail = "this needs a proof of who you are: `Authorization: Bearer` with the operator's token \
+                              (<data-dir>/token), an API key or a session's token, or a signed request";
+                Problem::new(Code::Unauthorized, detail)
+            }
+            _ => Problem::new(Code::Denied, "this is the operator's"),
+        });
+    }
+    let Some(key) = asker.proof.key().filter(|_| grant.who != Who::Everybody) else {
+        return Ok(());
+    };
+    match grant.scope {
+        Some(scope) if key.scopes.iter().any(|has| has == scope) => Ok(()),
+        Some(scope) => {
+            let detail = format!("this API key lacks the scope `{scope}`");
+            Err(Problem::new(Code::Denied, detail))
+        }
+        None => Err(Problem::new(Code::Denied, "no API key may do this")),
+    }
+}
+
+impl Caller {
+    /// Whom rows name as their owner; none for the operator, whose all rows are.
+    pub fn owner(&self) -> Option<String> {
+        match &self.0 {
+            Principal::Operator => None,
+            other => principal::text(other),
+        }
+    }
+}
+
+impl Counter<'_> {
+    /// Notes that somebody did not prove who he is.
+    fn failed(&self, problem: &Problem) {
+        let event = Event {
+            error_message: Some(problem.detail.clone()),
+            ..self.event()
+        };
+        self.note(EventType::Authentication, event);
+    }
 }

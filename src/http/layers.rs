@@ -17,7 +17,13 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use super::{Code, Problem, Shared, changes::LAST_EVENT_ID, guard::guard, head, metrics::count};
+use super::{
+    Code, Problem, Shared,
+    changes::LAST_EVENT_ID,
+    guard::{RATE_LIMIT, RATE_LIMIT_POLICY, guard},
+    head,
+    metrics::count,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -57,7 +63,15 @@ fn cors() -> CorsLayer {
             header::RANGE,
             LAST_EVENT_ID,
         ])
-        .expose_headers([header::ETAG, header::LINK, head::CHANCERY_HEAD, REQUEST_ID])
+        .expose_headers([
+            header::ETAG,
+            header::LINK,
+            header::RETRY_AFTER,
+            head::CHANCERY_HEAD,
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
+            REQUEST_ID,
+        ])
 }
 
 /// Questions that read or prove much, and how long they may take.

@@ -55,6 +55,12 @@ pub fn cursor(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
     Ok(cursor)
 }
 
+/// A cursor that is a number.
+pub fn number(text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let wrong = |_| Problem::new(Code::Invalid, "this cursor is none that a page gave");
+    text.map(str::parse).transpose().map_err(wrong)
+}
+
 /// A page of a list, with `Link: <...>; rel="next"` where there is more. `uri` is the request's.
 pub fn listed<T: Serialize>(request: &HeaderMap, uri: &Uri, page: &Page<T>) -> Response {
     let mut response = json(request, page);

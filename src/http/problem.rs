@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use kernel::Kind;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// What went wrong, for programs.
@@ -29,7 +29,7 @@ pub enum Code {
     Unavailable,
     /// Our own fault.
     Internal,
-    /// The token is missing or wrong.
+    /// Who asks did not prove who he is.
     Unauthorized,
     /// The path exists, the method does not.
     MethodNotAllowed,
@@ -60,52 +60,87 @@ impl From<Kind> for Code {
 }
 
 impl Code {
-    /// The status, the stable name and the title.
+    /// The status, the URI and the title.
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        macro_rules! urn {
+            ($name:literal) => {
+                concat!("urn:chancery:problem:", $name)
+            };
+        }
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
-            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
-            Self::Denied => (StatusCode::FORBIDDEN, "denied", "Denied"),
+            Self::NotFound => (StatusCode::NOT_FOUND, urn!("not_found"), "Not found"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, urn!("invalid"), "Invalid request"),
+            Self::Conflict => (StatusCode::CONFLICT, urn!("conflict"), "Conflict"),
+            Self::Denied => (StatusCode::FORBIDDEN, urn!("denied"), "Denied"),
             Self::Limited => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "limited",
+                urn!("limited"),
                 "Too many requests",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
+                urn!("unavailable"),
                 "Not available",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
+                urn!("internal"),
                 "Internal error",
             ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "A token is needed",
+                urn!("unauthorized"),
+                "A proof is needed",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
+                urn!("method_not_allowed"),
                 "Method not allowed",
             ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                urn!("too_large"),
+                "Body too large",
+            ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
+                urn!("unsupported_media_type"),
                 "Unsupported media type",
             ),
-            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Took too long"),
-            Self::Gone => (StatusCode::GONE, "gone", "Not here any more"),
+            Self::Timeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                urn!("timeout"),
+                "Took too long",
+            ),
+            Self::Gone => (StatusCode::GONE, urn!("gone"), "Not here any more"),
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "key_reused",
+                urn!("key_reused"),
                 "Idempotency-Key used before",
             ),
         }
+    }
+}
+
+/// Which of the two limits were reached; written as a list of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violated {
+    /// That of a minute.
+    Minute,
+    /// That of an hour.
+    Hour,
+    /// Both.
+    Both,
+}
+
+impl Serialize for Violated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: &[&str] = match self {
+            Self::Minute => &["minute"],
+            Self::Hour => &["hour"],
+            Self::Both => &["minute", "hour"],
+        };
+        names.serialize(serializer)
     }
 }
 
@@ -114,7 +149,7 @@ impl Code {
 pub struct Problem {
     /// A URI that names this sort of problem.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
     /// The sort of problem, for people.
     pub title: &'static str,
     /// The HTTP status.
@@ -129,20 +164,40 @@ pub struct Problem {
     /// Finds the request in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The limits that were reached, by the names in `RateLimit-Policy`.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub violated_policies: Option<Violated>,
+    /// Seconds after which it may work; 0: nobody knows.
+    #[serde(skip)]
+    pub retry_after: u32,
 }
 
 impl Problem {
     /// A problem of this sort.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let (status, name, title) = code.parts();
+        let (status, kind, title) = code.parts();
         Self {
-            kind: format!("urn:chancery:problem:{name}"),
+            kind,
             title,
             status: status.as_u16(),
             detail: detail.into(),
             code,
             instance: None,
             request_id: None,
+            violated_policies: None,
+            retry_after: 0,
+        }
+    }
+
+    /// Too many requests, by the names of the limits (draft-ietf-httpapi-ratelimit-headers, section 6).
+    pub fn quota_exceeded(violated: Violated, retry_after: u64) -> Self {
+        let detail = format!("too many requests: ask again in {retry_after} s");
+        Self {
+            kind: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            violated_policies: Some(violated),
+            retry_after: u32::try_from(retry_after).unwrap_or(u32::MAX),
+            ..Self::new(Code::Limited, detail)
         }
     }
 
@@ -186,6 +241,18 @@ problems!(
     chain::SendError,
 );
 
+impl From<access::Error> for Problem {
+    fn from(error: access::Error) -> Self {
+        if does_not_fit(&error) {
+            return Self::new(Code::Invalid, "a number or time is out of range");
+        }
+        if error.is_unproven() {
+            return Self::new(Code::Unauthorized, error.to_string());
+        }
+        Self::of(error.kind(), error)
+    }
+}
+
 /// Whether Postgres refused a value itself, and not what was to be done with it: then it is the
 /// request's. SQLSTATE 22003, 22008, 22021, 22P05: number or time out of range, text it cannot hold.
 fn does_not_fit(error: &(dyn Error + 'static)) -> bool {
@@ -219,7 +286,12 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Code::Limited | Code::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                let seconds = if self.retry_after == 0 {
+                    5
+                } else {
+                    self.retry_after
+                };
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             _ => {}
         }

@@ -13,6 +13,10 @@ use uuid::Uuid;
 
 use super::agents::EntryState;
 
+mod access;
+
+pub use self::access::{ApiKey, AuditEvent, IssuedKey, KeyName, Session, UsageWindow};
+
 /// A name in the path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -6,7 +6,12 @@ mod queue;
 
 use std::collections::BTreeMap;
 
+use access::{
+    audit_log::{Event, EventType},
+    principal,
+};
 use axum::{
+    Extension,
     extract::{OriginalUri, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -27,6 +32,7 @@ pub use self::queue::Statements;
 use super::{
     Code, Json, Path, Problem, Query, Shared,
     agents::EntryState,
+    guard::Remote,
     paging,
     schema::{self, ListOf},
 };
@@ -74,6 +80,7 @@ struct Recorded {
 )]
 async fn register(
     State(app): State<Shared>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
     Json(submission): Json<Submission>,
 ) -> Result<Response, Problem> {
@@ -81,7 +88,7 @@ async fn register(
         let detail = "action: here agents are registered; other statements go to /v1/agents/{agent}/statements";
         return Err(Problem::new(Code::Invalid, detail));
     }
-    once(&app, &headers, submission).await
+    once(&app, &remote, &headers, submission).await
 }
 
 /// Says something about an agent: update, status, rotate, transfer, deregister or claim.
@@ -105,6 +112,7 @@ async fn register(
 )]
 async fn say(
     State(app): State<Shared>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
     Path(name): Path<String>,
     Json(submission): Json<Submission>,
@@ -122,7 +130,7 @@ async fn say(
             return Err(Problem::new(Code::Invalid, detail));
         }
     }
-    once(&app, &headers, submission).await
+    once(&app, &remote, &headers, submission).await
 }
 
 /// The statements of an agent with their signatures, newest first.
@@ -150,11 +158,13 @@ async fn list(
 /// Records a statement; one that carries an `Idempotency-Key` once.
 async fn once(
     app: &Shared,
+    remote: &Remote,
     headers: &HeaderMap,
     submission: Submission,
 ) -> Result<Response, Problem> {
     let Some(request) = request(headers, &submission)? else {
-        return Ok(answer(&record(app, submission).await?));
+        let signed = verified(app, submission).await?;
+        return Ok(answer(&record(app, remote, signed).await?));
     };
     // A known one is answered before it is looked at: by then it may have expired.
     if let Some(known) = request.find(&app.db).await? {
@@ -168,9 +178,8 @@ async fn once(
     if known != Known::New {
         return known_answer(known);
     }
-    match app.statements.record(app, signed).await {
+    match record(app, remote, signed).await {
         Ok(recorded) => {
-            let recorded = Recorded::of(recorded);
             let body = serde_json::to_vec(&recorded)
                 .map_err(|error| Problem::of(kernel::Kind::Internal, error))?;
             let mut tx = app.db.begin(cause).await?;
@@ -189,9 +198,26 @@ async fn once(
     }
 }
 
-async fn record(app: &Shared, submission: Submission) -> Result<Recorded, Problem> {
-    let signed = verified(app, submission).await?;
-    Ok(Recorded::of(app.statements.record(app, signed).await?))
+/// Records what was verified, and notes who registered an agent here.
+async fn record(
+    app: &Shared,
+    remote: &Remote,
+    signed: statement::Signed,
+) -> Result<Recorded, Problem> {
+    let is_new = signed.statement().action == Action::Register;
+    let signer = signed.signer().principal();
+    let recorded = Recorded::of(app.statements.record(app, signed).await?);
+    if is_new {
+        let event = Event {
+            client_id: principal::text(&signer),
+            resource_type: Some("agent".to_owned()),
+            resource_id: Some(recorded.agent.to_string()),
+            ..remote.event("POST /v1/agents")
+        };
+        let now = app.db.clock().now();
+        app.audit_log.note(EventType::AgentRegistered, now, event);
+    }
+    Ok(recorded)
 }
 
 async fn verified(app: &Shared, submission: Submission) -> Result<statement::Signed, Problem> {

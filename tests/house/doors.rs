@@ -195,6 +195,7 @@ fn chance_has_owners(sources: &[Source]) -> Vec<String> {
     let owners = [
         "crates/journal/src/key.rs",
         "crates/chain/src/key.rs",
+        "crates/access/src/secret.rs",
         "src/data_dir.rs",
         "src/cli/agent_key.rs",
     ];

@@ -220,6 +220,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("alloy", &["crates/chain", "indexer"]),
     ("sol!", &["crates/chain", "indexer"]),
     ("reqwest", &["crates/net"]),
+    ("redis", &["crates/access"]),
     ("tokio_tungstenite", &["crates/net"]),
     ("libp2p", &["crates/mesh"]),
     ("std::env", &["src/config"]),
@@ -233,6 +234,7 @@ const MANIFEST_OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["Cargo.toml"]),
     ("alloy", &["crates/chain/Cargo.toml", "indexer/Cargo.toml"]),
     ("reqwest", &["crates/net/Cargo.toml"]),
+    ("redis", &["crates/access/Cargo.toml"]),
     ("tokio-tungstenite", &["crates/net/Cargo.toml"]),
     ("libp2p", &["crates/mesh/Cargo.toml"]),
 ];

@@ -8,7 +8,7 @@ use crate::{
 };
 
 const SCHEMAS: &[&str] = &[
-    "store", "journal", "chain", "content", "identity", "publish",
+    "store", "journal", "chain", "content", "identity", "publish", "access",
 ];
 
 /// Views that other rooms may read. Whatever else another room needs has to become one of them.

@@ -1,6 +1,10 @@
 //! An instance without sockets: the router on a database that holds recorded logs.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -29,6 +33,18 @@ pub struct Instance {
     pub app: Arc<App>,
     router: Router,
     _dir: tempfile::TempDir,
+}
+
+/// Asks until the answer is there; fails when it is not there in time.
+pub async fn until<T>(what: &str, within: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + within;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "after {within:?} still not: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// An answer with its body read.

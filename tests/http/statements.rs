@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{
-    anvil_kit::anvil::Chain,
     kit::{Answer, Instance, TOKEN},
+    world::anvil::Chain,
 };
 
 fn key(seed: u8) -> SecretKey {
@@ -136,6 +136,16 @@ async fn an_owner_registers_without_gas_and_without_a_token(pool: PgPool) {
     assert_eq!(listed[0]["statement"], body["statement"]);
     let document = instance.get(&format!("/1.0/identifiers/{}", did(1))).await;
     assert_eq!(document.status, StatusCode::OK);
+
+    // The operator sees who registered here.
+    let app = &instance.app;
+    app.audit_log.flush(&app.db).await.unwrap();
+    let seen = "/v1/audit-logs?event_type=agent_registered";
+    let token = format!("Bearer {TOKEN}");
+    let seen = instance.get_as(seen, "authorization", &token).await.json();
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1);
+    assert_eq!(seen["items"][0]["client_id"], did(1));
+    assert_eq!(seen["items"][0]["resource_id"], agent["id"]);
 }
 
 #[sqlx::test]

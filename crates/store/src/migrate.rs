@@ -14,7 +14,7 @@ use crate::{Error, Result};
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// The schemas that a person at `psql` need not spell out, first found first.
-const SEARCH_PATH: &str = "public, identity, chain, content, journal, publish, store";
+const SEARCH_PATH: &str = "public, identity, access, chain, content, journal, publish, store";
 
 /// One migration as `migrate status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -131,7 +131,7 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
         )
     };
     let mut statements: Vec<String> = [
-        "store", "journal", "chain", "content", "identity", "publish",
+        "store", "journal", "chain", "content", "identity", "publish", "access",
     ]
     .map(of_schema)
     .into();
@@ -139,6 +139,11 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
     statements.push(format!(
         "REVOKE INSERT, UPDATE, DELETE ON store.deferred FROM {role};
          GRANT EXECUTE ON FUNCTION store.defer_indexes(), store.build_deferred(text) TO {role};"
+    ));
+    // What was seen is not rewritten; only whom it tells of is forgotten.
+    statements.push(format!(
+        "REVOKE UPDATE ON access.audit_logs FROM {role};
+         GRANT UPDATE (ip_address, user_agent) ON access.audit_logs TO {role};"
     ));
     // All in one message, which is one transaction.
     execute(conn, statements.concat()).await?;

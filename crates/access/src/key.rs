@@ -1,0 +1,359 @@
+//! API keys: made, listed, rotated, revoked. A key acts for a principal within its scopes, until it ends.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::{Limit, Page, Principal};
+use serde::Serialize;
+use sqlx::types::Json;
+use store::{Db, Tx};
+
+use crate::{Error, Result, principal, secret};
+
+/// Requests of a key in a minute and in an hour, where nobody says otherwise (the seed's defaults).
+pub const PER_MINUTE: i32 = 60;
+/// The same for an hour.
+pub const PER_HOUR: i32 = 1000;
+
+/// The most that a key may be given of either.
+const MOST_REQUESTS: i32 = 1_000_000;
+/// Keys in force that one principal other than the operator may have.
+pub const MOST_KEYS: i64 = 100;
+/// The longest time for which a rotated key and its successor hold together.
+pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
+
+const LONGEST_NAME: usize = 255;
+const LONGEST_CLIENT: usize = 64;
+const LONGEST_DESCRIPTION: usize = 512;
+const MOST_SCOPES: usize = 32;
+const LONGEST_SCOPE: usize = 64;
+
+/// A key as it is stored, but for its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Place in the list.
+    pub id: i64,
+    /// `key_` and 32 hex digits; no secret.
+    pub key_id: String,
+    /// Whose it is, in words of whoever made it.
+    pub client_id: String,
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Json<Vec<String>>,
+    /// False once it is revoked.
+    pub active: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was used, to some seconds.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// Requests in a minute.
+    pub rate_limit_per_minute: i32,
+    /// Requests in an hour.
+    pub rate_limit_per_hour: i32,
+    /// The principal that made it.
+    pub created_by: Option<String>,
+    /// More about it.
+    pub description: Option<String>,
+    /// For whom it acts; none: a client that is nobody else.
+    pub principal: Option<String>,
+    /// The key that it took the place of.
+    pub replaces: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// What a new key is to be.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// For whom it acts; none: a client that is nobody else.
+    pub principal: Option<Principal>,
+    /// Whose it is, in words; none: the principal's own name.
+    pub client_id: Option<String>,
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Requests in a minute.
+    pub per_minute: i32,
+    /// Requests in an hour.
+    pub per_hour: i32,
+    /// The principal that makes it.
+    pub created_by: Principal,
+    /// More about it.
+    pub description: Option<String>,
+}
+
+/// A key and its secret, which is told once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Issued {
+    /// `ains_` and 44 characters. Nobody can be told it again.
+    pub key: String,
+    /// What is stored.
+    #[serde(flatten)]
+    pub record: ApiKey,
+}
+
+/// Which keys.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those that act for this principal, by its column's text.
+    pub principal: Option<String>,
+    /// Only this client's.
+    pub client_id: Option<String>,
+    /// Only those that are (not) revoked.
+    pub active: Option<bool>,
+}
+
+/// Keys, newest first. `cursor` is the `id` of the last one of the page before.
+pub async fn list(
+    db: &Db,
+    filter: &Filter,
+    cursor: Option<i64>,
+    limit: Limit,
+) -> Result<Page<ApiKey>> {
+    let keys = sqlx::query_as!(
+        ApiKey,
+        r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
+                  last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
+                  revoked_at
+             FROM access.api_keys
+            WHERE ($1::text IS NULL OR principal = $1) AND ($2::text IS NULL OR client_id = $2)
+              AND ($3::boolean IS NULL OR active = $3) AND ($4::bigint IS NULL OR id < $4)
+            ORDER BY id DESC LIMIT $5"#,
+        filter.principal,
+        filter.client_id,
+        filter.active,
+        cursor,
+        limit.lookahead(),
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(Page::from_lookahead(keys, limit, |key| key.id.to_string()))
+}
+
+/// One key, by its id; of `owner` alone where one is named: others' keys are not there for him.
+pub async fn get(db: &Db, key_id: &str, owner: Option<&str>) -> Result<ApiKey> {
+    let key = sqlx::query_as!(
+        ApiKey,
+        r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
+                  last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
+                  revoked_at
+             FROM access.api_keys WHERE key_id = $1 AND ($2::text IS NULL OR principal = $2)"#,
+        key_id,
+        owner,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    key.ok_or_else(unknown)
+}
+
+/// Makes a key. Errors with [`Error::Invalid`] where the wish does not fit, and [`Error::Conflict`] where the principal
+/// has too many.
+pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
+    check(new, tx.now())?;
+    let acts_for = new.principal.as_ref().and_then(principal::text);
+    if let Some(owner) = &acts_for
+        && new.created_by != Principal::Operator
+    {
+        leave_room(tx, owner).await?;
+    }
+    let key_id = secret::key_id()?;
+    let client = new.client_id.as_deref().or(acts_for.as_deref());
+    let row = Row {
+        client_id: client.unwrap_or(&key_id).to_owned(),
+        principal: acts_for,
+        created_by: principal::text(&new.created_by),
+        replaces: None,
+        key_id,
+    };
+    insert(tx, new, row).await
+}
+
+/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. One that is revoked
+/// or over has none.
+pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Issued> {
+    if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
+        let days = LONGEST_OVERLAP.num_days();
+        let why = format!("two keys hold together for 0 seconds to {days} days");
+        return Err(Error::Invalid(why));
+    }
+    let now = tx.now();
+    let old = sqlx::query_as!(
+        ApiKey,
+        r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
+                  last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
+                  revoked_at
+             FROM access.api_keys WHERE key_id = $1 FOR UPDATE"#,
+        key_id,
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or_else(unknown)?;
+    if !old.active || old.expires_at.is_some_and(|end| end <= now) {
+        let why = "this key is over: make a new one".to_owned();
+        return Err(Error::Conflict(why));
+    }
+    if is_replaced(tx, key_id).await? {
+        let why = "this key has a successor already: rotate that one".to_owned();
+        return Err(Error::Conflict(why));
+    }
+    // A key that was to last for so long is followed by one that lasts as long.
+    let length = old.expires_at.map(|end| end - old.created_at);
+    let end = old
+        .expires_at
+        .map_or(now + overlap, |end| end.min(now + overlap));
+    sqlx::query!(
+        "UPDATE access.api_keys SET expires_at = $2 WHERE key_id = $1",
+        key_id,
+        end
+    )
+    .execute(tx.conn())
+    .await?;
+    let new = NewKey {
+        principal: None,
+        client_id: None,
+        name: old.name,
+        scopes: old.scopes.0,
+        expires_at: length.map(|length| now + length),
+        per_minute: old.rate_limit_per_minute,
+        per_hour: old.rate_limit_per_hour,
+        created_by: Principal::Operator,
+        description: old.description,
+    };
+    let row = Row {
+        key_id: secret::key_id()?,
+        client_id: old.client_id,
+        principal: old.principal,
+        created_by: old.created_by,
+        replaces: Some(old.key_id),
+    };
+    insert(tx, &new, row).await
+}
+
+/// Ends a key at once. One that was revoked stays as it is.
+pub async fn revoke(tx: &mut Tx, key_id: &str) -> Result<()> {
+    let now = tx.now();
+    let found = sqlx::query_scalar!(
+        "UPDATE access.api_keys SET active = false, revoked_at = coalesce(revoked_at, $2) WHERE key_id = $1
+         RETURNING id",
+        key_id,
+        now,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    found.map(|_| ()).ok_or_else(unknown)
+}
+
+/// What a row has besides the wish.
+struct Row {
+    key_id: String,
+    client_id: String,
+    principal: Option<String>,
+    created_by: Option<String>,
+    replaces: Option<String>,
+}
+
+async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
+    let key = secret::api_key()?;
+    let now = tx.now();
+    let record = sqlx::query_as!(
+        ApiKey,
+        r#"INSERT INTO access.api_keys (key_id, key_hash, client_id, name, scopes, created_at, expires_at,
+                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+           RETURNING id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
+                  last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
+                  revoked_at"#,
+        row.key_id,
+        secret::digest(&key),
+        row.client_id,
+        new.name,
+        Json(&new.scopes) as _,
+        now,
+        new.expires_at,
+        new.per_minute,
+        new.per_hour,
+        row.created_by,
+        new.description,
+        row.principal,
+        row.replaces,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Issued { key, record })
+}
+
+async fn is_replaced(tx: &mut Tx, key_id: &str) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM access.api_keys WHERE replaces = $1) AS "found!""#,
+        key_id,
+    );
+    Ok(found.fetch_one(tx.conn()).await?)
+}
+
+/// Two requests at once may both find the last place; the bound is against thousands, not against one more.
+async fn leave_room(tx: &mut Tx, owner: &str) -> Result<()> {
+    let now = tx.now();
+    let live = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "live!" FROM access.api_keys
+            WHERE principal = $1 AND active AND (expires_at IS NULL OR expires_at > $2)"#,
+        owner,
+        now,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    if live < MOST_KEYS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "{MOST_KEYS} keys are in force, which is the most: revoke one first"
+    )))
+}
+
+fn unknown() -> Error {
+    Error::NotFound("there is no such key".to_owned())
+}
+
+fn check(new: &NewKey, now: DateTime<Utc>) -> Result<()> {
+    let within = |what: &str, text: Option<&str>, least: usize, most: usize| {
+        let fits =
+            |text: &str| text.chars().count() <= most && text.trim().chars().count() >= least;
+        if text.is_none_or(fits) {
+            return Ok(());
+        }
+        let why = format!("{what} has {least} to {most} characters");
+        Err(Error::Invalid(why))
+    };
+    within("a key's name", Some(&new.name), 1, LONGEST_NAME)?;
+    within("client_id", new.client_id.as_deref(), 1, LONGEST_CLIENT)?;
+    within(
+        "description",
+        new.description.as_deref(),
+        0,
+        LONGEST_DESCRIPTION,
+    )?;
+    let scopes_fit = new.scopes.len() <= MOST_SCOPES
+        && new
+            .scopes
+            .iter()
+            .all(|scope| (1..=LONGEST_SCOPE).contains(&scope.len()));
+    if !scopes_fit {
+        let why = format!("a key has at most {MOST_SCOPES} scopes");
+        return Err(Error::Invalid(why));
+    }
+    let limits = 1..=MOST_REQUESTS;
+    if !limits.contains(&new.per_minute) || !limits.contains(&new.per_hour) {
+        let why = format!("a rate limit is 1 to {MOST_REQUESTS} requests");
+        return Err(Error::Invalid(why));
+    }
+    if new.expires_at.is_some_and(|end| end <= now) {
+        return Err(Error::Invalid("expires_at is not in the future".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+DROP TABLE access.nonces;
+DROP TABLE access.sessions;
+DROP TABLE access.challenges;

@@ -1,0 +1,251 @@
+//! The proof in a request's head: the operator's token, an API key, a session's token or cookie, or a signature of the
+//! request itself, by an agent's key (RFC 9421) or a wallet (EIP-712).
+
+use access::{
+    API_KEY, SESSION,
+    message_signature::{Message, MessageSignature, Signer},
+    nonce, session,
+    typed_request::{SCHEME, TypedRequest},
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+};
+use chain::contract_signature::{self, Checked, SignatureError};
+use kernel::{Address, B256, Kind, Principal, sha256};
+
+use super::{Proof, site};
+use crate::http::{Code, Problem, Shared};
+
+/// The seed's header for keys; `Authorization: Bearer` takes them as well.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
+const SIGNATURE: HeaderName = HeaderName::from_static("signature");
+
+/// Whoever asks.
+pub struct Asker {
+    /// Who he is, or for whom his key acts.
+    pub principal: Principal,
+    /// What proved it.
+    pub proof: Proof,
+    /// Whether his browser sent the proof by itself.
+    pub is_by_cookie: bool,
+}
+
+impl Asker {
+    fn new(principal: Principal, proof: Proof) -> Self {
+        Self {
+            principal,
+            proof,
+            is_by_cookie: false,
+        }
+    }
+}
+
+/// What was sent as a proof.
+pub enum Presented {
+    /// Nothing.
+    Nothing,
+    /// A token or a key.
+    Secret(String),
+    /// The cookie of a session.
+    Cookie(String),
+    /// A wallet's signature of the request: the parameters behind the scheme.
+    Wallet(String),
+    /// A key's: `Signature-Input` and `Signature`.
+    Signature(String, String),
+}
+
+/// What a request's head presents: one thing at most. The cookie, which browsers add by themselves, gives way.
+pub fn presented(headers: &HeaderMap) -> Result<Presented, Problem> {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let authorization = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = authorization.map(|value| scheme(&text(value)));
+    let keys = headers.get_all(X_API_KEY).iter();
+    let keys = keys.map(|value| Presented::Secret(text(value)));
+    let mut found: Vec<Presented> = authorization.chain(keys).collect();
+    if let Some(input) = headers.get(SIGNATURE_INPUT).map(text) {
+        // Others sign requests for reasons of their own; who names a DID wants to be known here.
+        if input.contains("keyid=\"did:") {
+            let signature = headers.get(SIGNATURE).map(text).unwrap_or_default();
+            found.push(Presented::Signature(input, signature));
+        }
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => {
+            let detail = "one proof at a time: there are several in this request's head";
+            Err(Problem::new(Code::Unauthorized, detail))
+        }
+        (None, _) => Ok(site::cookie(headers).map_or(Presented::Nothing, |token| {
+            Presented::Cookie(token.to_owned())
+        })),
+    }
+}
+
+/// What `Authorization` holds; of a scheme that is none of ours a secret that proves nothing.
+fn scheme(value: &str) -> Presented {
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Presented::Secret(rest.trim().to_owned())
+    } else if scheme.eq_ignore_ascii_case(SCHEME) {
+        Presented::Wallet(rest.trim().to_owned())
+    } else {
+        Presented::Secret(String::new())
+    }
+}
+
+/// Who asks, where nothing has to be asked for it: the operator by his token, and who has a key.
+pub async fn in_memory(app: &Shared, presented: &Presented) -> Result<Option<Asker>, Problem> {
+    let Presented::Secret(secret) = presented else {
+        return Ok(None);
+    };
+    if secret.starts_with(API_KEY) {
+        let key = app.keys.find(&app.db, secret).await?;
+        return Ok(key.map(|key| Asker::new(key.principal.clone(), Proof::Key(key))));
+    }
+    let is_operator = same(secret, &app.token);
+    Ok(is_operator.then(|| Asker::new(Principal::Operator, Proof::Token)))
+}
+
+/// Who asks, for all others. What proves nothing is refused, also where nothing had to be proven: whoever sends a proof
+/// believes that he is known. Only a cookie that is over says nothing: nobody sent it on purpose.
+pub async fn verify(
+    app: &Shared,
+    request: &mut Request,
+    presented: Presented,
+) -> Result<Asker, Problem> {
+    let nobody = || Asker::new(Principal::Anonymous, Proof::Nothing);
+    let unknown = |detail: &str| Err(Problem::new(Code::Unauthorized, detail));
+    match presented {
+        Presented::Nothing => Ok(nobody()),
+        Presented::Secret(token) if token.starts_with(SESSION) => {
+            match session(app, token).await? {
+                Some(asker) => Ok(asker),
+                None => unknown("this session is not known here, or is over: sign in anew"),
+            }
+        }
+        Presented::Secret(key) if key.starts_with(API_KEY) => {
+            unknown("this API key is not known here, was revoked, or is over")
+        }
+        Presented::Secret(_) => unknown("the token is wrong"),
+        Presented::Cookie(token) => {
+            let asker = session(app, token).await?.unwrap_or_else(nobody);
+            Ok(Asker {
+                is_by_cookie: true,
+                ..asker
+            })
+        }
+        Presented::Wallet(parameters) => wallet(app, request, &parameters).await,
+        Presented::Signature(input, signature) => signed(app, request, &input, &signature).await,
+    }
+}
+
+async fn session(app: &Shared, token: String) -> Result<Option<Asker>, Problem> {
+    let found = session::find(&app.db, &token).await?;
+    Ok(found.map(|session| {
+        let account = Principal::Account(session.address());
+        Asker::new(account, Proof::Session(session, token))
+    }))
+}
+
+/// An agent's key that signed this request.
+async fn signed(
+    app: &Shared,
+    request: &mut Request,
+    input: &str,
+    signature: &str,
+) -> Result<Asker, Problem> {
+    let read = MessageSignature::parse(input, signature)?;
+    let body = whole_body(app, request).await?;
+    let signer = signer(app, request, &read, &body)?;
+    nonce::put(&app.db, &signer.did, &signer.nonce, signer.expires_at).await?;
+    Ok(Asker::new(Principal::Key(signer.did), Proof::Signature))
+}
+
+fn signer(
+    app: &Shared,
+    request: &Request,
+    signature: &MessageSignature,
+    body: &[u8],
+) -> Result<Signer, Problem> {
+    let headers = request.headers();
+    let values = |name: &str| {
+        let all = headers.get_all(name).iter();
+        let all = all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        all.collect::<Vec<String>>()
+    };
+    let message = Message {
+        method: request.method().as_str(),
+        origin: site::here(app, headers)?,
+        path: request.uri().path(),
+        query: request.uri().query(),
+        headers: &values,
+    };
+    Ok(signature.verify(&message, body, app.db.clock().now())?)
+}
+
+/// A wallet that signed this request.
+async fn wallet(app: &Shared, request: &mut Request, parameters: &str) -> Result<Asker, Problem> {
+    let read = TypedRequest::parse(parameters)?;
+    read.check(app.db.clock().now())?;
+    let body = whole_body(app, request).await?;
+    let here = site::here(app, request.headers())?;
+    let target = request.uri().path_and_query();
+    let target = target.map_or("/", |target| target.as_str());
+    let digest = read.digest(here, request.method().as_str(), target, &body);
+    signed_by(app, read.chain, read.account, digest, &read.signature).await?;
+    let signer = format!("{:#x}", read.account);
+    nonce::put(&app.db, &signer, &read.nonce(), read.expires_at()?).await?;
+    Ok(Asker::new(Principal::Account(read.account), Proof::Wallet))
+}
+
+/// Takes the body out, reads it, and puts it back.
+async fn whole_body(app: &Shared, request: &mut Request) -> Result<Bytes, Problem> {
+    let body = std::mem::take(request.body_mut());
+    let most = app.config.http.body_limit_bytes;
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|_| {
+        let detail = format!("a body has at most {most} bytes, and comes whole");
+        Problem::new(Code::TooLarge, detail)
+    })?;
+    *request.body_mut() = Body::from(bytes.clone());
+    Ok(bytes)
+}
+
+/// Whether an account signed a hash, a contract account on this chain.
+pub async fn signed_by(
+    app: &Shared,
+    chain: u64,
+    account: Address,
+    digest: B256,
+    signature: &[u8],
+) -> Result<Checked, Problem> {
+    known_chain(app, chain).await?;
+    let rpc = app.nodes.find(Some(chain), &app.config.indexer).await;
+    let checked = contract_signature::verify(rpc.as_ref(), account, digest, signature).await;
+    checked.map_err(|error: SignatureError| match error.kind() {
+        Kind::Unavailable => Problem::of(Kind::Unavailable, error),
+        _ => Problem::new(Code::Unauthorized, error.to_string()),
+    })
+}
+
+/// Whether this office follows a chain; who follows none knows nothing of chains, and keys are keys on all.
+async fn known_chain(app: &Shared, chain: u64) -> Result<(), Problem> {
+    let id = i64::try_from(chain).unwrap_or(-1);
+    let known = sqlx::query_scalar!(
+        r#"SELECT count(*) = 0 OR count(*) FILTER (WHERE chain_id = $1) > 0 AS "known!" FROM chain.v_chains"#,
+        id,
+    );
+    let known = known.fetch_one(app.db.pool()).await;
+    if known.map_err(store::Error::from)? && id > 0 {
+        return Ok(());
+    }
+    let detail = format!("this office does not follow chain {chain}: sign on one that it follows");
+    Err(Problem::new(Code::Unauthorized, detail))
+}
+
+/// Compares digests, so that the time says nothing about the token.
+fn same(given: &str, token: &str) -> bool {
+    sha256(given.as_bytes()) == sha256(token.as_bytes())
+}

@@ -1,0 +1,51 @@
+//! From where somebody asks, and with which program.
+
+use std::net::{IpAddr, SocketAddr};
+
+use access::{
+    address::{self, Network},
+    audit_log::Event,
+};
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{HeaderName, header},
+};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The other side: take it as `Extension<Remote>`.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Its address; none where there is no connection (a router that is called directly).
+    pub ip: Option<IpAddr>,
+    /// What it says of itself.
+    pub user_agent: Option<String>,
+}
+
+impl Remote {
+    /// Of this request; behind proxies that are trusted, of whoever asked them.
+    pub fn of(request: &Request, proxies: &[Network]) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let headers = request.headers();
+        let forwarded = headers.get_all(X_FORWARDED_FOR).iter();
+        let forwarded: Vec<&str> = forwarded
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .collect();
+        let agent = headers.get(header::USER_AGENT);
+        Self {
+            // IPv4 over a socket that takes both is IPv4.
+            ip: peer.map(|peer| address::caller(peer.0.ip().to_canonical(), &forwarded, proxies)),
+            user_agent: agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        }
+    }
+
+    /// The beginning of an event of the audit log.
+    pub fn event(&self, action: &str) -> Event {
+        Event {
+            action: action.to_owned(),
+            ip_address: self.ip.map(|ip| ip.to_string()),
+            user_agent: self.user_agent.clone(),
+            ..Event::default()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Browsers: which page asks, and the cookie of a session. A browser adds the cookie by itself, so who asks with it is
+//! believed only where the page is ours; scripts never see it.
+
+use access::origin::{Origin, Origins};
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::Response,
+};
+
+use crate::http::{Code, Problem, Shared};
+
+/// The cookie's name over plain http, which only this machine's own names are reached by.
+pub const COOKIE: &str = "chancery_session";
+/// Over https: browsers let nobody set it but this very host.
+const HOST_COOKIE: &str = "__Host-chancery_session";
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where this request was sent to, if it is one of our names: what is signed counts for it alone.
+pub fn here<'a>(app: &'a Shared, headers: &HeaderMap) -> Result<&'a Origin, Problem> {
+    let host = text(headers, &header::HOST).unwrap_or_default();
+    app.origins().of_host(host).ok_or_else(|| {
+        let detail =
+            "this office is not reached by this name: see access.origins in its configuration";
+        Problem::new(Code::Invalid, detail)
+    })
+}
+
+/// Whether a browser asks.
+pub fn is_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(header::ORIGIN)
+}
+
+/// Whether a page of ours asks: browsers say of which site it is, older ones of which origin.
+pub fn is_ours(headers: &HeaderMap, origins: &Origins) -> bool {
+    let is_of_origin = text(headers, &header::ORIGIN).map(|origin| origins.has(origin));
+    match text(headers, &SEC_FETCH_SITE) {
+        Some(site) => site == "same-origin" && is_of_origin.unwrap_or(true),
+        None => is_of_origin.unwrap_or(false),
+    }
+}
+
+/// The session's token in the cookie.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).iter();
+    let pairs = all.flat_map(|value| value.to_str().unwrap_or_default().split(';'));
+    let mut found = None;
+    for pair in pairs {
+        match pair.trim().split_once('=') {
+            Some((HOST_COOKIE, value)) => return Some(value),
+            Some((COOKIE, value)) => found = Some(value),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Has the browser keep a token for so many seconds; for none: forget it.
+pub fn set_cookie(response: &mut Response, here: &Origin, token: &str, seconds: i64) {
+    let is_secure = here.scheme() == "https";
+    let (name, secure) = if is_secure {
+        (HOST_COOKIE, "; Secure")
+    } else {
+        (COOKIE, "")
+    };
+    let cookie =
+        format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| {
+            (
+                name.parse::<HeaderName>().unwrap(),
+                value.parse::<HeaderValue>().unwrap(),
+            )
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn only_our_own_page_asks_with_the_cookie() {
+        let origins = Origins::new(
+            &["https://office.example".to_owned()],
+            "127.0.0.1:8004".parse().unwrap(),
+        );
+        let origins = origins.unwrap();
+        let pages: [(&[(&str, &str)], bool); 11] = [
+            (&[], false),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("origin", "https://office.example")], true),
+            (&[("origin", "http://localhost:8004")], true),
+            (&[("origin", "http://localhost:3000")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "null")], false),
+            (
+                &[
+                    ("origin", "https://evil.example"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                false,
+            ),
+        ];
+        for (pairs, ours) in pages {
+            assert_eq!(is_ours(&headers(pairs), &origins), ours, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        for (value, token) in [
+            ("chancery_session=a", Some("a")),
+            ("x=1; chancery_session=a;y=2", Some("a")),
+            ("chancery_session=a; __Host-chancery_session=b", Some("b")),
+            ("xchancery_session=a", None),
+            ("chancery_session", None),
+        ] {
+            assert_eq!(cookie(&headers(&[("cookie", value)])), token, "{value}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! API keys at the prompt.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+#[path = "cli/instance.rs"]
+mod instance;
+
+use std::process::Output;
+
+use instance::Place;
+use serde_json::Value;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn keys_are_made_used_rotated_and_revoked() {
+    let place = Place::new("data");
+    let up = place.up();
+    let made = place.run(&[
+        "key",
+        "create",
+        "deploy",
+        "--scope",
+        "keys:read",
+        "--expires",
+        "90d",
+    ]);
+    assert!(made.status.success(), "{made:?}");
+    let secret = text(&made.stdout).trim().to_owned();
+    assert_eq!(
+        secret.len(),
+        "ains_".len() + 44,
+        "stdout is the key and nothing else"
+    );
+    assert!(text(&made.stderr).contains("shown once"), "{made:?}");
+    let listed = json(&place.run(&["key", "list", "-o", "json"]));
+    let id = listed[0]["key_id"].as_str().unwrap().to_owned();
+    assert_eq!(listed[0]["principal"], "operator");
+    assert!(text(&place.run(&["key", "list"]).stdout).contains("deploy"));
+
+    // Who has the key uses the command line with it, within its scopes.
+    let with = |secret: &str, args: &[&str]| {
+        let url = up.ready["url"].as_str().unwrap();
+        let mut command = place.command(args);
+        command
+            .args(["--url", url])
+            .env("CHANCERY_TOKEN", secret)
+            .output()
+            .unwrap()
+    };
+    let seen = json(&with(&secret, &["key", "list", "-o", "json"]));
+    assert_eq!(seen[0]["key_id"], id.as_str());
+    let denied = with(&secret, &["key", "create", "more"]);
+    assert_eq!(denied.status.code(), Some(4), "{denied:?}");
+    assert!(text(&denied.stderr).contains("keys:write"), "{denied:?}");
+
+    let next = json(&place.run(&["key", "rotate", &id, "--overlap", "1h", "-o", "json"]));
+    let successor = next["key"].as_str().unwrap().to_owned();
+    for secret in [&secret, &successor] {
+        assert!(with(secret, &["key", "list"]).status.success(), "both hold");
+    }
+    let next = next["key_id"].as_str().unwrap();
+    assert!(place.run(&["key", "revoke", next]).status.success());
+    let left = json(&place.run(&["key", "list", "-o", "json"]));
+    assert_eq!(
+        left.as_array().unwrap().len(),
+        1,
+        "what is revoked is listed with --all"
+    );
+    let all = json(&place.run(&["key", "list", "--all", "-o", "json"]));
+    assert_eq!(all.as_array().unwrap().len(), 2);
+
+    let mistakes: [(&[&str], i32, &str); 5] = [
+        (&["key", "revoke", "key_unknown"], 3, "no such key"),
+        (&["key", "rotate", &id, "--overlap", "40d"], 2, "30 days"),
+        (&["key", "rotate", &id, "--overlap", "soon"], 2, "90d"),
+        (&["key", "create", "x", "--scope", "all"], 2, "agents:write"),
+        (&["key", "create", "x", "--for", "Bob"], 2, "did:key"),
+    ];
+    for (args, code, word) in mistakes {
+        let refused = place.run(args);
+        assert_eq!(refused.status.code(), Some(code), "{args:?}: {refused:?}");
+        assert!(
+            text(&refused.stderr).contains(word),
+            "{args:?}: {refused:?}"
+        );
+    }
+}

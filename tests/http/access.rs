@@ -1,0 +1,419 @@
+//! Who asks, and what he may.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use chancery::http;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::kit::{Answer, Instance, TOKEN};
+
+/// A key of the operator's making.
+async fn key(instance: &Instance, wish: &Value) -> Value {
+    let answer = instance.send("POST", "/v1/keys", TOKEN, wish).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(answer.header(header::CACHE_CONTROL), "no-store");
+    answer.json()
+}
+
+fn secret(key: &Value) -> &str {
+    key["key"].as_str().unwrap()
+}
+
+fn id(key: &Value) -> &str {
+    key["key_id"].as_str().unwrap()
+}
+
+/// A request to a route whose names in the path are of nobody.
+async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
+    let path = route
+        .replace(
+            "{*did}",
+            "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+        )
+        .replace("{*path}", "x")
+        .replace("{address}", "0x00000000000000000000000000000000000000aa")
+        .replace("{chain}", "1");
+    let path: String = path
+        .split('/')
+        .map(|part| {
+            if part.starts_with('{') {
+                "nobody"
+            } else {
+                part
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("/");
+    instance.send(method, &path, token, &json!({})).await
+}
+
+#[sqlx::test]
+async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let document = instance.get("/openapi.json").await.json();
+    let scopes = http::scopes();
+    let full = key(&instance, &json!({"name": "all", "scopes": scopes, "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000})).await;
+    let bare = key(
+        &instance,
+        &json!({"name": "none", "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000}),
+    )
+    .await;
+    let client = key(
+        &instance,
+        &json!({"name": "other", "principal": "nobody", "scopes": scopes, "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000}),
+    )
+    .await;
+    let mut listed: Vec<(String, String)> = http::GRANTS
+        .iter()
+        .map(|grant| (grant.method.to_owned(), grant.route.to_owned()))
+        .collect();
+    for (route, methods) in document["paths"].as_object().unwrap() {
+        for (method, description) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let what = format!("{method} {route}");
+            let at = listed
+                .iter()
+                .position(|line| *line == (method.clone(), route.clone()))
+                .unwrap_or_else(|| panic!("{what} is not in the table of grants"));
+            listed.swap_remove(at);
+            let grant = http::GRANTS
+                .iter()
+                .find(|grant| grant.method == method && grant.route == route)
+                .unwrap();
+            let (nobody, proven) = match grant.who {
+                http::Who::Everybody => (true, true),
+                // Nothing but a session ends a session.
+                http::Who::Proven => (false, grant.scope.is_some()),
+                http::Who::Operator => (false, false),
+            };
+            let is_open = grant.who == http::Who::Everybody;
+            assert_eq!(description["security"].is_array(), !is_open, "{what}");
+            if !is_open {
+                for status in ["401", "403"] {
+                    let told = description["responses"].get(status).is_some();
+                    assert!(told, "{what} tells of {status}");
+                }
+            }
+            let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+            for (who, token, may) in [
+                ("nobody", "", nobody),
+                ("the operator", TOKEN, true),
+                (
+                    "the operator's key with all scopes",
+                    secret(&full),
+                    is_open || grant.scope.is_some(),
+                ),
+                ("the operator's key without scopes", secret(&bare), is_open),
+                ("a client's key with all scopes", secret(&client), proven),
+            ] {
+                let answer = knock(&instance, &method, route, token).await;
+                let is_refused = refused.contains(&answer.status);
+                assert_eq!(
+                    is_refused,
+                    !may,
+                    "{what} by {who}: {} {}",
+                    answer.status,
+                    answer.text()
+                );
+                if is_refused {
+                    let wanted = refused[usize::from(!token.is_empty())];
+                    assert_eq!(answer.status, wanted, "{what} by {who}");
+                }
+            }
+            for wrong in ["a mistaken token", "ains_mistaken", &"ains_".repeat(1000)] {
+                let answer = knock(&instance, &method, route, wrong).await;
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what} by {wrong}");
+                assert!(!answer.text().contains(wrong), "it is not repeated");
+            }
+        }
+    }
+    assert!(
+        listed.is_empty(),
+        "these grants are of no route: {listed:?}"
+    );
+}
+
+#[sqlx::test]
+async fn a_key_does_what_its_scopes_say(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let made = key(
+        &instance,
+        &json!({"name": "status", "scopes": ["agents:write"]}),
+    )
+    .await;
+    assert_eq!(secret(&made).len(), "ains_".len() + 44);
+    let wish = json!({"status": "SLEEP"});
+    let answer = instance
+        .send("PUT", "/v1/agents/1:1/status", secret(&made), &wish)
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let as_header = Request::get("/v1/keys")
+        .header("x-api-key", secret(&made))
+        .body(Body::empty())
+        .unwrap();
+    let answer = instance.ask(as_header).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.text().contains("keys:read"), "{}", answer.text());
+    let history = instance.items("/v1/agents/1:1/history").await;
+    assert_eq!(history[0]["who"], "operator", "for whom it acts");
+    // One proof at a time.
+    let both = Request::get("/v1/agents")
+        .header("x-api-key", secret(&made))
+        .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(instance.ask(both).await.status, StatusCode::UNAUTHORIZED);
+    instance.app.usage.flush(&instance.app.db).await.unwrap();
+    let path = format!("/v1/keys/{}/usage", id(&made));
+    let used = instance
+        .get_as(&path, "authorization", &format!("Bearer {TOKEN}"))
+        .await
+        .json();
+    assert_eq!(used["items"][0]["window_type"], "hour");
+    assert_eq!(
+        used["items"][0]["request_count"], 1,
+        "what was refused is not use"
+    );
+    let path = format!("/v1/keys/{}", id(&made));
+    let shown = instance
+        .get_as(&path, "authorization", &format!("Bearer {TOKEN}"))
+        .await;
+    assert!(shown.json()["last_used_at"].is_string(), "{}", shown.text());
+    assert!(!shown.text().contains(secret(&made)));
+}
+
+#[sqlx::test]
+async fn a_key_that_is_over_is_refused_everywhere(pool: PgPool) {
+    let (here, there) = (Instance::new(&pool).await, Instance::new(&pool).await);
+    let wish = json!({"name": "ci", "scopes": ["keys:read"]});
+    let first = key(&here, &wish).await;
+    let asks = async |instance: &Instance, token: &str| {
+        instance
+            .send("GET", "/v1/keys", token, &Value::Null)
+            .await
+            .status
+    };
+    assert_eq!(
+        asks(&there, secret(&first)).await,
+        StatusCode::OK,
+        "at once"
+    );
+    let path = format!("/v1/keys/{}/rotate", id(&first));
+    let second = here.send("POST", &path, TOKEN, &json!({})).await.json();
+    assert_eq!(second["replaces"], first["key_id"]);
+    let again = here.send("POST", &path, TOKEN, &json!({})).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text());
+    for token in [secret(&first), secret(&second)] {
+        assert_eq!(asks(&here, token).await, StatusCode::OK, "both hold");
+    }
+    let path = format!("/v1/keys/{}", id(&second));
+    let revoked = here.send("DELETE", &path, TOKEN, &Value::Null).await;
+    assert_eq!(revoked.json()["active"], false);
+    for instance in [&here, &there] {
+        let seen = async || {
+            let status = asks(instance, secret(&second)).await;
+            (status == StatusCode::UNAUTHORIZED).then_some(())
+        };
+        super::kit::until(
+            "a revoked key is refused",
+            std::time::Duration::from_secs(5),
+            seen,
+        )
+        .await;
+        assert_eq!(asks(instance, secret(&first)).await, StatusCode::OK);
+    }
+    here.app.audit_log.flush(&here.app.db).await.unwrap();
+    let events = here
+        .send("GET", "/v1/audit-logs", TOKEN, &Value::Null)
+        .await
+        .json();
+    let kinds: Vec<&str> = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|event| event["event_type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds[..3],
+        ["api_key_created", "api_key_updated", "api_key_revoked"]
+    );
+    assert_eq!(kinds[3], "authentication");
+    let failed = &events["items"][0];
+    assert_eq!(failed["success"], false);
+    assert_eq!(failed["action"], "GET /v1/keys");
+    assert!(!events.to_string().contains(secret(&second)));
+}
+
+#[sqlx::test]
+async fn nobody_gives_more_than_he_has(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let account = "0x52908400098527886e0f7030069857d2e4169ee7";
+    let wish = json!({"name": "mine", "principal": account, "scopes": ["keys:write", "keys:read"]});
+    let mine = key(&instance, &wish).await;
+    let other = key(&instance, &json!({"name": "not mine"})).await;
+    assert_eq!(mine["principal"], account);
+    let make = async |wish: Value| {
+        let answer = instance
+            .send("POST", "/v1/keys", secret(&mine), &wish)
+            .await;
+        (answer.status, answer.text().to_owned())
+    };
+    let (status, _) = make(json!({"name": "child", "scopes": ["keys:read"]})).await;
+    assert_eq!(status, StatusCode::OK);
+    for (wish, word) in [
+        (json!({"name": "x", "scopes": ["audit:read"]}), "audit:read"),
+        (json!({"name": "x", "principal": "operator"}), "for you"),
+        (json!({"name": "x", "principal": "nobody"}), "for you"),
+        (
+            json!({"name": "x", "rate_limit_per_minute": 61}),
+            "operator",
+        ),
+        (
+            json!({"name": "x", "rate_limit_per_hour": 1001}),
+            "operator",
+        ),
+    ] {
+        let (status, text) = make(wish.clone()).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{wish}: {text}");
+        assert!(text.contains(word), "{wish}: {text}");
+    }
+    let listed = instance
+        .send("GET", "/v1/keys", secret(&mine), &Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        listed["items"].as_array().unwrap().len(),
+        2,
+        "its own and its child"
+    );
+    for (method, rest) in [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/rotate"),
+        ("GET", "/usage"),
+    ] {
+        let path = format!("/v1/keys/{}{rest}", id(&other));
+        let answer = instance
+            .send(method, &path, secret(&mine), &json!({}))
+            .await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+    }
+    for wrong in [
+        json!({}),
+        json!({"name": ""}),
+        json!({"name": "x".repeat(256)}),
+        json!({"name": "x", "scopes": ["all"]}),
+        json!({"name": "x", "principal": "Bob"}),
+        json!({"name": "x", "principal": "did:key:z6Mk"}),
+        json!({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}),
+        json!({"name": "x", "expires_at": "2101-01-01T00:00:00Z", "expires_in_seconds": 5}),
+        json!({"name": "x", "rate_limit_per_minute": 0}),
+        json!({"name": "x", "rate_limit_per_hour": 99_999_999}),
+        json!({"name": "x", "client_id": "x".repeat(65)}),
+        json!({"name": "x", "admin": true}),
+        json!({"name": "x\u{0}"}),
+    ] {
+        let answer = instance.send("POST", "/v1/keys", TOKEN, &wrong).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::BAD_REQUEST,
+            "{wrong}: {}",
+            answer.text()
+        );
+    }
+}
+
+/// Columns of the seed (AINS), and where an answer shows them. A key's digest is shown to nobody.
+const COLUMNS: [(&str, &[&str], &[&str]); 3] = [
+    (
+        "api_keys",
+        &[
+            "id",
+            "key_id",
+            "client_id",
+            "name",
+            "scopes",
+            "active",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "rate_limit_per_minute",
+            "rate_limit_per_hour",
+            "created_by",
+            "description",
+        ],
+        &["key_hash"],
+    ),
+    (
+        "rate_limit_tracker",
+        &["key_id", "window_start", "window_type", "request_count"],
+        &["id"],
+    ),
+    (
+        "audit_logs",
+        &[
+            "id",
+            "event_type",
+            "client_id",
+            "key_id",
+            "action",
+            "resource_type",
+            "resource_id",
+            "ip_address",
+            "user_agent",
+            "success",
+            "error_message",
+            "extra_metadata",
+            "created_at",
+        ],
+        &[],
+    ),
+];
+
+#[sqlx::test]
+async fn every_column_of_the_seed_is_stored_and_returned(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let made = key(&instance, &json!({"name": "ci", "scopes": ["keys:read"]})).await;
+    instance
+        .send("GET", "/v1/keys", secret(&made), &Value::Null)
+        .await;
+    instance.app.usage.flush(&instance.app.db).await.unwrap();
+    let ask = async |path: String| {
+        let answer = instance.send("GET", &path, TOKEN, &Value::Null).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        answer.json()["items"][0].clone()
+    };
+    let shown = [
+        ask("/v1/keys".to_owned()).await,
+        ask(format!("/v1/keys/{}/usage?window_type=minute", id(&made))).await,
+        ask("/v1/audit-logs?event_type=api_key_created".to_owned()).await,
+    ];
+    for ((table, returned, kept), shown) in COLUMNS.into_iter().zip(shown) {
+        let stored: Vec<String> = sqlx::query_scalar(
+            "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'access' AND table_name = $1",
+        )
+        .bind(table)
+        .fetch_all(instance.app.db.pool())
+        .await
+        .unwrap();
+        for column in returned.iter().chain(kept) {
+            assert!(
+                stored.iter().any(|name| name == column),
+                "{table}.{column} is stored"
+            );
+        }
+        for column in returned {
+            assert!(
+                shown.get(column).is_some(),
+                "{table}.{column} is returned: {shown}"
+            );
+        }
+        for column in kept {
+            assert!(shown.get(column).is_none(), "{table}.{column} is nobody's");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! How often somebody may ask.
+
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Request, StatusCode, header},
+};
+use chancery::config::Flag;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::kit::{Answer, Instance, TOKEN};
+
+async fn with(pool: &PgPool) -> Instance {
+    let keys = [
+        Flag::new("access.per_minute", 3),
+        Flag::new("access.per_hour", 5),
+    ];
+    Instance::with(pool, &keys).await
+}
+
+/// A request from an address, with these headers.
+async fn from(instance: &Instance, address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    let peer = SocketAddr::new(address.parse().unwrap(), 4711);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    instance.ask(request).await
+}
+
+#[sqlx::test]
+async fn an_address_asks_so_often_and_is_told(pool: PgPool) {
+    let instance = with(&pool).await;
+    let ask = async |address: &str| from(&instance, address, "/v1/agents", &[]).await;
+    for left in [2, 1, 0] {
+        let answer = ask("192.0.2.1").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let policy = answer.header("ratelimit-policy");
+        assert_eq!(policy, "\"minute\";q=3;w=60, \"hour\";q=5;w=3600");
+        let limit = answer.header("ratelimit");
+        assert!(
+            limit.starts_with(&format!("\"minute\";r={left};t=")),
+            "{limit}"
+        );
+    }
+    let refused = ask("192.0.2.1").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let problem = refused.json();
+    assert_eq!(
+        problem["type"],
+        "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    );
+    assert_eq!(problem["violated-policies"], json!(["minute"]));
+    assert_eq!(problem["code"], "limited");
+    let seconds: u64 = refused.header(header::RETRY_AFTER).parse().unwrap();
+    assert!((1..=20).contains(&seconds), "{seconds}");
+    assert!(refused.header("ratelimit").starts_with("\"minute\";r=0;t="));
+    assert_eq!(
+        ask("192.0.2.2").await.status,
+        StatusCode::OK,
+        "another address"
+    );
+    // 64 bits of IPv6 are one caller.
+    for i in 1..=3 {
+        assert_eq!(ask(&format!("2001:db8::{i}")).await.status, StatusCode::OK);
+    }
+    assert_eq!(
+        ask("2001:db8::ffff").await.status,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    assert_eq!(ask("2001:db8:0:1::1").await.status, StatusCode::OK);
+    // What machines watch, and what verifiers read whole, is not counted.
+    for path in [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/audit/vkey",
+        "/",
+        "/openapi.json",
+    ] {
+        let answer = from(&instance, "192.0.2.1", path, &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(answer.header("ratelimit"), "", "{path}");
+    }
+    instance
+        .app
+        .audit_log
+        .flush(&instance.app.db)
+        .await
+        .unwrap();
+    let path = "/v1/audit-logs?event_type=rate_limit_exceeded";
+    let events = instance.send("GET", path, TOKEN, &Value::Null).await.json();
+    let events = events["items"].as_array().unwrap();
+    assert_eq!(events.len(), 2, "one of each bucket");
+    assert_eq!(events[1]["ip_address"], "192.0.2.1");
+    assert_eq!(events[1]["action"], "GET /v1/agents");
+}
+
+#[sqlx::test]
+async fn the_operator_and_this_machine_are_not_counted(pool: PgPool) {
+    let instance = with(&pool).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let token = [("authorization", bearer.as_str())];
+    let callers: [(&str, &[(&str, &str)]); 4] = [
+        ("127.0.0.1", &[]),
+        ("::1", &[]),
+        ("::ffff:127.0.0.1", &[]),
+        ("192.0.2.1", &token),
+    ];
+    for _ in 0..10 {
+        for (address, headers) in callers {
+            let answer = from(&instance, address, "/v1/agents", headers).await;
+            assert_eq!(answer.status, StatusCode::OK, "{address}");
+            assert_eq!(answer.header("ratelimit"), "");
+        }
+    }
+    // A wrong token is counted, so that nobody tries many.
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let headers = [("authorization", "Bearer wrong")];
+        statuses.push(
+            from(&instance, "192.0.2.2", "/v1/agents", &headers)
+                .await
+                .status
+                .as_u16(),
+        );
+    }
+    assert_eq!(statuses, [401, 401, 401, 429]);
+}
+
+#[sqlx::test]
+async fn behind_a_proxy_it_is_the_caller_who_counts(pool: PgPool) {
+    let instance = with(&pool).await;
+    let ask = async |peer: &str, forwarded: &str| {
+        let headers = [("x-forwarded-for", forwarded)];
+        from(&instance, peer, "/v1/agents", &headers)
+            .await
+            .status
+            .as_u16()
+    };
+    for wanted in [200, 200, 200, 429] {
+        assert_eq!(ask("127.0.0.1", "198.51.100.1").await, wanted);
+    }
+    assert_eq!(
+        ask("127.0.0.1", "198.51.100.2").await,
+        200,
+        "another caller"
+    );
+    assert_eq!(
+        ask("127.0.0.1", "127.0.0.1, 198.51.100.1").await,
+        429,
+        "his own word is none"
+    );
+    // A stranger is no proxy.
+    for wanted in [200, 200, 200, 429] {
+        assert_eq!(
+            ask("192.0.2.9", &format!("203.0.113.{wanted}")).await,
+            wanted
+        );
+    }
+}
+
+#[sqlx::test]
+async fn a_key_has_quotas_of_its_own(pool: PgPool) {
+    let instance = with(&pool).await;
+    let wish = json!({"name": "ci", "rate_limit_per_minute": 6, "rate_limit_per_hour": 6});
+    let mine = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let wish = json!({"name": "more", "principal": "0x52908400098527886e0f7030069857d2e4169ee7", "scopes": ["keys:write"]});
+    let account = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let wish = json!({"name": "of an account"});
+    let token = account["key"].as_str().unwrap();
+    let theirs = instance.send("POST", "/v1/keys", token, &wish).await.json();
+    let ask = async |address: &str, key: &Value| {
+        let headers = [("x-api-key", key["key"].as_str().unwrap())];
+        let answer = from(&instance, address, "/v1/agents", &headers).await;
+        (
+            answer.status.as_u16(),
+            answer.header("ratelimit-policy").to_owned(),
+        )
+    };
+    // The operator's key: its quotas alone, from wherever.
+    for i in 0..6 {
+        let (status, policy) = ask(&format!("192.0.2.{i}"), &mine).await;
+        assert_eq!(
+            (status, policy.as_str()),
+            (200, "\"minute\";q=6;w=60, \"hour\";q=6;w=3600")
+        );
+    }
+    assert_eq!(ask("127.0.0.1", &mine).await.0, 429, "also on this machine");
+    // An account makes as many keys as it likes, so its address counts, too.
+    for wanted in [200, 200, 200, 429] {
+        assert_eq!(ask("198.51.100.1", &theirs).await.0, wanted);
+    }
+}
