@@ -21,6 +21,8 @@ mod chancery;
 mod contender;
 #[path = "rows/database.rs"]
 mod database;
+#[path = "rows/heartbeats.rs"]
+mod heartbeats;
 #[path = "rows/journal.rs"]
 mod journal;
 #[path = "rows/journal_proof.rs"]
@@ -73,6 +75,15 @@ const ALL: &[Measurement] = &[
     (&[journal_proof::PROOF], journal_proof::measure),
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
+    (
+        &[
+            heartbeats::PER_S,
+            heartbeats::SEEN,
+            heartbeats::LOST,
+            heartbeats::POSTGRES,
+        ],
+        heartbeats::measure,
+    ),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
 ];

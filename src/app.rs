@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Error,
+    beating::Beats,
     config::Config,
     data_dir::DataDir,
     http::{Heads, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Streams},
@@ -50,6 +51,8 @@ pub struct App {
     pub heads: watch::Sender<Heads>,
     /// Who is told of changes as they come.
     pub streams: Streams,
+    /// Heartbeats that wait to be recorded.
+    pub beats: Arc<Beats>,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
     /// The same, for who has the token.
@@ -90,6 +93,7 @@ impl App {
             journal::witness::check(&db, sealer.vkey(), &shown).await?;
         }
         let streams = Streams::new(config.http.max_streams);
+        let beats = Beats::new(db.clone(), sealer.vkey().name(), config.http.max_sockets);
         Ok(Arc::new(Self {
             config,
             data_dir,
@@ -106,6 +110,7 @@ impl App {
             nodes: Nodes::default(),
             heads: watch::Sender::default(),
             streams,
+            beats,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))

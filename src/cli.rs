@@ -24,6 +24,7 @@ mod sync;
 mod trusted;
 mod up;
 mod verify;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -106,6 +107,9 @@ enum Command {
     Verify(verify::Args),
     /// See what changed, and follow it
     Changes(changes::Args),
+    /// Name the owners and agents whose changes you want to hear of
+    #[command(subcommand)]
+    Watch(watch::Command),
     /// See how far the chains are read
     #[command(subcommand)]
     Sync(sync::Command),
@@ -166,6 +170,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Prove(args) => prove::run(args, context).await?,
         Command::Verify(args) => verify::run(args, context).await?,
         Command::Changes(args) => changes::run(args, context).await?,
+        Command::Watch(command) => watch::run(command, context).await?,
         Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }

@@ -15,6 +15,7 @@ mod extract;
 mod guard;
 mod head;
 mod health;
+mod heartbeats;
 mod history;
 mod identifiers;
 mod ipfs;
@@ -28,6 +29,8 @@ mod proof;
 mod schema;
 mod sync;
 mod transactions;
+mod vexel;
+mod watches;
 
 use std::{
     io,
@@ -78,6 +81,8 @@ pub struct Config {
     pub stalled_seconds: u64,
     /// Most streams of changes that are open at once.
     pub max_streams: usize,
+    /// Most WebSockets that are open at once.
+    pub max_sockets: usize,
     /// The token that writes need.
     pub token: Option<String>,
 }
@@ -90,6 +95,7 @@ impl Default for Config {
             timeout_seconds: 30,
             stalled_seconds: 60,
             max_streams: 1_000,
+            max_sockets: 10_000,
             token: None,
         }
     }
@@ -201,6 +207,9 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(entries::routes())
         .merge(proof::routes())
         .merge(changes::routes())
+        .merge(heartbeats::routes())
+        .merge(watches::routes())
+        .merge(vexel::routes())
         .merge(transactions::routes())
         .merge(ipfs::routes())
         .merge(ipns::routes())

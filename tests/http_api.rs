@@ -9,6 +9,8 @@ mod archive;
 mod changes;
 #[path = "http/dids.rs"]
 mod dids;
+#[path = "http/heartbeats.rs"]
+mod heartbeats;
 #[path = "http/input.rs"]
 mod input;
 #[path = "http/journal.rs"]
@@ -25,5 +27,7 @@ mod publishing;
 mod scrub;
 #[path = "http/sync.rs"]
 mod sync;
+#[path = "http/watches.rs"]
+mod watches;
 #[path = "http/writes.rs"]
 mod writes;

@@ -25,10 +25,10 @@ const ROWS: [(&str, &str); 6] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 23] = [
+const MADE_BY: [&str; 25] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
-    "journal", "identity", "journal", "journal", "publish", "publish",
+    "journal", "identity", "journal", "journal", "publish", "publish", "identity", "identity",
 ];
 
 #[derive(Deserialize)]

@@ -84,6 +84,7 @@ pub fn filter(contracts: &Registries) -> LogFilter {
             .identity
             .iter()
             .chain(&contracts.status)
+            .chain(&contracts.vexel)
             .copied()
             .collect(),
         ..LogFilter::default()

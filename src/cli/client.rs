@@ -66,6 +66,12 @@ impl<'a> Client<'a> {
         })
     }
 
+    /// Asks everything with the token: what is read belongs to whoever has it.
+    pub fn known(mut self) -> anyhow::Result<Self> {
+        self.reader = self.writer()?;
+        Ok(self)
+    }
+
     /// The instance's URL, without a slash at its end.
     pub fn url(&self) -> &str {
         &self.url
@@ -147,6 +153,12 @@ impl<'a> Client<'a> {
     pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let call = self.writer()?.put(path);
         Ok(self.json(self.send(json_body(call, body)).await?)?)
+    }
+
+    /// DELETE, with a query.
+    pub async fn delete(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let call = self.writer()?.delete(path).accept("application/json");
+        Ok(self.json(self.send(with(call, query)).await?)?)
     }
 
     /// POST of bytes.

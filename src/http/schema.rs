@@ -41,7 +41,7 @@ pub struct Agent {
     did: String,
     /// Name, or `<chain>:<agentId>` where nobody named it.
     name: String,
-    /// `none`, `document`, `act` or `statement`.
+    /// `none`, `document`, `act`, `statement` or `chain`.
     name_source: String,
     /// What it does.
     #[schema(required)]
@@ -197,6 +197,29 @@ pub struct StatusChange {
     who: String,
 }
 
+/// A change of liveness, of the operator's word, or of load.
+#[derive(ToSchema)]
+pub struct DimensionChange {
+    /// Row id.
+    id: Uuid,
+    /// Null in the first.
+    #[schema(required)]
+    previous: Option<String>,
+    /// After.
+    new: String,
+    /// When.
+    changed_at: DateTime<Utc>,
+    /// Why.
+    #[schema(required)]
+    reason: Option<String>,
+    /// Ordinal in the agent's history of this dimension.
+    seq: i32,
+    /// The log, statement or act that caused it.
+    cause: String,
+    /// Whose doing.
+    who: String,
+}
+
 /// A capability in force.
 #[derive(ToSchema)]
 pub struct CapabilityVector {
@@ -319,6 +342,55 @@ pub struct Pin {
     last_error: Option<String>,
     /// When `state` was confirmed or changed.
     updated_at: DateTime<Utc>,
+}
+
+/// An event of one of VEXEL's contracts.
+#[derive(ToSchema)]
+pub struct VexelEvent {
+    /// EIP-155 chain id.
+    chain: i64,
+    /// The contract, EIP-55.
+    contract: String,
+    /// Its name.
+    event: String,
+    /// What it says besides; `malformed` where its data is not what its signature promises.
+    fields: Value,
+    /// keccak-256 of the DID that it is about, `0x`-hex.
+    #[schema(required)]
+    did_hash: Option<String>,
+    /// The agent whose DID that is, as far as it is known: its row id.
+    #[schema(required)]
+    agent: Option<Uuid>,
+    /// That agent's DID.
+    #[schema(required)]
+    did: Option<String>,
+    /// Whether it speaks for that agent.
+    attributed: bool,
+    /// Block number.
+    block: i64,
+    /// Its time.
+    time: DateTime<Utc>,
+    /// Transaction, `0x`-hex.
+    tx: String,
+    /// Index in the block.
+    log: i32,
+}
+
+/// A target of a watch.
+#[derive(ToSchema)]
+pub struct Watch {
+    /// The watch's name.
+    name: String,
+    /// As it was given.
+    target: String,
+    /// The owner that is watched, EIP-55; null where it is an agent.
+    #[schema(required)]
+    owner: Option<String>,
+    /// The agent that is watched, its row id; null where it is an owner.
+    #[schema(required)]
+    agent: Option<Uuid>,
+    /// Since when.
+    created_at: DateTime<Utc>,
 }
 
 /// A transaction (EIP-1559) that lacks only its signature, as JSON-RPC and wallets have it.

@@ -1,6 +1,6 @@
 //! All names of an agent. Those of new agents go in by COPY.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel::Address;
 use serde::Serialize;
@@ -134,6 +134,44 @@ pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
     )
     .fetch_optional(db.pool())
     .await?)
+}
+
+/// The agents that names find; those that find nobody are left out.
+pub(crate) async fn find_all(db: &Db, names: &[&str]) -> Result<HashMap<String, Uuid>> {
+    let mut found = HashMap::with_capacity(names.len());
+    let mut wanted: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        if let Ok(id) = name.parse::<Uuid>() {
+            found.insert((*name).to_owned(), id);
+            continue;
+        }
+        for spelled in [fold_hex(name), (*name).to_owned()] {
+            let given = wanted.entry(spelled).or_default();
+            if !given.contains(name) {
+                given.push(name);
+            }
+        }
+    }
+    let values: Vec<&str> = wanted.keys().map(String::as_str).collect();
+    if values.is_empty() {
+        return Ok(found);
+    }
+    let rows = sqlx::query!(
+        "SELECT value, agent_id FROM identity.agent_identifiers
+          WHERE value = ANY($1) AND standing = 'verified'",
+        &values as &[&str],
+    )
+    .fetch_all(db.pool())
+    .await?;
+    for row in rows {
+        for name in &wanted[&row.value] {
+            // Exactly as it is written, before the same in lower case.
+            if *name == row.value || !found.contains_key(*name) {
+                found.insert((*name).to_owned(), row.agent_id);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The names of an agent.

@@ -14,12 +14,15 @@ mod error;
 pub mod fact;
 pub mod fold;
 pub mod head;
+pub mod heartbeat;
 pub mod history;
 pub mod identifier;
 pub mod operator;
 mod project;
 pub mod registration;
 pub mod subject;
+pub mod vexel;
+pub mod watch;
 mod window;
 
 pub use error::{Error, Result};

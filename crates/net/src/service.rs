@@ -145,6 +145,11 @@ impl Service {
         self.call(Method::PUT, path)
     }
 
+    /// DELETE `path`, which is appended to the base.
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
     fn call(&self, method: Method, path: &str) -> Call {
         let mut url = self.base.clone();
         if !path.is_empty() {

@@ -12,4 +12,5 @@ mod reorg;
 mod settled;
 mod sql;
 mod steps;
+mod vexel;
 mod windows;

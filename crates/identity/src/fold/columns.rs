@@ -26,6 +26,8 @@ pub enum Source {
     Document,
     /// An operator's act.
     Act,
+    /// A contract's own word, of an agent without a token.
+    Chain,
 }
 
 /// Values by column name; a column that nothing set is absent, one that was emptied is null.
@@ -55,6 +57,10 @@ impl Columns {
                 self.0.insert(column.clone(), (value.clone(), Source::Act));
             }
         }
+    }
+
+    pub(super) fn apply_chain(&mut self, column: &str, value: Value) {
+        self.0.insert(column.to_owned(), (value, Source::Chain));
     }
 
     /// A text column; null and absent are the same.

@@ -103,10 +103,10 @@ impl State {
         self.last_active_at = Some(run.time());
     }
 
-    /// A burn: TERMINATED, and nothing but a reset lifts it.
-    pub(super) fn end_for_good(&mut self, run: &mut Run<'_>) {
+    /// A burn, or a contract's deactivation: TERMINATED, and nothing but a reset lifts it.
+    pub(super) fn end_for_good(&mut self, reason: &str, run: &mut Run<'_>) {
         self.status.fixed = true;
-        let reason = Some("Token burned".to_owned());
+        let reason = Some(reason.to_owned());
         self.write_status(RuntimeStatus::Terminated, reason, &run.fact.cause, run);
     }
 
@@ -179,6 +179,7 @@ impl State {
     /// A heartbeat on chain moves liveness only.
     pub(super) fn beat(&mut self, run: &mut Run<'_>) {
         self.last_heartbeat = Some(run.time());
+        run.delta.beat = self.last_heartbeat;
         if self.status.liveness.1.as_deref() != Some("active") {
             self.set_dimension("liveness", "active", Some("heartbeat".to_owned()), run);
         }

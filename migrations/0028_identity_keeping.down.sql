@@ -1,0 +1,7 @@
+DROP FUNCTION identity.latest_beat(uuid, timestamptz);
+DROP INDEX identity.keys_in_force;
+ALTER TABLE identity.heartbeats RESET (fillfactor, autovacuum_vacuum_scale_factor);
+ALTER TABLE identity.heartbeats
+    DROP COLUMN alive,
+    DROP COLUMN shown;
+DROP TABLE identity.watches;
