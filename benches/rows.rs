@@ -23,6 +23,8 @@ mod chancery;
 mod contender;
 #[path = "rows/database.rs"]
 mod database;
+#[path = "rows/heartbeats.rs"]
+mod heartbeats;
 #[path = "rows/journal.rs"]
 mod journal;
 #[path = "rows/journal_proof.rs"]
@@ -81,6 +83,15 @@ const ALL: &[Measurement] = &[
     (&[bundle::BYTES], bundle::measure),
     (&[page::BYTES], page::measure),
     (&[statements::PER_S], statements::measure),
+    (
+        &[
+            heartbeats::PER_S,
+            heartbeats::SEEN,
+            heartbeats::LOST,
+            heartbeats::POSTGRES,
+        ],
+        heartbeats::measure,
+    ),
     (&[blocks::BLOCKS], blocks::durable),
     (&[blocks::KUBO], blocks::kubo),
     (&[agents::PER_S, agents::P99], agents::measure),

@@ -103,7 +103,7 @@ async fn open(db: &Db, providers: &Providers, registry: &str) -> Result<Chain> {
         topics: SeenTopics::ALL,
         contracts: Registries {
             identity: vec![registry.parse()?],
-            status: vec![],
+            ..Registries::default()
         },
     };
     indexer::open(db, &chain).await?;

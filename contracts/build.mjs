@@ -21,6 +21,7 @@ const contracts = {
   IdentityRegistry: 'src/IdentityRegistry.sol',
   PredeployCheck: 'src/PredeployCheck.sol',
   ReentrantMinter: 'src/test/ReentrantMinter.sol',
+  VexelStandIn: 'src/test/VexelStandIn.sol',
 };
 
 const settings = {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Error,
+    beating::Beats,
     config::{self, Config},
     data_dir::DataDir,
     http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Statements, Streams},
@@ -70,6 +71,8 @@ pub struct App {
     pub streams: Streams,
     /// Statements that wait for their transaction.
     pub statements: Statements,
+    /// Heartbeats that wait to be recorded.
+    pub beats: Arc<Beats>,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
     /// The same, for who has the token.
@@ -117,6 +120,7 @@ impl App {
         let proxies = config.access.trusted();
         let proxies = proxies.map_err(|why| wrong("trusted_proxies", why))?;
         let streams = Streams::new(config.http.max_streams);
+        let beats = Beats::new(db.clone(), sealer.vkey().name(), config.http.max_sockets);
         Ok(Arc::new(Self {
             config,
             data_dir,
@@ -141,6 +145,7 @@ impl App {
             lookups: Lookups::default(),
             streams,
             statements: Statements::default(),
+            beats,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))

@@ -26,6 +26,7 @@ mod sync;
 mod trusted;
 mod up;
 mod verify;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -111,6 +112,9 @@ enum Command {
     /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Key(api_key::Command),
+    /// Name the owners and agents whose changes you want to hear of
+    #[command(subcommand)]
+    Watch(watch::Command),
     /// See how far the chains are read
     #[command(subcommand)]
     Sync(sync::Command),
@@ -172,6 +176,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args, context).await?,
         Command::Changes(args) => changes::run(args, context).await?,
         Command::Key(command) => api_key::run(command, context).await?,
+        Command::Watch(command) => watch::run(command, context).await?,
         Command::Sync(command) => sync::run(&command, context).await?,
         Command::Completions(args) => completions::run(&args, &mut Cli::command())?,
     }

@@ -17,6 +17,7 @@ mod grants;
 mod guard;
 mod head;
 mod health;
+mod heartbeats;
 mod history;
 mod identifiers;
 mod ipfs;
@@ -35,6 +36,8 @@ mod sessions;
 mod statements;
 mod sync;
 mod transactions;
+mod vexel;
+mod watches;
 
 use std::{
     io,
@@ -88,6 +91,8 @@ pub struct Config {
     pub stalled_seconds: u64,
     /// Most streams of changes that are open at once.
     pub max_streams: usize,
+    /// Most WebSockets that are open at once.
+    pub max_sockets: usize,
     /// The token that writes need.
     pub token: Option<String>,
 }
@@ -100,6 +105,7 @@ impl Default for Config {
             timeout_seconds: 30,
             stalled_seconds: 60,
             max_streams: 1_000,
+            max_sockets: 10_000,
             token: None,
         }
     }
@@ -216,6 +222,9 @@ fn api() -> OpenApiRouter<Shared> {
         .merge(entries::routes())
         .merge(proof::routes())
         .merge(changes::routes())
+        .merge(heartbeats::routes())
+        .merge(watches::routes())
+        .merge(vexel::routes())
         .merge(registration_files::routes())
         .merge(transactions::routes())
         .merge(statements::routes())

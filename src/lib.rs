@@ -6,6 +6,7 @@
 
 pub mod anchoring;
 pub mod app;
+pub mod beating;
 pub mod bundle;
 pub mod child;
 pub mod cli;

@@ -20,6 +20,10 @@ const FEED_KEPT: TimeDelta = TimeDelta::days(7);
 pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken) {
     let mut run = Starter { app, workers, stop };
     run.every("sweep", 250, |app| async move { sweep(&app).await });
+    run.every("liveness", 500, |app| async move { transit(&app).await });
+    run.every("beats", 5_000, |app| async move {
+        identity::heartbeat::show(&app.db).await
+    });
     if app.config.content.fetch {
         run.every("fetch", 500, |app| async move { fetch(&app).await });
     }
@@ -107,6 +111,14 @@ pub async fn sweep(app: &App) -> identity::Result<Outcome> {
         return Ok(Outcome::Idle);
     }
     identity::dirty::sweep(&app.db).await
+}
+
+/// Tells who is alive and who is not any more, unless the journal is full.
+pub async fn transit(app: &App) -> identity::Result<Outcome> {
+    if app.full().await.is_some() {
+        return Ok(Outcome::Idle);
+    }
+    identity::heartbeat::transit(&app.db).await
 }
 
 /// Fetches documents that are due, unless the journal is full: each judged one makes agents dirty.

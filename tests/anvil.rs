@@ -17,5 +17,9 @@ mod drawn;
 mod reorg;
 #[path = "anvil/state.rs"]
 mod state;
+#[path = "anvil/vexel.rs"]
+mod vexel;
 #[path = "anvil/watched.rs"]
 mod watched;
+#[path = "anvil/watches.rs"]
+mod watches;

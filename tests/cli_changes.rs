@@ -111,3 +111,81 @@ fn following_goes_on_after_a_restart_of_the_instance() {
         assert_eq!(output.status.code(), Some(code), "{args:?}");
     }
 }
+
+#[test]
+fn what_is_watched_is_told_at_the_prompt() {
+    let place = Place::new("data");
+    let _instance = place.up();
+    let alice = "0x00000000000000000000000000000000000A11CE";
+    let shown = place.run(&["watch", "add", alice]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.contains("chancery changes --follow --watch mine"),
+        "{text}"
+    );
+    for target in ["did:vexel:two", "did:vexel:two"] {
+        assert!(
+            place
+                .run(&["watch", "add", target, "--name", "far"])
+                .status
+                .success()
+        );
+    }
+    let listed = place.run(&["watch", "list", "-o", "json"]);
+    let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<&str> = listed
+        .iter()
+        .map(|watch| watch["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["far", "mine"]);
+
+    let args = ["changes", "--follow", "--watch", "mine", "--after", "start"];
+    let mut follower = place.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    insert(&place, "other");
+    let hers = format!(
+        "INSERT INTO agents (did, name, owner_address) VALUES ('did:vexel:one', 'one', '{alice}')"
+    );
+    place.sql(&hers).unwrap();
+    let told = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("[new agent]"))
+        .unwrap();
+    assert!(
+        told.contains("one") && told.contains("owner_address = 0x"),
+        "{told}"
+    );
+    place
+        .sql("UPDATE agents SET runtime_status = 'SLEEP' WHERE did = 'did:vexel:one'")
+        .unwrap();
+    let told = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("SLEEP"))
+        .unwrap();
+    assert!(
+        told.contains("one [status]: runtime_status = SLEEP"),
+        "{told}"
+    );
+    kill(
+        Pid::from_raw(follower.id().try_into().unwrap()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    follower.wait().unwrap();
+
+    let gone = place.run(&["watch", "rm", "far", "did:vexel:two"]);
+    assert_eq!(
+        String::from_utf8(gone.stdout).unwrap(),
+        "1 target of far is watched no more\n"
+    );
+    for (args, code) in [
+        (&["watch", "rm", "far"][..], 3),
+        (&["watch", "add", "nobody"], 3),
+        (&["changes", "--watch", "far"], 3),
+        (&["watch", "add", alice, "--name", "two words"], 2),
+    ] {
+        assert_eq!(place.run(args).status.code(), Some(code), "{args:?}");
+    }
+}

@@ -13,6 +13,8 @@ mod changes;
 mod contract_wallets;
 #[path = "http/dids.rs"]
 mod dids;
+#[path = "http/heartbeats.rs"]
+mod heartbeats;
 #[path = "http/input.rs"]
 mod input;
 #[path = "http/journal.rs"]
@@ -39,6 +41,8 @@ mod scrub;
 mod statements;
 #[path = "http/sync.rs"]
 mod sync;
+#[path = "http/watches.rs"]
+mod watches;
 #[path = "kit/mod.rs"]
 mod world;
 #[path = "http/writes.rs"]

@@ -65,7 +65,7 @@ async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result
     let to = step.to.number.cast_signed();
     let settled = step.settled.min(to).max(before.settled);
     let live = step.head - to < LIVE && to - cursor.number < LIVE;
-    store_ground(tx, chain, cursor, &step).await?;
+    let named = store_ground(tx, chain, cursor, &step).await?;
     tell_malformed(tx, chain, &step.logs, &step.logs.unread()).await?;
     identity::subject::put(tx, &step.logs.tokens).await?;
     if let Some(tokens) = &step.entering {
@@ -75,9 +75,9 @@ async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result
     chain_row::advance_head(tx, chain, moved, ground::time(&step.to), settled).await?;
 
     let mut agents: BTreeSet<Uuid> = step.logs.tokens.iter().map(|(agent, _)| agent.0).collect();
+    agents.extend(named);
     if settled > before.settled && before.settled < cursor.number {
-        agents
-            .extend(ground::subjects(tx, chain, before.settled, settled.min(cursor.number)).await?);
+        agents.extend(spoken_of(tx, chain, before.settled, settled.min(cursor.number)).await?);
     }
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
     let feed = if live { Feed::Told } else { Feed::Skipped };
@@ -91,13 +91,13 @@ async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result
 }
 
 /// Stores everything of a step that is not projected: blocks, logs, receipts, and what is proven. Moves the end of
-/// ground.
+/// ground. Gives the agents that contracts of VEXEL's speak of.
 pub(crate) async fn store_ground(
     tx: &mut Tx,
     chain: u64,
     cursor: Cursor,
     step: &Extend,
-) -> Result<()> {
+) -> Result<Vec<Uuid>> {
     let to = step.to.number.cast_signed();
     check_link(chain, cursor, step)?;
     ground::put_blocks(tx, chain, &step.blocks).await?;
@@ -118,7 +118,19 @@ pub(crate) async fn store_ground(
         chain_row::finalize(tx, chain, finalized).await?;
     }
     identity::operator::record(tx, chain, &step.logs.operators).await?;
-    Ok(())
+    Ok(identity::vexel::record(tx, chain, &step.logs.vexel).await?)
+}
+
+/// Agents that logs of a range are about, by their token or their DID.
+pub(crate) async fn spoken_of(
+    tx: &mut Tx,
+    chain: u64,
+    above: i64,
+    up_to: i64,
+) -> Result<Vec<Uuid>> {
+    let mut agents = ground::subjects(tx, chain, above, up_to).await?;
+    agents.extend(identity::vexel::subjects(tx, chain, above, up_to).await?);
+    Ok(agents)
 }
 
 /// Headers that were hashed and linked must go on from the block that is stored: else they are another branch's, or
@@ -177,8 +189,9 @@ async fn rewind(tx: &mut Tx, chain: u64, cursor: Cursor, to: i64) -> Result<Appl
         });
     }
     // Ground that is ahead of its projection goes without a trace: nobody was told of it.
-    let agents = ground::subjects(tx, chain, to, before.head).await?;
+    let agents = spoken_of(tx, chain, to, before.head).await?;
     identity::operator::rewind(tx, chain, to).await?;
+    identity::vexel::rewind(tx, chain, to).await?;
     ground::rewind(tx, chain, to).await?;
     chain_row::rewind(tx, chain, to, before.settled.min(to)).await?;
     census::rewound(tx, chain, to, &agents).await?;

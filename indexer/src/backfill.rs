@@ -13,7 +13,7 @@ use store::{Cause, Db, Tx, lease::Lease};
 
 use crate::{
     Error, Result,
-    apply::{Applied, store_ground, tell_malformed},
+    apply::{Applied, spoken_of, store_ground, tell_malformed},
     chain_row::{self, Standing},
     ground,
     sorted::Sorted,
@@ -215,6 +215,7 @@ impl Whole {
             states,
         )
         .await?;
+        identity::vexel::mark(&mut tx, self.chain, before.head, to).await?;
         // At the end: renewing the lease must not wait for a long transaction.
         if let Some(lease) = lease {
             lease.fence(&mut tx).await?;
@@ -241,7 +242,7 @@ impl Whole {
         if before.settled >= before.head {
             return Ok(0);
         }
-        let agents = ground::subjects(tx, self.chain, before.settled, before.head).await?;
+        let agents = spoken_of(tx, self.chain, before.settled, before.head).await?;
         let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
         chain_row::settle(tx, self.chain, before.head).await?;
         let report = identity::project(tx, &agents, Mode::Forward, Feed::Skipped).await?;

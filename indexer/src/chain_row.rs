@@ -127,6 +127,9 @@ pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
         check_contracts(&mut tx, chain).await?;
     }
     contracts(&mut tx, id, &chain.contracts).await?;
+    if is_new && !chain.contracts.vexel.is_empty() {
+        identity::vexel::catch_up(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -163,7 +166,10 @@ fn kinds(contracts: &Registries) -> impl Iterator<Item = (&'static str, Address)
     let identity = contracts.identity.iter();
     let identity = identity.map(|address| ("identity", *address));
     let status = contracts.status.iter();
-    identity.chain(status.map(|address| ("status", *address)))
+    let vexel = contracts.vexel.iter();
+    identity
+        .chain(status.map(|address| ("status", *address)))
+        .chain(vexel.map(|address| ("vexel", *address)))
 }
 
 async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()> {
@@ -222,6 +228,7 @@ async fn read_contracts(conn: &mut PgConnection, chain: u64) -> Result<Registrie
         };
         match row.kind.as_str() {
             "identity" => out.identity.push(address),
+            "vexel" => out.vexel.push(address),
             _ => out.status.push(address),
         }
     }

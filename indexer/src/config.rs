@@ -83,6 +83,8 @@ pub struct ChainConfig {
     pub registries: Vec<String>,
     /// `AgentStatus` contracts.
     pub status: Vec<String>,
+    /// VEXEL's contracts: `AgentHeartbeat` and `AgentRegistry`.
+    pub vexel: Vec<String>,
     /// First block to index; the preset's where absent, else found by looking for the registry's code.
     pub from_block: Option<u64>,
     /// Depth that counts as settled, instead of the provider's `finalized`.
@@ -188,12 +190,18 @@ impl ChainConfig {
             return Err(Wrong::new("quorum", why));
         }
         let identity = self.identity()?;
-        let twice = |status: &&Address| identity.contains(status);
-        match self.status()?.iter().find(twice) {
+        let status = self.status()?;
+        let twice = |address: &&Address| identity.contains(address);
+        if let Some(address) = status.iter().find(twice) {
+            let why = format!("{address} is named as a registry, too: it is one of both");
+            return Err(Wrong::new("status", why));
+        }
+        let twice = |address: &&Address| identity.contains(address) || status.contains(address);
+        match self.vexel()?.iter().find(twice) {
             None => Ok(()),
             Some(address) => {
-                let why = format!("{address} is named as a registry, too: it is one of both");
-                Err(Wrong::new("status", why))
+                let why = format!("{address} is named as another contract, too: it is one of them");
+                Err(Wrong::new("vexel", why))
             }
         }
     }
@@ -206,6 +214,11 @@ impl ChainConfig {
     /// The status contracts that are named.
     pub(crate) fn status(&self) -> Result<Vec<Address>, Wrong> {
         addresses("status", &self.status)
+    }
+
+    /// The contracts of VEXEL's that are named.
+    pub(crate) fn vexel(&self) -> Result<Vec<Address>, Wrong> {
+        addresses("vexel", &self.vexel)
     }
 
     /// The id of the chain that is named.

@@ -39,6 +39,7 @@ pub async fn discover(
         contracts: Registries {
             identity,
             status: config.status()?,
+            vexel: config.vexel()?,
         },
     })
 }

@@ -350,6 +350,11 @@ impl Prover {
         let numbers: Vec<i64> = wrong.iter().map(|number| number.cast_signed()).collect();
         ground::forget_blocks(tx, self.chain, &numbers).await?;
         identity::operator::forget_blocks(tx, self.chain, &numbers).await?;
+        let mut named = Vec::new();
+        for number in &numbers {
+            named.extend(identity::vexel::subjects(tx, self.chain, number - 1, *number).await?);
+        }
+        identity::vexel::forget_blocks(tx, self.chain, &numbers).await?;
         let wrong_blocks = evidence
             .holding()
             .filter(|header| wrong.contains(&header.number));
@@ -357,12 +362,13 @@ impl Prover {
         ground::put_blocks(tx, self.chain, &blocks).await?;
         ground::put_logs(tx, self.chain, &after.logs).await?;
         identity::operator::record(tx, self.chain, &after.operators).await?;
+        named.extend(identity::vexel::record(tx, self.chain, &after.vexel).await?);
         identity::subject::put(tx, &after.tokens).await?;
         let tokens = before.tokens.iter().chain(&after.tokens);
         let agents: BTreeSet<Uuid> = tokens.map(|(agent, _)| agent.0).collect();
         let agents: Vec<Uuid> = agents.into_iter().collect();
         census::again(tx, self.chain, &agents).await?;
-        let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
+        let agents: Vec<AgentId> = agents.into_iter().chain(named).map(AgentId).collect();
         identity::project(tx, &agents, Mode::Refold, Feed::Told).await?;
         Ok(())
     }

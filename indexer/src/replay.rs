@@ -44,6 +44,7 @@ impl Replay {
             } else {
                 named.status
             },
+            vexel: named.vexel,
         };
         if contracts.identity.is_empty() {
             return Err(Error::Invalid(

@@ -79,13 +79,9 @@ pub enum Settling {
 
 /// The question for all logs of ours.
 pub fn filter(contracts: &Registries) -> LogFilter {
+    let ours = contracts.identity.iter().chain(&contracts.status);
     LogFilter {
-        addresses: contracts
-            .identity
-            .iter()
-            .chain(&contracts.status)
-            .copied()
-            .collect(),
+        addresses: ours.chain(&contracts.vexel).copied().collect(),
         ..LogFilter::default()
     }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use chain::{Log, OperatorSet, Registries, SeenTopics, decode_token, operator, subject};
+use chain::{
+    Log, OperatorSet, Registries, SeenTopics, decode_token, operator, subject,
+    vexel::{Vexel, vexel},
+};
 use kernel::{AgentId, Token};
 
 /// Logs in chain order, with the agents that they speak of.
@@ -15,6 +18,8 @@ pub struct Sorted {
     pub tokens: Vec<(AgentId, Token)>,
     /// What the logs say of operators.
     pub operators: Vec<(identity::operator::Position, OperatorSet)>,
+    /// What contracts of VEXEL's say.
+    pub vexel: Vec<(identity::vexel::Position, Vexel)>,
     /// Logs that name no agent and cannot be read, by their place in `logs`.
     pub malformed: Vec<(usize, String)>,
 }
@@ -24,7 +29,7 @@ impl Sorted {
     pub fn new(logs: Vec<Log>, contracts: &Registries) -> Self {
         let mut agents: HashMap<Token, AgentId> = HashMap::new();
         let mut tokens = Vec::new();
-        let (mut operators, mut malformed) = (Vec::new(), Vec::new());
+        let (mut operators, mut vexels, mut malformed) = (Vec::new(), Vec::new(), Vec::new());
         let name = |(place, log): (usize, Log)| {
             let named = subject(&log, contracts).map(|token| {
                 let agent = agents.entry(token).or_insert_with(|| {
@@ -34,7 +39,14 @@ impl Sorted {
                 });
                 (*agent, token)
             });
-            if named.is_none() {
+            if contracts.vexel.contains(&log.address) {
+                let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
+                match vexel(&log) {
+                    Some(Ok(word)) => vexels.push((at, word)),
+                    Some(Err(why)) => malformed.push((place, why.to_string())),
+                    None => {}
+                }
+            } else if named.is_none() {
                 let of_registry = contracts.identity.contains(&log.address);
                 let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
                 match of_registry.then(|| operator(&log)).flatten() {
@@ -50,6 +62,7 @@ impl Sorted {
             logs,
             tokens,
             operators,
+            vexel: vexels,
             malformed,
         }
     }

@@ -32,6 +32,7 @@ fn chain(origin: Origin, identity: &[Address], status: &[Address]) -> Chain {
         contracts: Registries {
             identity: identity.to_vec(),
             status: status.to_vec(),
+            ..Registries::default()
         },
     }
 }

@@ -16,6 +16,8 @@ use super::{
 
 /// Where the feeds are.
 const PATH: &str = "v1/changes";
+/// Of the query: the watch.
+const WATCH: &str = "watch";
 /// The longest page that the API gives.
 const PAGE: usize = 200;
 /// The first pause before a lost stream is opened again, and the longest one.
@@ -44,6 +46,9 @@ pub struct Args {
     /// At the head: only of this column, such as runtime_status
     #[arg(long)]
     column: Option<String>,
+    /// Only alerts of your watch with this name, at the head; see `chancery watch`
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    watch: Option<String>,
     /// Begin behind this cursor, at the `start`, at the `newest` ones, or `now`
     #[arg(long, value_name = "CURSOR", default_value = "newest")]
     after: String,
@@ -66,8 +71,8 @@ enum Level {
 
 /// Prints them.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    let client = Client::of(context)?;
     let query = query(&args);
+    let client = client(context, &query)?;
     let (limit, after) = (args.limit as usize, args.after.as_str());
     if args.follow && after != "newest" {
         return follow(context, &query, after).await;
@@ -94,9 +99,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 }
 
 fn query(args: &Args) -> Vec<(&'static str, String)> {
-    let level = match args.level {
-        Level::Settled => "settled",
-        Level::Head => "head",
+    // Alerts are told at the head and nowhere else.
+    let level = match (args.level, &args.watch) {
+        (Level::Settled, None) => "settled",
+        (Level::Head, _) | (_, Some(_)) => "head",
     };
     let mut query = vec![("level", level.to_owned())];
     query.extend(args.owner.map(|owner| ("owner", owner.to_string())));
@@ -105,10 +111,23 @@ fn query(args: &Args) -> Vec<(&'static str, String)> {
         ("did", &args.did),
         ("kind", &args.kind),
         ("column", &args.column),
+        (WATCH, &args.watch),
     ] {
         query.extend(value.clone().map(|value| (name, value)));
     }
     query
+}
+
+/// Whom to ask: a watch is told to its owner alone.
+fn client<'a>(
+    context: &'a Context,
+    query: &[(&'static str, String)],
+) -> anyhow::Result<Client<'a>> {
+    let client = Client::of(context)?;
+    if query.iter().any(|(name, _)| *name == WATCH) {
+        return client.known();
+    }
+    Ok(client)
 }
 
 /// One page of the feed.
@@ -200,7 +219,7 @@ async fn open(
     query: &[(&'static str, String)],
     last: Option<&str>,
 ) -> anyhow::Result<Events> {
-    Ok(Client::of(context)?.events(PATH, query, last).await?)
+    Ok(client(context, query)?.events(PATH, query, last).await?)
 }
 
 /// Prints events until there are no more, and says why.
@@ -254,8 +273,10 @@ fn human(item: &Value) -> String {
     let whom = ["name", "did", "id"]
         .iter()
         .find_map(|name| text(&agent[name]));
-    let mark = match kind.as_str() {
-        "undone" | "retracted" => format!(" {kind}"),
+    let alert = text(&item["alert"]).filter(|_| kind != "undone");
+    let mark = match (kind.as_str(), alert) {
+        ("undone" | "retracted", _) => format!(" {kind}"),
+        (_, Some(alert)) => format!(" [{}]", alert.replace('_', " ")),
         _ => String::new(),
     };
     let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -300,6 +321,14 @@ mod tests {
         assert_eq!(
             human(&item),
             "2026-01-02 03:04:05  A\u{fffd}[2J B undone: onchain:\u{fffd} = none"
+        );
+        let item = json!({
+            "kind": "changed", "time": "2026-01-02T03:04:05Z", "alert": "new_agent", "agent": {"name": "A"},
+            "changes": [{"column": "owner_address", "value": "0x01"}],
+        });
+        assert_eq!(
+            human(&item),
+            "2026-01-02 03:04:05  A [new agent]: owner_address = 0x01"
         );
         let change = json!({"column": "c", "value": 1});
         let item = json!({

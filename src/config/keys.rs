@@ -71,6 +71,10 @@ pub const KEYS: &[Key] = &[
         "Most streams of changes (`/v1/changes` as text/event-stream) that are open at once; the next is answered \
          with 503.",
     ),
+    key(
+        "http.max_sockets",
+        "Most WebSockets for heartbeats that are open at once; the next is answered with 503.",
+    ),
     secret(
         "http.token",
         r#""64 hex digits""#,
@@ -244,7 +248,7 @@ pub const KEYS: &[Key] = &[
          are used, the best first; providers = [{ url = \"...\", at_once = 4, calls_per_second = 25 }] \
          are some with limits of their own, quorum how many must know a block before it counts as the \
          head (absent: most of those that answer), ws a node's WebSocket that tells of new heads. Also registries, status, \
-         from_block, settled_depth. Only `up` does without: it starts a dev chain.",
+         vexel (VEXEL's AgentHeartbeat and AgentRegistry), from_block, settled_depth. Only `up` does without: it starts a dev chain.",
     ),
     key(
         "sync.scope",

@@ -9,11 +9,12 @@ mod item;
 mod stream;
 
 use axum::{
+    Extension,
     extract::{OriginalUri, State},
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
-use kernel::{Address, Limit};
+use kernel::{Address, Limit, Principal};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -22,7 +23,7 @@ use self::{
     feed::{Cursor, Filter, Level},
     item::Item,
 };
-use super::{Code, Problem, Query, Shared, paging};
+use super::{Caller, Code, Problem, Query, Shared, guard::Proof, paging, watches};
 
 pub use stream::{LAST_EVENT_ID, Streams};
 
@@ -62,6 +63,9 @@ struct Wanted {
     kind: Option<String>,
     /// At the head: of this column, such as `runtime_status`.
     column: Option<String>,
+    /// At the head: alerts of the caller's watch with this name. A stream goes on with the targets that the watch had
+    /// when it was opened.
+    watch: Option<String>,
 }
 
 /// A page of a feed.
@@ -96,7 +100,12 @@ impl Wanted {
     }
 
     /// What is wanted of the feed, with names looked up.
-    async fn filter(&self, app: &Shared) -> Result<Filter, Problem> {
+    async fn filter(
+        &self,
+        app: &Shared,
+        caller: &Principal,
+        proof: &Proof,
+    ) -> Result<Filter, Problem> {
         let mut agent = None;
         for name in [&self.did, &self.agent].into_iter().flatten() {
             let found = identity::subject::find(&app.db, name).await?;
@@ -106,8 +115,12 @@ impl Wanted {
                 return Err(Problem::new(Code::Invalid, detail));
             }
         }
+        let watch = match &self.watch {
+            Some(name) => Some(watches::targets(app, caller, proof, name).await?),
+            None => None,
+        };
         let (kind, column) = (self.kind.as_deref(), self.column.clone());
-        Filter::new(self.level(), kind, column, agent, self.owner)
+        Filter::new(self.level(), kind, column, agent, self.owner, watch)
     }
 
     /// Where to begin: `after` or `before`, else `otherwise`.
@@ -142,21 +155,25 @@ impl Wanted {
     responses(
         (status = OK, content((Changes = "application/json"), (String = "text/event-stream"))),
         (status = BAD_REQUEST, body = Problem),
-        (status = NOT_FOUND, body = Problem, description = "No such agent"),
+        (status = UNAUTHORIZED, body = Problem, description = "A watch is its principal's"),
+        (status = NOT_FOUND, body = Problem, description = "No such agent, or no such watch"),
         (status = GONE, body = Problem, description = "What follows the cursor is not kept any more"),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many streams are open"),
     ),
 )]
 async fn list(
     State(app): State<Shared>,
+    Extension(Caller(caller)): Extension<Caller>,
+    Extension(proof): Extension<Proof>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
+    let filter = wanted.filter(&app, &caller, &proof).await?;
     let mut response = if wants_events(&headers) {
-        stream::open(app, &headers, wanted).await?
+        stream::open(app, &headers, wanted, filter).await?
     } else {
-        page(&app, &uri, &headers, &wanted).await?
+        page(&app, &uri, &headers, &wanted, &filter).await?
     };
     let vary = HeaderValue::from_static("accept");
     response.headers_mut().append(header::VARY, vary);
@@ -168,12 +185,12 @@ async fn page(
     uri: &Uri,
     headers: &HeaderMap,
     wanted: &Wanted,
+    filter: &Filter,
 ) -> Result<Response, Problem> {
-    let filter = wanted.filter(app).await?;
     let limit = wanted.limit()?;
     let read = match wanted.from(app, "start").await? {
-        From::After(place) => feed::after(&app.db, &filter, place, limit).await?,
-        From::Newest(until) => feed::newest(&app.db, &filter, until, limit).await?,
+        From::After(place) => feed::after(&app.db, filter, place, limit).await?,
+        From::Newest(until) => feed::newest(&app.db, filter, until, limit).await?,
     };
     let next = read.next.to_string();
     let page = Changes {

@@ -77,6 +77,11 @@ const fn ask(route: &'static str) -> Grant {
     grant("POST", route, Who::Everybody, None, Effect::None)
 }
 
+/// A way for heartbeats, which their agents sign.
+const fn beat(method: &'static str, route: &'static str) -> Grant {
+    grant(method, route, Who::Everybody, None, Effect::Kept)
+}
+
 const fn grant(
     method: &'static str,
     route: &'static str,
@@ -93,6 +98,9 @@ const fn grant(
     }
 }
 
+/// What an API key needs to look at its principal's watches, also as a filter of the changes, which are everybody's.
+pub const WATCHES_READ: &str = "watches:read";
+
 /// All routes.
 pub const GRANTS: &[Grant] = &[
     open("/v1/agents"),
@@ -104,6 +112,8 @@ pub const GRANTS: &[Grant] = &[
     open("/v1/agents/{agent}/entries"),
     open("/v1/agents/{agent}/proof"),
     open("/v1/agents/{agent}/statements"),
+    open("/v1/agents/{agent}/status-changes"),
+    open("/v1/vexel/events"),
     open("/v1/owners/{address}/agents"),
     open("/v1/entries"),
     open("/v1/entries/{cid}"),
@@ -121,6 +131,8 @@ pub const GRANTS: &[Grant] = &[
     open("/ipns/{name}"),
     open("/ipns/{name}/{*path}"),
     open("/1.0/identifiers/{*did}"),
+    open("/1.0/methods"),
+    open("/agents/{agent}/did.json"),
     open("/audit/anchor"),
     open("/audit/checkpoint"),
     open("/audit/vkey"),
@@ -155,6 +167,11 @@ pub const GRANTS: &[Grant] = &[
         Some("transactions:write"),
         Effect::Journaled,
     ),
+    // So does a heartbeat; what it leads to waits for the journal by itself.
+    beat("POST", "/v1/agents/{agent}/heartbeat"),
+    beat("POST", "/v1/heartbeats"),
+    beat("GET", "/v1/agents/{agent}/ws"),
+    beat("GET", "/v1/heartbeat"),
     grant(
         "PUT",
         "/v1/agents/{agent}/status",
@@ -248,6 +265,27 @@ pub const GRANTS: &[Grant] = &[
         Who::Proven,
         Some("keys:read"),
         Effect::None,
+    ),
+    grant(
+        "GET",
+        "/v1/watches",
+        Who::Proven,
+        Some(WATCHES_READ),
+        Effect::None,
+    ),
+    grant(
+        "POST",
+        "/v1/watches",
+        Who::Proven,
+        Some("watches:write"),
+        Effect::Kept,
+    ),
+    grant(
+        "DELETE",
+        "/v1/watches/{name}",
+        Who::Proven,
+        Some("watches:write"),
+        Effect::Kept,
     ),
     grant(
         "GET",

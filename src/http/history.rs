@@ -6,6 +6,8 @@ use axum::{
     response::Response,
 };
 use identity::{document, history, identifier};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -19,6 +21,7 @@ use super::{
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(status))
+        .routes(routes!(dimension))
         .routes(routes!(capabilities))
         .routes(routes!(metadata))
         .routes(routes!(events))
@@ -47,6 +50,44 @@ async fn status(
 ) -> Result<Response, Problem> {
     let id = id_of(&app, &name).await?;
     let page = history::status(&app.db, id, paging.cursor()?, paging.limit()?).await?;
+    Ok(paging::listed(&headers, &uri, &page))
+}
+
+/// Which changes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct OfDimension {
+    /// `liveness` (unless told), `admin_status` or `load`.
+    #[param(value_type = Option<String>)]
+    dimension: Option<history::Dimension>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Most items, 1 to 200; 50 unless told.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// The changes of a status beside the runtime status, newest first.
+#[utoipa::path(
+    get, path = "/v1/agents/{agent}/status-changes", tag = "agents", params(schema::AgentName, OfDimension),
+    responses(
+        (status = OK, body = ListOf<schema::DimensionChange>),
+        (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
+    ),
+)]
+async fn dimension(
+    State(app): State<Shared>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Query(wanted): Query<OfDimension>,
+) -> Result<Response, Problem> {
+    let id = id_of(&app, &name).await?;
+    let cursor = paging::cursor(wanted.cursor.as_deref())?;
+    let limit = paging::limit(wanted.limit)?;
+    let dimension = wanted.dimension.unwrap_or(history::Dimension::Liveness);
+    let page = history::dimension(&app.db, id, dimension, cursor, limit).await?;
     Ok(paging::listed(&headers, &uri, &page))
 }
 

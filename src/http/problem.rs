@@ -233,6 +233,8 @@ problems!(
     crate::bundle::Error,
     store::Error,
     identity::Error,
+    identity::heartbeat::Refusal,
+    crate::beating::Failed,
     journal::Error,
     publish::Error,
     content::Error,

@@ -14,8 +14,12 @@ use uuid::Uuid;
 use super::agents::EntryState;
 
 mod access;
+mod statements;
 
-pub use self::access::{ApiKey, AuditEvent, IssuedKey, KeyName, Session, UsageWindow};
+pub use self::{
+    access::{ApiKey, AuditEvent, IssuedKey, KeyName, Session, UsageWindow},
+    statements::{ListedStatement, Signature, Statement, Submission},
+};
 
 /// A name in the path.
 #[derive(IntoParams)]
@@ -45,7 +49,7 @@ pub struct Agent {
     did: String,
     /// Name, or `<chain>:<agentId>` where nobody named it.
     name: String,
-    /// `none`, `document`, `act` or `statement`.
+    /// `none`, `document`, `act`, `statement` or `chain`.
     name_source: String,
     /// What it does.
     #[schema(required)]
@@ -197,64 +201,6 @@ pub struct Identifier {
     standing: String,
 }
 
-/// A statement, as its signers saw it.
-#[derive(ToSchema)]
-pub struct Statement {
-    /// `register`, `update`, `status`, `rotate`, `transfer`, `deregister` or `claim`.
-    action: String,
-    /// Whom it speaks of; in a registration the key's `did:key`.
-    agent: String,
-    /// What it says, as canonical JSON (RFC 8785, no floats), at most 8,192 bytes.
-    content: String,
-    /// Its place among the statements of its agent, decimal: it rises.
-    sequence: String,
-    /// 32 hex digits, used once by its signer.
-    nonce: String,
-    /// When it was signed, in seconds since 1970.
-    issued: i64,
-    /// Until when it may be brought, at most an hour later.
-    expires: i64,
-    /// The journal that it is for.
-    origin: String,
-}
-
-/// A signature of a statement.
-#[derive(ToSchema)]
-pub struct Signature {
-    /// `did:key:z…`, or `eip155:<chain>:<address>`.
-    by: String,
-    /// Of a key base64 or hex, `ed25519:` before it or not; of an account `0x`-hex.
-    signature: String,
-}
-
-/// A statement and its signatures.
-#[derive(ToSchema)]
-pub struct Submission {
-    statement: Statement,
-    /// One or two.
-    signatures: Vec<Signature>,
-}
-
-/// A statement that was recorded.
-#[derive(ToSchema)]
-pub struct ListedStatement {
-    /// `statement:<serial>` names it as a cause.
-    serial: i64,
-    /// When it was recorded.
-    at: DateTime<Utc>,
-    /// What was signed.
-    #[schema(required)]
-    statement: Option<Statement>,
-    /// By whom: `{by, signature}`, and how an account's was `checked`.
-    signatures: Vec<Value>,
-    /// The mint that an owner's statement about a token rests on.
-    #[schema(required)]
-    founding: Option<String>,
-    /// The transfer that made him its owner.
-    #[schema(required)]
-    transfer: Option<String>,
-}
-
 /// One change of `runtime_status`.
 #[derive(ToSchema)]
 pub struct StatusChange {
@@ -276,6 +222,29 @@ pub struct StatusChange {
     /// Ordinal in the agent's history.
     seq: i32,
     /// The log, document version or act that caused it.
+    cause: String,
+    /// Whose doing.
+    who: String,
+}
+
+/// A change of liveness, of the operator's word, or of load.
+#[derive(ToSchema)]
+pub struct DimensionChange {
+    /// Row id.
+    id: Uuid,
+    /// Null in the first.
+    #[schema(required)]
+    previous: Option<String>,
+    /// After.
+    new: String,
+    /// When.
+    changed_at: DateTime<Utc>,
+    /// Why.
+    #[schema(required)]
+    reason: Option<String>,
+    /// Ordinal in the agent's history of this dimension.
+    seq: i32,
+    /// The log, statement or act that caused it.
     cause: String,
     /// Whose doing.
     who: String,
@@ -403,6 +372,55 @@ pub struct Pin {
     last_error: Option<String>,
     /// When `state` was confirmed or changed.
     updated_at: DateTime<Utc>,
+}
+
+/// An event of one of VEXEL's contracts.
+#[derive(ToSchema)]
+pub struct VexelEvent {
+    /// EIP-155 chain id.
+    chain: i64,
+    /// The contract, EIP-55.
+    contract: String,
+    /// Its name.
+    event: String,
+    /// What it says besides; `malformed` where its data is not what its signature promises.
+    fields: Value,
+    /// keccak-256 of the DID that it is about, `0x`-hex.
+    #[schema(required)]
+    did_hash: Option<String>,
+    /// The agent whose DID that is, as far as it is known: its row id.
+    #[schema(required)]
+    agent: Option<Uuid>,
+    /// That agent's DID.
+    #[schema(required)]
+    did: Option<String>,
+    /// Whether it speaks for that agent.
+    attributed: bool,
+    /// Block number.
+    block: i64,
+    /// Its time.
+    time: DateTime<Utc>,
+    /// Transaction, `0x`-hex.
+    tx: String,
+    /// Index in the block.
+    log: i32,
+}
+
+/// A target of a watch.
+#[derive(ToSchema)]
+pub struct Watch {
+    /// The watch's name.
+    name: String,
+    /// As it was given.
+    target: String,
+    /// The owner that is watched, EIP-55; null where it is an agent.
+    #[schema(required)]
+    owner: Option<String>,
+    /// The agent that is watched, its row id; null where it is an owner.
+    #[schema(required)]
+    agent: Option<Uuid>,
+    /// Since when.
+    created_at: DateTime<Utc>,
 }
 
 /// A transaction (EIP-1559) that lacks only its signature, as JSON-RPC and wallets have it.

@@ -31,6 +31,7 @@ pub async fn contracts(app: &App, rpc: &Rpc) -> Result<Registries, Error> {
     Ok(Registries {
         identity: vec![registry],
         status: vec![status],
+        vexel: Vec::new(),
     })
 }
 

@@ -58,7 +58,7 @@ pub async fn open(app: &App, feed: &Feed, slot: &Slot) -> Result<Opened, Error> 
             }
             let named = Registries {
                 identity,
-                status: Vec::new(),
+                ..Registries::default()
             };
             let replay = Replay::open(file, app.config.indexer.step_logs, named)?;
             let chain = replay.chain()?;

@@ -99,6 +99,8 @@ pub struct Chain {
     pub registry: Address,
     /// The `AgentStatus` contract.
     pub status: Address,
+    /// VEXEL's contracts, or what stands in for them.
+    pub vexel: Vec<Address>,
     /// Accounts that anvil signs for.
     pub people: Vec<Address>,
     anvil: Option<Anvil>,
@@ -154,6 +156,7 @@ impl Chain {
             rpc,
             registry: Address::ZERO,
             status: Address::ZERO,
+            vexel: Vec::new(),
             people,
             anvil: None,
         }
@@ -181,6 +184,7 @@ impl Chain {
             rpc,
             registry,
             status,
+            vexel: contracts.vexel.clone(),
             people,
             anvil: None,
         }
@@ -196,6 +200,7 @@ impl Chain {
         Registries {
             identity: vec![self.registry],
             status: vec![self.status],
+            vexel: self.vexel.clone(),
         }
     }
 

@@ -13,13 +13,16 @@ use super::{
 
 /// Tables of which nothing is compared: work that is under way, and what only tells of it. Of the
 /// chain's tables, `model.md` compares blocks and logs.
-const ASIDE: [&str; 17] = [
+const ASIDE: [&str; 20] = [
     "identity.head_changes",
     "identity.dirty",
     "identity.subjects",
     "identity.ahead",
     "identity.heartbeats",
     "identity.folds",
+    "identity.did_hashes",
+    "identity.watches",
+    "identity.requests",
     "chain.chains",
     "chain.contracts",
     "chain.tips",

@@ -26,6 +26,7 @@ pub mod sender;
 pub mod state;
 pub mod trie;
 pub mod typed;
+pub mod vexel;
 pub mod witness;
 
 mod abi;

@@ -108,6 +108,7 @@ async fn our_contracts_are_deployed_and_read_back() {
     let registries = Registries {
         identity: vec![identity],
         status: vec![status],
+        ..Registries::default()
     };
     assert!(
         logs.iter()

@@ -48,10 +48,10 @@ pub async fn set_status(
         return Err(Error::Conflict(format!(
             "{} ended for good: only a new {} lifts TERMINATED",
             row.did,
-            if row.did.starts_with("did:key:") {
-                "registration by its key"
-            } else {
-                "mint of its token"
+            match row.did.as_str() {
+                did if did.starts_with("did:nft:") => "mint of its token",
+                did if did.starts_with("did:key:") => "registration by its key",
+                _ => "INSERT of its row",
             }
         )));
     }

@@ -270,14 +270,15 @@ async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,
                   a.ipfs_metadata_hash, a.created_at AS "created_at!", a.updated_at AS "updated_at!",
                   a.runtime_status AS "runtime_status!: RuntimeStatus", a.last_active_at, a.liveness,
-                  a.admin_status, a.load, a.last_heartbeat, a.endpoint_url, a.avatar_url, a.category,
-                  a.summary, a.version, a.metadata, a.trust_score, a.public_key, a.codebase_hash, a.ttl,
-                  a.status_final AS ended,
+                  a.admin_status, a.load, greatest(a.last_heartbeat, b.last) AS last_heartbeat, a.endpoint_url,
+                  a.avatar_url, a.category, a.summary, a.version, a.metadata, a.trust_score, a.public_key,
+                  a.codebase_hash, a.ttl, a.status_final AS ended,
                   t.chain_id AS "chain?", t.registry AS "registry?", t.token_id::text AS agent_id,
                   t.wallet AS "wallet?", t.complete AS "complete?", t.burned AS "burned?",
                   t.uri AS "uri?", t.metadata_state, t.metadata_verification, t.level,
                   t.last_block AS "last_block?", t.last_tx AS "last_tx?", t.last_log AS "last_log?"
              FROM identity.agents a LEFT JOIN identity.v_tokens t ON t.agent_id = a.id
+             LEFT JOIN identity.heartbeats b ON b.agent_id = a.id
             WHERE a.id = ANY($1)"#,
         ids,
     )
@@ -329,14 +330,15 @@ pub async fn list(
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,
                   a.ipfs_metadata_hash, a.created_at AS "created_at!", a.updated_at AS "updated_at!",
                   a.runtime_status AS "runtime_status!: RuntimeStatus", a.last_active_at, a.liveness,
-                  a.admin_status, a.load, a.last_heartbeat, a.endpoint_url, a.avatar_url, a.category,
-                  a.summary, a.version, a.metadata, a.trust_score, a.public_key, a.codebase_hash, a.ttl,
-                  a.status_final AS ended,
+                  a.admin_status, a.load, greatest(a.last_heartbeat, b.last) AS last_heartbeat, a.endpoint_url,
+                  a.avatar_url, a.category, a.summary, a.version, a.metadata, a.trust_score, a.public_key,
+                  a.codebase_hash, a.ttl, a.status_final AS ended,
                   t.chain_id AS "chain?", t.registry AS "registry?", t.token_id::text AS agent_id,
                   t.wallet AS "wallet?", t.complete AS "complete?", t.burned AS "burned?",
                   t.uri AS "uri?", t.metadata_state, t.metadata_verification, t.level,
                   t.last_block AS "last_block?", t.last_tx AS "last_tx?", t.last_log AS "last_log?"
              FROM identity.agents a LEFT JOIN identity.v_tokens t ON t.agent_id = a.id
+             LEFT JOIN identity.heartbeats b ON b.agent_id = a.id
             WHERE ($1::text IS NULL OR a.owner_address = $1)
               AND ($2::bigint IS NULL OR t.chain_id = $2)
               AND ($3::identity.runtime_status IS NULL OR a.runtime_status = $3)

@@ -1,8 +1,8 @@
 //! What all facts and rows of agents come to, in digests: two instances that saw the same facts have the
 //! same (`model.md` §5, "equal to a fresh index").
 //!
-//! Set aside are work that is under way or only tells of work done (`subjects`, `heartbeats`, `dirty`,
-//! `folds`, `head_changes`), the two columns of `agents` that heartbeats refresh, and those of `uris` that
+//! Set aside are work that is under way or only tells of work done (`subjects`, `did_hashes`, `heartbeats`, `dirty`,
+//! `folds`, `head_changes`), what somebody wants to hear of (`watches`) or asked once (`requests`), the two columns of `agents` that heartbeats refresh, and those of `uris` that
 //! tell when and how often somebody looked.
 
 use store::{Digests, Snapshot, TableDigest};
@@ -17,7 +17,7 @@ const TABLES: [&str; 16] = [
     "identity.statements",
     "identity.keys",
     "identity.claims",
-    "identity.did_hashes",
+    "identity.did_logs",
     "identity.operators",
     "identity.uri_agents",
     "identity.tokens",
@@ -48,7 +48,7 @@ pub async fn tables(snapshot: &mut Snapshot) -> Result<Vec<TableDigest>> {
             UNION ALL
             SELECT 'identity.claims', to_jsonb(t) FROM identity.claims t
             UNION ALL
-            SELECT 'identity.did_hashes', to_jsonb(t) FROM identity.did_hashes t
+            SELECT 'identity.did_logs', to_jsonb(t) FROM identity.did_logs t
             UNION ALL
             SELECT 'identity.operators', to_jsonb(t) FROM identity.operators t
             UNION ALL

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Cause, Db, Outcome, Tx, job, job::Job};
 
-use crate::{Result, dirty, project::FETCH, registration};
+use crate::{Result, dirty, head, project::FETCH, registration};
 
 /// How long one attempt may take before another worker may try.
 const LEASE: Duration = Duration::from_mins(2);
@@ -181,6 +181,37 @@ async fn drop_job(db: &Db, hash: &[u8], job: &Job) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
+/// What is known of a URI before it is looked at again.
+struct Before {
+    state: String,
+    verification: Option<String>,
+    /// Failed ones since it was last there.
+    attempts: i32,
+}
+
+impl Before {
+    /// What of a verdict is news to whoever watches: that it is bad, or that it is not any more.
+    fn news(&self, judged: &Judged) -> Option<&'static str> {
+        let was_mismatch = self.verification.as_deref() == Some("mismatch");
+        if judged.verification == "mismatch" {
+            return (!was_mismatch).then_some("mismatch");
+        }
+        let sound = ["fetched", "nonconformant"].contains(&judged.state);
+        let differs = self.state != judged.state;
+        (was_mismatch || self.attempts > 0 || (differs && !sound)).then_some(judged.state)
+    }
+}
+
+async fn known(tx: &mut Tx, hash: &[u8]) -> Result<Before> {
+    let row = sqlx::query_as!(
+        Before,
+        "SELECT state, verification, attempts FROM identity.uris WHERE hash = $1",
+        hash
+    );
+    // A URI is kept before anybody asks for it.
+    Ok(row.fetch_one(tx.conn()).await?)
+}
+
 async fn postpone(tx: &mut Tx, hash: &[u8], job: &Job, fetched: &Fetched) -> Result<()> {
     let now = tx.now();
     let error = fetched.error.as_deref().unwrap_or("no answer");
@@ -190,6 +221,12 @@ async fn postpone(tx: &mut Tx, hash: &[u8], job: &Job, fetched: &Fetched) -> Res
         Verification::Mismatch => Some("mismatch"),
         _ => None,
     };
+    let before = known(tx, hash).await?;
+    let is_new_mismatch = verification.is_some() && before.verification.as_deref() != verification;
+    if before.attempts == 0 || is_new_mismatch {
+        let became = verification.unwrap_or("unavailable");
+        head::tell_document(tx, hash, became).await?;
+    }
     sqlx::query!(
         // What was judged before stays judged: only that it is not to be had now is told.
         "UPDATE identity.uris
@@ -215,6 +252,10 @@ pub async fn judge(tx: &mut Tx, hash: &[u8], fetched: &Fetched) -> Result<()> {
     let now = tx.now();
     let judged = Judged::of(fetched);
     lock(tx, hash).await?;
+    let before = known(tx, hash).await?;
+    if let Some(news) = before.news(&judged) {
+        head::tell_document(tx, hash, news).await?;
+    }
     sqlx::query!(
         "UPDATE identity.uris
             SET state = $2, verification = $3, last_error = NULL, attempts = 0, checked_at = $4,

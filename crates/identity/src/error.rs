@@ -20,6 +20,9 @@ pub enum Error {
     /// Nothing has this name.
     #[error("no agent is found under `{0}`")]
     NotFound(String),
+    /// Whoever asks has no watch of this name.
+    #[error("no watch is named `{0}`")]
+    NoWatch(String),
     /// The request is wrong.
     #[error("{0}")]
     Invalid(String),
@@ -60,7 +63,7 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Content(error) => error.kind(),
-            Self::NotFound(_) => Kind::NotFound,
+            Self::NotFound(_) | Self::NoWatch(_) => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict(_) => Kind::Conflict,
             Self::Denied(_) => Kind::Denied,

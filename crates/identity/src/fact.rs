@@ -158,6 +158,65 @@ pub enum ChainWord {
     },
     /// `AgentStatus.Heartbeat`.
     Heartbeat,
+    /// A word of one of VEXEL's contracts.
+    Vexel(VexelWord),
+}
+
+/// What a contract of VEXEL's says of a DID.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VexelWord {
+    /// The contract.
+    pub contract: Address,
+    /// The word itself.
+    pub said: VexelSaid,
+}
+
+/// The words of VEXEL's contracts, in the fold's terms.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VexelSaid {
+    /// Somebody registered an address to beat.
+    Enrolled {
+        /// The address.
+        account: Address,
+        /// Whether the agent's own DID is of that address.
+        is_named: bool,
+    },
+    /// A beat.
+    Beat,
+    /// None came in time.
+    Inactive,
+    /// It never beats again.
+    Deactivated {
+        /// Its address.
+        account: Address,
+    },
+    /// A threshold was set.
+    Threshold,
+    /// Registered under its DID.
+    Registered {
+        /// Whose it is.
+        owner: Address,
+        /// Cleaned.
+        name: String,
+        /// Cleaned.
+        description: String,
+    },
+    /// Name and file were set.
+    Updated {
+        /// Cleaned.
+        name: String,
+        /// Cleaned; VEXEL's column holds 64 characters.
+        ipfs_hash: String,
+    },
+    /// A status was set; `None` where its code is none.
+    Status(Option<RuntimeStatus>),
+    /// A capability was set.
+    Capability {
+        /// Cleaned.
+        name: String,
+        /// Cleaned.
+        value: String,
+    },
 }
 
 /// A URI by its hash.

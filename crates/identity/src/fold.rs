@@ -9,6 +9,7 @@ mod capability;
 mod columns;
 mod statement;
 mod status;
+mod vexel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -190,6 +191,9 @@ pub struct State {
     /// Capabilities by name, with what file and acts say of them.
     #[serde(skip_serializing_if = "is_default")]
     pub capabilities: BTreeMap<String, Capability>,
+    /// What contracts of VEXEL's said that later words of theirs depend on.
+    #[serde(skip_serializing_if = "is_default")]
+    pub vexel: vexel::VexelState,
     /// Status dimensions and the counts of their histories.
     #[serde(skip_serializing_if = "is_default")]
     pub status: status::StatusState,
@@ -234,6 +238,10 @@ pub struct Delta {
     pub document: bool,
     /// Whether names may have to be written.
     pub names: bool,
+    /// Words of VEXEL's contracts, and whether they speak for the agent.
+    pub heard: Vec<(At, bool)>,
+    /// The last beat on chain.
+    pub beat: Option<DateTime<Utc>>,
 }
 
 impl State {
@@ -276,6 +284,10 @@ impl State {
     fn apply_chain(&mut self, chain: &ChainFact, run: &mut Run<'_>) {
         let at = run.at();
         self.chain_time = run.fact.place.time;
+        if let ChainWord::Vexel(word) = &chain.said {
+            // What anybody can say brings nobody into being, and is no word on a token.
+            return self.apply_vexel(word, chain.tx_hash, run);
+        }
         if !self.exists {
             self.first_seen(&chain.said, run);
         }
@@ -335,6 +347,7 @@ impl State {
                 self.set_status(*status, status::Class::Strong, Some(reason.clone()), run);
             }
             ChainWord::Heartbeat => self.beat(run),
+            ChainWord::Vexel(_) => {}
         }
     }
 
@@ -348,6 +361,7 @@ impl State {
         self.stated = before.stated;
         self.deleted = before.deleted;
         self.status = before.status.reset();
+        self.vexel = before.vexel.waiting();
         self.token = TokenState {
             owner: Some((owner, at)),
             founding: Some(format!("{:#x}/{owner:#x}", chain.tx_hash)),
@@ -386,6 +400,7 @@ impl State {
         self.created_at = Some(run.time());
         run.delta.names = true;
         self.reset_status(RuntimeStatus::Active, reason, run);
+        self.judge_vexel(run);
     }
 
     fn apply_document(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {

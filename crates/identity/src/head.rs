@@ -102,6 +102,27 @@ pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     Ok(())
 }
 
+/// Tells of those whose current URI this is, as far as somebody watches them or their owner, what became of the
+/// document there. No fact says it, so none takes it back: what follows is told the same way.
+pub(crate) async fn tell_document(tx: &mut Tx, uri: &[u8], became: &str) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, owner, undone)
+         SELECT $1, t.agent_id, 'metadata_state', to_jsonb($3::text),
+                'uri:' || encode($2, 'hex'), a.owner_address, false
+           FROM identity.tokens t LEFT JOIN identity.agents a ON a.id = t.agent_id
+          WHERE t.uri_hash = $2
+            AND EXISTS (SELECT FROM identity.watches w
+                         WHERE w.agent_id = t.agent_id OR w.owner = a.owner_address)",
+        now,
+        uri,
+        became,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// What the feed said last and the facts do not say any more.
 async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     let mut agents = Vec::new();
@@ -130,7 +151,7 @@ async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
                   ORDER BY agent_id, cause, what, seq DESC) h
            LEFT JOIN unnest($3::uuid[], $4::text[], $5::text[]) AS k(agent, what, cause)
                   ON k.agent = h.agent_id AND k.what = h.what AND k.cause = h.cause
-          WHERE NOT h.undone AND k.agent IS NULL
+          WHERE NOT h.undone AND k.agent IS NULL AND h.what <> 'metadata_state'
           ORDER BY h.seq",
         now,
         &agents,

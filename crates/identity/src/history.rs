@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use kernel::{Address, Limit, Page};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Db;
 use uuid::Uuid;
@@ -56,6 +56,71 @@ pub async fn status(
     Ok(Page::from_lookahead(rows, limit, |row: &StatusChange| {
         row.seq.to_string()
     }))
+}
+
+/// A status beside the runtime status, which has a history of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Whether it beats.
+    Liveness,
+    /// The operator's word.
+    AdminStatus,
+    /// Whether it takes more work.
+    Load,
+}
+
+/// One change of such a status.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DimensionChange {
+    /// Row id.
+    pub id: Uuid,
+    /// Before, `None` in the first.
+    pub previous: Option<String>,
+    /// After.
+    pub new: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Ordinal in the agent's history of this dimension.
+    pub seq: i32,
+    /// The log, statement or act that caused it.
+    pub cause: String,
+    /// Whose doing.
+    pub who: String,
+}
+
+/// The changes of one dimension of an agent, newest first.
+pub async fn dimension(
+    db: &Db,
+    agent: Uuid,
+    dimension: Dimension,
+    cursor: Option<&str>,
+    limit: Limit,
+) -> Result<Page<DimensionChange>> {
+    let before: i32 = parse_cursor(cursor)?.unwrap_or(i32::MAX);
+    let dimension = match dimension {
+        Dimension::Liveness => "liveness",
+        Dimension::AdminStatus => "admin_status",
+        Dimension::Load => "load",
+    };
+    let rows = sqlx::query_as!(
+        DimensionChange,
+        "SELECT id, previous, new, changed_at, reason, seq, cause, who FROM identity.status_changes
+          WHERE agent_id = $1 AND dimension = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4",
+        agent,
+        dimension,
+        before,
+        limit.lookahead(),
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(Page::from_lookahead(
+        rows,
+        limit,
+        |row: &DimensionChange| row.seq.to_string(),
+    ))
 }
 
 /// A capability in force.

@@ -17,6 +17,7 @@ mod error;
 pub mod fact;
 pub mod fold;
 pub mod head;
+pub mod heartbeat;
 pub mod history;
 pub mod identifier;
 mod key;
@@ -26,6 +27,8 @@ pub mod registration;
 pub mod request;
 pub mod statement;
 pub mod subject;
+pub mod vexel;
+pub mod watch;
 mod window;
 
 pub use config::Config;

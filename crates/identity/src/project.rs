@@ -17,10 +17,10 @@ use uuid::Uuid;
 use self::one::{Folded, Work, fold};
 pub use self::window::project_window;
 pub(crate) use self::{
-    load::{Subject, subjects as lock},
+    load::Subject,
     uris::{FETCH, KEPT},
 };
-use crate::{Result, head};
+use crate::{Result, head, vexel};
 
 /// What may be believed of what was saved before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     ids.sort_unstable();
     ids.dedup();
     plan_afresh(tx).await?;
-    let mut subjects = load::subjects(tx, &ids).await?;
+    let mut subjects = lock(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.
         settle::forget(tx, &ids).await?;
@@ -93,6 +93,27 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
     finish(tx, work, feed, &mut report).await?;
     Ok(report)
+}
+
+/// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before, and of whom a
+/// contract spoke already, he is folded from the first fact.
+pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject>> {
+    let spoken_of = learn(tx, ids).await?;
+    let subjects = load::subjects(tx, ids).await?;
+    if !spoken_of.is_empty() {
+        settle::forget(tx, &spoken_of).await?;
+    }
+    Ok(subjects)
+}
+
+/// Learns DIDs that contracts of VEXEL's may know by their hashes, before anything is locked: whoever stores such a log
+/// locks the hash first, too. Gives the agents of whom one spoke before.
+async fn learn(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    if !vexel::is_read(tx).await? {
+        return Ok(Vec::new());
+    }
+    let dids = vexel::dids_of(tx, ids).await?;
+    Ok(vexel::learn(tx, &dids).await?.into_iter().collect())
 }
 
 /// A plan that was made for ten agents, or for empty tables, is none for ten thousand.
@@ -178,14 +199,15 @@ async fn gather(
     let blocks: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).0)).collect();
     let serials: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).1)).collect();
     let mut logs = load::logs(tx, &blocks).await?;
+    if chains.values().any(|chain| chain.vexel) {
+        load::add_vexel_logs(tx, &blocks, &mut logs).await?;
+    }
     let mut spoken = load::spoken(tx, &serials).await?;
     Ok(ids
         .iter()
         .filter_map(|id| {
             let subject = subjects.remove(id)?;
-            let chain = subject
-                .token
-                .and_then(|token| chains.get(&token.chain).copied());
+            let chain = subject.chain.and_then(|chain| chains.get(&chain).copied());
             let logs = logs.remove(id).unwrap_or_default();
             let spoken = spoken.remove(id).unwrap_or_default();
             Some(Work::new(subject, chain, saved.remove(id), &logs, spoken))

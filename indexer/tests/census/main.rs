@@ -44,7 +44,7 @@ impl Index {
         let hash = network.chain().canonical()[0].hash;
         let contracts = Registries {
             identity: vec![REGISTRY],
-            status: Vec::new(),
+            ..Registries::default()
         };
         let chain = Chain {
             id: CHAIN,

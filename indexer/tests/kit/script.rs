@@ -1,10 +1,11 @@
 //! A chain as a list of blocks with real, ABI-encoded logs.
 
-use chain::{Block, Log, Registries, contracts::topics};
+use chain::{Block, Log, Registries, contracts::topics, vexel::topics as vexel};
 use kernel::{Address, AgentId, B256, Token, U256, keccak256, sha256};
 
 pub const REGISTRY: Address = Address::repeat_byte(0x11);
 pub const STATUS: Address = Address::repeat_byte(0x22);
+pub const VEXEL: Address = Address::repeat_byte(0x33);
 pub const NOBODY: Address = Address::ZERO;
 pub const ALICE: Address = Address::repeat_byte(0xaa);
 pub const BOB: Address = Address::repeat_byte(0xbb);
@@ -40,6 +41,7 @@ impl Script {
         Registries {
             identity: self.registries.clone(),
             status: vec![STATUS],
+            vexel: vec![VEXEL],
         }
     }
 
@@ -196,6 +198,72 @@ impl Writer {
     pub fn heartbeat(&mut self, token: u64) -> &mut Self {
         let topics = vec![topics::HEARTBEAT, self.registry.into_word(), word(token)];
         self.log(STATUS, topics, vec![])
+    }
+
+    /// VEXEL's `AgentHeartbeat`: an address is registered for a DID.
+    pub fn enrol(&mut self, did: &str, account: Address) -> &mut Self {
+        let topics = vec![
+            vexel::REGISTERED,
+            keccak256(did.as_bytes()),
+            account.into_word(),
+        ];
+        self.log(VEXEL, topics, word(86_400).to_vec())
+    }
+
+    /// `HeartbeatRecorded`.
+    pub fn beat(&mut self, did: &str) -> &mut Self {
+        let topics = vec![vexel::RECORDED, keccak256(did.as_bytes())];
+        self.log(VEXEL, topics, word(0).to_vec())
+    }
+
+    /// `InactivityDetected`.
+    pub fn inactive(&mut self, did: &str) -> &mut Self {
+        let topics = vec![vexel::INACTIVE, keccak256(did.as_bytes())];
+        self.log(VEXEL, topics, [word(0), word(1)].concat())
+    }
+
+    /// `AgentDeactivated`.
+    pub fn deactivate(&mut self, did: &str, account: Address) -> &mut Self {
+        let topics = vec![
+            vexel::DEACTIVATED,
+            keccak256(did.as_bytes()),
+            account.into_word(),
+        ];
+        self.log(VEXEL, topics, vec![])
+    }
+
+    /// VEXEL's `AgentRegistry`: an agent is registered under its DID.
+    pub fn register_did(&mut self, did: &str, owner: Address, name: &str) -> &mut Self {
+        let topics = vec![vexel::DID_REGISTERED, owner.into_word(), keccak256(b"Qm")];
+        let data = encoded(&[did.as_bytes(), name.as_bytes(), b"of VEXEL"]);
+        self.log(VEXEL, topics, data)
+    }
+
+    /// `AgentUpdated`.
+    pub fn update_did(&mut self, did: &str, name: &str, ipfs_hash: &str) -> &mut Self {
+        let data = encoded(&[did.as_bytes(), name.as_bytes(), ipfs_hash.as_bytes()]);
+        self.log(VEXEL, vec![vexel::DID_UPDATED], data)
+    }
+
+    /// `AgentStatusChanged`.
+    pub fn status_of_did(&mut self, did: &str, code: u8) -> &mut Self {
+        let mut data = [word(96), word(0), word(u64::from(code))].concat();
+        data.extend(word(u64::try_from(did.len()).expect("short")));
+        data.extend(did.as_bytes());
+        data.resize(data.len().next_multiple_of(32), 0);
+        self.log(VEXEL, vec![vexel::DID_STATUS], data)
+    }
+
+    /// `CapabilityAdded`.
+    pub fn capability_of_did(&mut self, did: &str, name: &str, value: &str) -> &mut Self {
+        let data = encoded(&[did.as_bytes(), name.as_bytes(), value.as_bytes()]);
+        self.log(VEXEL, vec![vexel::DID_CAPABILITY], data)
+    }
+
+    /// An event of the set that names agents by address alone.
+    pub fn status_of_address(&mut self, account: Address, code: u8) -> &mut Self {
+        let topics = vec![vexel::ADDRESS_STATUS, account.into_word()];
+        self.log(VEXEL, topics, [word(0), word(u64::from(code))].concat())
     }
 
     /// A `URIUpdated` whose data is none.

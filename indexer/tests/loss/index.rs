@@ -107,7 +107,7 @@ impl Index {
             topics: SeenTopics::ALL,
             contracts: Registries {
                 identity: vec![REGISTRY],
-                status: Vec::new(),
+                ..Registries::default()
             },
         };
         indexer::open(&db, &chain).await?;
@@ -198,7 +198,7 @@ impl Index {
         let nodes = Providers::connect(&Config::default(), &node).await?;
         let contracts = Registries {
             identity: vec![REGISTRY],
-            status: Vec::new(),
+            ..Registries::default()
         };
         Ok(Witness::new(nodes, indexer::filter(&contracts)))
     }

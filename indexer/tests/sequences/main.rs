@@ -13,4 +13,5 @@ mod settled;
 mod sql;
 mod statements;
 mod steps;
+mod vexel;
 mod windows;

@@ -229,6 +229,7 @@ impl World {
             contracts: Registries {
                 identity: ledger.registries.clone(),
                 status: vec![STATUS],
+                ..Registries::default()
             },
             config: Config {
                 range_blocks: *dice.pick(&[1, 7, 50, 2_000]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chain::{Registries, SeenTopics};
+use chain::SeenTopics;
 use indexer::{
     Anchor, Chain, ChainConfig, Config, Follower, Origin, Prove, Prover, Providers, RpcSource,
     Scope, Settling, Watch,
@@ -57,7 +57,6 @@ fn token(id: u64) -> Token {
 }
 
 pub fn chain(net: &Net) -> Chain {
-    let Registries { identity, status } = Script::new(1).contracts();
     Chain {
         id: Net::id(),
         name: "made up".to_owned(),
@@ -68,7 +67,7 @@ pub fn chain(net: &Net) -> Chain {
         },
         start: 0,
         topics: SeenTopics::ALL,
-        contracts: Registries { identity, status },
+        contracts: Script::new(1).contracts(),
     }
 }
 

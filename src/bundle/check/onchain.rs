@@ -99,7 +99,7 @@ fn read_receipt(
     // The registry is part of the agent's name. Another contract is one that speaks of statuses.
     let mut believed = Registries {
         identity: vec![token.registry],
-        status: Vec::new(),
+        ..Registries::default()
     };
     let mut by = String::new();
     if log.address != token.registry {

@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use kernel::{Address, sha256};
+use kernel::{Address, Principal, sha256};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::http::{
     Problem, Query, Shared, conditional,
+    guard::Proof,
     paging::{self, turn},
 };
 
@@ -62,6 +63,8 @@ impl Asked {
             agent: self.agent,
             kind: self.kind,
             column: self.column,
+            // Readers of Atom cannot say who they are.
+            watch: None,
         }
     }
 }
@@ -83,7 +86,9 @@ pub async fn show(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let wanted = asked.wanted();
-    let filter = wanted.filter(&app).await?;
+    let filter = wanted
+        .filter(&app, &Principal::Anonymous, &Proof::Nothing)
+        .await?;
     let limit = wanted.limit()?;
     let (From::Newest(until) | From::After(until)) = wanted.from(&app, "newest").await?;
     let part = feed::newest(&app.db, &filter, until, limit).await?;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use identity::{agent, head, subject};
+use identity::{agent, head, subject, watch::Targets};
 use journal::{EntryKind, feed as settled};
 use kernel::{Address, Found, Limit, Span};
 use serde::{Deserialize, Serialize};
@@ -140,6 +140,7 @@ impl Filter {
         column: Option<String>,
         agent: Option<Uuid>,
         owner: Option<Address>,
+        watch: Option<Targets>,
     ) -> Result<Self, Problem> {
         let invalid = |detail: &str| Problem::new(Code::Invalid, detail);
         if level == Level::Head {
@@ -155,11 +156,17 @@ impl Filter {
                 owner,
                 column,
                 undone,
+                watch,
             }));
         }
         if column.is_some() {
             return Err(invalid(
                 "column is for level=head: an entry says many at once",
+            ));
+        }
+        if watch.is_some() {
+            return Err(invalid(
+                "watch is for level=head: what is told of it is seen before it is settled",
             ));
         }
         let wrong = || invalid("kind is `agent`, `retracted`, `incident` or `act`");

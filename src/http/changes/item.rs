@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use identity::{head::HeadChange, subject::Called};
+use identity::{head::HeadChange, subject::Called, watch::Alert};
 use journal::feed::Told;
 use kernel::Address;
 use serde::Serialize;
@@ -50,6 +50,10 @@ pub struct Item {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     said: Vec<String>,
+    /// At the head, where it concerns whoever watches: `new_agent`, `transfer`, `wallet`, `uri`, `metadata`, `status`
+    /// or `retracted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<&'static str>,
     /// Whose it is for filters, lower case.
     #[serde(skip)]
     owners: [Option<String>; 2],
@@ -118,12 +122,14 @@ impl Item {
             state: Some(told.state.as_str()),
             body,
             said,
+            alert: None,
             owners: [owner, None],
         }
     }
 
     /// A change at the head.
     pub fn head(change: HeadChange, called: &HashMap<Uuid, Called>) -> Self {
+        let alert = Alert::of(&change).map(Alert::as_str);
         Self {
             cursor: Cursor {
                 level: Level::Head,
@@ -144,6 +150,7 @@ impl Item {
             state: None,
             body: None,
             said: Vec::new(),
+            alert,
             owners: [change.owner, change.former_owner],
         }
     }
@@ -205,6 +212,11 @@ impl Item {
                     && wanted
                         .undone
                         .is_none_or(|undone| undone == (self.kind == "undone"))
+                    && wanted.watch.as_ref().is_none_or(|targets| {
+                        let owners = self.owners.iter().flatten().map(String::as_str);
+                        let id = self.agent.as_ref().map(|agent| agent.id);
+                        self.alert.is_some() && id.is_some_and(|id| targets.meet(id, owners))
+                    })
             }
         }
     }

@@ -225,6 +225,7 @@ pub async fn open(
     app: Shared,
     headers: &HeaderMap,
     mut wanted: Wanted,
+    filter: Filter,
 ) -> Result<Response, Problem> {
     let seat = app.streams.seat()?;
     if let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) {
@@ -236,7 +237,6 @@ pub async fn open(
         let detail = "a stream goes on, not back: before is for pages";
         return Err(Problem::new(Code::Invalid, detail));
     }
-    let filter = wanted.filter(&app).await?;
     let limit = wanted.limit()?;
     // First listened, then read: nothing falls in between.
     let live = app.streams.listen(&app.db, filter.level());

@@ -77,7 +77,7 @@ fn registries(reference: &Value) -> Registries {
     let id = serde_json::from_value(reference["addr"]["ID"].clone()).expect("address");
     Registries {
         identity: vec![id],
-        status: vec![],
+        ..Registries::default()
     }
 }
 
@@ -243,7 +243,7 @@ fn recorded_mainnet_logs_decode_entirely() {
     let registry = crate::preset::by_id(1).expect("mainnet").registry;
     let registries = Registries {
         identity: vec![registry],
-        status: vec![],
+        ..Registries::default()
     };
     let tokens = by_token(recording.logs.iter(), &registries);
     assert_eq!(tokens.len(), 92);

@@ -12,6 +12,8 @@ pub struct Registries {
     pub identity: Vec<Address>,
     /// `AgentStatus` contracts.
     pub status: Vec<Address>,
+    /// VEXEL's contracts, `AgentHeartbeat` and `AgentRegistry`: their events tell them apart.
+    pub vexel: Vec<Address>,
 }
 
 /// The token that `log` speaks of, if it is a log of a believed contract that names one.

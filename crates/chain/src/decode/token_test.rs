@@ -223,6 +223,7 @@ fn status_logs_belong_to_the_token_that_they_name() {
     let registries = Registries {
         identity: vec![REGISTRY],
         status: vec![STATUS],
+        ..Registries::default()
     };
     let id = B256::with_last_byte(7);
     let mut data = U256::from(2).to_be_bytes::<32>().to_vec();
@@ -248,6 +249,7 @@ fn status_logs_belong_to_the_token_that_they_name() {
     let elsewhere = Registries {
         identity: vec![ALICE],
         status: vec![STATUS],
+        ..Registries::default()
     };
     assert_eq!(subject(&status, &elsewhere), None);
     status.address = BOB;
@@ -322,7 +324,7 @@ proptest! {
         prop_assert!(answered.is_sorted());
         answered.dedup();
         prop_assert_eq!(answered, (0..logs.len()).collect::<Vec<_>>());
-        let registries = Registries { identity: vec![REGISTRY], status: vec![REGISTRY] };
+        let registries = Registries { identity: vec![REGISTRY], status: vec![REGISTRY], ..Registries::default() };
         for log in &logs {
             let _ = (subject(log, &registries), operator(log), upgraded(log));
         }

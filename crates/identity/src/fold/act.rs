@@ -41,8 +41,10 @@ impl State {
     fn insert(&mut self, act: &Act, run: &mut Run<'_>) {
         *self = Self {
             end: self.end,
+            chain_time: self.chain_time,
             off_chain: true,
             exists: true,
+            vexel: std::mem::take(&mut self.vexel).waiting(),
             ..Self::default()
         };
         self.status = StatusState::default();
@@ -71,6 +73,7 @@ impl State {
         self.created_at = time("created_at");
         self.updated_at = time("updated_at");
         self.last_active_at = time("last_active_at");
+        self.judge_vexel(run);
     }
 
     fn update(&mut self, act: &Act, run: &mut Run<'_>) {

@@ -124,6 +124,19 @@ impl State {
         });
     }
 
+    /// A contract's word on one capability.
+    pub(super) fn set_capability(&mut self, name: &str, value: Value, run: &mut Run<'_>) {
+        run.delta.capabilities = true;
+        run.change(
+            self,
+            format!("capability:{name}"),
+            journal_value(value.clone()),
+        );
+        let capability = self.capabilities.entry(name.to_owned()).or_default();
+        capability.act = Some((Some((value, None)), run.fact.place));
+        capability.settle(run.fact.place);
+    }
+
     /// What an act or a statement says of names: a value, with a version where it says one, or null.
     pub(super) fn apply_act_capabilities(
         &mut self,

@@ -28,6 +28,8 @@ pub enum Source {
     Act,
     /// What the owner or the key signed.
     Statement,
+    /// A contract's own word, of an agent without a token.
+    Chain,
 }
 
 /// Values by column name; a column that nothing set is absent, one that was emptied is null.
@@ -62,6 +64,10 @@ impl Columns {
     pub(super) fn apply_statement(&mut self, column: &str, value: &Value) {
         self.0
             .insert(column.to_owned(), (value.clone(), Source::Statement));
+    }
+
+    pub(super) fn apply_chain(&mut self, column: &str, value: Value) {
+        self.0.insert(column.to_owned(), (value, Source::Chain));
     }
 
     /// A text column; null and absent are the same.

@@ -73,6 +73,7 @@ impl State {
             former: before.former,
             keyed: true,
             status: before.status.reset(),
+            vexel: before.vexel.waiting(),
             ..Self::default()
         };
     }

@@ -103,7 +103,8 @@ impl State {
         self.last_active_at = Some(run.time());
     }
 
-    /// A burn, or the deregistration of a key's agent: TERMINATED, and nothing but a reset lifts it.
+    /// A burn, a contract's deactivation, or the deregistration of a key's agent: TERMINATED, and nothing but a reset
+    /// lifts it.
     pub(super) fn end_for_good(&mut self, reason: &str, run: &mut Run<'_>) {
         self.status.fixed = true;
         let reason = Some(reason.to_owned());
@@ -180,6 +181,7 @@ impl State {
     /// A heartbeat on chain moves liveness only.
     pub(super) fn beat(&mut self, run: &mut Run<'_>) {
         self.last_heartbeat = Some(run.time());
+        run.delta.beat = self.last_heartbeat;
         if self.status.liveness.1.as_deref() != Some("active") {
             self.set_dimension("liveness", "active", Some("heartbeat".to_owned()), run);
         }

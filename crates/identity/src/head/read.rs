@@ -9,7 +9,10 @@ use store::{Db, cursor};
 use uuid::Uuid;
 
 use super::CURSOR;
-use crate::Result;
+use crate::{
+    Result,
+    watch::{Alert, Targets},
+};
 
 /// Most changes that one look goes through.
 const MOST: u64 = 16_384;
@@ -48,6 +51,8 @@ pub struct Wanted {
     pub column: Option<String>,
     /// Only what was undone, or only what was not.
     pub undone: Option<bool>,
+    /// Only alerts about these.
+    pub watch: Option<Targets>,
 }
 
 impl Wanted {
@@ -58,9 +63,10 @@ impl Wanted {
             self.owner.is_some(),
             self.column.is_some(),
             self.undone.is_some(),
+            self.watch.is_some(),
         ];
         let filters = filters.into_iter().filter(|is_set| *is_set).count();
-        filters == 0 || (filters == 1 && self.undone != Some(false))
+        filters == 0 || (filters == 1 && self.undone != Some(false) && self.watch.is_none())
     }
 }
 
@@ -136,6 +142,13 @@ fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
         }
         if let Some(column) = &wanted.column {
             sql.push(" AND what = ").push_bind(column);
+        }
+        if let Some(Targets { owners, agents }) = &wanted.watch {
+            sql.push(" AND what = ANY(").push_bind(Alert::COLUMNS);
+            sql.push(") AND (agent_id = ANY(").push_bind(agents);
+            sql.push(") OR owner = ANY(").push_bind(owners);
+            sql.push(") OR former_owner = ANY(").push_bind(owners);
+            sql.push("))");
         }
         match wanted.undone {
             Some(true) => sql.push(" AND undone"),

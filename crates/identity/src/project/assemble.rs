@@ -1,13 +1,20 @@
 //! From what is stored to facts in their order.
 
-use chain::{Said, decode_token};
+use chain::{
+    Log, Said, decode_token,
+    vexel::{Vexel, vexel},
+};
 use kernel::{Address, B256, clean_text, hex_0x, push_hex_0x, sha256};
 
 use super::load::{ActRow, ChainInfo, Logs, Version, Versions};
 use crate::{
-    fact::{ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What, Who},
+    fact::{
+        ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, VexelSaid,
+        VexelWord, What, Who,
+    },
     fold::State,
     statement::facts::StatementRow,
+    vexel::account as account_of,
     window::Window,
 };
 
@@ -16,27 +23,29 @@ const SHOWN: usize = 512;
 
 /// The facts of the logs, in order; one that could not be read says nothing.
 ///
-/// `after` is the time of the last log before them: a block's time never goes back.
-pub fn chain_facts(logs: &Logs, info: &ChainInfo, after: i64) -> Vec<Fact> {
+/// `after` is the time of the last log before them: a block's time never goes back. `did` is the agent's own.
+pub fn chain_facts(logs: &Logs, info: &ChainInfo, after: i64, did: &str) -> Vec<Fact> {
     let mut facts = Vec::with_capacity(logs.logs.len() + 2);
     let mut latest = after;
-    let mut read = 0;
+    let mut times = Vec::with_capacity(logs.times.len());
+    for time in &logs.times {
+        latest = latest.max(*time);
+        times.push(latest);
+    }
     for (index, said) in decode_token(&logs.logs, info.topics) {
-        for time in &logs.times[read..=index] {
-            latest = latest.max(*time);
-        }
-        read = index + 1;
-        let log = &logs.logs[index];
-        let at = At {
-            chain: log.chain,
-            block: log.block_number.cast_signed(),
-            block_hash: &log.block_hash,
-            index: log.log_index,
-            tx_hash: log.tx_hash,
-            address: log.address,
-        };
         if let Ok(said) = said {
-            facts.extend(at.fact(latest, &said));
+            facts.extend(At::of(&logs.logs[index]).fact(times[index], &said));
+        }
+    }
+    if info.vexel {
+        let before = facts.len();
+        for (log, time) in logs.logs.iter().zip(times) {
+            if let Some(Ok(said)) = vexel(log) {
+                facts.extend(At::of(log).vexel_fact(time, &said, did));
+            }
+        }
+        if facts.len() > before {
+            facts.sort_by_key(|fact| fact.place);
         }
     }
     facts
@@ -73,11 +82,44 @@ struct At<'a> {
     address: Address,
 }
 
+impl<'a> At<'a> {
+    fn of(log: &'a Log) -> Self {
+        Self {
+            chain: log.chain,
+            block: log.block_number.cast_signed(),
+            block_hash: &log.block_hash,
+            index: log.log_index,
+            tx_hash: log.tx_hash,
+            address: log.address,
+        }
+    }
+}
+
 impl At<'_> {
     /// The fact that one of the log's words is; `time` in microseconds.
     fn fact(&self, time: i64, said: &Said) -> Option<Fact> {
         let (word, confirmed) = word(said)?;
-        Some(Fact {
+        Some(self.chain_fact(time, self.speaker(said), word, confirmed))
+    }
+
+    /// The same of a log of VEXEL's.
+    fn vexel_fact(&self, time: i64, said: &Vexel, did: &str) -> Option<Fact> {
+        let who = match said {
+            Vexel::Registered { owner, .. } => Who::Account(*owner),
+            _ => Who::Contract(self.address),
+        };
+        let said = vexel_word(said, did)?;
+        let contract = self.address;
+        Some(self.chain_fact(
+            time,
+            who,
+            ChainWord::Vexel(VexelWord { contract, said }),
+            true,
+        ))
+    }
+
+    fn chain_fact(&self, time: i64, who: Who, said: ChainWord, confirmed: bool) -> Fact {
+        Fact {
             place: Place {
                 time,
                 off_chain: false,
@@ -86,13 +128,13 @@ impl At<'_> {
                 after: 0,
             },
             cause: self.cause(),
-            who: self.speaker(said),
+            who,
             what: What::Chain(ChainFact {
                 tx_hash: self.tx_hash,
                 confirmed,
-                said: word,
+                said,
             }),
-        })
+        }
     }
 
     /// `eip155:<chain>/<block hash>/<log index>`.
@@ -138,6 +180,42 @@ fn word(said: &Said) -> Option<(ChainWord, bool)> {
         Said::Noted => return None,
     };
     Some((word, said.confirmed()))
+}
+
+fn vexel_word(said: &Vexel, did: &str) -> Option<VexelSaid> {
+    let text = |bytes: &[u8]| clean_text(bytes).value;
+    Some(match said {
+        Vexel::Enrolled { account, .. } => VexelSaid::Enrolled {
+            account: *account,
+            is_named: account_of(did) == Some(*account),
+        },
+        Vexel::Beat { .. } => VexelSaid::Beat,
+        Vexel::Inactive { .. } => VexelSaid::Inactive,
+        Vexel::Deactivated { account, .. } => VexelSaid::Deactivated { account: *account },
+        Vexel::Threshold { .. } => VexelSaid::Threshold,
+        Vexel::Registered {
+            owner,
+            name,
+            description,
+            ..
+        } => VexelSaid::Registered {
+            owner: *owner,
+            name: text(name),
+            description: text(description),
+        },
+        Vexel::Updated {
+            name, ipfs_hash, ..
+        } => VexelSaid::Updated {
+            name: text(name),
+            ipfs_hash: text(ipfs_hash),
+        },
+        Vexel::Status { status, .. } => VexelSaid::Status(RuntimeStatus::from_code(*status)),
+        Vexel::Capability { name, value, .. } => VexelSaid::Capability {
+            name: text(name),
+            value: text(value),
+        },
+        Vexel::Of { .. } | Vexel::Noted => return None,
+    })
 }
 
 /// A URI as the fold knows it.

@@ -1,6 +1,6 @@
 //! Everything that the fold of some agents needs, read set-based.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chain::{Log, SeenTopics};
 use chrono::{DateTime, Utc};
@@ -23,6 +23,8 @@ pub struct Subject {
     pub id: AgentId,
     /// Its token, where it has one.
     pub token: Option<Token>,
+    /// The chain whose logs speak of it: its token's, or the one whose contract named its DID.
+    pub chain: Option<u64>,
     /// Its DID.
     pub did: String,
 }
@@ -33,6 +35,7 @@ impl Subject {
         Self {
             id,
             token: Some(token),
+            chain: Some(token.chain),
             did: token.did(),
         }
     }
@@ -49,6 +52,8 @@ pub struct ChainInfo {
     pub settled: i64,
     /// The registry that short names belong to.
     pub first_registry: Option<Address>,
+    /// Whether contracts of VEXEL's are read.
+    pub vexel: bool,
 }
 
 /// A saved fold.
@@ -131,6 +136,15 @@ pub struct Logs {
     pub times: Vec<i64>,
 }
 
+impl Logs {
+    /// Puts logs that were read in two parts into the chain's order.
+    fn sort(&mut self) {
+        let mut both: Vec<(Log, i64)> = self.logs.drain(..).zip(self.times.drain(..)).collect();
+        both.sort_by_key(|(log, _)| (log.block_number, log.log_index));
+        (self.logs, self.times) = both.into_iter().unzip();
+    }
+}
+
 /// Versions of the documents of some URIs, by URI, ascending.
 pub type Versions = HashMap<[u8; 32], Vec<Version>>;
 
@@ -158,6 +172,7 @@ pub async fn subjects(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject
                 Subject {
                     id: AgentId(row.id),
                     token,
+                    chain: row.chain_id.map(i64::unsigned_abs),
                     did: row.did,
                 },
             )
@@ -171,7 +186,9 @@ pub async fn chains(tx: &mut Tx) -> Result<HashMap<u64, ChainInfo>> {
                   c.has_transfer AS "transfer!", c.has_metadata_update AS "update!",
                   c.has_metadata_set AS "set!",
                   (SELECT address FROM chain.v_contracts r
-                    WHERE r.chain_id = c.chain_id AND kind = 'identity' ORDER BY ordinal LIMIT 1) AS registry
+                    WHERE r.chain_id = c.chain_id AND kind = 'identity' ORDER BY ordinal LIMIT 1) AS registry,
+                  EXISTS (SELECT FROM chain.v_contracts r
+                           WHERE r.chain_id = c.chain_id AND kind = 'vexel') AS "vexel!"
              FROM chain.v_chains c"#
     )
     .fetch_all(tx.conn())
@@ -190,6 +207,7 @@ pub async fn chains(tx: &mut Tx) -> Result<HashMap<u64, ChainInfo>> {
                 first_registry: row
                     .registry
                     .and_then(|a| Address::try_from(a.as_slice()).ok()),
+                vexel: row.vexel,
             };
             (row.chain_id.unsigned_abs(), info)
         })
@@ -226,7 +244,8 @@ pub async fn saved(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Saved>> {
 /// stored beyond the chain's cursor is not in the view yet.
 pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Logs>> {
     let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        LogRow,
         r#"SELECT l.subject AS "subject!", l.chain_id AS "chain!", l.block_number AS "block!",
                   l.log_index AS "index!", l.block_hash AS "block_hash!", l.block_time AS "time!",
                   l.tx_index AS "tx_index!", l.tx_hash AS "tx_hash!", l.address AS "address!",
@@ -241,28 +260,89 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Log
     .await?;
     let mut out: HashMap<Uuid, Logs> = HashMap::with_capacity(ids.len());
     for row in rows {
-        let topics = [row.topic0, row.topic1, row.topic2, row.topic3];
-        let log = Log {
-            chain: row.chain.unsigned_abs(),
-            block_number: row.block.unsigned_abs(),
-            block_hash: B256::try_from(row.block_hash.as_slice()).unwrap_or_default(),
-            block_time: None,
-            tx_hash: B256::try_from(row.tx_hash.as_slice()).unwrap_or_default(),
-            tx_index: row.tx_index.unsigned_abs(),
-            log_index: row.index.unsigned_abs(),
-            address: Address::try_from(row.address.as_slice()).unwrap_or_default(),
-            topics: topics
-                .iter()
-                .flatten()
-                .map(|topic| B256::try_from(topic.as_slice()).unwrap_or_default())
-                .collect(),
-            data: Bytes::from(row.data),
-        };
-        let logs = out.entry(row.subject).or_default();
-        logs.logs.push(log);
-        logs.times.push(row.time.timestamp_micros());
+        push(&mut out, row);
     }
     Ok(out)
+}
+
+/// Adds the logs of VEXEL's contracts that are about an agent's DID, of the agent's chain alone.
+pub async fn add_vexel_logs(
+    tx: &mut Tx,
+    from: &[(Uuid, i64)],
+    logs: &mut HashMap<Uuid, Logs>,
+) -> Result<()> {
+    let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
+    let rows = sqlx::query_as!(
+        LogRow,
+        r#"SELECT h.agent_id AS "subject!", l.chain_id AS "chain!", l.block_number AS "block!",
+                  l.log_index AS "index!", l.block_hash AS "block_hash!", l.block_time AS "time!",
+                  l.tx_index AS "tx_index!", l.tx_hash AS "tx_hash!", l.address AS "address!",
+                  l.topic0, l.topic1, l.topic2, l.topic3, l.data AS "data!"
+             FROM unnest($1::uuid[], $2::bigint[]) AS wanted(id, above)
+             JOIN identity.subjects s ON s.id = wanted.id
+             JOIN identity.did_hashes h ON h.agent_id = wanted.id
+             JOIN identity.did_logs d ON d.hash = h.hash AND d.chain_id = s.chain_id AND d.block_number > wanted.above
+             JOIN chain.v_chains c ON c.chain_id = d.chain_id AND d.block_number <= c.head_number
+             JOIN chain.v_logs l ON l.chain_id = d.chain_id AND l.block_number = d.block_number
+                                AND l.log_index = d.log_index
+            ORDER BY 1, 3, 4"#,
+        &ids,
+        &above,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut touched = HashSet::new();
+    for row in rows {
+        touched.insert(row.subject);
+        push(logs, row);
+    }
+    for agent in touched {
+        if let Some(logs) = logs.get_mut(&agent) {
+            logs.sort();
+        }
+    }
+    Ok(())
+}
+
+/// A log of an agent.
+struct LogRow {
+    subject: Uuid,
+    chain: i64,
+    block: i64,
+    index: i32,
+    block_hash: Vec<u8>,
+    time: DateTime<Utc>,
+    tx_index: i32,
+    tx_hash: Vec<u8>,
+    address: Vec<u8>,
+    topic0: Option<Vec<u8>>,
+    topic1: Option<Vec<u8>>,
+    topic2: Option<Vec<u8>>,
+    topic3: Option<Vec<u8>>,
+    data: Vec<u8>,
+}
+
+fn push(out: &mut HashMap<Uuid, Logs>, row: LogRow) {
+    let topics = [row.topic0, row.topic1, row.topic2, row.topic3];
+    let log = Log {
+        chain: row.chain.unsigned_abs(),
+        block_number: row.block.unsigned_abs(),
+        block_hash: B256::try_from(row.block_hash.as_slice()).unwrap_or_default(),
+        block_time: None,
+        tx_hash: B256::try_from(row.tx_hash.as_slice()).unwrap_or_default(),
+        tx_index: row.tx_index.unsigned_abs(),
+        log_index: row.index.unsigned_abs(),
+        address: Address::try_from(row.address.as_slice()).unwrap_or_default(),
+        topics: topics
+            .iter()
+            .flatten()
+            .map(|topic| B256::try_from(topic.as_slice()).unwrap_or_default())
+            .collect(),
+        data: Bytes::from(row.data),
+    };
+    let logs = out.entry(row.subject).or_default();
+    logs.logs.push(log);
+    logs.times.push(row.time.timestamp_micros());
 }
 
 /// What was said of each agent above its serial.

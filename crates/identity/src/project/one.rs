@@ -31,7 +31,9 @@ impl Work {
         spoken: Spoken,
     ) -> Self {
         let after = saved.as_ref().map_or(0, |saved| saved.state.chain_time);
-        let facts = chain.map_or_else(Vec::new, |info| assemble::chain_facts(logs, &info, after));
+        let facts = chain.map_or_else(Vec::new, |info| {
+            assemble::chain_facts(logs, &info, after, &subject.did)
+        });
         let settled = chain.map_or(i64::MAX, |info| info.settled);
         let last_settled = logs
             .logs
@@ -138,9 +140,9 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
     let (state, through_block, through_serial) = saved.map_or((State::default(), -1, 0), |s| {
         (s.state, s.through_block, s.through_serial)
     });
-    let token_chain = subject.token.map(|token| token.chain);
+    let of_token = subject.token.is_some();
     let ordered = |state: &State, ground: Vec<Fact>| {
-        let documents = assemble::document_facts(state, &ground, versions, token_chain);
+        let documents = assemble::document_facts(state, &ground, versions, subject.chain);
         let acts = assemble::act_facts(&spoken.acts, state, &ground);
         let statements = assemble::statement_facts(&spoken.statements, state, &ground);
         let mut all = ground;
@@ -168,7 +170,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         return Err(Box::new(subject));
     }
     let base = Base::of(&state);
-    let owner_before = state.owner(token_chain.is_some());
+    let owner_before = state.owner(of_token);
     let settled = settled_ground.map(|ground| {
         let mut settled = state.clone();
         let owed = settled.fold(&ordered(&state, ground)).changes;

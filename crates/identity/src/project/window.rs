@@ -23,7 +23,7 @@ use super::{
     one::Work,
     plan_afresh, take_rows,
 };
-use crate::{Error, Result, act, dirty, statement::facts, subject, window::Window};
+use crate::{Error, Result, act, dirty, statement::facts, subject, vexel, window::Window};
 
 /// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
 const CHUNK: usize = 2_000;
@@ -140,6 +140,7 @@ async fn settled(tx: &mut Tx, window: &Window) -> Result<ChainInfo> {
 async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap<Uuid, bool>> {
     let mut known = HashMap::new();
     let any = subject::any(tx).await?;
+    let hashed = vexel::is_read(tx).await?;
     for places in order.chunks(CHUNK) {
         let ids: Vec<Uuid> = places.iter().map(|place| window.agent(*place).0).collect();
         let stored = if any {
@@ -150,6 +151,14 @@ async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap
         let is_new = |place: &&u32| !stored.contains_key(&window.agent(**place).0);
         let new = places.iter().filter(is_new);
         let new = new.map(|place| (window.agent(*place), window.token(*place)));
+        if hashed {
+            let dids: Vec<_> = new
+                .clone()
+                .map(|(agent, token)| (agent.0, token.did()))
+                .collect();
+            let spoken_of = vexel::learn(tx, &dids).await?;
+            dirty::mark(tx, &spoken_of, true).await?;
+        }
         subject::copy(tx, new).await?;
         for place in places {
             let id = window.agent(*place).0;

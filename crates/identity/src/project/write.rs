@@ -9,13 +9,15 @@ mod new;
 mod status;
 mod token;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use store::Tx;
 use uuid::Uuid;
 
 pub(super) use self::new::NewAgents;
 use super::Folded;
-use crate::{Result, identifier};
+use crate::{Result, heartbeat, identifier, vexel};
 
 /// Writes all rows of all tables; those of agents without facts, or with deleted rows, go.
 pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
@@ -31,6 +33,7 @@ pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     remove(tx, &hidden, &without_facts).await?;
     let apart = collision::set_apart(tx, &shown).await?;
     shown.retain(|one| !apart.contains(&one.subject.id.0));
+    heard(tx, folded).await?;
     token::write(tx, folded).await?;
     agent::write(tx, &shown).await?;
     status::history(tx, &shown).await?;
@@ -39,6 +42,28 @@ pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     content::capabilities(tx, &shown).await?;
     let named = shown.iter().filter(|one| one.scratch || one.delta.names);
     identifier::write(tx, &named.map(|one| names(one)).collect::<Vec<_>>()).await
+}
+
+/// Which words of VEXEL's contracts speak for their agents, and who beat on chain.
+async fn heard(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
+    let words = folded.iter().flat_map(|one| {
+        let chain = one.subject.chain.unwrap_or_default();
+        let heard = one.delta.heard.iter();
+        heard.map(move |(at, speaks)| ((chain, (at.block, at.log)), *speaks))
+    });
+    // The last verdict holds: an agent that becomes known judges anew what was said before.
+    let words: BTreeMap<_, _> = words.collect();
+    vexel::attribute(tx, &words).await?;
+    let beats = folded.iter().filter(|one| one.head.exists);
+    let beats = beats.filter_map(|one| {
+        let ttl = one
+            .head
+            .columns
+            .value("ttl")
+            .and_then(serde_json::Value::as_i64);
+        Some((one.subject.id.0, one.delta.beat?, ttl))
+    });
+    heartbeat::on_chain(tx, &beats.collect::<Vec<_>>()).await
 }
 
 fn names(one: &Folded) -> identifier::Names {

@@ -73,6 +73,7 @@ fn name(one: &Folded) -> (String, &'static str) {
     let source = match source {
         Some(Source::Act) => "act",
         Some(Source::Statement) => "statement",
+        Some(Source::Chain) => "chain",
         _ => "document",
     };
     (own.to_owned(), source)
@@ -200,12 +201,12 @@ pub(super) async fn write(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
                 ipfs_metadata_hash = EXCLUDED.ipfs_metadata_hash,
                 created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
                 runtime_status = EXCLUDED.runtime_status,
-                last_active_at = EXCLUDED.last_active_at, name_source = EXCLUDED.name_source,
+                last_active_at = identity.latest_beat(a.id, EXCLUDED.last_active_at), name_source = EXCLUDED.name_source,
                 public_key = EXCLUDED.public_key, endpoint_url = EXCLUDED.endpoint_url,
                 avatar_url = EXCLUDED.avatar_url, category = EXCLUDED.category,
                 summary = EXCLUDED.summary, version = EXCLUDED.version,
                 metadata = EXCLUDED.metadata, codebase_hash = EXCLUDED.codebase_hash,
-                ttl = EXCLUDED.ttl, last_heartbeat = EXCLUDED.last_heartbeat,
+                ttl = EXCLUDED.ttl, last_heartbeat = identity.latest_beat(a.id, EXCLUDED.last_heartbeat),
                 liveness = EXCLUDED.liveness, admin_status = EXCLUDED.admin_status,
                 load = EXCLUDED.load, trust_score = EXCLUDED.trust_score,
                 tasks_total = EXCLUDED.tasks_total, tasks_completed = EXCLUDED.tasks_completed,
@@ -218,10 +219,12 @@ pub(super) async fn write(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
                 IS DISTINCT FROM
                 (EXCLUDED.did, EXCLUDED.name, EXCLUDED.description, EXCLUDED.owner_address,
                  EXCLUDED.ipfs_metadata_hash, EXCLUDED.created_at, EXCLUDED.updated_at,
-                 EXCLUDED.runtime_status, EXCLUDED.last_active_at, EXCLUDED.name_source,
+                 EXCLUDED.runtime_status, identity.latest_beat(a.id, EXCLUDED.last_active_at),
+                 EXCLUDED.name_source,
                  EXCLUDED.public_key, EXCLUDED.endpoint_url, EXCLUDED.avatar_url,
                  EXCLUDED.category, EXCLUDED.summary, EXCLUDED.version, EXCLUDED.metadata,
-                 EXCLUDED.codebase_hash, EXCLUDED.ttl, EXCLUDED.last_heartbeat,
+                 EXCLUDED.codebase_hash, EXCLUDED.ttl,
+                 identity.latest_beat(a.id, EXCLUDED.last_heartbeat),
                  EXCLUDED.liveness, EXCLUDED.admin_status, EXCLUDED.load, EXCLUDED.trust_score,
                  EXCLUDED.tasks_total, EXCLUDED.tasks_completed, EXCLUDED.tasks_failed,
                  EXCLUDED.status_final)",

@@ -1,0 +1,322 @@
+//! Heartbeats that agents sign: an agent says that it is alive, and by when it will say so again.
+//!
+//! Beats are not facts (`model.md` §2): the last one of each agent is kept, and only what they lead to, a change of
+//! liveness, becomes an act ([`transit`]). Many are recorded in one transaction. A beat counts if its time is later
+//! than the last one's, whoever brought it and wherever: so one that is brought again is refused by every process,
+//! also after a restart.
+
+mod liveness;
+mod message;
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::Kind;
+use store::{Cause, Db, Tx};
+use uuid::Uuid;
+
+use self::message::Message;
+pub use self::{
+    liveness::{show, transit},
+    message::{Form, own_message},
+};
+use crate::{Result, fact::RuntimeStatus, identifier};
+
+/// How far a beat's time may be from ours (Zynd's `max_clock_skew_seconds`).
+pub const SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// How long a beat lasts where the agent says nothing (Zynd's `inactive_threshold_seconds`).
+pub const TTL: TimeDelta = TimeDelta::seconds(300);
+
+/// The same of a beat on chain, which costs gas (VEXEL's default threshold).
+pub(crate) const CHAIN_TTL: TimeDelta = TimeDelta::days(30);
+
+/// Most beats that are recorded at once.
+pub const MOST: usize = 4_096;
+
+/// Signatures that one thread checks before another one takes over.
+const CHECKED_AT_ONCE: usize = 256;
+
+/// A beat as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The agent, by any verified identifier.
+    pub agent: String,
+    /// When, RFC 3339, exactly as it is signed.
+    pub timestamp: String,
+    /// `ed25519:` and base64 of 64 bytes.
+    pub signature: String,
+    /// What was signed.
+    pub form: Form,
+}
+
+/// A beat that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Whose.
+    pub agent: Uuid,
+    /// Its time.
+    pub at: DateTime<Utc>,
+    /// The agent counts as alive until then.
+    pub next_due: DateTime<Utc>,
+}
+
+/// Why a beat does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A field is none.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// It is too old, or of the future.
+    #[error("the timestamp is {0} s from our clock; a beat is at most {most} s old or early", most = SKEW.num_seconds())]
+    Skewed(i64),
+    /// Nothing has this name.
+    #[error("no agent is found under `{0}`")]
+    NoAgent(String),
+    /// There is nothing to check the signature with.
+    #[error("this agent has no key of its own in force")]
+    NoKey,
+    /// The signature is not the agent's over this message.
+    #[error("the signature is not that of the agent's key over this message")]
+    Forged,
+    /// It is not later than the last one.
+    #[error("the agent beat at {0} already: a beat must be later than the last one")]
+    Replayed(String),
+    /// It ended.
+    #[error("this agent is TERMINATED: it beats no more")]
+    Ended,
+}
+
+impl Refusal {
+    /// The class of this refusal.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Malformed(_) | Self::Skewed(_) => Kind::Invalid,
+            Self::NoAgent(_) => Kind::NotFound,
+            Self::NoKey | Self::Forged => Kind::Denied,
+            Self::Replayed(_) | Self::Ended => Kind::Conflict,
+        }
+    }
+}
+
+/// What became of a beat.
+pub type Answer = Result<Taken, Refusal>;
+
+/// What is known of an agent that beats.
+struct Beating {
+    did: String,
+    key: Option<Vec<u8>>,
+    ttl: TimeDelta,
+    ended: bool,
+    last: Option<DateTime<Utc>>,
+}
+
+/// Records beats, in one transaction, and answers each in its place. `office` is the journal's origin: beats in our own
+/// form are signed for it alone.
+pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answer>> {
+    let now = db.clock().now();
+    let read: Vec<Result<(String, Message), Refusal>> = beats
+        .into_iter()
+        .map(|beat| Ok((beat.agent.clone(), Message::read(beat, now)?)))
+        .collect();
+    let names: Vec<&str> = read
+        .iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let found = identifier::find_all(db, &names).await?;
+    let ids: HashSet<Uuid> = found.iter().flatten().copied().collect();
+    let known = beating(db, &ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut answers = Vec::with_capacity(read.len());
+    let mut checks = Vec::new();
+    let mut found = found.into_iter();
+    for one in read {
+        let answer = one.and_then(|(name, message)| {
+            let id = found.next().flatten();
+            let agent = id.and_then(|id| Some((id, known.get(&id)?)));
+            let (id, agent) = agent.ok_or(Refusal::NoAgent(name))?;
+            if agent.ended {
+                return Err(Refusal::Ended);
+            }
+            let key = agent.key.as_deref().ok_or(Refusal::NoKey)?;
+            let at = message.at;
+            checks.push(message.check(key, office, &agent.did));
+            Ok(Taken {
+                agent: id,
+                at,
+                next_due: at + agent.ttl,
+            })
+        });
+        answers.push(answer);
+    }
+    let mut genuine = verify(checks).await?.into_iter();
+    for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+        if genuine.next() != Some(true) {
+            *answer = Err(Refusal::Forged);
+        }
+    }
+    let mut last: HashMap<Uuid, DateTime<Utc>> = known
+        .into_iter()
+        .filter_map(|(id, agent)| Some((id, agent.last?)))
+        .collect();
+    in_order(&mut answers, &mut last);
+    keep(db, &mut answers).await?;
+    Ok(answers)
+}
+
+/// The time of an agent's beats rises, also among those that came together.
+fn in_order(answers: &mut [Answer], last: &mut HashMap<Uuid, DateTime<Utc>>) {
+    for answer in answers {
+        let Ok(taken) = answer else { continue };
+        match last.get(&taken.agent) {
+            Some(last) if *last >= taken.at => *answer = Err(replayed(*last)),
+            _ => {
+                last.insert(taken.agent, taken.at);
+            }
+        }
+    }
+}
+
+fn replayed(last: DateTime<Utc>) -> Refusal {
+    Refusal::Replayed(last.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+}
+
+/// Checks signatures on threads of their own: a thousand of them are fifty milliseconds.
+async fn verify(checks: Vec<message::Check>) -> Result<Vec<bool>> {
+    let mut threads = Vec::new();
+    let mut rest = checks.into_iter();
+    loop {
+        let part: Vec<_> = rest.by_ref().take(CHECKED_AT_ONCE).collect();
+        if part.is_empty() {
+            break;
+        }
+        threads.push(tokio::task::spawn_blocking(move || {
+            part.iter()
+                .map(message::Check::holds)
+                .collect::<Vec<bool>>()
+        }));
+    }
+    let mut genuine = Vec::new();
+    for thread in threads {
+        genuine.extend(thread.await?);
+    }
+    Ok(genuine)
+}
+
+async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
+    let rows = sqlx::query!(
+        r#"SELECT a.id AS "id!", a.did AS "did!", a.ttl, a.runtime_status AS "status!: RuntimeStatus",
+                  k.public_key AS "key?", h.last AS "last?"
+             FROM unnest($1::uuid[]) AS w(id)
+             JOIN identity.agents a ON a.id = w.id
+             LEFT JOIN identity.keys k ON k.agent_id = w.id AND k.until IS NULL
+             LEFT JOIN identity.heartbeats h ON h.agent_id = w.id"#,
+        agents,
+    )
+    .fetch_all(db.pool())
+    .await?;
+    let known = rows.into_iter().map(|row| {
+        let agent = Beating {
+            did: row.did,
+            key: row.key,
+            ttl: ttl(row.ttl),
+            ended: row.status == RuntimeStatus::Terminated,
+            last: row.last,
+        };
+        (row.id, agent)
+    });
+    Ok(known.collect())
+}
+
+/// How long a beat of an agent lasts, by its own `ttl` in seconds.
+fn ttl(seconds: Option<i32>) -> TimeDelta {
+    match seconds {
+        Some(seconds) if seconds > 0 => TimeDelta::seconds(i64::from(seconds)),
+        _ => TTL,
+    }
+}
+
+/// Keeps the latest accepted beat of each agent. One that another process was faster with is refused.
+async fn keep(db: &Db, answers: &mut [Answer]) -> Result<()> {
+    let mut latest: HashMap<Uuid, Taken> = HashMap::new();
+    for taken in answers.iter().flatten() {
+        latest.insert(taken.agent, *taken);
+    }
+    if latest.is_empty() {
+        return Ok(());
+    }
+    let mut latest: Vec<Taken> = latest.into_values().collect();
+    // In one order, so that two processes never wait for each other.
+    latest.sort_unstable_by_key(|taken| taken.agent);
+    let mut tx = db.begin(Cause::Job("heartbeat")).await?;
+    // A crash of the database may lose what was recorded in its last moments; agents beat again.
+    tx.commit_lazily().await?;
+    let risen = upsert(&mut tx, &latest).await?;
+    tx.commit().await?;
+    for answer in answers {
+        if let Ok(taken) = answer
+            && !risen.contains(&taken.agent)
+        {
+            *answer = Err(replayed(taken.at));
+        }
+    }
+    Ok(())
+}
+
+/// Writes beats and says of whom the time rose.
+async fn upsert(tx: &mut Tx, beats: &[Taken]) -> Result<HashSet<Uuid>> {
+    let agents: Vec<Uuid> = beats.iter().map(|beat| beat.agent).collect();
+    let times: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.at).collect();
+    let dues: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.next_due).collect();
+    let risen = sqlx::query_scalar!(
+        "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due)
+         SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+         ON CONFLICT (agent_id) DO UPDATE SET last = EXCLUDED.last, next_due = EXCLUDED.next_due
+          WHERE h.last < EXCLUDED.last
+         RETURNING agent_id",
+        &agents,
+        &times,
+        &dues,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(risen.into_iter().collect())
+}
+
+/// Takes the last beats that agents made on chain, with their own `ttl` in seconds, so that one that stops is told. What
+/// a reorganisation takes back, its next fold says; that a beat was taken here, changes nothing of it.
+pub(crate) async fn on_chain(
+    tx: &mut Tx,
+    beats: &[(Uuid, DateTime<Utc>, Option<i64>)],
+) -> Result<()> {
+    if beats.is_empty() {
+        return Ok(());
+    }
+    let mut beats = beats.to_vec();
+    beats.sort_unstable_by_key(|(agent, _, _)| *agent);
+    let agents: Vec<Uuid> = beats.iter().map(|(agent, _, _)| *agent).collect();
+    let times: Vec<DateTime<Utc>> = beats.iter().map(|(_, at, _)| *at).collect();
+    let lasts = |ttl: &Option<i64>| match ttl {
+        Some(seconds) if (1..=i64::from(i32::MAX)).contains(seconds) => {
+            TimeDelta::seconds(*seconds)
+        }
+        _ => CHAIN_TTL,
+    };
+    let dues: Vec<DateTime<Utc>> = beats.iter().map(|(_, at, ttl)| *at + lasts(ttl)).collect();
+    sqlx::query!(
+        "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due, alive)
+         SELECT *, true FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+         ON CONFLICT (agent_id) DO UPDATE
+            SET last = EXCLUDED.last, next_due = greatest(h.next_due, EXCLUDED.next_due), alive = true
+          WHERE h.last < EXCLUDED.last",
+        &agents,
+        &times,
+        &dues,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

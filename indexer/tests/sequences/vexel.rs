@@ -1,0 +1,285 @@
+//! VEXEL's contracts: what they say of a DID counts only where it is the agent's own word, and finds its agent whichever
+//! of both is known first.
+
+use identity::vexel::{Filter, list};
+use kernel::{AgentId, Limit};
+use sqlx::PgPool;
+
+use crate::kit::{ALICE, BOB, CAROL, Script, World, start};
+
+const DID: &str = "did:vexel:agent1";
+
+/// A time that comes after everything that plain SQL says, which takes the machine's clock: the year 2100.
+const FAR: i64 = 4_102_444_800;
+
+/// `event attributed` of each event about a DID, oldest first.
+async fn events(world: &World, did: &str) -> Vec<String> {
+    let filter = Filter {
+        did: Some(did.to_owned()),
+        ..Filter::default()
+    };
+    let page = list(&world.db, &filter, None, Limit::new(200).expect("a limit"))
+        .await
+        .expect("listed");
+    let shown = page.items.iter().rev();
+    shown
+        .map(|event| format!("{} {}", event.event, event.attributed))
+        .collect()
+}
+
+/// Runtime status and liveness of the agent with a DID.
+async fn state(world: &World, did: &str) -> String {
+    let query = format!(
+        "SELECT runtime_status || ' ' || liveness || CASE WHEN status_final THEN ' final' ELSE '' END
+           FROM identity.agents WHERE did = '{did}'"
+    );
+    world.list(&query).await.join(",")
+}
+
+async fn insert(world: &World, did: &str, owner: &str) -> anyhow::Result<()> {
+    let insert = format!(
+        "INSERT INTO identity.agents (did, name, owner_address) VALUES ('{did}', 'One', '{owner}')"
+    );
+    world.sql(&insert).await?;
+    world.sweep().await;
+    Ok(())
+}
+
+/// Rows of agents, without what refreshing them aside may change.
+const AGENTS: &str = "SELECT (to_jsonb(t) - 'updated_at')::text FROM identity.agents t ORDER BY id";
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s18_a_stranger_deactivates_or_registers_a_one_day_threshold_for_somebodys_did(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let token = script.agent(1);
+    let token_did = format!("did:nft:eip155:31337_erc721:{:#x}_1", crate::kit::REGISTRY);
+    script.block(start(), |b| b.register(1, ALICE, ""));
+    world.follow(&script).await?;
+    insert(&world, DID, &format!("{ALICE:#x}")).await?;
+    for did in [DID, token_did.as_str()] {
+        // A stranger with an address of his own.
+        script.block(FAR + 100, |b| {
+            b.tx("his")
+                .enrol(did, BOB)
+                .beat(did)
+                .tx("later")
+                .beat(did)
+                .inactive(did)
+                .deactivate(did, BOB)
+        });
+        world.follow(&script).await?;
+        assert_eq!(state(&world, did).await, "ACTIVE unknown", "{did}");
+        let said = events(&world, did).await;
+        assert!(
+            said.len() == 5 && said.iter().all(|event| event.ends_with("false")),
+            "{said:?}"
+        );
+    }
+    assert_eq!(world.history(token).await, [">ACTIVE"]);
+
+    // Another contract would be asked anew; in this one the place is taken. With Alice's own address, registered by
+    // somebody, and a day later:
+    let other = "did:vexel:agent2";
+    insert(&world, other, &format!("{ALICE:#x}")).await?;
+    script.block(FAR + 200, |b| {
+        b.tx("for her").enrol(other, ALICE).beat(other)
+    });
+    script.block(FAR + 86_700, |b| b.inactive(other).deactivate(other, ALICE));
+    world.follow(&script).await?;
+    assert_eq!(
+        state(&world, other).await,
+        "ACTIVE active",
+        "she never beat herself"
+    );
+    let said = events(&world, other).await;
+    assert_eq!(
+        said,
+        [
+            "AgentRegistered true",
+            "HeartbeatRecorded true",
+            "InactivityDetected false",
+            "AgentDeactivated false"
+        ]
+    );
+
+    // Once she beats, the contract has her word.
+    script.block(FAR + 86_800, |b| b.beat(other));
+    script.block(FAR + 186_800, |b| b.inactive(other));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, other).await, "SLEEP inactive");
+    script.block(FAR + 186_900, |b| b.beat(other));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, other).await, "ACTIVE active");
+    script.block(FAR + 187_000, |b| b.deactivate(other, ALICE));
+    script.block(FAR + 187_100, |b| b.beat(other));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, other).await, "TERMINATED active final");
+    let before = world.list(AGENTS).await;
+    world
+        .sql("INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.agents")
+        .await?;
+    world.sweep().await;
+    assert_eq!(
+        world.list(AGENTS).await,
+        before,
+        "from the first fact it is the same"
+    );
+    Ok(())
+}
+
+/// A heartbeat that knows only keccak(did), and the DID: in either order the rows are the same.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_heartbeat_finds_its_agent_when_the_did_becomes_known(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let lower = format!("did:vexel:{ALICE:#x}");
+    // The contract hashed the DID in EIP-55.
+    let eip55 = format!("did:vexel:{ALICE}");
+    let (known, unknown) = (DID, "did:vexel:nobody");
+    script.block(start() + 10, |b| {
+        b.tx("a").enrol(&eip55, ALICE).beat(&eip55)
+    });
+    script.block(start() + 20, |b| {
+        b.enrol(unknown, CAROL).beat(unknown).beat(&eip55)
+    });
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &lower).await, "", "nobody knows it yet");
+    let unheard = [
+        "AgentRegistered false",
+        "HeartbeatRecorded false",
+        "HeartbeatRecorded false",
+    ];
+    assert_eq!(events(&world, &eip55).await, unheard);
+
+    insert(&world, &eip55, &format!("{CAROL:#x}")).await?;
+    assert_eq!(
+        state(&world, &lower).await,
+        "ACTIVE active",
+        "before: its DID is of the address that was registered"
+    );
+    let heard = [
+        "AgentRegistered true",
+        "HeartbeatRecorded false",
+        "HeartbeatRecorded true",
+    ];
+    assert_eq!(events(&world, &eip55).await, heard);
+    let last = format!(
+        "SELECT extract(epoch FROM last_heartbeat)::bigint FROM identity.agents WHERE did = '{lower}'"
+    );
+    assert_eq!(world.one(&last).await, (start() + 20).to_string());
+
+    insert(&world, known, &format!("{BOB:#x}")).await?;
+    script.block(FAR, |b| b.tx("b").enrol(known, BOB).beat(known));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, known).await, "ACTIVE active", "after");
+
+    // What comes now counts as it comes; a reorganisation takes it back.
+    script.block(FAR + 40, |b| b.beat(&eip55));
+    world.follow(&script).await?;
+    assert_eq!(world.one(&last).await, (FAR + 40).to_string());
+    let tip = script.tip();
+    script.fork(tip - 1);
+    world.rewind(&script, tip - 1).await?;
+    assert_eq!(world.one(&last).await, (start() + 20).to_string());
+    assert_eq!(
+        events(&world, unknown).await,
+        ["AgentRegistered false", "HeartbeatRecorded false"],
+        "kept and shown"
+    );
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_registry_founds_agents_by_did_once_and_others_are_shown_by_owner(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let id = AgentId::of_did(DID);
+    let hash = "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKHCnA";
+    script.block(start(), |b| b.beat(DID).status_of_did(DID, 1));
+    script.block(start() + 10, |b| {
+        b.register_did(DID, ALICE, "One")
+            .status_of_did(DID, 1)
+            .update_did(DID, "Uno", hash)
+            .capability_of_did(DID, "chat", "1")
+            .status_of_did(DID, 9)
+    });
+    // Somebody else takes the DID again, and those of a token and a key.
+    script.block(start() + 20, |b| {
+        b.register_did(DID, BOB, "Thief")
+            .register_did(
+                "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+                BOB,
+                "Key",
+            )
+            .register_did(
+                "did:nft:eip155:31337_erc721:0x1111111111111111111111111111111111111111_9",
+                BOB,
+                "Token",
+            )
+            .status_of_address(BOB, 2)
+    });
+    world.follow(&script).await?;
+    let row = "SELECT name || ' ' || name_source || ' ' || owner_address || ' ' || runtime_status || ' ' || ipfs_metadata_hash
+                 FROM identity.agents";
+    assert_eq!(
+        world.list(row).await,
+        [format!("Uno chain {ALICE:#x} SLEEP {hash}")]
+    );
+    assert_eq!(world.history(id).await, [">ACTIVE", "ACTIVE>SLEEP"]);
+    let capability =
+        "SELECT capability_name || '=' || capability_value::text FROM identity.capability_vectors";
+    assert_eq!(world.list(capability).await, ["chat=\"1\""]);
+    let shown = |account| Filter {
+        account: Some(account),
+        ..Filter::default()
+    };
+    let limit = Limit::new(200)?;
+    let his = list(&world.db, &shown(BOB), None, limit).await?.items;
+    assert_eq!(his.len(), 4);
+    assert!(his.iter().all(|event| !event.attributed), "{his:?}");
+    let hers = list(&world.db, &shown(ALICE), None, limit).await?.items;
+    assert!(hers.len() == 1 && hers[0].attributed, "{hers:?}");
+    assert_eq!(hers[0].agent, Some(id.0));
+
+    // A reorganisation takes the registration, and the agent with it; then it comes back.
+    let said = world.said(id).await;
+    assert!(!said.is_empty());
+    script.fork(1);
+    world.rewind(&script, 1).await?;
+    assert_eq!(world.list(row).await, [] as [String; 0]);
+    script.block(start() + 12, |b| b.register_did(DID, BOB, "His"));
+    world.follow(&script).await?;
+    let owner = world.one("SELECT owner_address FROM identity.agents").await;
+    assert_eq!(owner, format!("{BOB:#x}"));
+    Ok(())
+}
+
+/// What a backfill stores ahead of its projection is found by the sweep.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_window_leaves_what_is_said_of_dids_to_the_sweep(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start(), |b| {
+        b.register(1, ALICE, "").register_did(DID, ALICE, "One")
+    });
+    world.follow(&script).await?;
+    let mut tx = world.db.begin(store::Cause::Job("test")).await?;
+    sqlx::query("DELETE FROM identity.dirty")
+        .execute(tx.conn())
+        .await?;
+    identity::vexel::mark(&mut tx, 31337, 0, script.tip()).await?;
+    tx.commit().await?;
+    assert_eq!(
+        world
+            .one("SELECT count(*) FROM identity.dirty WHERE refold")
+            .await,
+        "1"
+    );
+    let before = world.list(AGENTS).await;
+    world.sweep().await;
+    assert_eq!(world.list(AGENTS).await, before);
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The queue of signed heartbeats. Whatever door they come through, those that wait are recorded together, and each is
+//! answered once its transaction is committed.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use identity::heartbeat::{self, Answer, Beat};
+use kernel::Kind;
+use store::Db;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How long beats are gathered before the next ones are recorded.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Most beats that wait.
+const WAITING: usize = 65_536;
+
+/// Why beats could not be recorded at all.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{1}")]
+pub struct Failed(Kind, String);
+
+impl Failed {
+    /// The class of this failure.
+    pub fn kind(&self) -> Kind {
+        self.0
+    }
+}
+
+/// Beats that came together, and who waits for what becomes of them.
+struct Waiting {
+    beats: Vec<Beat>,
+    answer: oneshot::Sender<Result<Vec<Answer>, Failed>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    beats: usize,
+    /// Whether somebody records.
+    busy: bool,
+}
+
+/// The queue of this process.
+pub struct Beats {
+    db: Db,
+    office: String,
+    queue: Mutex<Queue>,
+    most_sockets: usize,
+    sockets: Arc<Semaphore>,
+}
+
+impl Beats {
+    /// An empty one. `office` is the journal's origin, `sockets` the most that may be open.
+    pub fn new(db: Db, office: &str, sockets: usize) -> Arc<Self> {
+        let most_sockets = sockets.min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            db,
+            office: office.to_owned(),
+            queue: Mutex::default(),
+            most_sockets,
+            sockets: Arc::new(Semaphore::new(most_sockets)),
+        })
+    }
+
+    /// A place for a socket.
+    pub fn seat(&self) -> Result<OwnedSemaphorePermit, Failed> {
+        Arc::clone(&self.sockets).try_acquire_owned().map_err(|_| {
+            let most = self.most_sockets;
+            let why = format!("{most} sockets are open, which is the most (http.max_sockets)");
+            Failed(Kind::Unavailable, why)
+        })
+    }
+
+    /// Records beats, and answers each in its place.
+    pub async fn record(self: &Arc<Self>, beats: Vec<Beat>) -> Result<Vec<Answer>, Failed> {
+        let (answer, answered) = oneshot::channel();
+        self.put(Waiting { beats, answer })?;
+        let lost = |_| Failed(Kind::Unavailable, "the beats were not recorded".to_owned());
+        answered.await.map_err(lost)?
+    }
+
+    fn put(self: &Arc<Self>, waiting: Waiting) -> Result<(), Failed> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.beats + waiting.beats.len() > WAITING {
+            let why = format!("{WAITING} heartbeats wait already: try again later");
+            return Err(Failed(Kind::Limited, why));
+        }
+        queue.beats += waiting.beats.len();
+        queue.waiting.push_back(waiting);
+        if !mem::replace(&mut queue.busy, true) {
+            // A task of its own: who waits may go away, and others wait too.
+            tokio::spawn(Arc::clone(self).work());
+        }
+        Ok(())
+    }
+
+    /// Records what waits until nothing does.
+    async fn work(self: Arc<Self>) {
+        loop {
+            let taken = self.take();
+            if taken.is_empty() {
+                return;
+            }
+            self.settle(taken).await;
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
+    /// What waited longest, as much as is recorded at once.
+    fn take(&self) -> Vec<Waiting> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, mut beats) = (Vec::new(), 0);
+        while let Some(next) = queue.waiting.front() {
+            if beats > 0 && beats + next.beats.len() > heartbeat::MOST {
+                break;
+            }
+            beats += next.beats.len();
+            taken.extend(queue.waiting.pop_front());
+        }
+        queue.beats -= beats;
+        queue.busy = !taken.is_empty();
+        taken
+    }
+
+    async fn settle(&self, taken: Vec<Waiting>) {
+        let mut all = Vec::new();
+        let mut whose = Vec::with_capacity(taken.len());
+        for waiting in taken {
+            whose.push((waiting.beats.len(), waiting.answer));
+            all.extend(waiting.beats);
+        }
+        match heartbeat::record(&self.db, &self.office, all).await {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                for (count, answer) in whose {
+                    // Who went away is not told.
+                    let _ = answer.send(Ok(answers.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => {
+                let failed = Failed(error.kind(), error.to_string());
+                for (_, answer) in whose {
+                    let _ = answer.send(Err(failed.clone()));
+                }
+            }
+        }
+    }
+}

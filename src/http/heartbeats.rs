@@ -1,0 +1,264 @@
+//! Heartbeats that agents sign: one, many in a request, or over a WebSocket. The signature is the authority, whoever
+//! brings it; each beat is answered once it is recorded.
+
+mod socket;
+
+use axum::{
+    Json as Answered,
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use identity::{
+    heartbeat::{Answer, Beat, Form},
+    identifier,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{Code, Json, Path, Problem, Shared, schema};
+
+/// Most beats of one request.
+const MOST: usize = 1_000;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(one))
+        .routes(routes!(many))
+        .routes(routes!(of_agent))
+        .routes(routes!(of_many))
+}
+
+/// What was signed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Signed {
+    /// The UTF-8 bytes of `timestamp` alone, as Zynd's agents do.
+    #[default]
+    Zynd,
+    /// `chancery heartbeat v1`, the journal's origin, the agent's DID and `timestamp`, a line feed between them.
+    Chancery,
+}
+
+/// A beat.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OneBeat {
+    /// When, RFC 3339, exactly as it is signed: at most 60 s from our clock, later than the last one.
+    timestamp: String,
+    /// By the agent's Ed25519 key: `ed25519:` and base64 (with padding) of 64 bytes.
+    signature: String,
+    /// What was signed; `zynd` unless told.
+    #[serde(default)]
+    #[schema(inline, required = false)]
+    form: Signed,
+}
+
+/// A beat and whose it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NamedBeat {
+    /// The agent, by any verified identifier.
+    #[serde(alias = "agent_id", alias = "entity_id")]
+    agent: String,
+    /// When, RFC 3339, exactly as it is signed.
+    timestamp: String,
+    /// `ed25519:` and base64 of 64 bytes.
+    signature: String,
+    /// What was signed; `zynd` unless told.
+    #[serde(default)]
+    #[schema(inline, required = false)]
+    form: Signed,
+}
+
+impl NamedBeat {
+    fn beat(self) -> Beat {
+        Beat {
+            agent: self.agent,
+            timestamp: self.timestamp,
+            signature: self.signature,
+            form: match self.form {
+                Signed::Zynd => Form::Zynd,
+                Signed::Chancery => Form::Own,
+            },
+        }
+    }
+}
+
+/// A beat that counts.
+#[derive(Debug, Serialize, ToSchema)]
+struct Counted {
+    /// The agent's row id.
+    agent: Uuid,
+    /// The beat's time.
+    timestamp: DateTime<Utc>,
+    /// The agent counts as alive until then.
+    next_due: DateTime<Utc>,
+}
+
+/// What became of one of many beats.
+#[derive(Debug, Serialize, ToSchema)]
+struct Told {
+    /// The agent as it was named.
+    agent: String,
+    /// Whether it counts.
+    accepted: bool,
+    /// The agent counts as alive until then; only where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_due: Option<DateTime<Utc>>,
+    /// Why not, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Told {
+    fn new(agent: String, answer: &Answer) -> Self {
+        match answer {
+            Ok(taken) => Self {
+                agent,
+                accepted: true,
+                next_due: Some(taken.next_due),
+                code: None,
+                detail: None,
+            },
+            Err(refusal) => Self::refused(agent, refusal.kind().into(), refusal.to_string()),
+        }
+    }
+
+    fn refused(agent: String, code: Code, detail: String) -> Self {
+        Self {
+            agent,
+            accepted: false,
+            next_due: None,
+            code: Some(code),
+            detail: Some(detail),
+        }
+    }
+}
+
+/// Takes one beat.
+#[utoipa::path(
+    post, path = "/v1/agents/{agent}/heartbeat", tag = "heartbeats", params(schema::AgentName),
+    request_body = OneBeat,
+    responses(
+        (status = OK, body = Counted),
+        (status = BAD_REQUEST, body = Problem, description = "No beat, or its time is too far from ours"),
+        (status = FORBIDDEN, body = Problem, description = "The signature is not the agent's"),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "The agent beat then or later already, or ended"),
+        (status = TOO_MANY_REQUESTS, body = Problem),
+    ),
+)]
+async fn one(
+    State(app): State<Shared>,
+    Path(agent): Path<String>,
+    Json(beat): Json<OneBeat>,
+) -> Result<Answered<Counted>, Problem> {
+    let OneBeat {
+        timestamp,
+        signature,
+        form,
+    } = beat;
+    let beat = NamedBeat {
+        agent,
+        timestamp,
+        signature,
+        form,
+    };
+    let answers = app.beats.record(vec![beat.beat()]).await?;
+    let answer = answers.into_iter().next();
+    let lost = || Problem::new(Code::Unavailable, "the beat was not recorded");
+    let taken = answer.ok_or_else(lost)??;
+    Ok(Answered(Counted {
+        agent: taken.agent,
+        timestamp: taken.at,
+        next_due: taken.next_due,
+    }))
+}
+
+/// Beats of many agents.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ManyBeats {
+    /// At most 1000.
+    #[schema(max_items = 1000)]
+    items: Vec<NamedBeat>,
+}
+
+/// What became of them.
+#[derive(Debug, Serialize, ToSchema)]
+struct ManyTold {
+    /// In the order in which they came.
+    items: Vec<Told>,
+    /// How many count.
+    accepted: usize,
+}
+
+/// Takes beats of many agents. Each is answered by itself: that one is refused stops no other.
+#[utoipa::path(
+    post, path = "/v1/heartbeats", tag = "heartbeats", request_body = ManyBeats,
+    responses(
+        (status = OK, body = ManyTold), (status = BAD_REQUEST, body = Problem),
+        (status = TOO_MANY_REQUESTS, body = Problem),
+    ),
+)]
+async fn many(
+    State(app): State<Shared>,
+    Json(beats): Json<ManyBeats>,
+) -> Result<Answered<ManyTold>, Problem> {
+    if beats.items.len() > MOST {
+        let detail = format!("{} beats in one request: at most {MOST}", beats.items.len());
+        return Err(Problem::new(Code::Invalid, detail));
+    }
+    let beats: Vec<Beat> = beats.items.into_iter().map(NamedBeat::beat).collect();
+    let names: Vec<String> = beats.iter().map(|beat| beat.agent.clone()).collect();
+    let answers = app.beats.record(beats).await?;
+    let told = names.into_iter().zip(&answers);
+    Ok(Answered(ManyTold {
+        items: told.map(|(name, answer)| Told::new(name, answer)).collect(),
+        accepted: answers.iter().filter(|answer| answer.is_ok()).count(),
+    }))
+}
+
+/// A WebSocket, or why there is none.
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// A WebSocket for the beats of one agent: each text message is a beat as `POST .../heartbeat` takes it, and each is
+/// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected.
+#[utoipa::path(
+    get, path = "/v1/agents/{agent}/ws", tag = "heartbeats", params(schema::AgentName),
+    responses(
+        (status = SWITCHING_PROTOCOLS, description = "The socket is open"),
+        (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
+        (status = NOT_FOUND, body = Problem),
+        (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
+    ),
+)]
+async fn of_agent(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+    upgrade: Upgrade,
+) -> Result<Response, Problem> {
+    let found = identifier::find(&app.db, &name).await?;
+    let id = found.ok_or_else(|| identity::Error::NotFound(name))?;
+    socket::open(app, upgrade, Some(id))
+}
+
+/// A WebSocket for the beats of many agents: the same, and each message names its `agent`.
+#[utoipa::path(
+    get, path = "/v1/heartbeat", tag = "heartbeats",
+    responses(
+        (status = SWITCHING_PROTOCOLS, description = "The socket is open"),
+        (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
+        (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
+    ),
+)]
+async fn of_many(State(app): State<Shared>, upgrade: Upgrade) -> Result<Response, Problem> {
+    socket::open(app, upgrade, None)
+}
