@@ -109,6 +109,24 @@ fn an_owner_does_everything_on_the_page_and_the_journal_proves_it() {
 }
 
 #[test]
+fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let out = kept("page-signed");
+    let told = browse("signed.mjs", &instance, &out);
+    let mut names = Vec::new();
+    for line in told.lines() {
+        let step: Value = serde_json::from_str(line).unwrap();
+        let name = step["step"].as_str().unwrap().to_owned();
+        let proof = out.join(format!("{name}.tlog-proof"));
+        let proven = place.run(&["audit", "verify", proof.to_str().unwrap()]);
+        succeeded(&name, &proven);
+        names.push(name);
+    }
+    assert_eq!(names, ["founded", "slept"]);
+}
+
+#[test]
 fn the_page_is_light_and_for_everybody() {
     let place = Place::new("data");
     let instance = place.up_with(&["--demo"]);

@@ -9,6 +9,7 @@ import { OfficePage } from "./pages/office";
 import { OwnerPage } from "./pages/owner";
 import { RegisterPage } from "./pages/register";
 import { TransactionPage } from "./pages/transaction";
+import { WatchesPage } from "./pages/watches";
 
 export function App() {
   const { parts, path } = useRoute();
@@ -42,6 +43,8 @@ function Page({ parts }: { parts: string[] }) {
       return <RegisterPage />;
     case "office":
       return <OfficePage />;
+    case "watches":
+      return <WatchesPage />;
     case "owners":
       if (second !== undefined) return <OwnerPage owner={second} />;
       break;

@@ -181,3 +181,9 @@ export async function signTyped(wallet: Wallet, account: string, typed: unknown)
   if (typeof signature !== "string" || !signature.startsWith("0x")) throw new WalletError(`${wallet.name} gave no signature.`);
   return signature;
 }
+
+/** Has an account sign a text (EIP-191). */
+export async function signText(wallet: Wallet, account: string, text: string): Promise<string> {
+  const hex = [...new TextEncoder().encode(text)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return ask<string>(wallet, "personal_sign", [`0x${hex}`, account]);
+}

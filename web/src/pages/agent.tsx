@@ -7,6 +7,7 @@ import { useTitle } from "../route";
 import { Evidence } from "../parts/evidence";
 import { History, unsettled } from "../parts/history";
 import { Share } from "../parts/share";
+import { WatchButton } from "../parts/watch";
 import { Alarm, Code, Facts, Nothing, Owner, Picture, StatusMark, Time, Waiting } from "../parts/show";
 import { fits, read } from "../registration";
 import { useWallet } from "../wallet";
@@ -74,7 +75,8 @@ function Head({ agent }: { agent: Agent }) {
       </div>
       <div class="buttons">
         <Share agent={agent} />
-        {owns && agent.chain !== null && !agent.burned ? (
+        <WatchButton target={agent.did} />
+        {owns && !agent.burned ? (
           <nav class="buttons" aria-label="What you can do with your agent">
             <a class="button" href={`${place}/edit`}>
               Edit
@@ -82,9 +84,11 @@ function Head({ agent }: { agent: Agent }) {
             <a class="button" href={`${place}/status`}>
               Status
             </a>
-            <a class="button" href={`${place}/wallet`}>
-              Wallet
-            </a>
+            {agent.chain === null ? null : (
+              <a class="button" href={`${place}/wallet`}>
+                Wallet
+              </a>
+            )}
             <a class="button" href={`${place}/transfer`}>
               Transfer
             </a>

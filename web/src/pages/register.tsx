@@ -4,7 +4,8 @@ import { useState } from "preact/hooks";
 import type { Chain, Checked, Sync } from "../api";
 import { useRead } from "../live";
 import { build, emptyDraft, type Draft } from "../registration";
-import { useTitle } from "../route";
+import { go, useRoute, useTitle } from "../route";
+import { Gasless } from "./gasless";
 import { Already, Form, Preview, useCheck } from "../parts/form";
 import { Alarm, Note, Waiting } from "../parts/show";
 import { Sign } from "../parts/send";
@@ -18,18 +19,35 @@ export function RegisterPage() {
   useTitle("Register an agent");
   const { data: sync, error } = useRead<Sync>("/v1/sync");
   const chains = sync?.chains.filter(open) ?? [];
+  const { query } = useRoute();
+  const gasless = query.get("way") === "statement";
   return (
     <>
       <section class="lead">
         <h1>Register an agent</h1>
-        <p>You get a token of the ERC-8004 identity registry that names a registration file. The token is yours; this instance only reads it.</p>
+        <fieldset class="ways">
+          <legend class="hidden">How</legend>
+          <label class="check">
+            <input type="radio" name="how" checked={!gasless} onChange={() => go("/register", true)} />
+            <span>
+              On a chain <span class="hint">You get a token of the ERC-8004 identity registry that names a registration file. Costs gas.</span>
+            </span>
+          </label>
+          <label class="check">
+            <input type="radio" name="how" checked={gasless} onChange={() => go("/register?way=statement", true)} />
+            <span>
+              Without gas <span class="hint">The agent gets a key, and its record stands in this office's journal, signed.</span>
+            </span>
+          </label>
+        </fieldset>
       </section>
       {error ? <Alarm>{error.message}</Alarm> : null}
       {sync === null && !error ? <Waiting what="the chains" /> : null}
-      {sync && chains.length === 0 ? (
+      {gasless ? <Gasless /> : null}
+      {sync && !gasless && chains.length === 0 ? (
         <Note tone="warn">No chain here takes registrations: none has a registry and a node. The office page says how far each is.</Note>
       ) : null}
-      {chains.length > 0 ? <Register chains={chains} /> : null}
+      {!gasless && chains.length > 0 ? <Register chains={chains} /> : null}
     </>
   );
 }

@@ -17,6 +17,7 @@ export function Masthead({ path }: { path: string }) {
   const links: [string, string][] = [
     ["/", "Agents"],
     ["/register", "Register"],
+    ["/watches", "Watches"],
     ["/office", "Office"],
   ];
   if (connected) links.splice(2, 0, [`/owners/${connected.account}`, "Mine"]);

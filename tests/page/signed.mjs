@@ -1,0 +1,103 @@
+// What needs no gas: signing in (EIP-4361), watching, and agents that live by statements of their key and their owner.
+//
+//   CHANCERY_PAGE=http://... ANVIL=http://... OUT=dir node signed.mjs
+
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { node, open, wallet } from "./browser.mjs";
+
+const { CHANCERY_PAGE: base, ANVIL: anvil, OUT: out } = process.env;
+
+const rpc = node(anvil);
+const accounts = (await rpc("eth_accounts")).slice(6, 8);
+const { context, close } = await open();
+const told = await wallet(context, rpc, accounts);
+const page = await context.newPage();
+page.setDefaultTimeout(60_000);
+const wrong = [];
+page.on("pageerror", (error) => wrong.push(error.message));
+
+const button = (name) => page.getByRole("button", { name, exact: false });
+const api = async (path) => {
+  const response = await fetch(base + path);
+  assert.equal(response.status, 200, path);
+  return response.json();
+};
+
+async function connect() {
+  await button("Connect wallet").click();
+  await page.getByRole("dialog").getByRole("button", { name: "Test wallet" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+}
+
+// An agent with a key and an owner, without gas.
+await page.goto(`${base}/register`);
+await connect();
+await page.getByLabel("Without gas").check();
+await page.getByLabel("Name", { exact: true }).fill("Grace");
+await page.getByLabel("Description").fill("Compiles.");
+await page.getByLabel("Skills").fill("compiling");
+await button("Make a key").click();
+assert.ok(await button("Sign and register").isDisabled(), "a key that is not kept is lost");
+const saving = page.waitForEvent("download");
+await button("Save the key file").click();
+const file = await saving;
+assert.match(await readFile(await file.path(), "utf8"), /^0x[0-9a-f]{64}\n$/);
+await button("Sign and register").click();
+await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+const id = new URL(page.url()).pathname.split("/")[2];
+const record = await api(`/v1/agents/${id}`);
+assert.match(record.did, /^did:key:z6Mk/);
+assert.equal(record.owner_address.toLowerCase(), accounts[0].toLowerCase());
+await entry("founded", "name");
+
+// Its owner says something about it.
+await page.getByRole("link", { name: "Status", exact: true }).click();
+await page.getByLabel("SLEEP").check();
+await page.getByLabel("Why").fill("compiling");
+await button("Set status: sign in Test wallet").click();
+await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+await page.getByText("SLEEP").first().waitFor();
+assert.equal((await api(`/v1/agents/${id}`)).runtime_status, "SLEEP");
+await entry("slept", "runtime_status");
+
+// Watching needs a session: one message is signed.
+await button("Watch").click();
+await button("Sign in with Test wallet").click();
+await page.getByText("Signed in as").waitFor();
+assert.ok(told.asked.some(({ method }) => method === "personal_sign"));
+await page.getByLabel("An owner's address").fill(accounts[1]);
+await page.getByRole("main").getByRole("button", { name: "Watch", exact: true }).click();
+await page.getByRole("button", { name: `Stop watching ${accounts[1]}` }).waitFor();
+await page.getByLabel("An owner's address").fill(record.did);
+await page.getByRole("main").getByRole("button", { name: "Watch", exact: true }).click();
+await page.getByRole("heading", { name: "What happened" }).waitFor();
+await page.locator(".changes li", { hasText: "Grace" }).first().waitFor();
+await page.screenshot({ path: join(out, "watches-desktop-light.png"), fullPage: true, caret: "initial" });
+// The cookie is not for scripts.
+assert.equal(await page.evaluate(() => document.cookie), "");
+
+// A sale that costs nothing.
+await page.goto(`${base}/agents/${id}/transfer`);
+await page.getByLabel("New owner").fill(accounts[1]);
+await button("Transfer: sign in Test wallet").click();
+await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+assert.equal((await api(`/v1/agents/${id}`)).owner_address.toLowerCase(), accounts[1].toLowerCase());
+
+assert.deepEqual(wrong, []);
+await close();
+
+/** Keeps the proof of the newest entry that says something of this column, once there is one. */
+async function entry(name, column) {
+  const find = async () => {
+    const { items } = await api(`/v1/agents/${id}/entries?limit=10`);
+    return items.find((one) => one.state !== "queued" && one.entry.changes.some(([what]) => what === column));
+  };
+  await page.getByRole("link", { name: /^(sealed|stored|pinned|anchored)$/ }).first().waitFor();
+  const found = await find();
+  assert.ok(found, `${column} is journaled`);
+  const proof = await fetch(`${base}/v1/entries/${found.cid}/proof`);
+  await writeFile(join(out, `${name}.tlog-proof`), Buffer.from(await proof.arrayBuffer()));
+  console.log(JSON.stringify({ step: name, cid: found.cid }));
+}
