@@ -30,12 +30,9 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
     let mut hashes: BTreeSet<B256> = said.iter().filter_map(|(_, word)| word.hash()).collect();
     let mut founded: BTreeMap<Uuid, (String, BTreeSet<B256>)> = BTreeMap::new();
     for (_, word) in said {
-        // Tokens and keys have registers of their own: nobody founds them here.
         if let Vexel::Registered { did, .. } = word
             && did::Did::parse(did).is_ok()
-            && !["did:nft:", "did:key:"]
-                .iter()
-                .any(|taken| did.starts_with(taken))
+            && founds(did)
         {
             let plain = lower(did);
             let mine: BTreeSet<B256> = forms(did).map(|form| keccak256(form.as_bytes())).collect();
@@ -324,6 +321,13 @@ pub(crate) async fn attribute(tx: &mut Tx, heard: &BTreeMap<(u64, Position), boo
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Whether a contract may found the agent of a DID. Tokens and keys have registers of their own.
+pub(crate) fn founds(did: &str) -> bool {
+    !["did:nft:", "did:key:"]
+        .iter()
+        .any(|taken| did.starts_with(taken))
 }
 
 /// A DID with its addresses in lower case, as rows keep it.

@@ -14,7 +14,7 @@ use crate::{
     },
     fold::State,
     statement::facts::StatementRow,
-    vexel::account as account_of,
+    vexel::{account as account_of, founds},
     window::Window,
 };
 
@@ -193,6 +193,8 @@ fn vexel_word(said: &Vexel, did: &str) -> Option<VexelSaid> {
         Vexel::Inactive { .. } => VexelSaid::Inactive,
         Vexel::Deactivated { account, .. } => VexelSaid::Deactivated { account: *account },
         Vexel::Threshold { .. } => VexelSaid::Threshold,
+        // What was said before a key or a token founds the agent is nobody's founding.
+        Vexel::Registered { .. } if !founds(did) => return None,
         Vexel::Registered {
             owner,
             name,
