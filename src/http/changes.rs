@@ -156,6 +156,7 @@ impl Wanted {
         (status = OK, content((Changes = "application/json"), (String = "text/event-stream"))),
         (status = BAD_REQUEST, body = Problem),
         (status = UNAUTHORIZED, body = Problem, description = "A watch is its principal's"),
+        (status = FORBIDDEN, body = Problem, description = "An API key without `watches:read` asks for a watch"),
         (status = NOT_FOUND, body = Problem, description = "No such agent, or no such watch"),
         (status = GONE, body = Problem, description = "What follows the cursor is not kept any more"),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many streams are open"),

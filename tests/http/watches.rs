@@ -216,6 +216,14 @@ async fn what_is_wrong_with_a_watch_is_told_and_strangers_see_none(pool: PgPool)
         .send("POST", PATH, "", &json!({ "target": "did:vexel:a" }))
         .await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    // Nor does a key of whoever made it, without the scope.
+    let wish = json!({ "name": "other", "scopes": ["keys:read"] });
+    let made = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    for path in [PATH, "/v1/changes?level=head&watch=mine"] {
+        let key = made["key"].as_str().unwrap();
+        let answer = instance.get_as(path, "x-api-key", key).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+    }
     for (path, status) in [
         ("/v1/changes?level=head&watch=none", StatusCode::NOT_FOUND),
         ("/v1/changes?watch=mine", StatusCode::BAD_REQUEST),
