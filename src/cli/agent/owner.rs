@@ -109,7 +109,7 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let (value, agent) = sent(&client, &args.which, &args.signing, &action, "editing").await?;
     let value = match agent {
         Some(agent) => {
-            register::judged(&client, &agent.id).await?;
+            register::judged(&client, &agent.id, &draft).await?;
             let (fresh, _) = find(&client, &args.which).await?;
             with(
                 fresh,
