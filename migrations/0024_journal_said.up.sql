@@ -1,5 +1,4 @@
 -- What is said of an agent is found by its entries (entries_agent_seq): one index less that each entry writes.
--- Where indexes are built late, it is not built any more.
+-- A backfill that put the index off before may still build it once: it is read by nobody then.
 
 DROP INDEX IF EXISTS journal.said_agent;
-DELETE FROM store.deferred WHERE name = 'journal.said_agent';

@@ -28,7 +28,7 @@ const AGENTS: u64 = 1_000_000;
 const CONNECTIONS: u64 = 16;
 const WARM_UP: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(10);
-const RUNS: usize = 5;
+const RUNS: u32 = 5;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 const REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
@@ -159,12 +159,12 @@ pub fn measure() -> Result<Vec<Figure>> {
     let (mut rates, mut slowest) = (Vec::new(), Vec::new());
     let (cpu, postgres) = (running.cpu()?, database.cpu()?);
     for run in 0..RUNS {
-        let (per_s, p99) = asking.block_on(load(&address, 1 + run as u64, WINDOW))?;
+        let (per_s, p99) = asking.block_on(load(&address, 1 + u64::from(run), WINDOW))?;
         println!("  {per_s:.0} answers/s, p99 {p99:.2} ms");
         rates.push(per_s);
         slowest.push(p99);
     }
-    let seconds = WINDOW.as_secs_f64() * RUNS as f64;
+    let seconds = WINDOW.as_secs_f64() * f64::from(RUNS);
     let (cpu, postgres) = (
         (running.cpu()? - cpu) / seconds,
         (database.cpu()? - postgres) / seconds,

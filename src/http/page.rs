@@ -69,7 +69,7 @@ static LICENCES: Asset = Asset::new(
 /// The routes of this file. They are no API, so `/openapi.json` does not have them. Whatever the page shows has an
 /// address of its own: all of them answer with the one document, whose script reads the address.
 pub fn routes() -> Router<Shared> {
-    let asset = |asset: &'static Asset| get(move |headers: HeaderMap| serve(asset, headers));
+    let asset = |asset: &'static Asset| get(async move |headers: HeaderMap| serve(asset, &headers));
     Router::new()
         .route("/assets/app.js", asset(&SCRIPT))
         .route("/assets/style.css", asset(&STYLE))
@@ -85,8 +85,8 @@ pub fn routes() -> Router<Shared> {
         .route("/agents/{agent}/{action}", get(index))
 }
 
-async fn serve(asset: &'static Asset, headers: HeaderMap) -> Response {
-    let is_packed = takes_gzip(&headers);
+fn serve(asset: &'static Asset, headers: &HeaderMap) -> Response {
+    let is_packed = takes_gzip(headers);
     let body = if is_packed {
         asset.packed()
     } else {
@@ -98,7 +98,7 @@ async fn serve(asset: &'static Asset, headers: HeaderMap) -> Response {
         (header::VARY, "accept-encoding"),
     ];
     let tag = hex::encode(&sha256(body)[..16]);
-    let mut response = conditional(&headers, &tag, (fields, body));
+    let mut response = conditional(headers, &tag, (fields, body));
     if is_packed && response.status() == StatusCode::OK {
         let gzip = HeaderValue::from_static("gzip");
         response

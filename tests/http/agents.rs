@@ -47,8 +47,8 @@ async fn who_asks_while_many_do_gets_his_own_agent(pool: PgPool) {
         let id = agent["id"].as_str().unwrap();
         paths.push((id.to_owned(), Some(id)));
         paths.push((agent["did"].as_str().unwrap().to_owned(), Some(id)));
-        paths.push((format!("{id}%00"), None));
         paths.push(("n".repeat(5000), None));
+        paths.push((format!("no-{id}"), None));
     }
     let asked = paths.iter().map(|(name, id)| {
         let instance = &instance;

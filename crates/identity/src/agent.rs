@@ -255,12 +255,12 @@ pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Named>>> {
     ids.dedup();
     let (agents, mut identifiers) =
         futures::try_join!(by_ids(db, &ids), identifier::list_all(db, &ids))?;
-    let named = agents.into_iter().map(|(id, agent)| {
+    let whole = agents.into_iter().map(|(id, agent)| {
         let identifiers = identifiers.remove(&id).unwrap_or_default();
         (id, Named { agent, identifiers })
     });
-    let named: HashMap<Uuid, Named> = named.collect();
-    let of = |id: Option<Uuid>| named.get(&id?).cloned();
+    let whole: HashMap<Uuid, Named> = whole.collect();
+    let of = |id: Option<Uuid>| whole.get(&id?).cloned();
     Ok(found.into_iter().map(of).collect())
 }
 

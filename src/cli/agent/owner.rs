@@ -56,8 +56,8 @@ pub struct Wallet {
     #[command(flatten)]
     which: Which,
     /// The new wallet's key: it signs its consent here, which costs nothing
-    #[arg(long, value_name = "FILE", conflicts_with = "unset")]
-    wallet_key: Option<PathBuf>,
+    #[arg(long = "wallet-key", value_name = "FILE", conflicts_with = "unset")]
+    consents: Option<PathBuf>,
     /// Take the wallet away
     #[arg(long)]
     unset: bool,
@@ -109,7 +109,7 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let (value, agent) = sent(&client, &args.which, &args.signing, &action, "editing").await?;
     let value = match agent {
         Some(agent) => {
-            register::judged(&client, &agent.id).await?;
+            register::judged(&client, &agent.id, &draft).await?;
             let (fresh, _) = find(&client, &args.which).await?;
             with(
                 fresh,
@@ -129,7 +129,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?;
     let (value, agent) = find(&client, &args.which).await?;
     let (chain, registry, id) = token(&agent)?;
-    let action = match (&args.wallet_key, args.unset) {
+    let action = match (&args.consents, args.unset) {
         (None, false) => return show(context, &client, &value),
         (None, true) => Action {
             json: json!({ "kind": "unset_wallet", "agent": agent.id }),

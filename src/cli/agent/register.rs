@@ -147,7 +147,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         .first()
         .and_then(|agent| agent["id"].as_str())
     {
-        Some(id) if progress.indexed => Some(judged(&client, id).await?),
+        Some(id) if progress.indexed => Some(judged(&client, id, &draft).await?),
         _ => None,
     };
     if let (Draft::File(bytes, _), Way::Https, Some(agent)) = (&draft, way, &agent) {
@@ -194,13 +194,17 @@ async fn already(
     Err(Failure::Of(Kind::Conflict, why))
 }
 
-/// The agent, with its file read if that happens soon: who registered wants to see the name.
-pub async fn judged(client: &Client<'_>, id: &str) -> Result<Agent, Failure> {
+/// The agent, with its file read if that happens soon: who registered wants to see the name, and who edited the new one.
+pub async fn judged(client: &Client<'_>, id: &str, draft: &Draft) -> Result<Agent, Failure> {
+    let file = match draft {
+        Draft::File(bytes, _) => Some(cid(bytes)),
+        Draft::Uri(_) => None,
+    };
     let path = format!("v1/agents/{}", segment(id));
     let begun = Instant::now();
     loop {
         let agent = Agent::read(client, &client.get(&path).await?)?;
-        if agent.is_judged() || begun.elapsed() > SOON {
+        if agent.is_judged(file.as_deref()) || begun.elapsed() > SOON {
             return Ok(agent);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -77,11 +77,15 @@ impl Agent {
         }
     }
 
-    /// Whether its registration file was read, and the row says so.
-    pub fn is_judged(&self) -> bool {
+    /// Whether its registration file was read, and the row rests on it: on the one with the CID `file`, where that
+    /// is known.
+    pub fn is_judged(&self, file: Option<&str>) -> bool {
         match self.metadata_state.as_deref() {
             Some("pending") => false,
-            Some("fetched") => self.name_source != "none",
+            Some("fetched") => {
+                let rests = self.ipfs_metadata_hash.as_deref();
+                self.name_source != "none" && file.is_none_or(|file| rests == Some(file))
+            }
             _ => true,
         }
     }
