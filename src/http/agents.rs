@@ -11,7 +11,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use identity::{
     act,
-    agent::{self, Filter, Named},
+    agent::{self, Agent, Filter, Named},
     fact::RuntimeStatus,
     identifier,
 };

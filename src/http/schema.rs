@@ -18,7 +18,7 @@ mod statements;
 
 pub use self::{
     access::{ApiKey, AuditEvent, IssuedKey, KeyName, Session, UsageWindow},
-    statements::{ListedStatement, Signature, Statement, Submission},
+    statements::{ListedStatement, Statement, Submission},
 };
 
 /// A name in the path.
