@@ -1,5 +1,11 @@
 //! Signed heartbeats over HTTP: how many are verified and recorded, how soon they are seen, what a `kill -9` loses, and
 //! what a steady stream of them costs Postgres. The load runs on the same machine.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and rates far below 2^52"
+)]
 
 use std::{
     fmt::Write as _,
@@ -212,7 +218,7 @@ impl Office {
 /// The body of an answer with a length.
 fn answer(stream: &mut TcpStream) -> Result<String> {
     let mut read = Vec::new();
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();

@@ -78,13 +78,12 @@ impl MessageSignature {
 
     /// The bytes that were signed (RFC 9421, section 2.5).
     pub fn base(&self, message: &Message<'_>) -> Result<String> {
-        let mut base = String::new();
+        let mut lines = Vec::with_capacity(self.input.components.len() + 1);
         for name in &self.input.components {
-            let value = message.component(name)?;
-            base.push_str(&format!("\"{name}\": {value}\n"));
+            lines.push(format!("\"{name}\": {}", message.component(name)?));
         }
-        base.push_str(&format!("\"@signature-params\": {}", self.input.text()));
-        Ok(base)
+        lines.push(format!("\"@signature-params\": {}", self.input.text()));
+        Ok(lines.join("\n"))
     }
 
     /// Whether this key made it, for this message.

@@ -102,7 +102,7 @@ pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<
         let why = "the nonce is none of ours, was used, or is over: ask for another one";
         return Err(Error::Unproven(why.to_owned()));
     }
-    let token = secret::session()?;
+    let secret = secret::session()?;
     let end = now + longest;
     let session = Session {
         account: message.address.to_string(),
@@ -113,7 +113,7 @@ pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<
     sqlx::query!(
         "INSERT INTO access.sessions (token_hash, account, chain_id, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5)",
-        secret::digest(&token),
+        secret::digest(&secret),
         format!("{:#x}", message.address),
         session.chain_id,
         session.created_at,
@@ -121,7 +121,7 @@ pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<
     )
     .execute(tx.conn())
     .await?;
-    Ok((token, session))
+    Ok((secret, session))
 }
 
 /// The session of a token, if it is in force.
@@ -199,6 +199,7 @@ mod tests {
 
     #[test]
     fn a_message_is_for_one_office_and_for_now() {
+        type Change<'a> = &'a dyn Fn(&mut Message);
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let here = Origin::parse("https://office.example").unwrap();
         let why = |change: &dyn Fn(&mut Message)| {
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(why(&|m| m.scheme = Some("https".to_owned())), Ok(()));
         assert_eq!(why(&|m| m.issued_at = now - TimeDelta::minutes(6)), Ok(()));
         assert_eq!(why(&|m| m.not_before = Some(now)), Ok(()));
-        let cases: [(&dyn Fn(&mut Message), &str); 10] = [
+        let cases: [(Change<'_>, &str); 10] = [
             (&|m| m.domain = "evil.example".to_owned(), "another domain"),
             (
                 &|m| m.domain = "a@office.example".to_owned(),

@@ -576,15 +576,14 @@ mod tests {
                 assert!(vexel(&short(topic)).expect("one of theirs").is_err());
             }
         }
-        use events::Registry;
         let long = format!("did:x:{}", "a".repeat(300));
         for did in ["", "agent1", "did:x:\n", &long] {
-            let log = encoded(&Registry::AgentStatusChanged {
+            let changed = encoded(&events::Registry::AgentStatusChanged {
                 did: did.to_owned(),
                 previous: 0,
                 current: 1,
             });
-            assert!(vexel(&log).expect("one of theirs").is_err(), "{did}");
+            assert!(vexel(&changed).expect("one of theirs").is_err(), "{did}");
         }
         assert!(vexel(&log(vec![B256::ZERO], vec![])).is_none());
         assert!(vexel(&log(vec![], vec![])).is_none());

@@ -155,6 +155,10 @@ pub struct DocumentState {
 /// An agent as its facts so far make it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was told by facts of its own; none excludes another"
+)]
 pub struct State {
     /// Place of the last fact.
     #[serde(skip_serializing_if = "is_default")]

@@ -173,6 +173,7 @@ mod tests {
         let contracts = Registries {
             identity: vec![registry],
             status: vec![Address::repeat_byte(2)],
+            vexel: Vec::new(),
         };
         let token = |id: usize| Token {
             chain: 1,

@@ -81,8 +81,8 @@ pub struct Status {
     #[command(flatten)]
     which: Which,
     /// ACTIVE, SLEEP or TERMINATED
-    #[arg(value_parser = list::status, required_unless_present = "load")]
-    status: Option<RuntimeStatus>,
+    #[arg(value_name = "STATUS", value_parser = list::status, required_unless_present = "load")]
+    runtime: Option<RuntimeStatus>,
     /// AVAILABLE or BUSY
     #[arg(long, value_name = "LOAD")]
     load: Option<String>,
@@ -251,7 +251,7 @@ async fn status(args: Status, context: &Context) -> anyhow::Result<()> {
     let said = [
         (
             "status",
-            args.status.map(|status| status.as_str().to_owned()),
+            args.runtime.map(|status| status.as_str().to_owned()),
         ),
         ("load", args.load),
         ("reason", args.reason),

@@ -25,7 +25,7 @@ const UNANSWERED: usize = 1_024;
 const WRONG: usize = 64;
 
 /// Beyond the time that a beat lasts (Zynd's read deadline).
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// Opens a socket, for one agent or for many.
 pub fn open(app: Shared, upgrade: Upgrade, only: Option<Uuid>) -> Result<Response, Problem> {

@@ -102,14 +102,12 @@ impl Input {
     /// Its one canonical form, which is signed along.
     pub fn text(&self) -> String {
         let components: Vec<String> = self.components.iter().map(|name| quoted(name)).collect();
-        let mut text = format!("({})", components.join(" "));
-        for (name, value) in &self.parameters {
-            text.push_str(&match value {
-                Value::Number(number) => format!(";{name}={number}"),
-                Value::Text(value) => format!(";{name}={}", quoted(value)),
-            });
-        }
-        text
+        let parameters = self.parameters.iter().map(|(name, value)| match value {
+            Value::Number(number) => format!(";{name}={number}"),
+            Value::Text(value) => format!(";{name}={}", quoted(value)),
+        });
+        let parameters: String = parameters.collect();
+        format!("({}){parameters}", components.join(" "))
     }
 }
 

@@ -267,12 +267,11 @@ impl Case<'_> {
 
     fn speaks_account(&self, account: Account) -> Result<()> {
         let standing = self.standing;
-        let speaks = match &standing.token {
-            Some(token) => token.is_spoken_for_by(account),
-            None => {
-                let lives_there = account.by_key || standing.owner_chain == Some(account.chain);
-                standing.owner == Some(account.address) && lives_there
-            }
+        let speaks = if let Some(token) = &standing.token {
+            token.is_spoken_for_by(account)
+        } else {
+            let lives_there = account.by_key || standing.owner_chain == Some(account.chain);
+            standing.owner == Some(account.address) && lives_there
         };
         if speaks {
             Ok(())

@@ -114,14 +114,14 @@ async fn whom(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Uuid>>> {
     let names: Vec<&str> = names
         .map(|signed| signed.statement.agent.as_str())
         .collect();
-    let named = identifier::by_name(tx, &names).await?;
+    let found = identifier::by_name(tx, &names).await?;
     Ok(signed
         .iter()
         .map(|signed| {
             let name = &signed.statement.agent;
             if !registering(&signed) {
-                let found = named.get(name).copied();
-                return found.ok_or_else(|| Error::NotFound(name.clone()));
+                let agent = found.get(name).copied();
+                return agent.ok_or_else(|| Error::NotFound(name.clone()));
             }
             let key = signed.key().map(did::methods::key::PublicKey::to_bytes);
             let known = key.and_then(|key| keys.get(&key));
@@ -184,11 +184,11 @@ async fn decide(
             decided.push(None);
             continue;
         };
-        let nonce = (
+        let use_of_it = (
             signed.signer().to_string(),
             signed.statement.nonce.0.to_vec(),
         );
-        if used.contains(&nonce) || !spent.insert(nonce) {
+        if used.contains(&use_of_it) || !spent.insert(use_of_it) {
             let why = "this nonce was used before by this signer: sign anew";
             decided.push(Some(Err(Error::Conflict(why.to_owned()))));
             continue;

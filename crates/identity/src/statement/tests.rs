@@ -245,8 +245,9 @@ async fn who_has_not_to_sign_or_did_not_is_refused() {
 
 #[tokio::test]
 async fn office_and_time_are_part_of_it() {
+    type Change = fn(&mut Statement);
     let valid = statement(Action::Register, r#"{"name":"Ada"}"#);
-    let cases: [(&str, fn(&mut Statement)); 6] = [
+    let cases: [(&str, Change); 6] = [
         ("origin", |s| s.origin = "chancery.local/another".to_owned()),
         ("expires", |s| s.expires = NOW),
         ("expires", |s| s.expires = s.issued),
