@@ -2,8 +2,9 @@
 SET session_replication_role = replica;
 SET synchronous_commit = off;
 
-INSERT INTO chain.chains (chain_id, name, origin, start_block, anchor_number, head_number, settled_number, finalized_number)
-VALUES (1, 'bench', 'bench', 0, 0, 1000000, 1000000, 1000000);
+INSERT INTO chain.chains (chain_id, name, origin, start_block, anchor_number, anchor_hash, head_number,
+    settled_number, finalized_number, ground_number)
+VALUES (1, 'bench', 'rpc', 0, 0, sha256('0'), 1000000, 1000000, 1000000, 1000000);
 INSERT INTO chain.ranges (chain_id, from_block, to_block, level) VALUES (1, 0, 1000000, 'proven');
 
 CREATE TEMPORARY TABLE made AS
