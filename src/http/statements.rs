@@ -166,11 +166,26 @@ async fn once(
         let signed = verified(app, submission).await?;
         return Ok(answer(&record(app, remote, signed).await?));
     };
-    // A known one is answered before it is looked at: by then it may have expired.
-    if let Some(known) = request.find(&app.db).await? {
+    // The same one is answered before it is looked at: by then it may have expired. That its key was used
+    // for another one is told to its signer alone.
+    if let Some(known @ Known::Done { .. }) = request.find(&app.db).await? {
         return known_answer(known);
     }
     let signed = verified(app, submission).await?;
+    // Where the client goes away, the answer is kept for when it asks again.
+    let (app, remote) = (Shared::clone(app), remote.clone());
+    let kept = tokio::spawn(async move { keep(&app, &remote, &request, signed).await });
+    kept.await
+        .map_err(|error| Problem::of(kernel::Kind::Internal, error))?
+}
+
+/// Records what was verified, unless it is known, and keeps the answer.
+async fn keep(
+    app: &Shared,
+    remote: &Remote,
+    request: &Request,
+    signed: statement::Signed,
+) -> Result<Response, Problem> {
     let cause = Cause::Request(signed.signer().principal());
     let mut tx = app.db.begin(cause.clone()).await?;
     let known = request.start(&mut tx).await?;
@@ -223,6 +238,8 @@ async fn record(
 async fn verified(app: &Shared, submission: Submission) -> Result<statement::Signed, Problem> {
     let origin = app.sealer.vkey().name();
     let now = app.db.clock().now();
+    // Before any node is asked: whoever wants one asked brings one statement, and not a hundred chains.
+    submission.check(origin, now)?;
     let mut nodes = BTreeMap::new();
     for chain in submission.contract_chains() {
         if let Some(node) = app.nodes.find(Some(chain), &app.config.indexer).await {
@@ -248,9 +265,14 @@ impl Recorded {
 }
 
 fn answer(recorded: &Recorded) -> Response {
-    let location = format!("/v1/agents/{}", recorded.agent);
-    let mut response = axum::Json(recorded).into_response();
-    if let Ok(location) = HeaderValue::from_str(&location) {
+    located(
+        axum::Json(recorded).into_response(),
+        &recorded.agent.to_string(),
+    )
+}
+
+fn located(mut response: Response, agent: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/agents/{agent}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
@@ -285,7 +307,9 @@ fn known_answer(known: Known) -> Result<Response, Problem> {
         Known::Done { status, answer } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let kind = [(header::CONTENT_TYPE, "application/json")];
-            Ok((status, kind, answer).into_response())
+            let said: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
+            let agent = said["agent"].as_str().unwrap_or_default();
+            Ok(located((status, kind, answer).into_response(), agent))
         }
         Known::OtherBody => Err(Problem::new(
             Code::KeyReused,

@@ -170,6 +170,10 @@ impl Statement {
         if self.agent.is_empty() || self.agent.len() > MOST_NAME {
             return refuse(format!("agent: a name has 1 to {MOST_NAME} bytes"));
         }
+        // Postgres would refuse it, and with it all statements that are looked up together.
+        if self.agent.contains('\0') {
+            return refuse("agent: it has the character U+0000 in it".to_owned());
+        }
         if self.content.len() > MOST_CONTENT {
             return refuse(format!("content: it has at most {MOST_CONTENT} bytes"));
         }

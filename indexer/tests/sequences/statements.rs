@@ -461,3 +461,32 @@ async fn what_was_said_once_is_not_said_again(pool: PgPool) -> anyhow::Result<()
     );
     Ok(())
 }
+
+/// While somebody at psql holds the row, its owner gives the agent away, and tries to give it away again.
+#[sqlx::test(migrations = "../migrations")]
+async fn an_agent_whose_row_is_held_is_given_away_once(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    let content = json!({ "name": "Ada" });
+    let both = [By::Key(1), By::Wallet(1)];
+    say(&world, Action::Register, &did(1), content, &both).await?;
+    let to = |seed| json!({ "owner": format!("{:#x}", owner(seed)) });
+    let mut held = world.pool.begin().await?;
+    sqlx::query("SELECT FROM identity.agents FOR UPDATE")
+        .execute(&mut *held)
+        .await?;
+    say(&world, Action::Transfer, &did(1), to(2), &[By::Wallet(1)]).await?;
+    let row = "SELECT owner_address FROM identity.agents";
+    assert_eq!(world.one(row).await, format!("{:#x}", owner(1)), "held");
+    let by_seller = [By::Wallet(1)];
+    let again = say(&world, Action::Transfer, &did(1), to(3), &by_seller).await;
+    assert_eq!(again.expect_err("not known yet").kind(), Kind::Unavailable);
+    held.rollback().await?;
+    world.sweep().await;
+    assert_eq!(world.one(row).await, format!("{:#x}", owner(2)));
+    let again = say(&world, Action::Transfer, &did(1), to(3), &by_seller).await;
+    assert_eq!(again.expect_err("given away").kind(), Kind::Denied);
+    say(&world, Action::Transfer, &did(1), to(3), &[By::Wallet(2)]).await?;
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}

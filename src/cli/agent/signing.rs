@@ -209,7 +209,8 @@ impl Signers {
             return Err(Failure::Unverified(why.to_owned()).into());
         }
         eprintln!(
-            "signing: {} {} {}",
+            "signing for {}: {} {} {}",
+            clean(&statement.origin),
             action.as_str(),
             clean(&statement.agent),
             clean(&statement.content)

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     Action, Content, Owner, Signed,
     content::{key_columns, owner_columns},
+    facts::StatementRow,
     signed::Account,
 };
 use crate::{Error, Result, claim::NewClaim, key::KeyRow};
@@ -34,6 +35,24 @@ pub(super) struct Standing {
     pub sequence: i64,
     /// Time of its last statement, or of its chain's newest block.
     pub not_before: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// Whether it shows whose the agent is by all that was signed of it, ascending, and whether it ended.
+    pub fn shows(&self, said: &[StatementRow]) -> bool {
+        let last = |of: [Action; 2]| {
+            let mut facts = said.iter().rev().map(|row| &row.fact);
+            facts.find(|fact| of.contains(&fact.action))
+        };
+        let owner = last([Action::Register, Action::Transfer]).map(|fact| {
+            let owner = fact.changes.get("owner_address").and_then(Value::as_str);
+            owner.and_then(|owner| owner.parse::<Address>().ok())
+        });
+        let keyed = said.iter().any(|row| row.fact.action == Action::Register);
+        let ended = last([Action::Register, Action::Deregister])
+            .is_some_and(|fact| fact.action == Action::Deregister);
+        owner.is_none_or(|owner| owner == self.owner) && (!keyed || ended == self.ended)
+    }
 }
 
 /// What the chain says of a token.

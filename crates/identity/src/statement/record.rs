@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::{
     Action, Signed,
     authority::{self, Allowed, Case, Standing, TokenStanding},
+    facts,
 };
 use crate::{
-    Error, Result, claim, identifier,
+    Error, Result, claim, dirty, identifier,
     key::{self, NewKey},
     project::{Feed, Mode, lock, project},
 };
@@ -171,6 +172,7 @@ async fn decide(
     let mut wanted = ids.to_vec();
     wanted.extend(signed.iter().filter_map(claimed));
     let standings = standings(tx, &wanted).await?;
+    let behind = behind(tx, &standings).await?;
     let signers: Vec<_> = signed.iter().flat_map(Signed::keys).collect();
     let keys = key::of(tx, &signers).await?;
     let used = used_nonces(tx, signed).await?;
@@ -184,6 +186,10 @@ async fn decide(
             decided.push(None);
             continue;
         };
+        if behind.contains(agent) {
+            decided.push(Some(Err(Error::Raced)));
+            continue;
+        }
         let use_of_it = (
             signed.signer().to_string(),
             signed.statement.nonce.0.to_vec(),
@@ -211,6 +217,28 @@ async fn decide(
         decided.push(Some(allowed));
     }
     Ok(decided)
+}
+
+/// Whose rows do not show yet who owns them by what was signed, or that they ended: somebody held them
+/// when it was recorded. Who speaks for them is known when they are swept. A token's owner is the fold's
+/// to judge: his statements name the transfer that they rest on.
+async fn behind(tx: &mut Tx, standings: &HashMap<Uuid, Standing>) -> Result<HashSet<Uuid>> {
+    let ids: Vec<Uuid> = standings
+        .iter()
+        .filter(|(_, standing)| standing.exists && standing.token.is_none())
+        .map(|(id, _)| *id)
+        .collect();
+    let waiting = dirty::among(tx, &ids).await?;
+    if waiting.is_empty() {
+        return Ok(waiting);
+    }
+    let from: Vec<(Uuid, i64)> = waiting.into_iter().map(|id| (id, 0)).collect();
+    let mut said = facts::load(tx, &from).await?;
+    said.retain(|id, said| {
+        let standing = standings.get(id);
+        standing.is_some_and(|standing| !standing.shows(said))
+    });
+    Ok(said.into_keys().collect())
 }
 
 /// What is stored of these agents.

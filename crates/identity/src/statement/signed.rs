@@ -181,19 +181,11 @@ pub async fn verify(
     now: DateTime<Utc>,
     nodes: &BTreeMap<u64, Rpc>,
 ) -> Result<Signed> {
+    let content = submission.content(origin, now)?;
     let Submission {
         statement,
         signatures,
     } = submission;
-    if statement.origin != origin {
-        let why = format!("origin: this journal is {origin}");
-        return Err(Error::Invalid(why));
-    }
-    statement.check_time(now)?;
-    let content = statement.check()?;
-    if signatures.is_empty() || signatures.len() > 2 {
-        return Err(Error::Invalid("signatures: one or two".to_owned()));
-    }
     let mut verified = Vec::with_capacity(signatures.len());
     for offered in signatures {
         verified.push(offered.verify(&statement, nodes).await?);
@@ -214,6 +206,24 @@ pub async fn verify(
 }
 
 impl Submission {
+    /// Checks office, time, form and the number of signatures: all that needs no node.
+    pub fn check(&self, origin: &str, now: DateTime<Utc>) -> Result<()> {
+        self.content(origin, now).map(drop)
+    }
+
+    fn content(&self, origin: &str, now: DateTime<Utc>) -> Result<Content> {
+        if self.statement.origin != origin {
+            let why = format!("origin: this journal is {origin}");
+            return Err(Error::Invalid(why));
+        }
+        self.statement.check_time(now)?;
+        let content = self.statement.check()?;
+        if self.signatures.is_empty() || self.signatures.len() > 2 {
+            return Err(Error::Invalid("signatures: one or two".to_owned()));
+        }
+        Ok(content)
+    }
+
     /// The chains of accounts whose keys did not sign: their contracts have to be asked.
     pub fn contract_chains(&self) -> Vec<u64> {
         let chains = self.signatures.iter().filter_map(|offered| {

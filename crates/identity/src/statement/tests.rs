@@ -349,6 +349,14 @@ async fn contents_are_read_strictly() {
             .starts_with("sequence")
     );
     let mut wrong = statement(Action::Deregister, "{}");
+    wrong.agent.push('\0');
+    assert!(
+        refused(wrong.clone(), vec![by_key(&wrong, 1)])
+            .await
+            .1
+            .starts_with("agent")
+    );
+    let mut wrong = statement(Action::Deregister, "{}");
     wrong.content = format!("{{\"reason\":\"{}\"}}", "x".repeat(MOST_CONTENT));
     assert!(
         refused(wrong.clone(), vec![by_key(&wrong, 1)])
