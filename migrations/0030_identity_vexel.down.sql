@@ -1,4 +1,9 @@
-UPDATE identity.agents SET name_source = 'act' WHERE name_source = 'chain';
+-- With a cause, or the triggers would refuse it as a person's change.
+DO $$ BEGIN
+    PERFORM set_config('chancery.cause', 'job:migrate', true);
+    UPDATE identity.agents SET name_source = 'act' WHERE name_source = 'chain';
+    PERFORM set_config('chancery.cause', '', true);
+END $$;
 ALTER TABLE identity.agents
     DROP CONSTRAINT agents_name_source_check,
     ADD CONSTRAINT agents_name_source_check CHECK (name_source IN ('none', 'document', 'act', 'statement'));

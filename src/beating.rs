@@ -13,7 +13,7 @@ use kernel::Kind;
 use store::Db;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// How long beats are gathered before the next ones are recorded.
+/// How long beats are gathered before the next ones are recorded, unless enough wait already.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Most beats that wait.
@@ -107,8 +107,16 @@ impl Beats {
                 return;
             }
             self.settle(taken).await;
-            tokio::time::sleep(GATHER).await;
+            if !self.is_full() {
+                tokio::time::sleep(GATHER).await;
+            }
         }
+    }
+
+    /// Whether as many wait as are recorded at once: then there is nothing to gather.
+    fn is_full(&self) -> bool {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.beats >= heartbeat::MOST
     }
 
     /// What waited longest, as much as is recorded at once.

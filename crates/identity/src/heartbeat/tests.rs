@@ -9,7 +9,11 @@ use crate::dirty;
 
 const OFFICE: &str = "office.example";
 
-/// A database with agents `did:vexel:a`, `b` and `c`, each with a key of its own, at noon.
+/// Plain SQL does not rewrite keys: what changes them has a cause.
+const CAUSE: &str = "SELECT set_config('chancery.cause', 'job:test', true)";
+
+/// A database with agents `did:vexel:a`, `b` and `c`, each with a key of its own, in the year 2100: acts of plain SQL take
+/// the machine's clock, and what beats lead to comes after them.
 struct Office {
     db: Db,
     keys: HashMap<&'static str, SigningKey>,
@@ -17,8 +21,8 @@ struct Office {
 
 impl Office {
     async fn open(pool: PgPool) -> anyhow::Result<Self> {
-        let noon = DateTime::from_timestamp(1_750_000_000, 0).expect("a time");
-        let db = Db::from_pool(pool, Clock::manual(noon));
+        let start = DateTime::from_timestamp(4_102_444_800, 0).expect("a time");
+        let db = Db::from_pool(pool, Clock::manual(start));
         let mut office = Self {
             db,
             keys: HashMap::new(),
@@ -54,7 +58,8 @@ impl Office {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let of = format!("(SELECT id FROM identity.agents WHERE did = 'did:vexel:{name}')");
         self.sql(&format!(
-            "UPDATE identity.keys SET until = now() WHERE agent_id = {of};
+            "{CAUSE};
+             UPDATE identity.keys SET until = now() WHERE agent_id = {of};
              INSERT INTO identity.keys (public_key, agent_id, since) VALUES (decode('{}', 'hex'), {of}, now())",
             hex::encode(key.verifying_key().to_bytes())
         ))
@@ -178,7 +183,9 @@ async fn a_beat_counts_once_and_only_from_the_key_in_force(pool: PgPool) -> anyh
     assert_eq!(refused(&answers[4]), &Refusal::Skewed(61));
     assert_eq!(refused(&answers[5]), &Refusal::Skewed(-61));
 
-    office.sql("UPDATE identity.keys SET until = now() WHERE agent_id IN (SELECT id FROM identity.agents WHERE did = 'did:vexel:c')").await?;
+    let ended = "UPDATE identity.keys SET until = now()
+                  WHERE agent_id IN (SELECT id FROM identity.agents WHERE did = 'did:vexel:c')";
+    office.sql(&format!("{CAUSE}; {ended}")).await?;
     office
         .sql("UPDATE identity.agents SET runtime_status = 'TERMINATED' WHERE did = 'did:vexel:b'")
         .await?;

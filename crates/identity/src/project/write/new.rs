@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use journal::First;
 use store::{Tx, copy::Rows};
+use uuid::Uuid;
 
 use super::{Folded, agent, names, status, token};
 use crate::{
-    Result, identifier,
+    Result, heartbeat, identifier,
     project::{States, settle},
 };
 
@@ -27,6 +28,8 @@ struct Kept {
     agents: Rows,
     dimensions: Rows,
     entries: First,
+    /// Who beat on chain, and when last.
+    beats: Vec<(Uuid, DateTime<Utc>, Option<i64>)>,
 }
 
 /// What can be made again, where nobody sees it before the agents.
@@ -45,6 +48,7 @@ impl NewAgents {
                 agents: Rows::new(agent::COLUMNS),
                 dimensions: Rows::new(status::COLUMNS),
                 entries: First::default(),
+                beats: Vec::new(),
             },
             again: Again {
                 tokens: Rows::new(token::COLUMNS),
@@ -70,6 +74,9 @@ impl NewAgents {
         if self.keeps == States::Saved {
             settle::put(&mut self.again.states, &one)?;
         }
+        // No act speaks of it, so it has no ttl of its own.
+        let beat = one.delta.beat.map(|at| (one.subject.id.0, at, None));
+        self.rows.beats.extend(beat);
         let owed = std::mem::take(&mut one.owed);
         let entries = &mut self.rows.entries;
         entries
@@ -96,6 +103,7 @@ impl Kept {
     async fn write(&mut self, tx: &mut Tx) -> Result<usize> {
         agent::copy(tx, &mut self.agents).await?;
         status::copy_dimensions(tx, &mut self.dimensions).await?;
+        heartbeat::on_chain(tx, &std::mem::take(&mut self.beats)).await?;
         Ok(self.entries.append(tx).await?)
     }
 }
