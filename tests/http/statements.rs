@@ -245,6 +245,8 @@ async fn the_same_request_is_done_once(pool: PgPool) {
     assert!(done.iter().all(|a| a.body == done[0].body));
     let again = bring(&instance, "/v1/agents", &body, Some("k")).await;
     assert_eq!((again.status, &again.body), (StatusCode::OK, &done[0].body));
+    let location = header::LOCATION;
+    assert_eq!(again.header(&location), done[0].header(&location));
     let without = bring(&instance, "/v1/agents", &body, None).await;
     assert_eq!(without.status, StatusCode::CONFLICT, "{}", without.text());
 
