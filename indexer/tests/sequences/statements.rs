@@ -359,6 +359,10 @@ async fn an_agent_ends_and_begins_anew_by_its_key_alone(pool: PgPool) -> anyhow:
     say(&world, Action::Transfer, &did(1), to, &[By::Wallet(1)]).await?;
     let seller = say(&world, Action::Status, &did(1), busy, &[By::Wallet(1)]).await;
     assert_eq!(seller.expect_err("given away").kind(), Kind::Denied);
+    let suspended = BTreeMap::from([("admin_status".to_owned(), json!("SUSPENDED"))]);
+    let mut tx = world.db.begin(Cause::Job("test")).await?;
+    identity::act::update(&mut tx, agent, &suspended, Some("spam")).await?;
+    tx.commit().await?;
     let end = json!({ "reason": "done" });
     say(&world, Action::Deregister, &did(1), end, &[By::Wallet(2)]).await?;
     let bob = format!("{:#x}", owner(2));
@@ -387,6 +391,8 @@ async fn an_agent_ends_and_begins_anew_by_its_key_alone(pool: PgPool) -> anyhow:
         "agent 1 statement ACTIVE f AVAILABLE",
         "it begins anew, without an owner"
     );
+    let admin = "SELECT admin_status FROM identity.agents";
+    assert_eq!(world.one(admin).await, "SUSPENDED", "as the operator said");
     assert_eq!(
         world.history(agent).await,
         [">ACTIVE", "ACTIVE>TERMINATED", "TERMINATED>ACTIVE"]

@@ -3,7 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Run, State, columns::journal_value, status::Class};
+use super::{
+    Run, State,
+    columns::journal_value,
+    status::{Class, StatusState},
+};
 use crate::{
     fact::{RuntimeStatus, StatementFact},
     statement::Action,
@@ -61,9 +65,11 @@ impl State {
     }
 
     /// A registration resets every column; the counts of history go on, and so do the names that the
-    /// agent once had.
+    /// agent once had. What the operator said of it stands: else whoever is suspended would deregister, and
+    /// register again, for nothing.
     fn begin_anew(&mut self) {
         let before = std::mem::take(self);
+        let admin = before.status.admin.clone();
         *self = Self {
             end: before.end,
             chain_time: before.chain_time,
@@ -72,7 +78,10 @@ impl State {
             deleted: before.deleted,
             former: before.former,
             keyed: true,
-            status: before.status.reset(),
+            status: StatusState {
+                admin,
+                ..before.status.reset()
+            },
             vexel: before.vexel.waiting(),
             ..Self::default()
         };
