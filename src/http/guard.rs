@@ -135,7 +135,15 @@ async fn ask(
     grant: &Grant,
     counter: &mut Counter<'_>,
 ) -> Result<Asker, Problem> {
-    let presented = proof::presented(request.headers())?;
+    let presented = match proof::presented(app, request.headers(), grant) {
+        Ok(presented) => presented,
+        Err(several) => {
+            counter.is_proof_sent = true;
+            counter.address().await?;
+            return Err(several);
+        }
+    };
+    counter.is_proof_sent = presented.is_sent();
     if let Some(asker) = proof::in_memory(app, &presented).await? {
         if let Some(key) = asker.proof.key() {
             if !key.is_operators {

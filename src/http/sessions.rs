@@ -54,9 +54,11 @@ struct Challenge {
     responses(
         (status = OK, body = Challenge),
         (status = BAD_REQUEST, body = Problem, description = "This office is not reached by this name"),
+        (status = FORBIDDEN, body = Problem, description = "A page of another origin asked"),
     ),
 )]
 async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    no_stranger(&app, &headers)?;
     let here = guard::here(&app, &headers)?;
     let mut tx = app.db.begin(Cause::Request(Principal::Anonymous)).await?;
     let given = session::challenge(&mut tx).await?;
@@ -70,6 +72,16 @@ async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response
             .to_owned(),
     };
     Ok(kept_by_nobody(paging::json(&headers, &challenge)))
+}
+
+/// Refuses a page of another origin, which a browser lets ask, though not read. It may run on this machine, where
+/// nobody is counted.
+fn no_stranger(app: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
+    if guard::is_browser(headers) && !guard::is_ours(headers, app.origins()) {
+        let detail = "a page of another origin asked for this: it is refused";
+        return Err(Problem::new(Code::Denied, detail));
+    }
+    Ok(())
 }
 
 /// A message and its signature.
@@ -112,11 +124,8 @@ async fn open(
     headers: HeaderMap,
     Json(signed): Json<SignedMessage>,
 ) -> Result<Response, Problem> {
+    no_stranger(&app, &headers)?;
     let is_browser = guard::is_browser(&headers);
-    if is_browser && !guard::is_ours(&headers, app.origins()) {
-        let detail = "a page of another origin asked for this: it is refused";
-        return Err(Problem::new(Code::Denied, detail));
-    }
     let here = guard::here(&app, &headers)?;
     let message = Message::parse(&signed.message)?;
     let event = Event {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::{
     body::Body,
     extract::ConnectInfo,
-    http::{Request, StatusCode, header},
+    http::{HeaderValue, Request, StatusCode, header},
 };
 use chancery::config::Flag;
 use serde_json::{Value, json};
@@ -131,6 +131,12 @@ async fn the_operator_and_this_machine_are_not_counted(pool: PgPool) {
         );
     }
     assert_eq!(statuses, [401, 401, 401, 429]);
+    // Also where nothing else is: to prove who one is costs everywhere.
+    let headers = [("authorization", "Bearer wrong")];
+    let refused = from(&instance, "192.0.2.2", "/livez", &headers).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let answer = from(&instance, "192.0.2.2", "/livez", &[]).await;
+    assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[sqlx::test]
@@ -156,6 +162,14 @@ async fn behind_a_proxy_it_is_the_caller_who_counts(pool: PgPool) {
         429,
         "his own word is none"
     );
+    // Nor does he make the proxy's unreadable.
+    let forwarded = HeaderValue::from_bytes(b"\xff, 198.51.100.1").unwrap();
+    let request = Request::get("/v1/agents").header("x-forwarded-for", forwarded);
+    let mut request = request.body(Body::empty()).unwrap();
+    let proxy = SocketAddr::from(([127, 0, 0, 1], 4711));
+    request.extensions_mut().insert(ConnectInfo(proxy));
+    let answer = instance.ask(request).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     // A stranger is no proxy.
     for wanted in [200, 200, 200, 429] {
         assert_eq!(

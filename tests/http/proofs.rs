@@ -166,6 +166,8 @@ async fn a_browser_gets_a_cookie_that_only_our_page_uses(pool: PgPool) {
         ("origin", "https://evil.example"),
     ];
     let signed = wallet.message(&nonce(&instance).await, |text| text);
+    let given = ask(&instance, "POST", "/v1/sessions/nonce", &evil, &Value::Null).await;
+    assert_eq!(given.status, StatusCode::FORBIDDEN, "{}", given.text());
     let refused = sign_in(&instance, &evil, &signed).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
     assert_eq!(refused.header(header::SET_COOKIE), "");

@@ -200,8 +200,16 @@ pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Iss
         let why = "this key has a successor already: rotate that one".to_owned();
         return Err(Error::Conflict(why));
     }
+    // Both hold for a while, with quotas of their own: who rotates again and again would have keys without end.
+    let owner = old.principal.as_deref();
+    if let Some(owner) = owner.filter(|owner| principal::parse(owner) != Principal::Operator) {
+        leave_room(tx, owner).await?;
+    }
     // A key that was to last for so long is followed by one that lasts as long.
-    let length = old.expires_at.map(|end| end - old.created_at);
+    let lasting = old.expires_at.map(|end| {
+        let length = end - old.created_at;
+        now.checked_add_signed(length).unwrap_or(end)
+    });
     let end = old
         .expires_at
         .map_or(now + overlap, |end| end.min(now + overlap));
@@ -217,7 +225,7 @@ pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Iss
         client_id: None,
         name: old.name,
         scopes: old.scopes.0,
-        expires_at: length.map(|length| now + length),
+        expires_at: lasting,
         per_minute: old.rate_limit_per_minute,
         per_hour: old.rate_limit_per_hour,
         created_by: Principal::Operator,

@@ -134,7 +134,11 @@ async fn all(db: &Db) -> Result<HashMap<String, Arc<Known>>> {
     )
     .fetch_all(db.pool())
     .await?;
-    let known = rows.into_iter().map(|row| {
+    // Keys that are over are nobody's, and many.
+    let now = db.clock().now();
+    let rows = rows.into_iter();
+    let rows = rows.filter(|row| row.expires_at.is_none_or(|end| end > now));
+    let known = rows.map(|row| {
         let acts_for = row.principal.as_deref().map(principal::parse);
         let known = Known {
             principal: acts_for.unwrap_or_else(|| Principal::Key(row.key_id.clone())),

@@ -138,10 +138,12 @@ impl MessageSignature {
                 "the signature must cover @method, and either @target-uri or @authority, @path and @query",
             ));
         }
-        if body.is_empty() {
+        let is_digest_covered = covers("content-digest");
+        // Where a digest is covered nobody took the body away.
+        if body.is_empty() && !is_digest_covered {
             return Ok(());
         }
-        if !covers("content-digest") {
+        if !is_digest_covered {
             return Err(refused(
                 "the signature must cover content-digest, for there is a body",
             ));

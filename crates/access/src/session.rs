@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(Some(session.expires_at), short.expires_at);
         clock.advance(TimeDelta::minutes(1));
         assert_eq!(find(&db, &second).await?, None, "over");
+        clock.advance(TimeDelta::seconds(1));
         let mut tx = db.begin(Cause::Job("test")).await?;
         close(&mut tx, &token).await?;
         expire(&mut tx).await?;

@@ -1,9 +1,10 @@
 //! Requests that a wallet signed (EIP-712): for programs that hold an account's key and want no session.
 //!
 //! `Authorization: EIP712 account="0x...", chain="1", nonce="<32 hex digits>", issued="...", expires="...",
-//! signature="0x..."`. What is signed is the struct `Request(string method,string target,bytes32 content,bytes16
-//! nonce,uint64 issued,uint64 expires)` in the domain of the office's web origin: `target` is path and query as they are
-//! sent, `content` keccak-256 of the body, times are seconds since 1970.
+//! signature="0x..."`. What is signed is the struct `Request(address account,string method,string target,bytes32
+//! content,bytes16 nonce,uint64 issued,uint64 expires)` in the domain of the office's web origin: `target` is path and
+//! query as they are sent, `content` keccak-256 of the body, times are seconds since 1970. The account is signed, too:
+//! contracts take their owner's signature for any hash, and he may own several.
 
 use chain::typed::{Domain, Field, Typed};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -104,6 +105,7 @@ impl TypedRequest {
         let typed = Typed {
             name: "Request",
             fields: vec![
+                ("account", Field::Account(self.account)),
                 ("method", Field::Text(method.into())),
                 ("target", Field::Text(target.into())),
                 ("content", Field::Word(keccak256(body))),
@@ -174,12 +176,15 @@ mod tests {
         let digest = read.digest(&here, "POST", "/v1/keys", b"{}");
         let mut other_chain = read.clone();
         other_chain.chain = 2;
+        let mut other_account = read.clone();
+        other_account.account = Address::repeat_byte(1);
         for other in [
             read.digest(&there, "POST", "/v1/keys", b"{}"),
             read.digest(&here, "PUT", "/v1/keys", b"{}"),
             read.digest(&here, "POST", "/v1/keys?a", b"{}"),
             read.digest(&here, "POST", "/v1/keys", b""),
             other_chain.digest(&here, "POST", "/v1/keys", b"{}"),
+            other_account.digest(&here, "POST", "/v1/keys", b"{}"),
         ] {
             assert_ne!(other, digest);
         }

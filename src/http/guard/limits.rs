@@ -25,6 +25,8 @@ pub struct Counter<'a> {
     app: &'a Shared,
     grant: &'a Grant,
     remote: &'a Remote,
+    /// Whether somebody means to prove who he is: what that costs is counted wherever he does it.
+    pub is_proof_sent: bool,
     /// What the bucket that was asked last says: the one that is nearest to who asks.
     pub verdict: Option<Verdict>,
 }
@@ -36,6 +38,7 @@ impl<'a> Counter<'a> {
             app,
             grant,
             remote,
+            is_proof_sent: false,
             verdict: None,
         }
     }
@@ -45,6 +48,9 @@ impl<'a> Counter<'a> {
         let Some(ip) = self.remote.ip.filter(|ip| !ip.is_loopback()) else {
             return Ok(());
         };
+        if !self.grant.is_counted() && !self.is_proof_sent {
+            return Ok(());
+        }
         let bucket = format!("{}:any", of_one_caller(ip));
         let quotas = self.app.config.access.quotas();
         self.take(bucket, quotas, self.event()).await
@@ -52,6 +58,9 @@ impl<'a> Counter<'a> {
 
     /// On the key, which has quotas of its own from whoever made it.
     pub async fn key(&mut self, key: &Known) -> Result<(), Problem> {
+        if !self.grant.is_counted() {
+            return Ok(());
+        }
         let quotas = Quotas {
             minute: key.per_minute,
             hour: key.per_hour,
@@ -77,9 +86,6 @@ impl<'a> Counter<'a> {
     }
 
     async fn take(&mut self, bucket: String, quotas: Quotas, event: Event) -> Result<(), Problem> {
-        if !self.grant.is_counted() {
-            return Ok(());
-        }
         let verdict = self.app.limiter.take(&bucket, quotas).await;
         self.verdict = Some(verdict);
         let Some(retry_after) = verdict.retry_after() else {

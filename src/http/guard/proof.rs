@@ -1,6 +1,8 @@
 //! The proof in a request's head: the operator's token, an API key, a session's token or cookie, or a signature of the
 //! request itself, by an agent's key (RFC 9421) or a wallet (EIP-712).
 
+use std::time::Duration;
+
 use access::{
     API_KEY, SESSION,
     message_signature::{Message, MessageSignature, Signer},
@@ -16,7 +18,7 @@ use chain::contract_signature::{self, Checked, SignatureError};
 use kernel::{Address, B256, Kind, Principal, sha256};
 
 use super::{Proof, site};
-use crate::http::{Code, Problem, Shared};
+use crate::http::{Code, Problem, Shared, grants::Grant};
 
 /// The seed's header for keys; `Authorization: Bearer` takes them as well.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -57,8 +59,16 @@ pub enum Presented {
     Signature(String, String),
 }
 
-/// What a request's head presents: one thing at most. The cookie, which browsers add by themselves, gives way.
-pub fn presented(headers: &HeaderMap) -> Result<Presented, Problem> {
+impl Presented {
+    /// Whether somebody sent it on purpose, which a cookie never is.
+    pub fn is_sent(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Cookie(_))
+    }
+}
+
+/// What a request's head presents: one thing at most. The cookie, which browsers add by themselves, gives way, and is
+/// not looked at where requests do not count: what is there is the same for everybody.
+pub fn presented(app: &Shared, headers: &HeaderMap, grant: &Grant) -> Result<Presented, Problem> {
     let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let authorization = headers.get_all(header::AUTHORIZATION).iter();
     let authorization = authorization.map(|value| scheme(&text(value)));
@@ -78,9 +88,13 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Problem> {
             let detail = "one proof at a time: there are several in this request's head";
             Err(Problem::new(Code::Unauthorized, detail))
         }
-        (None, _) => Ok(site::cookie(headers).map_or(Presented::Nothing, |token| {
-            Presented::Cookie(token.to_owned())
-        })),
+        (None, _) if !grant.is_counted() => Ok(Presented::Nothing),
+        (None, _) => {
+            let cookie = site::cookie(headers, app.origins());
+            Ok(cookie.map_or(Presented::Nothing, |token| {
+                Presented::Cookie(token.to_owned())
+            }))
+        }
     }
 }
 
@@ -205,7 +219,13 @@ async fn wallet(app: &Shared, request: &mut Request, parameters: &str) -> Result
 async fn whole_body(app: &Shared, request: &mut Request) -> Result<Bytes, Problem> {
     let body = std::mem::take(request.body_mut());
     let most = app.config.http.body_limit_bytes;
-    let bytes = axum::body::to_bytes(body, most).await.map_err(|_| {
+    let within = Duration::from_secs(app.config.http.timeout_seconds);
+    let read = tokio::time::timeout(within, axum::body::to_bytes(body, most)).await;
+    let read = read.map_err(|_| {
+        let detail = format!("the body did not come within {} s", within.as_secs());
+        Problem::new(Code::Timeout, detail)
+    })?;
+    let bytes = read.map_err(|_| {
         let detail = format!("a body has at most {most} bytes, and comes whole");
         Problem::new(Code::TooLarge, detail)
     })?;

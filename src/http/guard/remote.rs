@@ -28,9 +28,11 @@ impl Remote {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let headers = request.headers();
         let forwarded = headers.get_all(X_FORWARDED_FOR).iter();
-        let forwarded: Vec<&str> = forwarded
-            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        // Whatever bytes the caller put first, what the proxy appended to them is read.
+        let forwarded: Vec<String> = forwarded
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect();
+        let forwarded: Vec<&str> = forwarded.iter().flat_map(|text| text.split(',')).collect();
         let agent = headers.get(header::USER_AGENT);
         Self {
             // IPv4 over a socket that takes both is IPv4.

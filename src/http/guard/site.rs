@@ -40,29 +40,29 @@ pub fn is_ours(headers: &HeaderMap, origins: &Origins) -> bool {
     }
 }
 
-/// The session's token in the cookie.
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The session's token in the cookie. Where we are reached over https only the name counts that no neighbour can set:
+/// else a page of a host beside ours could sign its visitors in as somebody else.
+pub fn cookie<'a>(headers: &'a HeaderMap, origins: &Origins) -> Option<&'a str> {
+    let here = origins.of_host(text(headers, &header::HOST).unwrap_or_default());
+    let wanted = name_of(here.is_some_and(|here| here.scheme() == "https"));
     let all = headers.get_all(header::COOKIE).iter();
-    let pairs = all.flat_map(|value| value.to_str().unwrap_or_default().split(';'));
-    let mut found = None;
-    for pair in pairs {
-        match pair.trim().split_once('=') {
-            Some((HOST_COOKIE, value)) => return Some(value),
-            Some((COOKIE, value)) => found = Some(value),
-            _ => {}
-        }
-    }
-    found
+    let mut pairs = all.flat_map(|value| value.to_str().unwrap_or_default().split(';'));
+    pairs.find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == wanted).then_some(value)
+    })
+}
+
+/// The name of the cookie.
+fn name_of(is_secure: bool) -> &'static str {
+    if is_secure { HOST_COOKIE } else { COOKIE }
 }
 
 /// Has the browser keep a token for so many seconds; for none: forget it.
 pub fn set_cookie(response: &mut Response, here: &Origin, token: &str, seconds: i64) {
     let is_secure = here.scheme() == "https";
-    let (name, secure) = if is_secure {
-        (HOST_COOKIE, "; Secure")
-    } else {
-        (COOKIE, "")
-    };
+    let name = name_of(is_secure);
+    let secure = if is_secure { "; Secure" } else { "" };
     let cookie =
         format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -88,13 +88,14 @@ mod tests {
         pairs.collect()
     }
 
+    fn origins() -> Origins {
+        let configured = ["https://office.example".to_owned()];
+        Origins::new(&configured, "127.0.0.1:8004".parse().unwrap()).unwrap()
+    }
+
     #[test]
     fn only_our_own_page_asks_with_the_cookie() {
-        let origins = Origins::new(
-            &["https://office.example".to_owned()],
-            "127.0.0.1:8004".parse().unwrap(),
-        );
-        let origins = origins.unwrap();
+        let origins = origins();
         let pages: [(&[(&str, &str)], bool); 11] = [
             (&[], false),
             (&[("sec-fetch-site", "same-origin")], true),
@@ -121,14 +122,18 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        for (value, token) in [
-            ("chancery_session=a", Some("a")),
-            ("x=1; chancery_session=a;y=2", Some("a")),
-            ("chancery_session=a; __Host-chancery_session=b", Some("b")),
-            ("xchancery_session=a", None),
-            ("chancery_session", None),
+        let both = "chancery_session=a; __Host-chancery_session=b";
+        for (host, value, token) in [
+            ("localhost:8004", "chancery_session=a", Some("a")),
+            ("localhost:8004", "x=1; chancery_session=a;y=2", Some("a")),
+            ("localhost:8004", both, Some("a")),
+            ("localhost:8004", "xchancery_session=a", None),
+            ("localhost:8004", "chancery_session", None),
+            ("office.example", both, Some("b")),
+            ("office.example", "chancery_session=a", None),
         ] {
-            assert_eq!(cookie(&headers(&[("cookie", value)])), token, "{value}");
+            let headers = headers(&[("host", host), ("cookie", value)]);
+            assert_eq!(cookie(&headers, &origins()), token, "{host}: {value}");
         }
     }
 }

@@ -160,6 +160,12 @@ async fn nobody_but_the_operator_makes_keys_without_end(pool: sqlx::PgPool) -> a
         make(&db, &new).await?;
     }
     assert!(matches!(make(&db, &new).await, Err(Error::Conflict(_))));
+    // Rotated keys hold beside their successors for a while, so they are counted too.
+    let newest = list(&db, &Filter::default(), None, Limit::new(1)?).await?;
+    let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
+    let one_more = rotate(&mut tx, &newest.items[0].key_id, TimeDelta::hours(1)).await;
+    assert!(matches!(one_more, Err(Error::Conflict(_))));
+    tx.rollback().await?;
     new.created_by = Principal::Operator;
     make(&db, &new).await?;
     Ok(())

@@ -153,6 +153,7 @@ fn another_request_is_not() {
     assert!(other(&|request| request.path = "/v1/keys/x").contains("not this key's"));
     assert!(other(&|request| request.query = Some("a")).contains("not this key's"));
     assert!(other(&|request| request.body = b"{}").contains("content-digest"));
+    assert!(other(&|request| request.body = b"").contains("content-digest"));
     assert!(
         other(&|request| request.digest = "sha-256=:AA==:".to_owned()).contains("content-digest")
     );
