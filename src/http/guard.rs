@@ -6,7 +6,7 @@ mod proof;
 mod remote;
 mod site;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::{
     Known,
@@ -154,7 +154,13 @@ async fn ask(
         return Ok(asker);
     }
     counter.address().await?;
-    let asker = proof::verify(app, request, presented).await?;
+    // Bodies may come slowly, and so may what nodes say: the layer that bounds answers is further in.
+    let within = Duration::from_secs(app.config.http.timeout_seconds);
+    let verified = tokio::time::timeout(within, proof::verify(app, request, presented)).await;
+    let asker = verified.unwrap_or_else(|_| {
+        let detail = format!("the proof was not verified within {} s", within.as_secs());
+        Err(Problem::new(Code::Timeout, detail))
+    })?;
     if let (Proof::Signature, Principal::Key(did)) = (&asker.proof, &asker.principal) {
         counter.agent(did).await?;
     }
