@@ -413,7 +413,7 @@ mod tests {
         ),
         (
             topics::ADDRESS_REGISTERED,
-            "7771fdb42cd4f4d653152f52b0c12e2ffedfa34c325696967737576242ed810d",
+            "7771fdb42cd4f4d653152f52b0c12e2ffedfa34c325696966737576242ed810d",
         ),
         (
             topics::DID_UPDATED,
