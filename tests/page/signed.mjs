@@ -34,7 +34,7 @@ async function connect() {
 // An agent with a key and an owner, without gas.
 await page.goto(`${base}/register`);
 await connect();
-await page.getByLabel("Without gas").check();
+await page.getByRole("radio", { name: /^Without gas/ }).check();
 await page.getByLabel("Name", { exact: true }).fill("Grace");
 await page.getByLabel("Description").fill("Compiles.");
 await page.getByLabel("Skills").fill("compiling");

@@ -80,6 +80,8 @@ function Watches({ who }: { who: Who }) {
     try {
       await work();
       list.reload();
+      // What is watched now may have changed before.
+      alerts.reload();
     } catch (error) {
       setError((error as Error).message);
     }
