@@ -30,9 +30,9 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
     let mut hashes: BTreeSet<B256> = said.iter().filter_map(|(_, word)| word.hash()).collect();
     let mut founded: BTreeMap<Uuid, (String, BTreeSet<B256>)> = BTreeMap::new();
     for (_, word) in said {
-        if let Vexel::Registered { did, .. } = word
+        if let Vexel::Registered { did, owner, .. } = word
             && did::Did::parse(did).is_ok()
-            && founds(did)
+            && founds(did, *owner)
         {
             let plain = lower(did);
             let mine: BTreeSet<B256> = forms(did).map(|form| keccak256(form.as_bytes())).collect();
@@ -323,11 +323,16 @@ pub(crate) async fn attribute(tx: &mut Tx, heard: &BTreeMap<(u64, Position), boo
     Ok(())
 }
 
-/// Whether a contract may found the agent of a DID. Tokens and keys have registers of their own.
-pub(crate) fn founds(did: &str) -> bool {
-    !["did:nft:", "did:key:"]
-        .iter()
-        .any(|taken| did.starts_with(taken))
+/// Whether a contract may found the agent of a DID for this owner. Tokens, keys and domains have registers of their own,
+/// and a DID that names an account is that account's alone.
+pub(crate) fn founds(did: &str, owner: Address) -> bool {
+    let of = |methods: &[&str]| methods.iter().any(|method| did.starts_with(method));
+    match address(did) {
+        _ if of(&["did:nft:", "did:key:", "did:web:"]) => false,
+        Some((_, named)) => named == owner,
+        // These name an account in another way, or one of another kind of chain.
+        None => !of(&["did:ethr:", "did:pkh:"]),
+    }
 }
 
 /// A DID with its addresses in lower case, as rows keep it.
@@ -371,6 +376,37 @@ fn address(did: &str) -> Option<(usize, Address)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_did_that_names_an_account_is_founded_for_it_alone() {
+        let text = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        let alice: Address = text.parse().expect("an address");
+        let bob = Address::repeat_byte(0xbb);
+        for did in [
+            format!("did:vexel:{text}"),
+            format!("did:vexel:{}", text.to_ascii_lowercase()),
+            format!("did:vexel:0X{}", text[2..].to_ascii_uppercase()),
+            format!("did:ethr:{text}"),
+            format!("did:ethr:0x1:{text}"),
+            format!("did:pkh:eip155:1:{text}"),
+        ] {
+            assert!(founds(&did, alice) && !founds(&did, bob), "{did}");
+        }
+        for did in ["did:vexel:agent1", "did:example:1", "did:vexel:0xf39f"] {
+            assert!(founds(did, alice) && founds(did, bob), "{did}");
+        }
+        for did in [
+            "did:web:example.com",
+            &format!("did:web:example.com:{text}"),
+            "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+            &format!("did:nft:eip155:1_erc721:{text}_1"),
+            // An account by its key, and one that no contract here can be called by.
+            "did:ethr:0x02b97c30de767f084ce3080168ee293053ba33b235d7116a3263d29f1450936b71",
+            "did:pkh:solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:CKg5d12Jhpej1JqtmxLJgaFqqeYjxgPqToJ4LBdvG9Ev",
+        ] {
+            assert!(!founds(did, alice), "{did}");
+        }
+    }
 
     #[test]
     fn a_did_is_known_by_the_hashes_of_its_forms() {
