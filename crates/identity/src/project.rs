@@ -20,7 +20,11 @@ pub(crate) use self::{
     load::Subject,
     uris::{FETCH, KEPT},
 };
-use crate::{Result, head, vexel};
+use crate::{
+    Result, head,
+    heartbeat::{self, Falls, Pulse},
+    vexel,
+};
 
 /// What may be believed of what was saved before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,19 @@ pub struct Report {
 /// Locks their subjects in id order and takes their rows, skipping locked ones: an open transaction
 /// at psql never stops a chain.
 pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) -> Result<Report> {
+    let (report, pulses) = without_beats(tx, agents, mode, feed).await?;
+    heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
+    Ok(report)
+}
+
+/// The same, but the rows of beats are left to the caller: all that a transaction touches are taken at once, in one
+/// order, and late, for agents beat meanwhile.
+pub(crate) async fn without_beats(
+    tx: &mut Tx,
+    agents: &[AgentId],
+    mode: Mode,
+    feed: Feed,
+) -> Result<(Report, Vec<Pulse>)> {
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -84,15 +101,15 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     }
     ids.retain(|id| subjects.contains_key(id));
     if ids.is_empty() {
-        return Ok(report);
+        return Ok((report, Vec::new()));
     }
     let mut saved = match mode {
         Mode::Forward => load::saved(tx, &ids).await?,
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
-    finish(tx, work, feed, &mut report).await?;
-    Ok(report)
+    let pulses = finish(tx, work, feed, &mut report).await?;
+    Ok((report, pulses))
 }
 
 /// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before, and of whom a
@@ -124,8 +141,13 @@ async fn plan_afresh(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Folds, writes and settles.
-async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed, report: &mut Report) -> Result<()> {
+/// Folds, writes and settles. Gives what beats have to know.
+async fn finish(
+    tx: &mut Tx,
+    work: Vec<Work>,
+    feed: Feed,
+    report: &mut Report,
+) -> Result<Vec<Pulse>> {
     let mut folded = fold_all(tx, work).await?;
     write::rows(tx, &folded).await?;
     uris::want(tx, &folded).await?;
@@ -137,7 +159,7 @@ async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed, report: &mut Report) -
     }
     report.entries += settled.entries;
     report.put_off.extend(settled.put_off);
-    Ok(())
+    Ok(write::pulses(&folded))
 }
 
 /// Takes the rows of agents, then of their capabilities, and says of whom somebody else holds one.

@@ -2,7 +2,7 @@
 //! asked of Postgres.
 
 use identity::fact::RuntimeStatus;
-use kernel::sha256;
+use kernel::{AgentId, sha256};
 use serde_json::json;
 use sqlx::{PgPool, postgres::PgConnection};
 
@@ -221,6 +221,45 @@ async fn two_acts_at_once_are_both_in_the_row(pool: PgPool) -> anyhow::Result<()
     );
     script.block(start() + 20, |b| b.status(1, SLEEP, "x"));
     world.follow(&script).await?;
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Beats are taken in the order of agents, so a sweep takes none of two parts before it may have the first of all.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_sweep_takes_all_rows_of_beats_in_one_order(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    let mut agents = [script.agent(1), script.agent(2)];
+    agents.sort();
+    let [first, second] = agents;
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "").register(2, ALICE, "")
+    });
+    script.block(start() + 2, |b| b.heartbeat(1).heartbeat(2));
+    world.follow(&script).await?;
+    // Both beat again while somebody holds their rows; one is to be folded from its first fact.
+    let mut psql = pool.begin().await?;
+    run(&mut psql, "SELECT FROM identity.agents FOR UPDATE").await;
+    script.block(start() + 3, |b| b.heartbeat(1).heartbeat(2));
+    world.follow(&script).await?;
+    psql.rollback().await?;
+    let refold = format!("INSERT INTO identity.dirty (agent_id, refold) VALUES ('{first}', true)");
+    world.sql(&refold).await?;
+
+    let row = |agent: AgentId| {
+        format!("SELECT FROM identity.heartbeats WHERE agent_id = '{agent}' FOR UPDATE")
+    };
+    let mut beats = pool.begin().await?;
+    run(&mut beats, &row(first)).await;
+    let sweep = world.sweep();
+    let beat = async {
+        waiting(&pool, 1).await;
+        run(&mut beats, &format!("{} NOWAIT", row(second))).await;
+        beats.commit().await.expect("committed");
+    };
+    futures::join!(sweep, beat);
+    let last = "SELECT DISTINCT extract(epoch FROM last)::bigint FROM identity.heartbeats";
+    assert_eq!(world.list(last).await, [(start() + 3).to_string()]);
     world.assert_fresh(&[&script]).await;
     Ok(())
 }

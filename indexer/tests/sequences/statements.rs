@@ -18,11 +18,11 @@ use crate::kit::{BOB, REGISTRY, Script, World, start};
 
 const ORIGIN: &str = "chancery.local/test";
 
-fn key(seed: u8) -> SecretKey {
+pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn did(seed: u8) -> String {
+pub(super) fn did(seed: u8) -> String {
     key(seed).public().did()
 }
 
@@ -30,13 +30,13 @@ fn wallet_of(seed: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&[seed; 32]).expect("a key")
 }
 
-fn owner(seed: u8) -> Address {
+pub(super) fn owner(seed: u8) -> Address {
     wallet_of(seed).address()
 }
 
 /// Who signs.
 #[derive(Clone, Copy)]
-enum By {
+pub(super) enum By {
     Key(u8),
     Wallet(u8),
 }
@@ -61,7 +61,7 @@ impl By {
 }
 
 /// Signs and records a statement, as somebody who knows the agent's last sequence.
-async fn say(
+pub(super) async fn say(
     world: &World,
     action: Action,
     agent: &str,
@@ -96,7 +96,7 @@ async fn say(
     outcome
 }
 
-async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
+pub(super) async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
     let content = json!({ "name": format!("agent {seed}") });
     let receipt = say(
         world,
@@ -109,7 +109,7 @@ async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
     Ok(receipt.agent)
 }
 
-fn token(number: u64) -> String {
+pub(super) fn token(number: u64) -> String {
     format!("eip155:31337:{REGISTRY:#x}/{number}")
 }
 

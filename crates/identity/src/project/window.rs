@@ -23,7 +23,13 @@ use super::{
     one::Work,
     plan_afresh, take_rows,
 };
-use crate::{Error, Result, act, dirty, statement::facts, subject, vexel, window::Window};
+use crate::{
+    Error, Result, act, dirty,
+    heartbeat::{self, Falls},
+    statement::facts,
+    subject, vexel,
+    window::Window,
+};
 
 /// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
 const CHUNK: usize = 2_000;
@@ -91,6 +97,7 @@ async fn project(
         states,
     };
     report.entries += new.project(tx, second).await?;
+    let mut pulses = Vec::new();
     for places in other.chunks(CHUNK) {
         let chunk = Chunk {
             window,
@@ -99,8 +106,9 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        finish(tx, work, feed, &mut report).await?;
+        pulses.extend(finish(tx, work, feed, &mut report).await?);
     }
+    heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
     Ok(report)
 }
 
