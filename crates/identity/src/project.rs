@@ -115,22 +115,24 @@ pub(crate) async fn without_beats(
 /// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before, and of whom a
 /// contract spoke already, he is folded from the first fact.
 pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject>> {
-    let spoken_of = learn(tx, ids).await?;
-    let subjects = load::subjects(tx, ids).await?;
+    if !vexel::is_read(tx).await? {
+        return load::subjects(tx, ids).await;
+    }
+    // Before anything is locked: whoever stores what a contract of VEXEL's said locks the hash first, too.
+    let dids = vexel::dids_of(tx, ids).await?;
+    let spoken_of: Vec<Uuid> = vexel::learn(tx, &dids).await?.into_iter().collect();
+    let mut subjects = load::subjects(tx, ids).await?;
+    let without = subjects.iter().filter(|(_, one)| one.chain.is_none());
+    let without: Vec<Uuid> = without.map(|(id, _)| *id).collect();
+    for (id, chain) in vexel::follow(tx, &without).await? {
+        if let Some(subject) = subjects.get_mut(&id) {
+            subject.chain = Some(chain);
+        }
+    }
     if !spoken_of.is_empty() {
         settle::forget(tx, &spoken_of).await?;
     }
     Ok(subjects)
-}
-
-/// Learns DIDs that contracts of VEXEL's may know by their hashes, before anything is locked: whoever stores such a log
-/// locks the hash first, too. Gives the agents of whom one spoke before.
-async fn learn(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    if !vexel::is_read(tx).await? {
-        return Ok(Vec::new());
-    }
-    let dids = vexel::dids_of(tx, ids).await?;
-    Ok(vexel::learn(tx, &dids).await?.into_iter().collect())
 }
 
 /// A plan that was made for ten agents, or for empty tables, is none for ten thousand.

@@ -2,7 +2,7 @@
 //! becomes known, whichever comes first (`model.md` §1, §4).
 //!
 //! A hash is a row that whoever stores a log and whoever learns a DID both lock before they read: one of them sees what
-//! the other wrote.
+//! the other wrote. Hashes are locked before subjects, and each of them in one order.
 
 mod list;
 
@@ -56,9 +56,7 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
             give(tx, agent, &mine).await?;
         }
     }
-    let about = among(tx, &hashes).await?;
-    follow(tx, chain, &about).await?;
-    Ok(about)
+    among(tx, &hashes).await
 }
 
 async fn put(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Result<()> {
@@ -144,15 +142,26 @@ async fn among(tx: &mut Tx, hashes: &BTreeSet<B256>) -> Result<Vec<Uuid>> {
 }
 
 /// An agent without a token follows the first chain that speaks of its DID: places on two chains cannot be compared.
-async fn follow(tx: &mut Tx, chain: u64, agents: &[Uuid]) -> Result<()> {
-    sqlx::query!(
-        "UPDATE identity.subjects SET chain_id = $1 WHERE id = ANY($2) AND kind <> 'token' AND chain_id IS NULL",
-        chain.cast_signed(),
+/// The agents are locked, and follow none yet. Gives who follows which from now on.
+pub(crate) async fn follow(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<(Uuid, u64)>> {
+    if agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"UPDATE identity.subjects s SET chain_id = said.chain
+             FROM (SELECT h.agent_id, min(d.chain_id) AS chain
+                     FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash
+                    WHERE h.agent_id = ANY($1) GROUP BY h.agent_id) said
+            WHERE s.id = said.agent_id
+            RETURNING s.id, s.chain_id AS "chain!""#,
         agents,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(())
+    let follow = rows
+        .into_iter()
+        .map(|row| (row.id, row.chain.unsigned_abs()));
+    Ok(follow.collect())
 }
 
 /// Forgets what blocks above `to` said.
@@ -254,18 +263,15 @@ pub(crate) async fn learn(tx: &mut Tx, dids: &[(Uuid, String)]) -> Result<HashSe
     )
     .execute(tx.conn())
     .await?;
-    let spoken_of = sqlx::query!(
-        r#"SELECT h.agent_id AS "agent!", min(d.chain_id) AS "chain!"
+    let spoken_of = sqlx::query_scalar!(
+        r#"SELECT DISTINCT h.agent_id AS "agent!"
              FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash
-            WHERE h.agent_id = ANY($1) GROUP BY h.agent_id"#,
+            WHERE h.agent_id = ANY($1)"#,
         &agents,
     )
     .fetch_all(tx.conn())
     .await?;
-    for row in &spoken_of {
-        follow(tx, row.chain.unsigned_abs(), &[row.agent]).await?;
-    }
-    Ok(spoken_of.into_iter().map(|row| row.agent).collect())
+    Ok(spoken_of.into_iter().collect())
 }
 
 /// Which of these hashes are somebody's.

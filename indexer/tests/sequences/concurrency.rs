@@ -9,7 +9,7 @@ use sqlx::{PgPool, postgres::PgConnection};
 use crate::kit::{ALICE, BOB, SLEEP, Script, World, start};
 
 /// Returns when `count` backends of this database wait for a lock.
-async fn waiting(pool: &PgPool, count: i64) {
+pub(super) async fn waiting(pool: &PgPool, count: i64) {
     loop {
         let now: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
@@ -25,7 +25,7 @@ async fn waiting(pool: &PgPool, count: i64) {
     }
 }
 
-async fn run(conn: &mut PgConnection, sql: &str) {
+pub(super) async fn run(conn: &mut PgConnection, sql: &str) {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     sqlx::raw_sql(sql).execute(conn).await.expect("plain SQL");
 }
@@ -261,5 +261,49 @@ async fn a_sweep_takes_all_rows_of_beats_in_one_order(pool: PgPool) -> anyhow::R
     let last = "SELECT DISTINCT extract(epoch FROM last)::bigint FROM identity.heartbeats";
     assert_eq!(world.list(last).await, [(start() + 3).to_string()]);
     world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// A step takes the subjects of all agents in one order, also of those who follow its chain from now on.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_step_takes_no_subject_before_those_that_stand_before_it(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    let dids = ["did:vexel:first", "did:vexel:second"];
+    let id = |number: usize| format!("00000000-0000-4000-8000-00000000000{number}");
+    for (number, did) in dids.iter().enumerate() {
+        let insert = format!(
+            "INSERT INTO identity.agents (id, did, name) VALUES ('{}', '{did}', 'One')",
+            id(number)
+        );
+        world.sql(&insert).await?;
+    }
+    world.sweep().await;
+    // The first one follows the chain already.
+    script.block(start() + 1, |b| b.beat(dids[0]));
+    world.follow(&script).await?;
+    world.sweep().await;
+    let chains = "SELECT coalesce(chain_id::text, 'none') FROM identity.subjects ORDER BY id";
+    assert_eq!(world.list(chains).await, ["31337", "none"]);
+
+    script.block(start() + 2, |b| b.beat(dids[0]).beat(dids[1]));
+    let subject = |number| {
+        format!(
+            "SELECT FROM identity.subjects WHERE id = '{}' FOR UPDATE",
+            id(number)
+        )
+    };
+    let mut other = pool.begin().await?;
+    run(&mut other, &subject(0)).await;
+    let step = world.extend(&script, 2);
+    let rest = async {
+        waiting(&pool, 1).await;
+        run(&mut other, &format!("{} NOWAIT", subject(1))).await;
+        other.commit().await.expect("committed");
+    };
+    let (step, ()) = futures::join!(step, rest);
+    step?;
+    assert_eq!(world.list(chains).await, ["31337", "31337"]);
     Ok(())
 }
