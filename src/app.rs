@@ -120,6 +120,7 @@ impl App {
         let proxies = config.access.trusted();
         let proxies = proxies.map_err(|why| wrong("trusted_proxies", why))?;
         let streams = Streams::new(config.http.max_streams);
+        let nodes = Nodes::new(db.clock().clone());
         let beats = Beats::new(db.clone(), sealer.vkey().name(), config.http.max_sockets);
         Ok(Arc::new(Self {
             config,
@@ -140,7 +141,7 @@ impl App {
             anchor_unread: watch::Sender::default(),
             committed: Arc::default(),
             chains: Board::default(),
-            nodes: Nodes::default(),
+            nodes,
             heads: watch::Sender::default(),
             lookups: Lookups::default(),
             streams,

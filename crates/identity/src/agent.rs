@@ -348,8 +348,13 @@ pub async fn list(
               AND ($4::text IS NULL OR a.name ILIKE $4 OR a.description ILIKE $4)
               AND ($5::text IS NULL OR EXISTS (SELECT FROM identity.capability_vectors c
                                                 WHERE c.agent_id = a.id AND c.capability_name = $5))
-              AND ($9::timestamptz IS NULL OR a.updated_at >= $9
-                   OR NOT (a.status_final AND a.did LIKE 'did:key:%'))
+              AND ($9::timestamptz IS NULL OR NOT (a.status_final AND a.did LIKE 'did:key:%')
+                   -- Its end is the last row of its history, or what was signed of one that was TERMINATED already;
+                   -- what an operator says of it afterwards is no longer life.
+                   OR EXISTS (SELECT FROM identity.agent_status_history h
+                               WHERE h.agent_id = a.id AND h.changed_at >= $9)
+                   OR EXISTS (SELECT FROM identity.statements s
+                               WHERE s.agent_id = a.id AND s.kind = 'deregister' AND s.at >= $9))
               AND ($6::timestamptz IS NULL OR (a.created_at, a.id) < ($6, $7))
             ORDER BY a.created_at DESC, a.id DESC LIMIT $8"#,
         owner,

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     Error, Result,
-    project::{Feed, Mode, lock, project},
+    heartbeat::{self, Falls},
+    project::{Feed, Mode, lock, without_beats},
 };
 
 /// How many agents one sweep takes.
@@ -81,7 +82,7 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
     }
     // All of them at once and in order, before the two parts take theirs.
     lock(&mut tx, &agents.keys().copied().collect::<Vec<_>>()).await?;
-    let (mut busy, mut put_off) = (0, 0);
+    let (mut busy, mut put_off, mut pulses) = (0, 0, Vec::new());
     for (refold, mode) in [(false, Mode::Forward), (true, Mode::Refold)] {
         let part: Vec<AgentId> = agents
             .iter()
@@ -89,11 +90,13 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
             .map(|(id, _)| AgentId(*id))
             .collect();
         if !part.is_empty() {
-            let report = project(&mut tx, &part, mode, Feed::Told).await?;
+            let (report, beats) = without_beats(&mut tx, &part, mode, Feed::Told).await?;
+            pulses.extend(beats);
             busy += report.busy.len();
             put_off += report.put_off.len();
         }
     }
+    heartbeat::agree(&mut tx, pulses, Falls::ByItsFacts).await?;
     tx.commit().await?;
     if agents.len() > busy + put_off {
         Ok(Outcome::Busy)

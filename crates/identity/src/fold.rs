@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use self::{
     capability::Capability,
     columns::{Columns, Source},
-    status::{DimensionRow, HistoryRow},
+    status::{DimensionRow, HistoryRow, Life},
 };
 use crate::fact::{
     ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
@@ -244,8 +244,8 @@ pub struct Delta {
     pub names: bool,
     /// Words of VEXEL's contracts, and whether they speak for the agent.
     pub heard: Vec<(At, bool)>,
-    /// The last beat on chain.
-    pub beat: Option<DateTime<Utc>>,
+    /// What it says of the agent's life.
+    pub life: Life,
 }
 
 impl State {
@@ -364,7 +364,7 @@ impl State {
         self.off_chain = before.off_chain;
         self.stated = before.stated;
         self.deleted = before.deleted;
-        self.status = before.status.reset();
+        self.status = before.status.reset(&mut run.delta.life);
         self.vexel = before.vexel.waiting();
         self.token = TokenState {
             owner: Some((owner, at)),

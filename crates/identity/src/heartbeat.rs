@@ -7,6 +7,7 @@
 
 mod liveness;
 mod message;
+mod pulse;
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +17,7 @@ use store::{Cause, Db, Tx};
 use uuid::Uuid;
 
 use self::message::Message;
+pub(crate) use self::pulse::{Falls, Pulse, agree, lasts_on_chain};
 pub use self::{
     liveness::{show, transit},
     message::{Form, own_message},
@@ -27,9 +29,6 @@ pub const SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// How long a beat lasts where the agent says nothing (Zynd's `inactive_threshold_seconds`).
 pub const TTL: TimeDelta = TimeDelta::seconds(300);
-
-/// The same of a beat on chain, which costs gas (VEXEL's default threshold).
-pub(crate) const CHAIN_TTL: TimeDelta = TimeDelta::days(30);
 
 /// Most beats that are recorded at once.
 pub const MOST: usize = 4_096;
@@ -106,9 +105,22 @@ pub type Answer = Result<Taken, Refusal>;
 struct Beating {
     did: String,
     key: Option<Vec<u8>>,
-    ttl: TimeDelta,
+    ttl: Option<i32>,
     ended: bool,
     last: Option<DateTime<Utc>>,
+    next_due: Option<DateTime<Utc>>,
+}
+
+impl Beating {
+    /// Until when a beat counts, and whether that is sooner than what was promised before. What an agent says itself
+    /// holds for all its beats; else a beat on chain outlasts those that come otherwise meanwhile.
+    fn due(&self, at: DateTime<Utc>) -> (DateTime<Utc>, bool) {
+        let due = at + ttl(self.ttl);
+        match self.next_due {
+            Some(before) if before > due && self.ttl.is_some() => (due, true),
+            before => (before.map_or(due, |before| before.max(due)), false),
+        }
+    }
 }
 
 /// Records beats, in one transaction, and answers each in its place. `office` is the journal's origin: beats in our own
@@ -128,7 +140,7 @@ pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answe
     let ids: HashSet<Uuid> = found.iter().flatten().copied().collect();
     let known = beating(db, &ids.into_iter().collect::<Vec<_>>()).await?;
     let mut answers = Vec::with_capacity(read.len());
-    let mut checks = Vec::new();
+    let (mut checks, mut sooner) = (Vec::new(), Vec::new());
     let mut found = found.into_iter();
     for one in read {
         let answer = one.and_then(|(name, message)| {
@@ -141,10 +153,14 @@ pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answe
             let key = agent.key.as_deref().ok_or(Refusal::NoKey)?;
             let at = message.at;
             checks.push(message.check(key, office, &agent.did));
+            let (next_due, is_sooner) = agent.due(at);
+            if is_sooner {
+                sooner.push(id);
+            }
             Ok(Taken {
                 agent: id,
                 at,
-                next_due: at + agent.ttl,
+                next_due,
             })
         });
         answers.push(answer);
@@ -160,7 +176,7 @@ pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answe
         .filter_map(|(id, agent)| Some((id, agent.last?)))
         .collect();
     in_order(&mut answers, &mut last);
-    keep(db, &mut answers).await?;
+    keep(db, &mut answers, &sooner).await?;
     Ok(answers)
 }
 
@@ -206,7 +222,7 @@ async fn verify(checks: Vec<message::Check>) -> Result<Vec<bool>> {
 async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
     let rows = sqlx::query!(
         r#"SELECT a.id AS "id!", a.did AS "did!", a.ttl, a.runtime_status AS "status!: RuntimeStatus",
-                  k.public_key AS "key?", h.last AS "last?"
+                  k.public_key AS "key?", h.last AS "last?", h.next_due AS "next_due?"
              FROM unnest($1::uuid[]) AS w(id)
              JOIN identity.agents a ON a.id = w.id
              LEFT JOIN identity.keys k ON k.agent_id = w.id AND k.until IS NULL
@@ -219,9 +235,10 @@ async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
         let agent = Beating {
             did: row.did,
             key: row.key,
-            ttl: ttl(row.ttl),
+            ttl: row.ttl.filter(|ttl| *ttl > 0),
             ended: row.status == RuntimeStatus::Terminated,
             last: row.last,
+            next_due: row.next_due,
         };
         (row.id, agent)
     });
@@ -236,8 +253,9 @@ fn ttl(seconds: Option<i32>) -> TimeDelta {
     }
 }
 
-/// Keeps the latest accepted beat of each agent. One that another process was faster with is refused.
-async fn keep(db: &Db, answers: &mut [Answer]) -> Result<()> {
+/// Keeps the latest accepted beat of each agent. One that another process was faster with is refused. The promise of
+/// `sooner` takes the place of a later one.
+async fn keep(db: &Db, answers: &mut [Answer], sooner: &[Uuid]) -> Result<()> {
     let mut latest: HashMap<Uuid, Taken> = HashMap::new();
     for taken in answers.iter().flatten() {
         latest.insert(taken.agent, *taken);
@@ -251,71 +269,45 @@ async fn keep(db: &Db, answers: &mut [Answer]) -> Result<()> {
     let mut tx = db.begin(Cause::Job("heartbeat")).await?;
     // A crash of the database may lose what was recorded in its last moments; agents beat again.
     tx.commit_lazily().await?;
-    let risen = upsert(&mut tx, &latest).await?;
+    let risen = upsert(&mut tx, &latest, sooner).await?;
     tx.commit().await?;
     for answer in answers {
-        if let Ok(taken) = answer
-            && !risen.contains(&taken.agent)
-        {
-            *answer = Err(replayed(taken.at));
+        let Ok(taken) = answer else { continue };
+        match risen.get(&taken.agent) {
+            Some(next_due) => taken.next_due = *next_due,
+            None => *answer = Err(replayed(taken.at)),
         }
     }
     Ok(())
 }
 
-/// Writes beats and says of whom the time rose.
-async fn upsert(tx: &mut Tx, beats: &[Taken]) -> Result<HashSet<Uuid>> {
+/// Writes beats and says of whom the time rose, and until when he counts as alive.
+async fn upsert(
+    tx: &mut Tx,
+    beats: &[Taken],
+    sooner: &[Uuid],
+) -> Result<HashMap<Uuid, DateTime<Utc>>> {
     let agents: Vec<Uuid> = beats.iter().map(|beat| beat.agent).collect();
     let times: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.at).collect();
     let dues: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.next_due).collect();
-    let risen = sqlx::query_scalar!(
+    let risen = sqlx::query!(
         "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due)
          SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
-         ON CONFLICT (agent_id) DO UPDATE SET last = EXCLUDED.last, next_due = EXCLUDED.next_due
+         ON CONFLICT (agent_id) DO UPDATE
+            SET last = EXCLUDED.last,
+                next_due = CASE WHEN h.agent_id = ANY($4) THEN EXCLUDED.next_due
+                                ELSE greatest(h.next_due, EXCLUDED.next_due) END
           WHERE h.last < EXCLUDED.last
-         RETURNING agent_id",
+         RETURNING agent_id, next_due",
         &agents,
         &times,
         &dues,
+        sooner,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(risen.into_iter().collect())
-}
-
-/// Takes the last beats that agents made on chain, with their own `ttl` in seconds, so that one that stops is told. What
-/// a reorganisation takes back, its next fold says; that a beat was taken here, changes nothing of it.
-pub(crate) async fn on_chain(
-    tx: &mut Tx,
-    beats: &[(Uuid, DateTime<Utc>, Option<i64>)],
-) -> Result<()> {
-    if beats.is_empty() {
-        return Ok(());
-    }
-    let mut beats = beats.to_vec();
-    beats.sort_unstable_by_key(|(agent, _, _)| *agent);
-    let agents: Vec<Uuid> = beats.iter().map(|(agent, _, _)| *agent).collect();
-    let times: Vec<DateTime<Utc>> = beats.iter().map(|(_, at, _)| *at).collect();
-    let lasts = |ttl: &Option<i64>| match ttl {
-        Some(seconds) if (1..=i64::from(i32::MAX)).contains(seconds) => {
-            TimeDelta::seconds(*seconds)
-        }
-        _ => CHAIN_TTL,
-    };
-    let dues: Vec<DateTime<Utc>> = beats.iter().map(|(_, at, ttl)| *at + lasts(ttl)).collect();
-    sqlx::query!(
-        "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due, alive)
-         SELECT *, true FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
-         ON CONFLICT (agent_id) DO UPDATE
-            SET last = EXCLUDED.last, next_due = greatest(h.next_due, EXCLUDED.next_due), alive = true
-          WHERE h.last < EXCLUDED.last",
-        &agents,
-        &times,
-        &dues,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+    let risen = risen.into_iter().map(|row| (row.agent_id, row.next_due));
+    Ok(risen.collect())
 }
 
 #[cfg(test)]

@@ -20,7 +20,11 @@ pub(crate) use self::{
     load::Subject,
     uris::{FETCH, KEPT},
 };
-use crate::{Result, head, vexel};
+use crate::{
+    Result, head,
+    heartbeat::{self, Falls, Pulse},
+    vexel,
+};
 
 /// What may be believed of what was saved before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,19 @@ pub struct Report {
 /// Locks their subjects in id order and takes their rows, skipping locked ones: an open transaction
 /// at psql never stops a chain.
 pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) -> Result<Report> {
+    let (report, pulses) = without_beats(tx, agents, mode, feed).await?;
+    heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
+    Ok(report)
+}
+
+/// The same, but the rows of beats are left to the caller: all that a transaction touches are taken at once, in one
+/// order, and late, for agents beat meanwhile.
+pub(crate) async fn without_beats(
+    tx: &mut Tx,
+    agents: &[AgentId],
+    mode: Mode,
+    feed: Feed,
+) -> Result<(Report, Vec<Pulse>)> {
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -84,36 +101,38 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     }
     ids.retain(|id| subjects.contains_key(id));
     if ids.is_empty() {
-        return Ok(report);
+        return Ok((report, Vec::new()));
     }
     let mut saved = match mode {
         Mode::Forward => load::saved(tx, &ids).await?,
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
-    finish(tx, work, feed, &mut report).await?;
-    Ok(report)
+    let pulses = finish(tx, work, feed, &mut report).await?;
+    Ok((report, pulses))
 }
 
 /// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before, and of whom a
 /// contract spoke already, he is folded from the first fact.
 pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject>> {
-    let spoken_of = learn(tx, ids).await?;
-    let subjects = load::subjects(tx, ids).await?;
+    if !vexel::is_read(tx).await? {
+        return load::subjects(tx, ids).await;
+    }
+    // Before anything is locked: whoever stores what a contract of VEXEL's said locks the hash first, too.
+    let dids = vexel::dids_of(tx, ids).await?;
+    let spoken_of: Vec<Uuid> = vexel::learn(tx, &dids).await?.into_iter().collect();
+    let mut subjects = load::subjects(tx, ids).await?;
+    let without = subjects.iter().filter(|(_, one)| one.chain.is_none());
+    let without: Vec<Uuid> = without.map(|(id, _)| *id).collect();
+    for (id, chain) in vexel::follow(tx, &without).await? {
+        if let Some(subject) = subjects.get_mut(&id) {
+            subject.chain = Some(chain);
+        }
+    }
     if !spoken_of.is_empty() {
         settle::forget(tx, &spoken_of).await?;
     }
     Ok(subjects)
-}
-
-/// Learns DIDs that contracts of VEXEL's may know by their hashes, before anything is locked: whoever stores such a log
-/// locks the hash first, too. Gives the agents of whom one spoke before.
-async fn learn(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    if !vexel::is_read(tx).await? {
-        return Ok(Vec::new());
-    }
-    let dids = vexel::dids_of(tx, ids).await?;
-    Ok(vexel::learn(tx, &dids).await?.into_iter().collect())
 }
 
 /// A plan that was made for ten agents, or for empty tables, is none for ten thousand.
@@ -124,8 +143,13 @@ async fn plan_afresh(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Folds, writes and settles.
-async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed, report: &mut Report) -> Result<()> {
+/// Folds, writes and settles. Gives what beats have to know.
+async fn finish(
+    tx: &mut Tx,
+    work: Vec<Work>,
+    feed: Feed,
+    report: &mut Report,
+) -> Result<Vec<Pulse>> {
     let mut folded = fold_all(tx, work).await?;
     write::rows(tx, &folded).await?;
     uris::want(tx, &folded).await?;
@@ -137,7 +161,7 @@ async fn finish(tx: &mut Tx, work: Vec<Work>, feed: Feed, report: &mut Report) -
     }
     report.entries += settled.entries;
     report.put_off.extend(settled.put_off);
-    Ok(())
+    Ok(write::pulses(&folded))
 }
 
 /// Takes the rows of agents, then of their capabilities, and says of whom somebody else holds one.

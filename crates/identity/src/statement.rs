@@ -86,6 +86,9 @@ impl Action {
 pub const MOST_CONTENT: usize = 8 * 1024;
 /// No name of an agent is longer: VEXEL's `did` is VARCHAR(255).
 const MOST_NAME: usize = 255;
+/// A sequence is at most so far above the last one of its agent: else a single statement could take the last number that
+/// there is, and nobody could say anything of that agent any more.
+pub const MOST_GAP: u64 = 1 << 32;
 /// A statement is good for at most so long.
 pub const LONGEST: TimeDelta = TimeDelta::hours(1);
 /// Clocks of signers may be so far ahead of ours.

@@ -2,7 +2,7 @@
 //! becomes known, whichever comes first (`model.md` §1, §4).
 //!
 //! A hash is a row that whoever stores a log and whoever learns a DID both lock before they read: one of them sees what
-//! the other wrote.
+//! the other wrote. Hashes are locked before subjects, and each of them in one order.
 
 mod list;
 
@@ -30,9 +30,9 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
     let mut hashes: BTreeSet<B256> = said.iter().filter_map(|(_, word)| word.hash()).collect();
     let mut founded: BTreeMap<Uuid, (String, BTreeSet<B256>)> = BTreeMap::new();
     for (_, word) in said {
-        if let Vexel::Registered { did, .. } = word
+        if let Vexel::Registered { did, owner, .. } = word
             && did::Did::parse(did).is_ok()
-            && founds(did)
+            && founds(did, *owner)
         {
             let plain = lower(did);
             let mine: BTreeSet<B256> = forms(did).map(|form| keccak256(form.as_bytes())).collect();
@@ -56,9 +56,7 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
             give(tx, agent, &mine).await?;
         }
     }
-    let about = among(tx, &hashes).await?;
-    follow(tx, chain, &about).await?;
-    Ok(about)
+    among(tx, &hashes).await
 }
 
 async fn put(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Result<()> {
@@ -144,15 +142,26 @@ async fn among(tx: &mut Tx, hashes: &BTreeSet<B256>) -> Result<Vec<Uuid>> {
 }
 
 /// An agent without a token follows the first chain that speaks of its DID: places on two chains cannot be compared.
-async fn follow(tx: &mut Tx, chain: u64, agents: &[Uuid]) -> Result<()> {
-    sqlx::query!(
-        "UPDATE identity.subjects SET chain_id = $1 WHERE id = ANY($2) AND kind <> 'token' AND chain_id IS NULL",
-        chain.cast_signed(),
+/// The agents are locked, and follow none yet. Gives who follows which from now on.
+pub(crate) async fn follow(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<(Uuid, u64)>> {
+    if agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"UPDATE identity.subjects s SET chain_id = said.chain
+             FROM (SELECT h.agent_id, min(d.chain_id) AS chain
+                     FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash
+                    WHERE h.agent_id = ANY($1) GROUP BY h.agent_id) said
+            WHERE s.id = said.agent_id
+            RETURNING s.id, s.chain_id AS "chain!""#,
         agents,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(())
+    let follow = rows
+        .into_iter()
+        .map(|row| (row.id, row.chain.unsigned_abs()));
+    Ok(follow.collect())
 }
 
 /// Forgets what blocks above `to` said.
@@ -254,18 +263,15 @@ pub(crate) async fn learn(tx: &mut Tx, dids: &[(Uuid, String)]) -> Result<HashSe
     )
     .execute(tx.conn())
     .await?;
-    let spoken_of = sqlx::query!(
-        r#"SELECT h.agent_id AS "agent!", min(d.chain_id) AS "chain!"
+    let spoken_of = sqlx::query_scalar!(
+        r#"SELECT DISTINCT h.agent_id AS "agent!"
              FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash
-            WHERE h.agent_id = ANY($1) GROUP BY h.agent_id"#,
+            WHERE h.agent_id = ANY($1)"#,
         &agents,
     )
     .fetch_all(tx.conn())
     .await?;
-    for row in &spoken_of {
-        follow(tx, row.chain.unsigned_abs(), &[row.agent]).await?;
-    }
-    Ok(spoken_of.into_iter().map(|row| row.agent).collect())
+    Ok(spoken_of.into_iter().collect())
 }
 
 /// Which of these hashes are somebody's.
@@ -323,11 +329,16 @@ pub(crate) async fn attribute(tx: &mut Tx, heard: &BTreeMap<(u64, Position), boo
     Ok(())
 }
 
-/// Whether a contract may found the agent of a DID. Tokens and keys have registers of their own.
-pub(crate) fn founds(did: &str) -> bool {
-    !["did:nft:", "did:key:"]
-        .iter()
-        .any(|taken| did.starts_with(taken))
+/// Whether a contract may found the agent of a DID for this owner. Tokens, keys and domains have registers of their own,
+/// and a DID that names an account is that account's alone.
+pub(crate) fn founds(did: &str, owner: Address) -> bool {
+    let of = |methods: &[&str]| methods.iter().any(|method| did.starts_with(method));
+    match address(did) {
+        _ if of(&["did:nft:", "did:key:", "did:web:"]) => false,
+        Some((_, named)) => named == owner,
+        // These name an account in another way, or one of another kind of chain.
+        None => !of(&["did:ethr:", "did:pkh:"]),
+    }
 }
 
 /// A DID with its addresses in lower case, as rows keep it.
@@ -371,6 +382,37 @@ fn address(did: &str) -> Option<(usize, Address)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_did_that_names_an_account_is_founded_for_it_alone() {
+        let text = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        let alice: Address = text.parse().expect("an address");
+        let bob = Address::repeat_byte(0xbb);
+        for did in [
+            format!("did:vexel:{text}"),
+            format!("did:vexel:{}", text.to_ascii_lowercase()),
+            format!("did:vexel:0X{}", text[2..].to_ascii_uppercase()),
+            format!("did:ethr:{text}"),
+            format!("did:ethr:0x1:{text}"),
+            format!("did:pkh:eip155:1:{text}"),
+        ] {
+            assert!(founds(&did, alice) && !founds(&did, bob), "{did}");
+        }
+        for did in ["did:vexel:agent1", "did:example:1", "did:vexel:0xf39f"] {
+            assert!(founds(did, alice) && founds(did, bob), "{did}");
+        }
+        for did in [
+            "did:web:example.com",
+            &format!("did:web:example.com:{text}"),
+            "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+            &format!("did:nft:eip155:1_erc721:{text}_1"),
+            // An account by its key, and one that no contract here can be called by.
+            "did:ethr:0x02b97c30de767f084ce3080168ee293053ba33b235d7116a3263d29f1450936b71",
+            "did:pkh:solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:CKg5d12Jhpej1JqtmxLJgaFqqeYjxgPqToJ4LBdvG9Ev",
+        ] {
+            assert!(!founds(did, alice), "{did}");
+        }
+    }
 
     #[test]
     fn a_did_is_known_by_the_hashes_of_its_forms() {

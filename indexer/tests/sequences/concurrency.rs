@@ -2,14 +2,14 @@
 //! asked of Postgres.
 
 use identity::fact::RuntimeStatus;
-use kernel::sha256;
+use kernel::{AgentId, sha256};
 use serde_json::json;
 use sqlx::{PgPool, postgres::PgConnection};
 
 use crate::kit::{ALICE, BOB, SLEEP, Script, World, start};
 
 /// Returns when `count` backends of this database wait for a lock.
-async fn waiting(pool: &PgPool, count: i64) {
+pub(super) async fn waiting(pool: &PgPool, count: i64) {
     loop {
         let now: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
@@ -25,7 +25,7 @@ async fn waiting(pool: &PgPool, count: i64) {
     }
 }
 
-async fn run(conn: &mut PgConnection, sql: &str) {
+pub(super) async fn run(conn: &mut PgConnection, sql: &str) {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     sqlx::raw_sql(sql).execute(conn).await.expect("plain SQL");
 }
@@ -222,5 +222,88 @@ async fn two_acts_at_once_are_both_in_the_row(pool: PgPool) -> anyhow::Result<()
     script.block(start() + 20, |b| b.status(1, SLEEP, "x"));
     world.follow(&script).await?;
     world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Beats are taken in the order of agents, so a sweep takes none of two parts before it may have the first of all.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_sweep_takes_all_rows_of_beats_in_one_order(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    let mut agents = [script.agent(1), script.agent(2)];
+    agents.sort();
+    let [first, second] = agents;
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "").register(2, ALICE, "")
+    });
+    script.block(start() + 2, |b| b.heartbeat(1).heartbeat(2));
+    world.follow(&script).await?;
+    // Both beat again while somebody holds their rows; one is to be folded from its first fact.
+    let mut psql = pool.begin().await?;
+    run(&mut psql, "SELECT FROM identity.agents FOR UPDATE").await;
+    script.block(start() + 3, |b| b.heartbeat(1).heartbeat(2));
+    world.follow(&script).await?;
+    psql.rollback().await?;
+    let refold = format!("INSERT INTO identity.dirty (agent_id, refold) VALUES ('{first}', true)");
+    world.sql(&refold).await?;
+
+    let row = |agent: AgentId| {
+        format!("SELECT FROM identity.heartbeats WHERE agent_id = '{agent}' FOR UPDATE")
+    };
+    let mut beats = pool.begin().await?;
+    run(&mut beats, &row(first)).await;
+    let sweep = world.sweep();
+    let beat = async {
+        waiting(&pool, 1).await;
+        run(&mut beats, &format!("{} NOWAIT", row(second))).await;
+        beats.commit().await.expect("committed");
+    };
+    futures::join!(sweep, beat);
+    let last = "SELECT DISTINCT extract(epoch FROM last)::bigint FROM identity.heartbeats";
+    assert_eq!(world.list(last).await, [(start() + 3).to_string()]);
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// A step takes the subjects of all agents in one order, also of those who follow its chain from now on.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_step_takes_no_subject_before_those_that_stand_before_it(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    let dids = ["did:vexel:first", "did:vexel:second"];
+    let id = |number: usize| format!("00000000-0000-4000-8000-00000000000{number}");
+    for (number, did) in dids.iter().enumerate() {
+        let insert = format!(
+            "INSERT INTO identity.agents (id, did, name) VALUES ('{}', '{did}', 'One')",
+            id(number)
+        );
+        world.sql(&insert).await?;
+    }
+    world.sweep().await;
+    // The first one follows the chain already.
+    script.block(start() + 1, |b| b.beat(dids[0]));
+    world.follow(&script).await?;
+    world.sweep().await;
+    let chains = "SELECT coalesce(chain_id::text, 'none') FROM identity.subjects ORDER BY id";
+    assert_eq!(world.list(chains).await, ["31337", "none"]);
+
+    script.block(start() + 2, |b| b.beat(dids[0]).beat(dids[1]));
+    let subject = |number| {
+        format!(
+            "SELECT FROM identity.subjects WHERE id = '{}' FOR UPDATE",
+            id(number)
+        )
+    };
+    let mut other = pool.begin().await?;
+    run(&mut other, &subject(0)).await;
+    let step = world.extend(&script, 2);
+    let rest = async {
+        waiting(&pool, 1).await;
+        run(&mut other, &format!("{} NOWAIT", subject(1))).await;
+        other.commit().await.expect("committed");
+    };
+    let (step, ()) = futures::join!(step, rest);
+    step?;
+    assert_eq!(world.list(chains).await, ["31337", "31337"]);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod kit;
 mod concurrency;
 mod documents;
 mod feed;
+mod heartbeats;
 mod random;
 mod reorg;
 mod settled;

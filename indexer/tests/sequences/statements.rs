@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chain::{PrivateKeySigner, key as wallet};
+use chrono::DateTime;
 use did::ed25519::{self, SecretKey};
-use identity::statement::{
-    self, Action, Nonce, Offered, Receipt, Statement, Submission, canonical,
+use identity::{
+    agent::{Filter, list},
+    statement::{self, Action, Nonce, Offered, Receipt, Statement, Submission, canonical},
 };
-use kernel::{Address, AgentId, Kind, sha256};
+use kernel::{Address, AgentId, Kind, Limit, sha256};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::Cause;
@@ -16,11 +18,11 @@ use crate::kit::{BOB, REGISTRY, Script, World, start};
 
 const ORIGIN: &str = "chancery.local/test";
 
-fn key(seed: u8) -> SecretKey {
+pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn did(seed: u8) -> String {
+pub(super) fn did(seed: u8) -> String {
     key(seed).public().did()
 }
 
@@ -28,13 +30,13 @@ fn wallet_of(seed: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&[seed; 32]).expect("a key")
 }
 
-fn owner(seed: u8) -> Address {
+pub(super) fn owner(seed: u8) -> Address {
     wallet_of(seed).address()
 }
 
 /// Who signs.
 #[derive(Clone, Copy)]
-enum By {
+pub(super) enum By {
     Key(u8),
     Wallet(u8),
 }
@@ -59,7 +61,7 @@ impl By {
 }
 
 /// Signs and records a statement, as somebody who knows the agent's last sequence.
-async fn say(
+pub(super) async fn say(
     world: &World,
     action: Action,
     agent: &str,
@@ -94,7 +96,7 @@ async fn say(
     outcome
 }
 
-async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
+pub(super) async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
     let content = json!({ "name": format!("agent {seed}") });
     let receipt = say(
         world,
@@ -107,7 +109,7 @@ async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
     Ok(receipt.agent)
 }
 
-fn token(number: u64) -> String {
+pub(super) fn token(number: u64) -> String {
     format!("eip155:31337:{REGISTRY:#x}/{number}")
 }
 
@@ -494,5 +496,55 @@ async fn an_agent_whose_row_is_held_is_given_away_once(pool: PgPool) -> anyhow::
     assert_eq!(again.expect_err("given away").kind(), Kind::Denied);
     say(&world, Action::Transfer, &did(1), to(3), &[By::Wallet(2)]).await?;
     world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Lists leave an ended agent out by the time of its end: what an operator says of it later brings it back no more.
+#[sqlx::test(migrations = "../migrations")]
+async fn an_ended_agent_leaves_lists_by_the_time_of_its_end(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    let agent = founded(&world, 1).await?;
+    founded(&world, 2).await?;
+    let listed = async |ended_before: i64| {
+        let filter = Filter {
+            ended_before: DateTime::from_timestamp(ended_before, 0),
+            ..Filter::default()
+        };
+        let page = list(&world.db, &filter, None, Limit::default()).await?;
+        let names = page.items.into_iter().map(|agent| agent.name);
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        anyhow::Ok(names.join(", "))
+    };
+    // It is TERMINATED long before it is deregistered: only that is its end.
+    world.at(start() + 100);
+    let ended = json!({ "status": "TERMINATED" });
+    say(&world, Action::Status, &did(1), ended, &[By::Key(1)]).await?;
+    world.at(start() + 1_000);
+    assert_eq!(listed(start() + 900).await?, "agent 1, agent 2");
+    say(
+        &world,
+        Action::Deregister,
+        &did(1),
+        json!({}),
+        &[By::Key(1)],
+    )
+    .await?;
+    assert_eq!(listed(start() + 900).await?, "agent 1, agent 2");
+    assert_eq!(listed(start() + 1_001).await?, "agent 2");
+
+    world.at(start() + 2_000);
+    let spam = BTreeMap::from([("admin_status".to_owned(), json!("SUSPENDED"))]);
+    let mut tx = world.db.begin(Cause::Job("test")).await?;
+    identity::act::update(&mut tx, agent, &spam, Some("spam")).await?;
+    tx.commit().await?;
+    let touched = format!(
+        "SELECT extract(epoch FROM updated_at)::bigint FROM identity.agents WHERE id = '{agent}'"
+    );
+    assert_eq!(world.one(&touched).await, (start() + 2_000).to_string());
+    assert_eq!(listed(start() + 1_001).await?, "agent 2");
+    founded(&world, 1).await?;
+    assert_eq!(listed(start() + 1_001).await?, "agent 1, agent 2");
     Ok(())
 }

@@ -258,6 +258,39 @@ async fn a_registry_founds_agents_by_did_once_and_others_are_shown_by_owner(
     Ok(())
 }
 
+/// A stranger takes nobody's DID: neither that of an account, nor that of a domain.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let of_alice = format!("did:vexel:{ALICE}");
+    let elsewhere = format!("did:pkh:eip155:1:{ALICE}");
+    let domain = "did:web:example.com";
+    script.block(start(), |b| {
+        b.register_did(&of_alice, BOB, "Thief")
+            .register_did(&elsewhere, BOB, "Thief")
+            .register_did(domain, BOB, "Thief")
+    });
+    world.follow(&script).await?;
+    let rows =
+        "SELECT name || ' ' || did || ' ' || owner_address FROM identity.agents ORDER BY did";
+    assert_eq!(world.list(rows).await, [] as [String; 0]);
+    assert_eq!(events(&world, &of_alice).await, ["AgentRegistered false"]);
+
+    script.block(start() + 10, |b| {
+        b.register_did(&of_alice, ALICE, "Hers")
+            .register_did(&of_alice, BOB, "Thief")
+            .register_did(domain, ALICE, "Domain")
+    });
+    world.follow(&script).await?;
+    let hers = format!("Hers did:vexel:{ALICE:#x} {ALICE:#x}");
+    assert_eq!(world.list(rows).await, [hers]);
+    let said = ["false", "true", "false"].map(|spoke| format!("AgentRegistered {spoke}"));
+    assert_eq!(events(&world, &of_alice).await, said);
+    Ok(())
+}
+
 /// What a backfill stores ahead of its projection is found by the sweep.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_window_leaves_what_is_said_of_dids_to_the_sweep(pool: PgPool) -> anyhow::Result<()> {

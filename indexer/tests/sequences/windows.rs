@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use chain::SeenTopics;
 use identity::Window;
+use kernel::keccak256;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::kit::{ALICE, BOB, SLEEP, Script, World, start};
+use crate::{
+    concurrency::{run, waiting},
+    kit::{ALICE, BOB, REGISTRY, SLEEP, Script, World, start},
+};
 
 fn window(script: &Script, after: i64) -> Window {
     Window::new(script.id, SeenTopics::ALL, after)
@@ -171,5 +175,40 @@ async fn a_death_between_two_commits_loses_and_doubles_nothing(pool: PgPool) -> 
         .await?;
     assert_eq!(store::deferred::build(&world.db, "").await?, deferred);
     world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// What contracts of VEXEL's know by its hash, a step takes before subjects: so does a window.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_window_takes_hashes_before_subjects(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool.clone()), Script::new(1));
+    let known = script.agent(1);
+    script.block(start() + 1, |b| b.register(1, ALICE, ""));
+    world.follow(&script).await?;
+    script.block(start() + 2, |b| {
+        b.transfer(1, ALICE, BOB).register(2, ALICE, "")
+    });
+    let mut ahead = window(&script, 1);
+    world.ground(&script, &mut ahead, 2).await;
+    let ahead = Arc::new(ahead);
+
+    let did = format!("did:nft:eip155:1_erc721:{REGISTRY:#x}_2");
+    let hash = hex::encode(keccak256(did.as_bytes()));
+    let mut other = pool.begin().await?;
+    let insert = format!("INSERT INTO identity.did_hashes (hash) VALUES ('\\x{hash}')");
+    run(&mut other, &insert).await;
+    let flush = world.flush(&script, &ahead);
+    let rest = async {
+        waiting(&pool, 1).await;
+        let subject =
+            format!("SELECT FROM identity.subjects WHERE id = '{known}' FOR UPDATE NOWAIT");
+        run(&mut other, &subject).await;
+        other.rollback().await.expect("rolled back");
+    };
+    let (flush, ()) = futures::join!(flush, rest);
+    flush?;
+    let owners = "SELECT encode(owner, 'hex') FROM identity.tokens ORDER BY token_id";
+    let both = [BOB, ALICE].map(hex::encode);
+    assert_eq!(world.list(owners).await, both);
     Ok(())
 }

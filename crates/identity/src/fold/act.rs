@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Run, State, columns,
+    Life, Run, State, columns,
     status::{Class, StatusState},
 };
 use crate::fact::{Act, ActKind, RuntimeStatus};
@@ -48,6 +48,10 @@ impl State {
             ..Self::default()
         };
         self.status = StatusState::default();
+        run.delta.life = Life {
+            beat: None,
+            changed: true,
+        };
         run.delta.history.clear();
         run.delta.dimensions.clear();
         run.delta.capabilities = true;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Run, State,
+    Life, Run, State,
     columns::journal_value,
     status::{Class, StatusState},
 };
@@ -31,7 +31,7 @@ impl State {
             return;
         }
         if founds {
-            self.begin_anew();
+            self.begin_anew(&mut run.delta.life);
             run.delta.capabilities = true;
             run.delta.document = true;
         }
@@ -67,7 +67,7 @@ impl State {
     /// A registration resets every column; the counts of history go on, and so do the names that the
     /// agent once had. What the operator said of it stands: else whoever is suspended would deregister, and
     /// register again, for nothing.
-    fn begin_anew(&mut self) {
+    fn begin_anew(&mut self, life: &mut Life) {
         let before = std::mem::take(self);
         let admin = before.status.admin.clone();
         *self = Self {
@@ -80,7 +80,7 @@ impl State {
             keyed: true,
             status: StatusState {
                 admin,
-                ..before.status.reset()
+                ..before.status.reset(life)
             },
             vexel: before.vexel.waiting(),
             ..Self::default()

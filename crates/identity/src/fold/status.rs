@@ -82,9 +82,20 @@ pub struct DimensionRow {
     pub who: String,
 }
 
+/// What a run of facts says of an agent's life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The last beat on chain, unless a later word says that it holds no more.
+    pub beat: Option<DateTime<Utc>>,
+    /// Whether liveness may differ from before the run.
+    pub changed: bool,
+}
+
 impl StatusState {
     /// A new life: values are forgotten, the ordinals go on, and so does what history last said.
-    pub(super) fn reset(self) -> Self {
+    pub(super) fn reset(self, life: &mut Life) -> Self {
+        life.beat = None;
+        life.changed |= self.liveness.1.is_some();
         Self {
             fixed: false,
             liveness: (self.liveness.0, None),
@@ -181,7 +192,7 @@ impl State {
     /// A heartbeat on chain moves liveness only.
     pub(super) fn beat(&mut self, run: &mut Run<'_>) {
         self.last_heartbeat = Some(run.time());
-        run.delta.beat = self.last_heartbeat;
+        run.delta.life.beat = self.last_heartbeat;
         if self.status.liveness.1.as_deref() != Some("active") {
             self.set_dimension("liveness", "active", Some("heartbeat".to_owned()), run);
         }
@@ -195,7 +206,10 @@ impl State {
         run: &mut Run<'_>,
     ) {
         let (dimension, slot) = match dimension {
-            "liveness" => ("liveness", &mut self.status.liveness),
+            "liveness" => {
+                run.delta.life.changed = true;
+                ("liveness", &mut self.status.liveness)
+            }
             "admin_status" => ("admin_status", &mut self.status.admin),
             _ => ("load", &mut self.status.load),
         };

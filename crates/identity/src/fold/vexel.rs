@@ -150,6 +150,7 @@ impl State {
     }
 
     fn fall_asleep(&mut self, run: &mut Run<'_>) {
+        run.delta.life.beat = None;
         let reason = || Some("no heartbeat on chain within its threshold".to_owned());
         if self.status.liveness.1.as_deref() == Some("active") {
             self.set_dimension("liveness", "inactive", reason(), run);
@@ -184,7 +185,7 @@ impl State {
                 run.delta.heard.push((at, true));
                 self.last_heartbeat =
                     DateTime::from_timestamp_micros(time).max(self.last_heartbeat);
-                run.delta.beat = self.last_heartbeat;
+                run.delta.life.beat = self.last_heartbeat;
                 self.set_dimension(
                     "liveness",
                     "active",

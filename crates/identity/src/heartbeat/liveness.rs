@@ -1,15 +1,18 @@
 //! What beats lead to: liveness becomes `active` with the first one and `inactive` once the next is overdue. Only that
 //! is a fact, an act of `liveness`, and goes into the histories and the journal.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use kernel::AgentId;
 use serde_json::json;
 use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
+use super::{Falls, Pulse, agree, ttl};
 use crate::{
     Result,
-    project::{Feed, Mode, lock, project},
+    project::{Feed, Mode, lock, without_beats},
 };
 
 /// Most agents whose liveness changes in one transaction.
@@ -51,8 +54,8 @@ pub async fn transit(db: &Db) -> Result<Outcome> {
     if !due.is_empty() {
         act(&mut tx, &due).await?;
         let agents: Vec<AgentId> = due.iter().map(|due| AgentId(due.agent)).collect();
-        project(&mut tx, &agents, Mode::Forward, Feed::Told).await?;
-        told(&mut tx, &due).await?;
+        let projected = without_beats(&mut tx, &agents, Mode::Forward, Feed::Told).await?;
+        told(&mut tx, &due, projected.1).await?;
     }
     tx.commit().await?;
     let more = i64::try_from(found.len()).is_ok_and(|found| found == BATCH);
@@ -111,19 +114,18 @@ async fn act(tx: &mut Tx, due: &[Due]) -> Result<()> {
 
 /// Remembers what was told. A beat that came meanwhile changes nothing of it: if it makes somebody alive who was told
 /// to be inactive, the next round tells that.
-async fn told(tx: &mut Tx, due: &[Due]) -> Result<()> {
-    let agents: Vec<Uuid> = due.iter().map(|due| due.agent).collect();
-    hold(tx, &agents).await?;
-    let alive: Vec<bool> = due.iter().map(|due| due.alive).collect();
-    sqlx::query!(
-        "UPDATE identity.heartbeats h SET alive = d.alive
-           FROM unnest($1::uuid[], $2::bool[]) AS d(id, alive) WHERE h.agent_id = d.id",
-        &agents,
-        &alive,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+async fn told(tx: &mut Tx, due: &[Due], heard: Vec<Pulse>) -> Result<()> {
+    let mut heard: HashMap<Uuid, Pulse> = heard
+        .into_iter()
+        .map(|pulse| (pulse.agent, pulse))
+        .collect();
+    let pulses = due.iter().map(|due| Pulse {
+        agent: due.agent,
+        // Told also where somebody holds the row, and the fold follows later: else it is told again and again.
+        alive: due.alive,
+        beat: heard.remove(&due.agent).and_then(|pulse| pulse.beat),
+    });
+    agree(tx, pulses.collect(), Falls::Overdue).await
 }
 
 /// Takes rows in the order in which beats take them, so that neither waits for the other in a circle.
@@ -142,9 +144,16 @@ pub async fn show(db: &Db) -> Result<Outcome> {
     let mut tx = db.begin(Cause::Job(WHO)).await?;
     let ids = sqlx::query_scalar!(
         "SELECT agent_id FROM identity.heartbeats h
-          WHERE last >= coalesce(shown, '-infinity') + (next_due - last)
+          WHERE last > coalesce(shown, '-infinity')
+            AND last >= coalesce(shown, '-infinity') + CASE
+                    -- The term of a beat on chain is no measure for those that come otherwise meanwhile.
+                    WHEN next_due - last > make_interval(secs => $2)
+                    THEN (SELECT make_interval(secs => coalesce(nullif(greatest(a.ttl, 0), 0), $2))
+                            FROM identity.agents a WHERE a.id = h.agent_id)
+                    ELSE next_due - last END
             AND EXISTS (SELECT FROM identity.agents a WHERE a.id = h.agent_id) LIMIT $1",
         SHOWN,
+        ttl(None).as_seconds_f64(),
     )
     .fetch_all(tx.conn())
     .await?;

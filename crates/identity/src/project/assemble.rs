@@ -193,8 +193,8 @@ fn vexel_word(said: &Vexel, did: &str) -> Option<VexelSaid> {
         Vexel::Inactive { .. } => VexelSaid::Inactive,
         Vexel::Deactivated { account, .. } => VexelSaid::Deactivated { account: *account },
         Vexel::Threshold { .. } => VexelSaid::Threshold,
-        // What was said before a key or a token founds the agent is nobody's founding.
-        Vexel::Registered { .. } if !founds(did) => return None,
+        // What was said before a key or a token founds the agent is nobody's founding, and no stranger founds it.
+        Vexel::Registered { owner, .. } if !founds(did, *owner) => return None,
         Vexel::Registered {
             owner,
             name,

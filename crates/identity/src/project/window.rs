@@ -23,7 +23,13 @@ use super::{
     one::Work,
     plan_afresh, take_rows,
 };
-use crate::{Error, Result, act, dirty, statement::facts, subject, vexel, window::Window};
+use crate::{
+    Error, Result, act, dirty,
+    heartbeat::{self, Falls},
+    statement::facts,
+    subject, vexel,
+    window::Window,
+};
 
 /// How many agents are folded and written at once: what they hold meanwhile is some megabytes.
 const CHUNK: usize = 2_000;
@@ -91,6 +97,7 @@ async fn project(
         states,
     };
     report.entries += new.project(tx, second).await?;
+    let mut pulses = Vec::new();
     for places in other.chunks(CHUNK) {
         let chunk = Chunk {
             window,
@@ -99,8 +106,9 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        finish(tx, work, feed, &mut report).await?;
+        pulses.extend(finish(tx, work, feed, &mut report).await?);
     }
+    heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
     Ok(report)
 }
 
@@ -140,7 +148,15 @@ async fn settled(tx: &mut Tx, window: &Window) -> Result<ChainInfo> {
 async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap<Uuid, bool>> {
     let mut known = HashMap::new();
     let any = subject::any(tx).await?;
-    let hashed = vexel::is_read(tx).await?;
+    if vexel::is_read(tx).await? {
+        // Hashes before subjects, as steps take them, and all at once.
+        let dids: Vec<_> = order
+            .iter()
+            .map(|place| (window.agent(*place).0, window.token(*place).did()))
+            .collect();
+        let spoken_of = vexel::learn(tx, &dids).await?;
+        dirty::mark(tx, &spoken_of, true).await?;
+    }
     for places in order.chunks(CHUNK) {
         let ids: Vec<Uuid> = places.iter().map(|place| window.agent(*place).0).collect();
         let stored = if any {
@@ -151,14 +167,6 @@ async fn subjects(tx: &mut Tx, window: &Window, order: &[u32]) -> Result<HashMap
         let is_new = |place: &&u32| !stored.contains_key(&window.agent(**place).0);
         let new = places.iter().filter(is_new);
         let new = new.map(|place| (window.agent(*place), window.token(*place)));
-        if hashed {
-            let dids: Vec<_> = new
-                .clone()
-                .map(|(agent, token)| (agent.0, token.did()))
-                .collect();
-            let spoken_of = vexel::learn(tx, &dids).await?;
-            dirty::mark(tx, &spoken_of, true).await?;
-        }
         subject::copy(tx, new).await?;
         for place in places {
             let id = window.agent(*place).0;

@@ -17,9 +17,13 @@ use uuid::Uuid;
 
 pub(super) use self::new::NewAgents;
 use super::Folded;
-use crate::{Result, heartbeat, identifier, vexel};
+use crate::{
+    Result,
+    heartbeat::{self, Pulse},
+    identifier, vexel,
+};
 
-/// Writes all rows of all tables; those of agents without facts, or with deleted rows, go.
+/// Writes all rows of all tables but that of beats; those of agents without facts, or with deleted rows, go.
 pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     let (mut shown, hidden): (Vec<&Folded>, Vec<&Folded>) = folded
         .iter()
@@ -44,7 +48,30 @@ pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     identifier::write(tx, &named.map(|one| names(one)).collect::<Vec<_>>()).await
 }
 
-/// Which words of VEXEL's contracts speak for their agents, and who beat on chain.
+/// What beats have to know of these agents.
+pub(super) fn pulses(folded: &[Folded]) -> Vec<Pulse> {
+    let touched = folded.iter().filter(|one| {
+        let life = &one.delta.life;
+        one.scratch || life.changed || life.beat.is_some()
+    });
+    touched.map(pulse).collect()
+}
+
+fn pulse(one: &Folded) -> Pulse {
+    let (id, state) = (one.subject.id.0, &one.head);
+    let ttl = state
+        .columns
+        .value("ttl")
+        .and_then(serde_json::Value::as_i64);
+    let beat = one.delta.life.beat.filter(|_| state.exists);
+    Pulse {
+        agent: id,
+        alive: state.status.liveness.1.as_deref() == Some("active"),
+        beat: beat.map(|at| (at, at + heartbeat::lasts_on_chain(ttl))),
+    }
+}
+
+/// Which words of VEXEL's contracts speak for their agents.
 async fn heard(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     let words = folded.iter().flat_map(|one| {
         let chain = one.subject.chain.unwrap_or_default();
@@ -53,17 +80,7 @@ async fn heard(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     });
     // The last verdict holds: an agent that becomes known judges anew what was said before.
     let words: BTreeMap<_, _> = words.collect();
-    vexel::attribute(tx, &words).await?;
-    let beats = folded.iter().filter(|one| one.head.exists);
-    let beats = beats.filter_map(|one| {
-        let ttl = one
-            .head
-            .columns
-            .value("ttl")
-            .and_then(serde_json::Value::as_i64);
-        Some((one.subject.id.0, one.delta.beat?, ttl))
-    });
-    heartbeat::on_chain(tx, &beats.collect::<Vec<_>>()).await
+    vexel::attribute(tx, &words).await
 }
 
 fn names(one: &Folded) -> identifier::Names {

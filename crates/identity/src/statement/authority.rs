@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Action, Content, Owner, Signed,
+    Action, Content, MOST_GAP, Owner, Signed,
     content::{key_columns, owner_columns},
     facts::StatementRow,
     signed::Account,
@@ -185,14 +185,17 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// The sequence rises.
+    /// The sequence rises, and leaves room for those after it.
     fn goes_on(&self) -> Result<()> {
-        let (given, last) = (self.signed.statement.sequence, self.standing.sequence);
-        if i64::try_from(given).is_ok_and(|given| given > last) {
-            return Ok(());
-        }
+        let given = self.signed.statement.sequence;
+        let last = self.standing.sequence.unsigned_abs();
+        let how = match given.checked_sub(last) {
+            Some(1..=MOST_GAP) => return Ok(()),
+            None | Some(0) => "is not above",
+            Some(_) => "is more than 2^32 above",
+        };
         Err(Error::Conflict(format!(
-            "sequence {given} is not above the last one of this agent, {last}"
+            "sequence {given} {how} the last one of this agent, {last}"
         )))
     }
 

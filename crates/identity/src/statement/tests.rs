@@ -1,7 +1,7 @@
 //! Bytes, form, time and signatures; what is recorded is tested where there is a database
 //! (`indexer/tests/sequences`, `tests/http`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chain::{PrivateKeySigner, key as wallet};
 use did::ed25519::{self, SecretKey};
@@ -9,7 +9,11 @@ use kernel::Kind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    authority::{Case, Standing},
+    *,
+};
+use crate::key::KeyRow;
 
 const ORIGIN: &str = "chancery.local/0123456789abcdef";
 const NOW: i64 = 1_790_000_100;
@@ -407,5 +411,56 @@ proptest! {
             ..statement(Action::Status, "{}")
         };
         prop_assert_eq!(Statement::from_key_bytes(&any.key_bytes()), Some(any));
+    }
+}
+
+/// Else whoever has a key for an hour says the last number that there is, and nobody ever says more of that agent.
+#[tokio::test]
+async fn a_sequence_leaves_room_for_those_after_it() {
+    let decided = async |last: i64, given: u64| {
+        let mut said = statement(Action::Deregister, "{}");
+        said.sequence = given;
+        let by = vec![by_key(&said, 1)];
+        let signed = judged(said, by).await.expect("signed");
+        let agent = kernel::AgentId::of_did(&key(1).public().did()).0;
+        let mine = KeyRow { agent, until: None };
+        let keys = HashMap::from([(key(1).public().to_bytes(), mine)]);
+        let standing = Standing {
+            exists: true,
+            sequence: last,
+            ..Standing::default()
+        };
+        let case = Case {
+            signed: &signed,
+            agent,
+            standing: &standing,
+            keys: &keys,
+            claimed: None,
+            now: DateTime::from_timestamp(NOW, 0).expect("a time"),
+        };
+        case.decide().map(drop).map_err(|error| error.to_string())
+    };
+    let last = i64::MAX.unsigned_abs();
+    for (before, given, why) in [
+        (7, 7, "not above"),
+        (7, 6, "not above"),
+        (0, MOST_GAP + 1, "2^32"),
+        (7, MOST_GAP + 8, "2^32"),
+        (7, last, "2^32"),
+    ] {
+        let said = decided(before, given).await.expect_err("refused");
+        assert!(
+            said.contains(why) && said.contains(&format!(", {before}")),
+            "{said}"
+        );
+    }
+    for (before, given) in [
+        (0, 1),
+        (0, MOST_GAP),
+        (7, 8),
+        (7, MOST_GAP + 7),
+        (i64::MAX - 1, last),
+    ] {
+        assert_eq!(decided(before, given).await, Ok(()), "{before} {given}");
     }
 }

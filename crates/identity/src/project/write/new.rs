@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use journal::First;
 use store::{Tx, copy::Rows};
-use uuid::Uuid;
 
-use super::{Folded, agent, names, status, token};
+use super::{Folded, agent, names, pulse, status, token};
 use crate::{
-    Result, heartbeat, identifier,
+    Result,
+    heartbeat::{self, Falls, Pulse},
+    identifier,
     project::{States, settle},
 };
 
@@ -28,8 +29,8 @@ struct Kept {
     agents: Rows,
     dimensions: Rows,
     entries: First,
-    /// Who beat on chain, and when last.
-    beats: Vec<(Uuid, DateTime<Utc>, Option<i64>)>,
+    /// Who beat on chain. Nobody beats for them elsewhere before they are committed.
+    beats: Vec<Pulse>,
 }
 
 /// What can be made again, where nobody sees it before the agents.
@@ -74,8 +75,7 @@ impl NewAgents {
         if self.keeps == States::Saved {
             settle::put(&mut self.again.states, &one)?;
         }
-        // No act speaks of it, so it has no ttl of its own.
-        let beat = one.delta.beat.map(|at| (one.subject.id.0, at, None));
+        let beat = Some(pulse(&one)).filter(|pulse| pulse.beat.is_some());
         self.rows.beats.extend(beat);
         let owed = std::mem::take(&mut one.owed);
         let entries = &mut self.rows.entries;
@@ -103,7 +103,7 @@ impl Kept {
     async fn write(&mut self, tx: &mut Tx) -> Result<usize> {
         agent::copy(tx, &mut self.agents).await?;
         status::copy_dimensions(tx, &mut self.dimensions).await?;
-        heartbeat::on_chain(tx, &std::mem::take(&mut self.beats)).await?;
+        heartbeat::agree(tx, std::mem::take(&mut self.beats), Falls::ByItsFacts).await?;
         Ok(self.entries.append(tx).await?)
     }
 }

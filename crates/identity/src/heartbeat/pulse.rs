@@ -1,0 +1,81 @@
+//! The rows of beats, as a projection leaves them: what agents said on chain, and whether they were told to be alive.
+//!
+//! `alive` is whether the liveness that the fold gives is `active`; [`super::transit`] tells where that is not what the
+//! beats say. So what the fold changes by itself (a new life, a contract's word, a block that is gone) is told here.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use store::Tx;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// How long a beat on chain lasts where the agent says nothing: it costs gas (VEXEL's default threshold).
+const CHAIN_TTL: TimeDelta = TimeDelta::days(30);
+
+/// What a projection found of an agent's life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulse {
+    pub agent: Uuid,
+    /// Whether its liveness is `active`.
+    pub alive: bool,
+    /// Its last beat on chain, where one was heard now, and until when that lasts.
+    pub beat: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+/// Why agents that were alive are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Falls {
+    /// Their facts say so: no beat before this counts any more, the next one does.
+    ByItsFacts,
+    /// They were overdue. A beat that came since counts.
+    Overdue,
+}
+
+/// How long a beat on chain lasts, by the agent's own `ttl` in seconds.
+pub(crate) fn lasts_on_chain(ttl: Option<i64>) -> TimeDelta {
+    match ttl {
+        Some(seconds) if (1..=i64::from(i32::MAX)).contains(&seconds) => {
+            TimeDelta::seconds(seconds)
+        }
+        _ => CHAIN_TTL,
+    }
+}
+
+/// Brings the rows of beats to what was projected, under the locks of the agents' subjects, in the order in which beats
+/// take them. What a reorganisation takes back, its next fold says; that a beat was taken here, changes nothing of it.
+pub(crate) async fn agree(tx: &mut Tx, pulses: Vec<Pulse>, falls: Falls) -> Result<()> {
+    if pulses.is_empty() {
+        return Ok(());
+    }
+    let pulses: BTreeMap<Uuid, Pulse> = pulses.into_iter().map(|one| (one.agent, one)).collect();
+    let agents: Vec<Uuid> = pulses.keys().copied().collect();
+    let alive: Vec<bool> = pulses.values().map(|one| one.alive).collect();
+    let (times, dues): (Vec<_>, Vec<_>) = pulses.values().map(|one| one.beat.unzip()).unzip();
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due, alive)
+         SELECT p.agent, coalesce(p.last, e.last), coalesce(p.due, least(e.last, $5)), p.alive
+           FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::bool[]) AS p(agent, last, due, alive)
+           LEFT JOIN identity.heartbeats e ON e.agent_id = p.agent
+          WHERE p.last IS NOT NULL OR e.alive <> p.alive
+          ORDER BY p.agent
+         ON CONFLICT (agent_id) DO UPDATE
+            SET last = greatest(h.last, EXCLUDED.last),
+                next_due = greatest(EXCLUDED.next_due,
+                                    CASE WHEN $6 AND h.alive AND NOT EXCLUDED.alive THEN least(h.last, $5)
+                                         ELSE h.next_due END),
+                alive = EXCLUDED.alive
+          WHERE h.alive <> EXCLUDED.alive OR h.last < EXCLUDED.last OR h.next_due < EXCLUDED.next_due",
+        &agents,
+        &times as &[Option<DateTime<Utc>>],
+        &dues as &[Option<DateTime<Utc>>],
+        &alive,
+        now,
+        falls == Falls::ByItsFacts,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
