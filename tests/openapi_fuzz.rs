@@ -28,6 +28,22 @@ const EXCEPTED: [(&str, &str); 2] = [
 /// Of a hundred operations so many are to be answered with 2xx.
 const WANTED: usize = 90;
 
+/// `CHANCERY_SCHEMATHESIS`, else what `scripts/setup --tests` made. This is never passed over.
+#[expect(clippy::disallowed_methods, reason = "a test's own tool")]
+fn python() -> PathBuf {
+    if let Some(python) = env::var_os("CHANCERY_SCHEMATHESIS") {
+        return python.into();
+    }
+    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/setup");
+    let output = Command::new(setup).arg("--print-schemathesis").output();
+    let output = output.unwrap();
+    assert!(
+        output.status.success(),
+        "this test needs schemathesis: run `scripts/setup --tests`, or set CHANCERY_SCHEMATHESIS"
+    );
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
 fn file(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("tests/fuzz").join(name)
@@ -107,8 +123,7 @@ fn operations(document: &Value) -> Vec<String> {
 
 #[test]
 fn whatever_is_asked_is_answered_as_it_is_described() {
-    let python = env::var("CHANCERY_SCHEMATHESIS")
-        .expect("CHANCERY_SCHEMATHESIS: run the tests by scripts/test");
+    let python = python();
     let place = Place::new("data");
     let instance = place.up();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi-fuzz");
@@ -117,7 +132,7 @@ fn whatever_is_asked_is_answered_as_it_is_described() {
     // By a name: did:web has none for addresses. Nobody on this machine is counted, so no limit hides anything.
     let url = instance.ready["url"].as_str().unwrap();
     let fuzz = Fuzz {
-        python: python.into(),
+        python,
         url: url.replace("127.0.0.1", "localhost"),
         out,
     };
