@@ -206,7 +206,7 @@ fn give_up_after(client: &TcpStream, stalled: Duration) {
 /// Everything that is answered.
 pub fn router(app: Shared) -> Router {
     let (router, mut openapi) = api().split_for_parts();
-    docs::grant(&mut openapi);
+    docs::complete(&mut openapi);
     let router = router
         .merge(docs::routes(&openapi))
         .merge(demo::routes())

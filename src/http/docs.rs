@@ -1,29 +1,26 @@
 //! `/openapi.json` and the page that shows it, both from this binary alone.
 
+mod complete;
+
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, header},
     response::Response,
     routing::get,
 };
 use utoipa::{
     Modify, OpenApi as _,
     openapi::{
-        Content, OpenApi, Ref, ResponseBuilder,
-        security::{
-            ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
-        },
+        OpenApi,
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{
-    Problem, Shared, conditional,
-    grants::{self, Who},
-    guard::COOKIE,
-};
+pub use self::complete::complete;
+use super::{Problem, Shared, conditional, guard::COOKIE};
 
 const DOCUMENT: &str = "/openapi.json";
 
@@ -67,52 +64,6 @@ impl Modify for Token {
 /// An empty router with the document's head.
 pub fn described() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
-}
-
-/// Adds to each operation what the table of grants says of it, so that nobody has to say it twice.
-pub fn grant(openapi: &mut OpenApi) {
-    for (route, item) in &mut openapi.paths.paths {
-        let operations = [
-            ("GET", &mut item.get),
-            ("PUT", &mut item.put),
-            ("POST", &mut item.post),
-            ("DELETE", &mut item.delete),
-            ("PATCH", &mut item.patch),
-        ];
-        for (method, operation) in operations {
-            let Some(operation) = operation else { continue };
-            let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
-            let grant = grants::of(&method, Some(route));
-            let mut told = Vec::new();
-            if grant.who != Who::Everybody {
-                told.extend([
-                    ("401", "Who asks did not prove who he is"),
-                    ("403", "Who asks may not do this"),
-                ]);
-                let mut ways = vec!["token", "key"];
-                if grant.who == Who::Proven {
-                    ways.push("session");
-                }
-                let ways = ways
-                    .into_iter()
-                    .map(|way| SecurityRequirement::new(way, [""; 0]));
-                operation.security = Some(ways.collect());
-            }
-            if grant.is_counted() {
-                told.push(("429", "Too many requests"));
-            }
-            for (status, description) in told {
-                let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-                let response = ResponseBuilder::new()
-                    .description(description)
-                    .content("application/json", problem);
-                let responses = &mut operation.responses.responses;
-                responses
-                    .entry(status.to_owned())
-                    .or_insert_with(|| response.build().into());
-            }
-        }
-    }
 }
 
 /// The document and its page.

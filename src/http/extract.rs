@@ -35,6 +35,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let axum::Json(value) = axum::Json::<Value>::from_request(request, state).await?;
+        // A struct would be read from a list as well, by the order of its fields.
+        if value.is_array() {
+            let detail = "the body is a list: an object is expected";
+            return Err(Problem::new(Code::Invalid, detail));
+        }
         if holds_nul(&value) {
             return Err(nul("the body"));
         }

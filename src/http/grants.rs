@@ -44,7 +44,7 @@ pub enum Effect {
 pub struct Grant {
     /// The method.
     pub method: &'static str,
-    /// The route, as `/openapi.json` writes it.
+    /// The route, as the router has it; `/openapi.json` writes `{rest}` for its `{*rest}`.
     pub route: &'static str,
     /// Who may.
     pub who: Who,

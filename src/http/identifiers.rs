@@ -49,14 +49,23 @@ pub fn routes() -> OpenApiRouter<Shared> {
         (status = OK, content(
             (Resolved = "application/did-resolution"),
             (serde_json::Value = "application/did"),
-            (serde_json::Value = "application/did-url-dereferencing"),
+            (Dereferenced = "application/did-url-dereferencing"),
         )),
         (status = SEE_OTHER, description = "`Accept: text/uri-list`: the URL of the service"),
-        (status = BAD_REQUEST, body = Resolved, content_type = "application/did-resolution"),
-        (status = NOT_FOUND, body = Resolved, content_type = "application/did-resolution"),
+        (status = BAD_REQUEST, content(
+            (Resolved = "application/did-resolution"), (Dereferenced = "application/did-url-dereferencing"),
+        )),
+        (status = NOT_FOUND, content(
+            (Resolved = "application/did-resolution"), (Dereferenced = "application/did-url-dereferencing"),
+        )),
         (status = NOT_ACCEPTABLE, body = Resolved, content_type = "application/did-resolution"),
-        (status = GONE, body = Resolved, content_type = "application/did-resolution"),
-        (status = NOT_IMPLEMENTED, body = Resolved, content_type = "application/did-resolution"),
+        (status = GONE, content(
+            (Resolved = "application/did-resolution"), (Dereferenced = "application/did-url-dereferencing"),
+            (serde_json::Value = "application/did"),
+        )),
+        (status = NOT_IMPLEMENTED, content(
+            (Resolved = "application/did-resolution"), (Dereferenced = "application/did-url-dereferencing"),
+        )),
     ),
 )]
 async fn identifier(
@@ -171,7 +180,8 @@ async fn methods(headers: HeaderMap) -> Response {
     get, path = "/agents/{agent}/did.json", tag = "identifiers", params(super::schema::AgentName),
     responses(
         (status = OK, body = serde_json::Value, content_type = "application/did"),
-        (status = NOT_FOUND, body = Problem), (status = GONE, body = Resolved),
+        (status = NOT_FOUND, body = Problem),
+        (status = GONE, body = Resolved, content_type = "application/did-resolution"),
     ),
 )]
 async fn own_document(
@@ -210,6 +220,26 @@ struct Resolved {
     did_resolution_metadata: serde_json::Value,
     /// `created`, `updated`, `versionId` (the block), `canonicalId`, `deactivated`.
     did_document_metadata: serde_json::Value,
+}
+
+/// A result of dereferencing, for the description.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, reason = "only the schema is used")]
+struct Dereferenced {
+    /// `https://w3id.org/did-resolution/v1`.
+    #[schema(rename = "@context")]
+    context: String,
+    /// What the DID URL led to; null with an error.
+    #[schema(required)]
+    content: Option<serde_json::Value>,
+    /// The same, by its older name.
+    #[schema(required)]
+    content_stream: Option<serde_json::Value>,
+    /// That of the document.
+    content_metadata: serde_json::Value,
+    /// `contentType`, or `error` with `type`, `title`, `detail`.
+    dereferencing_metadata: serde_json::Value,
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ async fn show(
 #[utoipa::path(
     get, path = "/ipfs/{cid}", tag = "ipfs", params(("cid" = String, Path)),
     responses(
-        (status = OK, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = OK, content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
     ),
 )]
@@ -146,7 +146,7 @@ async fn file(
     get, path = "/ipfs/{cid}/{*path}", tag = "ipfs",
     params(("cid" = String, Path), ("path" = String, Path, description = "`a/b.json`")),
     responses(
-        (status = OK, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = OK, content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
     ),
 )]

@@ -121,7 +121,7 @@ fn in_form(
     get, path = "/ipns/{name}/{*path}", tag = "ipfs",
     params(("name" = String, Path), ("path" = String, Path, description = "`dukenet/agents/<id>/registration`")),
     responses(
-        (status = OK, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = OK, content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
     ),
 )]

@@ -84,7 +84,7 @@ async fn list(
 /// What a key is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct KeyWish {
     /// What it is for.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -115,7 +115,7 @@ struct Wish {
 
 /// Makes a key. The answer is the only one that shows it.
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "access", request_body = Wish,
+    post, path = "/v1/keys", tag = "access", request_body = KeyWish,
     responses(
         (status = OK, body = schema::IssuedKey),
         (status = BAD_REQUEST, body = Problem),
@@ -128,7 +128,7 @@ async fn create(
     Extension(proof): Extension<Proof>,
     Extension(remote): Extension<Remote>,
     headers: HeaderMap,
-    Json(wish): Json<Wish>,
+    Json(wish): Json<KeyWish>,
 ) -> Result<Response, Problem> {
     let mut tx = app.db.begin(Cause::Request(caller.0.clone())).await?;
     let new = wish.check(&caller.0, &proof, tx.now())?;
@@ -278,7 +278,7 @@ async fn used(
     Ok(paging::json(&headers, &page))
 }
 
-impl Wish {
+impl KeyWish {
     /// The key that this caller may have made: within what he may do himself.
     fn check(
         self,

@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 /// What somebody wants to do on a chain.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct TransactionWish {
     /// Who will sign.
     #[schema(value_type = String)]
     from: Address,
@@ -42,7 +42,7 @@ struct Wish {
 
 /// A transaction that lacks only its signature.
 #[derive(Serialize, ToSchema)]
-struct Unsigned {
+struct UnsignedTransaction {
     /// EIP-155 chain id.
     chain: u64,
     /// What a wallet takes as it is.
@@ -53,9 +53,9 @@ struct Unsigned {
 /// Fills in everything but the signature. Nothing is stored, so no token is needed; what would
 /// revert is refused with the contract's reason.
 #[utoipa::path(
-    post, path = "/v1/transactions/prepare", tag = "transactions", request_body = Wish,
+    post, path = "/v1/transactions/prepare", tag = "transactions", request_body = TransactionWish,
     responses(
-        (status = OK, body = Unsigned),
+        (status = OK, body = UnsignedTransaction),
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem),
         (status = CONFLICT, body = Problem, description = "It would revert, or the chain has no node or contract here"),
@@ -65,7 +65,7 @@ struct Unsigned {
 async fn prepare(
     State(app): State<Shared>,
     headers: HeaderMap,
-    Json(wish): Json<Wish>,
+    Json(wish): Json<TransactionWish>,
 ) -> Result<Response, Problem> {
     let target = wish.action.target(&app.db).await?;
     let of_agent = target.as_ref().map(|target| target.chain);
@@ -81,7 +81,7 @@ async fn prepare(
     let transaction = sender::prepare(&rpc, wish.from, &call, GAS_MARGIN).await?;
     Ok(paging::json(
         &headers,
-        &Unsigned {
+        &UnsignedTransaction {
             chain: rpc.chain(),
             transaction,
         },
@@ -91,7 +91,7 @@ async fn prepare(
 /// A signed transaction.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Signed {
+struct SignedTransaction {
     /// EIP-155 chain id.
     chain: u64,
     /// Its bytes, `0x`-hex.
@@ -115,7 +115,7 @@ struct Relayed {
 
 /// Hands a signed transaction to the chain's node. The same one again is the same transaction.
 #[utoipa::path(
-    post, path = "/v1/transactions", tag = "transactions", request_body = Signed,
+    post, path = "/v1/transactions", tag = "transactions", request_body = SignedTransaction,
     security(("token" = [])),
     responses(
         (status = OK, body = Relayed),
@@ -128,7 +128,7 @@ struct Relayed {
 async fn relay(
     State(app): State<Shared>,
     headers: HeaderMap,
-    Json(signed): Json<Signed>,
+    Json(signed): Json<SignedTransaction>,
 ) -> Result<Response, Problem> {
     let rpc = node(&app, Some(signed.chain)).await?;
     let relayed = sender::relay(&rpc, &signed.raw).await?;

@@ -1,4 +1,6 @@
-//! L6: rooms speak no HTTP. L8: clock, chance, environment and network have owners.
+//! L6: rooms speak no HTTP. The bodies of the API have names. L8: clock, chance, environment and network have owners.
+
+use std::collections::BTreeSet;
 
 use toml::Table;
 
@@ -234,6 +236,56 @@ fn l8_clock_chance_environment_and_network_have_owners() {
     catches(&exceptions_are_the_owners(&[source]), "src/up.rs:1");
     let source = Source::new("crates/did/src/a.rs", "fn f() { getrandom::fill(&mut b); }");
     catches(&chance_has_owners(&[source]), "getrandom");
+}
+
+/// What `ToSchema` in a derive calls the body; none where it stands elsewhere. `after` begins behind the word.
+fn body(after: &str) -> Option<String> {
+    let end = after.find([')', '}', ';'])?;
+    if !after[end..].starts_with(')') {
+        return None;
+    }
+    let head = after.find('{').map_or(after, |end| &after[..end]);
+    let words = ["schema(as = ", "struct ", "enum "];
+    let (_, name) = words.iter().find_map(|word| head.split_once(word))?;
+    let is_name = |sign: &char| sign.is_alphanumeric() || *sign == '_';
+    Some(name.chars().take_while(is_name).collect())
+}
+
+/// Two bodies of one name would be one in `/openapi.json`, and what speaks of the other would be described by it.
+fn bodies_have_names_of_their_own(sources: &[Source]) -> Vec<String> {
+    let (mut known, mut broken) = (BTreeSet::new(), Vec::new());
+    let doors = sources
+        .iter()
+        .filter(|source| source.path.starts_with("src/http"));
+    for source in doors {
+        let word = "ToSchema";
+        for at in source.words(word) {
+            let Some(name) = body(&source.code[at + word.len()..]) else {
+                continue;
+            };
+            if !known.insert(name.clone()) {
+                let place = source.place(at);
+                broken.push(format!("{place}: another body is called `{name}`"));
+            }
+        }
+    }
+    broken
+}
+
+#[test]
+fn the_bodies_of_the_api_have_names_of_their_own() {
+    hold("the API", bodies_have_names_of_their_own(&production()));
+    let keys = "use utoipa::ToSchema; #[derive(Debug, ToSchema)] pub struct Wish { a: u8 }";
+    let named = "#[derive(utoipa::ToSchema)] #[schema(as = Hope)] struct Wish { a: u8 }";
+    let other = "#[derive(ToSchema, Debug)] enum Wish { A }";
+    let source = |path: &str, text| Source::new(path, text);
+    let sources = [
+        source("src/http/keys.rs", keys),
+        source("src/http/named.rs", named),
+        source("src/http/other.rs", other),
+    ];
+    assert_eq!(bodies_have_names_of_their_own(&sources[..2]), [""; 0]);
+    catches(&bodies_have_names_of_their_own(&sources), "`Wish`");
 }
 
 fn without_lints(manifests: &[(String, String)]) -> Vec<String> {

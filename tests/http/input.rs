@@ -147,6 +147,7 @@ async fn bodies_that_are_none(pool: PgPool) {
         ),
         ("PUT", status, json!({"status": 7})),
         ("PUT", status, json!([])),
+        ("PUT", status, json!(["SLEEP", "night"])),
         ("PUT", status, deep.clone()),
         ("PUT", "/v1/agents/%00/status", json!({"status": "SLEEP"})),
         ("POST", prepare, json!({})),

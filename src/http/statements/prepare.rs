@@ -15,7 +15,7 @@ use crate::http::{Code, Json, Problem, Shared, paging, schema};
 /// What somebody wants to say.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct StatementWish {
     /// `register`, `update`, `status`, `rotate`, `transfer`, `deregister` or `claim`.
     #[schema(value_type = String)]
     action: Action,
@@ -31,7 +31,7 @@ pub struct Wish {
 
 /// A statement that lacks only its signatures.
 #[derive(Serialize, ToSchema)]
-pub struct Unsigned {
+pub struct UnsignedStatement {
     /// The statement: it is brought as it is, with the signatures.
     #[schema(value_type = schema::Statement)]
     statement: Statement,
@@ -45,9 +45,9 @@ pub struct Unsigned {
 /// Builds a statement: canonical content, the next sequence, a fresh nonce, an hour's time. Nothing is
 /// stored, so no token is needed.
 #[utoipa::path(
-    post, path = "/v1/statements/prepare", tag = "statements", request_body = Wish,
+    post, path = "/v1/statements/prepare", tag = "statements", request_body = StatementWish,
     responses(
-        (status = OK, body = Unsigned),
+        (status = OK, body = UnsignedStatement),
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem),
     ),
@@ -55,7 +55,7 @@ pub struct Unsigned {
 pub async fn prepare(
     State(app): State<Shared>,
     headers: HeaderMap,
-    Json(wish): Json<Wish>,
+    Json(wish): Json<StatementWish>,
 ) -> Result<Response, Problem> {
     let content = match wish.content {
         Value::Null => json!({}),
@@ -100,7 +100,7 @@ pub async fn prepare(
     let typed_data = chain.map(|chain| statement.typed_data(chain));
     Ok(paging::json(
         &headers,
-        &Unsigned {
+        &UnsignedStatement {
             statement,
             key_text,
             typed_data,
