@@ -607,7 +607,7 @@ fn an_owner_keeps_an_agent_without_gas() {
     assert!(error.contains("rotated away"), "{error}");
 
     // The same one's token, and the link.
-    let token = cli.json(&[&ADA[..], &["--key", &owner]].concat());
+    let token = cli.json(&[&ADA[..], &["--again", "--key", &owner]].concat());
     let token = token["agent"].as_str().unwrap();
     cli.ok(&[
         "agent",

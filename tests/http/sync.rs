@@ -101,11 +101,14 @@ async fn the_digest_leaves_nothing_out_but_what_it_names(pool: PgPool) {
     named.extend(
         [
             "ahead",
+            "did_hashes",
             "dirty",
             "folds",
             "head_changes",
             "heartbeats",
+            "requests",
             "subjects",
+            "watches",
         ]
         .map(|table| format!("identity.{table}")),
     );
