@@ -98,6 +98,7 @@ async fn a_replay_that_is_killed_five_times_ends_as_an_undisturbed_one(pool: PgP
     equal::copy_facts(db.pool(), &pool).await;
     let undisturbed = Db::from_pool(pool, Clock::System);
     replay(&undisturbed, &file).await.unwrap();
+    equal::assert_same(&db, &undisturbed, "after five kills").await;
     let (ours, theirs) = (
         equal::digests(&db).await,
         equal::digests(&undisturbed).await,

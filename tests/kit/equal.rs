@@ -39,6 +39,9 @@ const ASIDE: [&str; 20] = [
 /// Columns that tell when and how often we looked.
 const FETCHING: &str = "{last_error,attempts,checked_at,next_attempt_at,state,verification}";
 
+/// Columns that heartbeats refresh whenever they are looked through.
+const HEARD: &str = "{last_heartbeat,last_active_at}";
+
 /// Facts that no chain brings back: a fresh index gets them first.
 const FACTS: [(&str, &str); 4] = [
     ("subjects", "kind <> 'token'"),
@@ -64,6 +67,7 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 fn rows_of(table: &str) -> String {
     let without = match table {
         "identity.uris" => FETCHING,
+        "identity.agents" => HEARD,
         _ => "{}",
     };
     format!("SELECT (to_jsonb(t) - '{without}'::text[])::text AS v FROM {table} t")
