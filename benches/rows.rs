@@ -82,7 +82,10 @@ const ALL: &[Measurement] = &[
     (&[anchor::GAS], anchor::measure),
     (&[bundle::BYTES], bundle::measure),
     (&[page::BYTES], page::measure),
-    (&[statements::PER_S], statements::measure),
+    (
+        &[statements::PER_S, statements::AT_MILLION],
+        statements::measure,
+    ),
     (
         &[
             heartbeats::PER_S,

@@ -279,10 +279,9 @@ pub fn measure() -> Result<Vec<Figure>> {
             "The proof file of one entry (`journal::bundle::prove`) in a log of {SIZE} leaves, generated straight into \
              its tables: all leaves with the hashes of entries of about 400 bytes, all tiles, a signed checkpoint, and \
              every {ENTRY_EVERY}th entry. Before each proof Postgres is stopped and the system forgets what it keeps of \
-             files (`drop_caches`); then a connection is opened and the statements that read entries, leaves and tiles are \
-             prepared by asking for what is beyond the log, which reads the catalogue and the right edge of the indexes, and \
-             no row of the log; those of head and key are not. By its \
-             ranges a proof needs {tiles} tiles at most (reckoned, not counted in the server), and each file is \
+             files (`drop_caches`); then a connection is opened and its statements are prepared by asking for what is \
+             beyond the log, which reads the catalogue and the right edge of the indexes, and no row of the log, of its head \
+             or of its key. By its ranges a proof needs {tiles} tiles at most (reckoned, not counted in the server), and each file is \
              verified. Peak resident memory of the process that \
              proves and verifies: {memory:.0} MB. The private Postgres with shared_buffers 512 MB."
         ),

@@ -20,36 +20,96 @@ use serde_json::json;
 use store::Clock;
 
 use crate::{
-    database::SETTINGS,
-    process::{Place, Running, free_address},
+    database::{Database, Psql, SETTINGS},
+    process::{Place, Running, free_address, get},
     report::{Figure, Peer},
 };
 
-/// The row that this measurement fills.
+/// The rows that this measurement fills.
 pub const PER_S: &str = "signed_registrations_per_s";
+/// See above.
+pub const AT_MILLION: &str = "signed_registrations_at_million";
 
 const RUNS: usize = 3;
 /// Clients that each wait for one answer at a time.
 const CLIENTS: usize = 64;
 /// Registrations of one run.
 const EACH: usize = 20_000;
+/// Agents that are there before the last runs.
+const MANY: usize = 1_000_000;
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Starts it and brings registrations that are signed before, in three runs, the second and third beside what the
-/// ones before have left.
+/// Brings registrations that are signed before: in three runs to an empty instance (the second and third beside what
+/// the ones before have left), and in three to one that has a million agents.
 pub fn measure() -> Result<Vec<Figure>> {
     let place = Place::new()?;
     std::fs::write(place.file("chancery.toml"), SETTINGS)?;
+    let database = Database::ready(&place)?;
+    let (empty, _) = runs(&place, &database, 0)?;
+    let mut psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
+    psql.run(&include_str!("agents.sql").replace(":count", &MANY.to_string()))?;
+    psql.run("CHECKPOINT")?;
+    psql.close()?;
+    let (full, ready) = runs(&place, &database, RUNS)?;
+    database.stop()?;
+    let ratios = empty.iter().zip(&full).map(|(empty, full)| full / empty);
+    let rates: Vec<String> = full.iter().map(|rate| format!("{rate:.0}")).collect();
+    Ok(vec![
+        Figure {
+            name: AT_MILLION,
+            unit: "of the rate at zero",
+            goal: 0.8,
+            at_least: true,
+            peer: None,
+            told: format!(
+                "The same again in the same database, where {MANY} agents (`benches/rows/agents.sql`) came between: {} \
+                 registrations/s, each divided by the run of the same number before. The instance was ready {ready:.2} s \
+                 after its start with the million.",
+                rates.join(", ")
+            ),
+            runs: ratios.collect(),
+        },
+        Figure {
+            name: PER_S,
+            unit: "registrations/s",
+            goal: 2_500.0,
+            at_least: true,
+            peer: Some(Peer {
+                name: "Zynd AgentDNS, empty",
+                value: 1_939.0,
+            }),
+            told: format!(
+                "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
+                 connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
+                 committed with fsync. `chancery serve --roles api,work`, Postgres (shared_buffers 512 MB, max_wal_size \
+                 4 GB) and the clients on the same two cores. Zynd's figure: its own registrations, 16 connections, \
+                 Postgres's defaults, fsync on; at 100,000 agents it is 112."
+            ),
+            runs: empty,
+        },
+    ])
+}
+
+/// Registrations per second of each run of one process, whose keys begin behind those of `before` runs; and the seconds
+/// that its start took.
+fn runs(place: &Place, database: &Database, before: usize) -> Result<(Vec<f64>, f64)> {
     let address = free_address()?;
-    let flags = ["up", "--listen", &address, "-o", "jsonl"];
-    let mut command = place.chancery(&flags);
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut running = Running::start(&mut command)?;
-    let mut line = String::new();
-    BufReader::new(running.stdout()?).read_line(&mut line)?;
-    ensure!(line.contains("\"url\""), "the start failed");
+    let mut command = place.chancery(&["serve", "--roles", "api,work", "--listen", &address]);
+    command
+        .env("CHANCERY__DATABASE__URL", database.url())
+        .env("CHANCERY__LOG__LEVEL", "warn")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let began = Instant::now();
+    let running = Running::start(&mut command)?;
+    while get(&address, "/readyz").as_deref() != Some("200") {
+        ensure!(began.elapsed() < PATIENCE, "it does not get ready");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let ready = began.elapsed().as_secs_f64();
     let origin = origin(&address)?;
-    let mut runs = Vec::new();
-    for run in 0..RUNS {
+    let mut rates = Vec::new();
+    for run in before..before + RUNS {
         let bodies: Vec<String> = (0..EACH)
             .map(|n| registration(run * EACH + n, &origin))
             .collect();
@@ -57,27 +117,10 @@ pub fn measure() -> Result<Vec<Figure>> {
         #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
         let rate = EACH as f64 / seconds;
         println!("  {rate:.0} registrations/s");
-        runs.push(rate);
+        rates.push(rate);
     }
     ensure!(running.stop()?.success(), "the stop failed");
-    Ok(vec![Figure {
-        name: PER_S,
-        unit: "registrations/s",
-        goal: 2_500.0,
-        at_least: true,
-        peer: Some(Peer {
-            name: "Zynd AgentDNS, empty",
-            value: 1_939.0,
-        }),
-        told: format!(
-            "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
-             connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
-             committed with fsync. `chancery up` with shared_buffers 512 MB and max_wal_size 4 GB, its dev chain, and the \
-             clients on the same two cores. Zynd's figure: its own registrations, 16 connections, Postgres's defaults, \
-             fsync on; at 100,000 agents it is 112."
-        ),
-        runs,
-    }])
+    Ok((rates, ready))
 }
 
 /// The journal's name, which its verifier key begins with.

@@ -138,7 +138,7 @@ async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let named = app.lookups.get(&app.db, &name).await?;
-    Ok(paging::json(&headers, &named))
+    Ok(paging::json(&headers, &*named))
 }
 
 /// What the status is to be.

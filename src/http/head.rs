@@ -4,13 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use axum::{
-    extract::{Request, State},
     http::{HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
-
-use super::Shared;
 
 /// The header's name.
 pub const CHANCERY_HEAD: HeaderName = HeaderName::from_static("chancery-head");
@@ -28,13 +24,10 @@ pub struct Head {
 pub type Heads = BTreeMap<u64, Head>;
 
 /// Adds the header once a chain was read: `31337;head=120;settled=118, 8453;head=...`.
-pub async fn add(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let text = render(&app.heads.borrow());
-    if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
+pub fn add(heads: &Heads, response: &mut Response) {
+    if let Some(value) = render(heads).and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().insert(CHANCERY_HEAD, value);
     }
-    response
 }
 
 fn render(heads: &Heads) -> Option<String> {

@@ -6,9 +6,10 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, Method, Uri, header},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any as Everybody, CorsLayer},
@@ -22,34 +23,37 @@ use super::{
     changes::LAST_EVENT_ID,
     guard::{RATE_LIMIT, RATE_LIMIT_POLICY, guard},
     head,
-    metrics::count,
+    metrics::Counted,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Wraps the routes; the last layer is the outermost.
+/// Wraps the routes; the first layer is the outermost. All go on at once: each time that a router is layered, every
+/// request is cloned through one more box.
 pub fn apply(router: Router<Shared>, app: &Shared) -> Router<Shared> {
+    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request| {
+        let id = request_id(request).unwrap_or_default();
+        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+    });
+    let no_sniffing = SetResponseHeaderLayer::if_not_present(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    let layers = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(no_sniffing)
+        .layer(trace)
+        .layer(from_fn_with_state(app.clone(), finish))
+        .layer(cors())
+        .layer(from_fn_with_state(app.clone(), guard))
+        .layer(from_fn_with_state(app.clone(), timeout))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(app.config.http.body_limit_bytes));
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(app.config.http.body_limit_bytes))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(app.clone(), timeout))
-        .layer(from_fn_with_state(app.clone(), guard))
-        .layer(cors())
-        .layer(from_fn_with_state(app.clone(), head::add))
-        .layer(from_fn(complete))
-        .layer(from_fn(count))
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request_id(request).unwrap_or_default();
-            tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
-        }))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(layers)
 }
 
 /// Every page may read; what a page of another origin would write, its browser refuses.
@@ -92,10 +96,17 @@ async fn timeout(State(app): State<Shared>, request: Request, next: Next) -> Res
         })
 }
 
-/// Adds to a problem what its handler does not know.
-async fn complete(request: Request, next: Next) -> Response {
+/// Counts a request, adds how far the chains were read, and to a problem what its handler does not know.
+async fn finish(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let counted = Counted::begin(&request);
     let (id, path) = (request_id(&request), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    let mut response = complete(next.run(request).await, id, path);
+    head::add(&app.heads.borrow(), &mut response);
+    counted.end(&response);
+    response
+}
+
+fn complete(mut response: Response, id: Option<String>, path: String) -> Response {
     let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
     };

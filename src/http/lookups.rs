@@ -34,7 +34,7 @@ struct Asked {
 }
 
 /// A failure is everybody's of the round.
-type Answer = Result<Option<Named>, Arc<identity::Error>>;
+type Answer = Result<Option<Arc<Named>>, Arc<identity::Error>>;
 
 impl Default for Lookups {
     fn default() -> Self {
@@ -47,7 +47,7 @@ impl Default for Lookups {
 
 impl Lookups {
     /// The agent that a name finds.
-    pub async fn get(&self, db: &Db, name: &str) -> Result<Named, Problem> {
+    pub async fn get(&self, db: &Db, name: &str) -> Result<Arc<Named>, Problem> {
         let answer = loop {
             // Who reads it for us may hang up: then it is asked for again.
             if let Ok(answer) = self.answer(db, self.ask(name)).await {

@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::header,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -89,18 +88,30 @@ async fn show(State(app): State<Shared>) -> impl IntoResponse {
     )
 }
 
-/// Counts a request under its route, never under its path.
-pub async fn count(request: Request, next: Next) -> Response {
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let labels = [("method", request.method().to_string()), ("route", route)];
-    let began = Instant::now();
-    let response = next.run(request).await;
-    metrics::histogram!(DURATION, &labels).record(began.elapsed().as_secs_f64());
-    let [method, route] = labels;
-    let status = ("status", response.status().as_u16().to_string());
-    metrics::counter!("http_requests_total", &[method, route, status]).increment(1);
-    response
+/// A request that is being answered, to be counted with its duration and status by its route.
+pub struct Counted {
+    labels: [(&'static str, String); 2],
+    began: Instant,
+}
+
+impl Counted {
+    /// It came in.
+    pub fn begin(request: &Request) -> Self {
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+        Self {
+            labels: [("method", request.method().to_string()), ("route", route)],
+            began: Instant::now(),
+        }
+    }
+
+    /// It is answered.
+    pub fn end(self, response: &Response) {
+        metrics::histogram!(DURATION, &self.labels).record(self.began.elapsed().as_secs_f64());
+        let [method, route] = self.labels;
+        let status = ("status", response.status().as_u16().to_string());
+        metrics::counter!("http_requests_total", &[method, route, status]).increment(1);
+    }
 }

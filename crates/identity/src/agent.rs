@@ -1,11 +1,12 @@
 //! Agents as they are shown.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use kernel::{Address, Limit, Page};
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::PgConnection;
 use store::Db;
 use uuid::Uuid;
 
@@ -228,10 +229,12 @@ pub struct Named {
 
 /// The agent that a name finds: UUID, DID, `eip155:...`, `<chain>:<agentId>`.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Agent>> {
-    let Some(id) = identifier::find(db, name).await? else {
+    let mut conn = db.pool().acquire().await?;
+    let found = identifier::find_all(&mut conn, &[name]).await?;
+    let Some(id) = found.into_iter().next().flatten() else {
         return Ok(None);
     };
-    Ok(by_ids(db, &[id]).await?.remove(&id))
+    Ok(by_ids(&mut conn, &[id]).await?.remove(&id))
 }
 
 /// The id of the agent that a name finds, where it must exist.
@@ -248,23 +251,25 @@ pub async fn get(db: &Db, name: &str) -> Result<Agent> {
 }
 
 /// What each of some names finds, in their order. Three queries, however many names there are.
-pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Named>>> {
-    let found = identifier::find_all(db, names).await?;
+pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Arc<Named>>>> {
+    let mut conn = db.pool().acquire().await?;
+    let found = identifier::find_all(&mut conn, names).await?;
     let mut ids: Vec<Uuid> = found.iter().flatten().copied().collect();
     ids.sort_unstable();
     ids.dedup();
-    let (agents, mut identifiers) =
-        futures::try_join!(by_ids(db, &ids), identifier::list_all(db, &ids))?;
+    let agents = by_ids(&mut conn, &ids).await?;
+    let mut identifiers = identifier::list_all(&mut conn, &ids).await?;
     let whole = agents.into_iter().map(|(id, agent)| {
         let identifiers = identifiers.remove(&id).unwrap_or_default();
-        (id, Named { agent, identifiers })
+        (id, Arc::new(Named { agent, identifiers }))
     });
-    let whole: HashMap<Uuid, Named> = whole.collect();
+    let whole: HashMap<Uuid, Arc<Named>> = whole.collect();
     let of = |id: Option<Uuid>| whole.get(&id?).cloned();
     Ok(found.into_iter().map(of).collect())
 }
 
-async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
+/// As in [`identifier::find_all`], one plan serves all.
+async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id AS "id!", a.did AS "did!", a.name AS "name!", a.name_source AS "name_source!",
@@ -282,10 +287,10 @@ async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<HashMap<Uuid, Agent>> {
                   t.last_block AS "last_block?", t.last_tx AS "last_tx?", t.last_log AS "last_log?"
              FROM identity.agents a LEFT JOIN identity.v_tokens t ON t.agent_id = a.id
              LEFT JOIN identity.heartbeats b ON b.agent_id = a.id
-            WHERE a.id = ANY($1)"#,
+            WHERE a.id = ANY(ARRAY(SELECT unnest($1::uuid[])))"#,
         ids,
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }

@@ -136,7 +136,7 @@ pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answe
         .flatten()
         .map(|(name, _)| name.as_str())
         .collect();
-    let found = identifier::find_all(db, &names).await?;
+    let found = identifier::find_all(&mut *db.pool().acquire().await?, &names).await?;
     let ids: HashSet<Uuid> = found.iter().flatten().copied().collect();
     let known = beating(db, &ids.into_iter().collect::<Vec<_>>()).await?;
     let mut answers = Vec::with_capacity(read.len());

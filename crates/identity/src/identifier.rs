@@ -1,10 +1,11 @@
 //! All names of an agent. Those of new agents go in by COPY.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use did::{ed25519, zynd};
 use kernel::Address;
 use serde::Serialize;
+use sqlx::PgConnection;
 use store::{Db, Tx, copy::Rows};
 use uuid::Uuid;
 
@@ -149,38 +150,68 @@ const LONGEST: usize = 1024;
 
 /// The agent that a verified name, or an id, finds. Hex case does not matter.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
-    Ok(find_all(db, &[name]).await?.pop().flatten())
+    let mut conn = db.pool().acquire().await?;
+    Ok(find_all(&mut conn, &[name]).await?.pop().flatten())
 }
 
 /// What each of some names finds, in their order.
-pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
+pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
     // One text that Postgres refuses would fail the others.
-    let fit = |name: &&str| name.len() <= LONGEST && !name.contains('\0');
-    let possible = names.iter().copied().enumerate();
-    let (places, fitting): (Vec<_>, Vec<_>) = possible.filter(|(_, name)| fit(name)).unzip();
-    let ids: Vec<Option<Uuid>> = fitting.iter().map(|name| name.parse().ok()).collect();
-    let folded: Vec<String> = fitting.iter().map(|name| fold_hex(name)).collect();
-    let rows = sqlx::query!(
-        r#"SELECT n.place AS "place!",
-                  coalesce((SELECT a.id FROM identity.agents a WHERE a.id = n.id),
-                           (SELECT i.agent_id FROM identity.agent_identifiers i
-                             WHERE n.id IS NULL AND i.value IN (n.name, n.folded) AND i.standing = 'verified'
-                             ORDER BY i.value = n.name DESC LIMIT 1)) AS agent
-             FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS n (id, name, folded, place)"#,
-        &ids as &[Option<Uuid>],
-        &fitting as &[&str],
-        &folded,
-    )
-    .fetch_all(db.pool())
-    .await?;
-    let mut found = vec![None; names.len()];
-    for row in rows {
-        let nth = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
-        if let Some(&place) = places.get(nth) {
-            found[place] = row.agent;
+    let fit = |name: &str| name.len() <= LONGEST && !name.contains('\0');
+    let (mut ids, mut values) = (Vec::new(), Vec::new());
+    let asked: Vec<_> = names.iter().map(|name| Asked::of(name)).collect();
+    for asked in &asked {
+        match asked {
+            Asked::Id(id) => ids.push(*id),
+            Asked::Name(name, folded) if fit(name) => {
+                values.push(*name);
+                values.extend((folded != name).then_some(folded.as_str()));
+            }
+            Asked::Name(..) => {}
         }
     }
-    Ok(found)
+    // What an ARRAY(SELECT ...) holds is unknown to the planner. It would else plan anew for each list, as it takes
+    // short ones for cheaper than any, and planning costs more than finding.
+    let rows = sqlx::query!(
+        r#"SELECT NULL::text AS name, id AS "id!" FROM identity.agents
+            WHERE id = ANY(ARRAY(SELECT unnest($1::uuid[])))
+           UNION ALL
+           SELECT value, agent_id FROM identity.agent_identifiers
+            WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified'"#,
+        &ids,
+        &values as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let (mut known, mut named) = (HashSet::new(), HashMap::new());
+    for row in rows {
+        match row.name {
+            None => {
+                known.insert(row.id);
+            }
+            Some(name) => {
+                named.insert(name, row.id);
+            }
+        }
+    }
+    let found = asked.iter().map(|asked| match asked {
+        Asked::Id(id) => known.get(id).copied(),
+        Asked::Name(name, folded) => named.get(*name).or_else(|| named.get(folded)).copied(),
+    });
+    Ok(found.collect())
+}
+
+/// What somebody calls an agent by: its id, or a name, as it is and with folded hex.
+enum Asked<'a> {
+    Id(Uuid),
+    Name(&'a str, String),
+}
+
+impl<'a> Asked<'a> {
+    fn of(name: &'a str) -> Self {
+        name.parse()
+            .map_or_else(|_| Self::Name(name, fold_hex(name)), Self::Id)
+    }
 }
 
 /// The agents that these verified names find, by name. Hex case does not matter.
@@ -206,28 +237,34 @@ pub(crate) async fn by_name(tx: &mut Tx, names: &[&str]) -> Result<HashMap<Strin
 
 /// The names of an agent, and the DIDs of those that it is linked with.
 pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
-    Ok(list_all(db, &[agent])
+    let mut conn = db.pool().acquire().await?;
+    Ok(list_all(&mut conn, &[agent])
         .await?
         .remove(&agent)
         .unwrap_or_default())
 }
 
-/// The same of each of some agents.
-pub async fn list_all(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Vec<Identifier>>> {
+/// The same of each of some agents. As in [`find_all`], one plan serves all.
+pub(crate) async fn list_all(
+    conn: &mut PgConnection,
+    agents: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Identifier>>> {
     let rows = sqlx::query!(
         r#"SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
               SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
-               WHERE agent_id = ANY($1)
+               WHERE agent_id = ANY(ARRAY(SELECT unnest($1::uuid[])))
               UNION ALL
               SELECT c.key_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
-                JOIN identity.agents a ON a.id = c.token_agent WHERE c.key_agent = ANY($1)
+                JOIN identity.agents a ON a.id = c.token_agent
+               WHERE c.key_agent = ANY(ARRAY(SELECT unnest($1::uuid[])))
               UNION ALL
               SELECT c.token_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
-                JOIN identity.agents a ON a.id = c.key_agent WHERE c.token_agent = ANY($1)) n
+                JOIN identity.agents a ON a.id = c.key_agent
+               WHERE c.token_agent = ANY(ARRAY(SELECT unnest($1::uuid[])))) n
             ORDER BY agent_id, kind, value"#,
         agents
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     let mut names = HashMap::<_, Vec<_>>::new();
     for row in rows {

@@ -73,12 +73,23 @@ pub async fn entry_bundle(db: &Db, index: u64, width: u16) -> Result<Vec<u8>> {
 
 /// The hashes that prove that leaf `index` is in the tree of `size` leaves.
 pub async fn inclusion(db: &Db, index: u64, size: u64) -> Result<Vec<Hash>> {
+    let mut conn = db.pool().acquire().await?;
+    check_sealed(&mut conn, size).await?;
+    inclusion_on(&mut conn, index, size).await
+}
+
+/// As [`inclusion`], of a size that a head named.
+pub(crate) async fn inclusion_on(
+    conn: &mut PgConnection,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Hash>> {
     let ranges = inclusion_ranges(index, size).ok_or_else(|| {
         Error::Range(format!(
             "a tree of {size} leaves has no leaf {index}: the first is 0"
         ))
     })?;
-    range_hashes(db, &ranges, size).await
+    range_hashes(conn, &ranges, size).await
 }
 
 /// The hashes that prove that the tree of `new` leaves begins with that of `old` leaves.
@@ -88,12 +99,16 @@ pub async fn consistency(db: &Db, old: u64, new: u64) -> Result<Vec<Hash>> {
             "the tree of {old} leaves is no beginning of one of {new}"
         ))
     })?;
-    range_hashes(db, &ranges, new).await
+    let mut conn = db.pool().acquire().await?;
+    check_sealed(&mut conn, new).await?;
+    range_hashes(&mut conn, &ranges, new).await
 }
 
 /// The root of the first `size` leaves.
 pub async fn root(db: &Db, size: u64) -> Result<Hash> {
-    let hashes = range_hashes(db, std::slice::from_ref(&(0..size)), size).await?;
+    let mut conn = db.pool().acquire().await?;
+    check_sealed(&mut conn, size).await?;
+    let hashes = range_hashes(&mut conn, std::slice::from_ref(&(0..size)), size).await?;
     Ok(fold_peaks(&hashes))
 }
 
@@ -108,26 +123,33 @@ pub(crate) async fn edge(conn: &mut PgConnection, size: u64) -> Result<Edge> {
         .ok_or_else(|| Error::Damaged(format!("hashes below the size {size} are missing")))
 }
 
-/// Hashes of ranges that RFC 6962 hashes, all inside the first `size` leaves: a few tiles are read.
-async fn range_hashes(db: &Db, ranges: &[Range<u64>], size: u64) -> Result<Vec<Hash>> {
-    let mut conn = db.pool().acquire().await?;
-    let sealed = head_on(&mut conn).await?.map_or(0, |head| head.size);
+async fn check_sealed(conn: &mut PgConnection, size: u64) -> Result<()> {
+    let sealed = head_on(conn).await?.map_or(0, |head| head.size);
     if size > sealed {
         return Err(Error::Range(format!(
             "only {sealed} entries are sealed, not {size}"
         )));
     }
+    Ok(())
+}
+
+/// Hashes of ranges that RFC 6962 hashes, all inside the first `size` sealed leaves: a few tiles are read.
+async fn range_hashes(
+    conn: &mut PgConnection,
+    ranges: &[Range<u64>],
+    size: u64,
+) -> Result<Vec<Hash>> {
     let nodes: Vec<Vec<Node>> = ranges.iter().cloned().map(peaks).collect();
     let places: BTreeSet<(u8, u64)> = nodes.iter().flatten().map(|node| place(*node).0).collect();
     let (full, partial): (Vec<_>, Vec<_>) = places
         .into_iter()
         .partition(|(level, index)| (index + 1) * TILE_WIDTH <= size_at(size, *level));
-    let mut tiles = full_tiles(&mut conn, &full).await?;
+    let mut tiles = full_tiles(conn, &full).await?;
     for (level, index) in partial {
         let width = size_at(size, level) % TILE_WIDTH;
         tiles.insert(
             (level, index),
-            partial_tile(&mut conn, level, index, width).await?,
+            partial_tile(conn, level, index, width).await?,
         );
     }
     let hash_of = |node: &Node| {

@@ -10,6 +10,9 @@ use sqlx::{
 
 use crate::{Archive, Cause, Clock, Error, Result, Snapshot, Tx};
 
+/// For so long after its last use a connection is taken without a question.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// How the pool is sized; the defaults are those of the seed (VEXEL).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,6 +98,17 @@ impl Db {
             .max_lifetime(Duration::from_secs(config.max_lifetime_seconds))
             .idle_timeout(Duration::from_secs(config.idle_timeout_seconds))
             .acquire_timeout(Duration::from_secs(config.acquire_timeout_seconds))
+            .test_before_acquire(false)
+            .before_acquire(|connection, held| {
+                Box::pin(async move {
+                    // One that was in use a moment ago is not asked whether it lives: that would cost as much as many
+                    // a query.
+                    if held.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::from_pool(pool, clock))
