@@ -10,7 +10,7 @@ use sqlx::{
 
 use crate::{Archive, Cause, Clock, Error, Result, Snapshot, Tx};
 
-/// How the pool is sized; the defaults are those of the seed (VEXEL).
+/// How the pool is sized; the defaults are VEXEL's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolConfig {
