@@ -32,7 +32,7 @@ pub struct App {
     pub db: Db,
     /// Who holds this process's leases.
     pub process: Uuid,
-    /// The token that writes need.
+    /// The operator's token.
     pub token: String,
     /// API keys in force.
     pub keys: Keyring,

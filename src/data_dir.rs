@@ -162,7 +162,7 @@ impl DataDir {
         Ok(Lock { _file: file })
     }
 
-    /// The token that writes need: 32 random bytes in hex, made at the first start.
+    /// The operator's token: 32 random bytes in hex, made at the first start.
     pub fn token(&self) -> Result<String, Error> {
         if let Some(token) = self.kept("token")? {
             return Ok(token);

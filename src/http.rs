@@ -93,7 +93,7 @@ pub struct Config {
     pub max_streams: usize,
     /// Most WebSockets that are open at once.
     pub max_sockets: usize,
-    /// The token that writes need.
+    /// The operator's token.
     pub token: Option<String>,
 }
 

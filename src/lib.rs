@@ -2,7 +2,7 @@
 //!
 //! `src/cli` and `src/http` are doors, `up` and `serve` run the house, `config` gathers what every
 //! room wants to know. The binary `chancery` is this library and a `main` of three lines; tests
-//! under `tests/it` drive the library itself.
+//! under `tests/` drive both.
 
 pub mod anchoring;
 pub mod app;

@@ -663,7 +663,7 @@ fn an_owner_keeps_an_agent_without_gas() {
 fn keys_are_made_and_derived() {
     let place = Place::new("data");
     let cli = Cli(&place);
-    // seed-systems' developer: bytes 0 to 31.
+    // The developer of Zynd's vectors: bytes 0 to 31.
     let seed: Vec<u8> = (0..32).collect();
     let developer = cli.key("developer", &hex::encode(seed), 0o600);
     let out = place

@@ -1,4 +1,4 @@
-//! What blocks themselves prove of their logs (`audit-ipfs-reliability.md` §3.3).
+//! What blocks themselves prove of their logs (docs/decisions/0010).
 //!
 //! Headers are hashed and linked. A block whose bloom excludes our contracts has no log of ours; of every
 //! other one the receipts are asked for, and where their root is the header's, their logs are the truth.

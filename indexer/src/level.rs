@@ -1,4 +1,4 @@
-//! How far a range of blocks is proven (`design.md` §5).
+//! How far a range of blocks is proven (docs/decisions/0010).
 
 use serde::Serialize;
 

@@ -31,7 +31,8 @@ pub struct Create {
     /// What it may do, such as agents:write; once for each
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// For whom it acts: operator, an address, a did:key, or nobody (a client that is nobody else)
+    /// For whom it acts: operator, an address, a did:key, or nobody (a client that is nobody else) [default:
+    /// whoever makes it]
     #[arg(long = "for", value_name = "WHO")]
     acts_for: Option<String>,
     /// Whose it is, in your words
@@ -40,10 +41,10 @@ pub struct Create {
     /// It ends after so many seconds (s), minutes (m), hours (h) or days (d), such as 90d
     #[arg(long, value_name = "TIME", value_parser = length)]
     expires: Option<TimeDelta>,
-    /// Requests in a minute
+    /// Requests in a minute [default: 60]
     #[arg(long, value_name = "N")]
     per_minute: Option<u32>,
-    /// Requests in an hour
+    /// Requests in an hour [default: 1000]
     #[arg(long, value_name = "N")]
     per_hour: Option<u32>,
     /// More about it

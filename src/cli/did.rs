@@ -23,7 +23,7 @@ use super::{
 pub enum Command {
     /// Print the DID's document; with -o json the whole resolution result
     Resolve {
-        /// did:nft:..., did:key:..., did:pkh:..., did:web:...
+        /// did:nft:..., did:key:..., did:pkh:..., did:vexel:..., or did:web:... of an agent of the instance
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         did: String,
     },

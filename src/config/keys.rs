@@ -78,7 +78,7 @@ pub const KEYS: &[Key] = &[
     secret(
         "http.token",
         r#""64 hex digits""#,
-        "The token that writes need. Absent: <data_dir>/token, made at the first start.",
+        "The operator's token. Absent: <data_dir>/token, made at the first start.",
     ),
     key(
         "access.origins",

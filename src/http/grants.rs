@@ -1,5 +1,5 @@
-//! The table of grants: who may ask what. Every route stands here, and nowhere else is it decided; a route that is
-//! forgotten is the operator's alone, and a test walks `/openapi.json` against this table.
+//! The table of grants: who may ask what. Every route stands here, and nowhere else is it decided; where one is
+//! forgotten the operator alone writes, and a test walks `/openapi.json` against this table.
 
 use std::{collections::HashMap, sync::LazyLock};
 

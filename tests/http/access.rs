@@ -332,7 +332,7 @@ async fn nobody_gives_more_than_he_has(pool: PgPool) {
     }
 }
 
-/// Columns of the seed (AINS), and where an answer shows them. A key's digest is shown to nobody.
+/// AINS's columns, and where an answer shows them. A key's digest is shown to nobody.
 const COLUMNS: [(&str, &[&str], &[&str]); 3] = [
     (
         "api_keys",

@@ -100,7 +100,7 @@ async fn an_owner_registers_without_gas_and_without_a_token(pool: PgPool) {
     assert_eq!(agent["owner_address"], owner(1).address().to_string());
     assert_eq!(agent["public_key"], ed25519::wire(&key(1).public()));
     assert_eq!(agent["runtime_status"], "ACTIVE");
-    // It is found under the names of the seed systems, too.
+    // It is found under Zynd's and DukeNET's names, too.
     let [agdns, zns] = did::zynd::agent_ids(&key(1).public());
     for name in [agdns, zns, did::zynd::key_hash(&key(1).public())] {
         let found = instance.get(&format!("/v1/agents/{name}")).await;
@@ -368,7 +368,7 @@ async fn the_operator_suspends_with_a_reason(pool: PgPool) {
     assert_eq!(again.json()["entry"], Value::Null, "nothing changed");
 }
 
-/// Identity, owner, key, endpoint, status and heartbeat in the seeds' tables of agents, and where each is
+/// Identity, owner, key, endpoint, status and heartbeat in the tables of agents that Chancery unites, and where each is
 /// returned. What tasks and ratings count comes with them.
 const SEEDS: [(&str, &str, &str); 43] = [
     ("zynd", "agent_id", "zns"),

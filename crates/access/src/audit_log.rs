@@ -17,7 +17,7 @@ use crate::Result;
 /// Events that may wait to be written; beyond, they are counted and lost.
 const MOST_WAITING: usize = 10_000;
 
-/// What sort of thing happened: the seed's words, and those of its implementation.
+/// What sort of thing happened: AINS's words, and those of its implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
     /// Somebody proved who he is, or failed to.

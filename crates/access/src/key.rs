@@ -8,7 +8,7 @@ use store::{Db, Tx};
 
 use crate::{Error, Result, principal, secret};
 
-/// Requests of a key in a minute and in an hour, where nobody says otherwise (the seed's defaults).
+/// Requests of a key in a minute and in an hour, where nobody says otherwise (AINS's defaults).
 pub const PER_MINUTE: i32 = 60;
 /// The same for an hour.
 pub const PER_HOUR: i32 = 1000;

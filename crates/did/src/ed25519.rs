@@ -1,4 +1,4 @@
-//! Ed25519: keys in all the forms in which the seed systems write them, and signatures.
+//! Ed25519: keys in all the forms in which Zynd and DukeNET write them, and signatures.
 //!
 //! Verification is strict (RFC 8032 with canonical `s` and no small-order parts): a signature that
 //! one library takes and another refuses proves nothing to a stranger.

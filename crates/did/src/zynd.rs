@@ -1,5 +1,5 @@
 //! What Zynd AgentDNS and DukeNET make of an Ed25519 key: an agent's names, keys derived from a
-//! developer's, and the developer's word for them (seed-systems.md §1.1).
+//! developer's, and the developer's word for them.
 
 use kernel::sha256;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub fn key_hash(key: &PublicKey) -> String {
     hex::encode(sha256(&key.to_bytes()))
 }
 
-/// Zynd's ids of an agent, of the seed's era and of today: `agdns:<h>`, `zns:<h>`.
+/// Zynd's ids of an agent, of its first registries and of today: `agdns:<h>`, `zns:<h>`.
 pub fn agent_ids(key: &PublicKey) -> [String; 2] {
     let hash = key_hash(key);
     let suffix = &hash[..32];
@@ -26,7 +26,7 @@ pub fn agent_ids(key: &PublicKey) -> [String; 2] {
 /// Under which name children are derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// `agdns:agent:`, as the seed document has it.
+    /// `agdns:agent:`, as the first registries had it.
     Seed,
     /// `zns:agent:`, as today's programs have it.
     Current,
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::ed25519::KeyFile;
 
-    /// seed-systems.md §8: domain, index, seed, public key, id, the developer's proof.
+    /// Zynd's derivation, computed with Python's cryptography: domain, index, seed, public key, id, the developer's proof.
     const CHILDREN: [(Era, u32, &str, &str, &str, &str); 4] = [
         (
             Era::Current,
@@ -213,7 +213,7 @@ mod tests {
         assert!(serde_json::from_str::<DeveloperProof>(negative).is_err());
     }
 
-    /// seed-systems.md §8: registration, heartbeat.
+    /// Zynd's registration and heartbeat.
     #[test]
     fn zynds_signatures_are_ours() {
         let key = child(&developer(), Era::Current, 0);

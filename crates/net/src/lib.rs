@@ -1,7 +1,7 @@
 //! Outbound HTTP and WebSockets, the only crate that knows a client of either. No database.
 //!
 //! Two ways out, told apart by who chose the address:
-//! - [`Fetcher`]: a stranger did (a URI on a chain, a `did:web`). The address is guarded and the
+//! - [`Fetcher`]: a stranger did (a URI on a chain). The address is guarded and the
 //!   answer is hostile.
 //! - [`Service`] and [`Socket`]: the operator did (Kubo, a gateway, an Ethereum node). The address is
 //!   trusted, the answer is hostile.

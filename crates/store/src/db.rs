@@ -13,7 +13,7 @@ use crate::{Archive, Cause, Clock, Error, Result, Snapshot, Tx};
 /// For so long after its last use a connection is taken without a question.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// How the pool is sized; the defaults are those of the seed (VEXEL).
+/// How the pool is sized; the defaults are VEXEL's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolConfig {

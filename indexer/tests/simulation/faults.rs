@@ -1,4 +1,4 @@
-//! Every fault of a provider and of the database that `audit-ipfs-reliability.md` §3.6 names, where it is made,
+//! Every fault of a provider and of the database that is known to happen, where it is made,
 //! and how often it happened: a fault that nobody makes any more is a failure of its own. A replica's lag is not
 //! among them, because nothing here reads a replica; a failover that lost the last transaction is an old copy.
 

@@ -34,8 +34,8 @@ const SOON: Duration = Duration::from_secs(10);
 pub struct Args {
     #[command(flatten)]
     described: Described,
-    /// Where the registration file is kept: in the URI itself, or on IPFS [default: data, and ipfs
-    /// where Kubo is configured]
+    /// Where the registration file is kept: in the URI itself, on IPFS, or on a web server of yours
+    /// [default: data, and ipfs where Kubo is configured]
     #[arg(long = "as", id = "way", value_enum, value_name = "WAY")]
     way: Option<Way>,
     #[command(flatten)]

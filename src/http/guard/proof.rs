@@ -18,7 +18,7 @@ use kernel::{Address, B256, Kind, Principal, sha256};
 use super::{Proof, site};
 use crate::http::{Code, Problem, Shared, grants::Grant};
 
-/// The seed's header for keys; `Authorization: Bearer` takes them as well.
+/// AINS's header for keys; `Authorization: Bearer` takes them as well.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 const SIGNATURE: HeaderName = HeaderName::from_static("signature");

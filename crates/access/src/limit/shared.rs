@@ -1,7 +1,7 @@
 //! One exact limit over several processes: the buckets stand in a Redis, which counts by its own clock.
 //!
 //! A Redis that does not answer holds nobody up: each process counts by itself then, for some seconds, and looks again.
-//! Keys are `chancery:1:ratelimit:<who>:<endpoint>`, as the seed (DukeNET) has them behind our prefix, and go by
+//! Keys are `chancery:1:ratelimit:<who>:<endpoint>`, as DukeNET has them behind our prefix, and go by
 //! themselves when they are full again.
 
 use std::{

@@ -1,6 +1,6 @@
 use super::*;
 
-/// seed-systems §8, computed with Python's keccak.
+/// VEXEL's events and their topics, computed with Python's keccak.
 const VECTOR: [(B256, &str); 14] = [
     (
         topics::REGISTERED,

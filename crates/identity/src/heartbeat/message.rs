@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// `zns:agent:` child 0 of the developer seed 00..1f (seed-systems §8, computed with Python's cryptography).
+    /// `zns:agent:` child 0 of the developer seed 00..1f (computed with Python's cryptography).
     const KEY: &str = "9b042f4e603ef6c4c4ce61277e2c388d1b457f93d93ba980103144154ae9fc2d";
     const AT: &str = "2026-04-01T00:00:00Z";
     const SIGNATURE: &str = "ed25519:8HfZSub+9inBH8/h/XOGtmoDa3R7WjSDc/adQ7W+1u3qonjHR+mhNLsbp7AdnSCpC68ZzN39s8dAkspcvxNYBg==";

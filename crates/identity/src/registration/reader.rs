@@ -13,7 +13,7 @@ pub(super) struct TextLimit {
     cut: bool,
 }
 
-/// A name: VARCHAR(255) in the seeds' tables.
+/// A name: VARCHAR(255), as in VEXEL's table.
 pub(super) const NAME: TextLimit = TextLimit {
     characters: 255,
     cut: true,

@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// seed-systems.md §8: what Zynd's registry gets signed, and its signature by the first child.
+    /// What Zynd's registry gets signed, and its signature by the first child.
     #[test]
     fn zynds_registration_has_these_bytes() {
         let mut registration = json!({
