@@ -1,7 +1,8 @@
 //! The journal's side of a bundle.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
+use ::identity::statement::{self, Action};
 use journal::{
     EntryKind, identity, log,
     publication::{self, Publication, State},
@@ -111,11 +112,13 @@ fn nothing_sealed(queued: usize) -> String {
     }
 }
 
-/// Of sealed entries, newest first, those that are the last to name some column.
+/// Of sealed entries, newest first, those that are the last to name some column; and beside them, as far as there are
+/// places, those that show who may speak for the agent, the first ones first.
 fn telling(entries: &[Record]) -> Vec<&Record> {
     let mut named: BTreeSet<&str> = BTreeSet::new();
     let mut telling = Vec::new();
-    for record in entries.iter().filter(|one| one.leaf_index.is_some()) {
+    let sealed = || entries.iter().filter(|one| one.leaf_index.is_some());
+    for record in sealed() {
         let columns = record.entry.changes.iter();
         let mut news = false;
         for change in columns {
@@ -131,5 +134,25 @@ fn telling(entries: &[Record]) -> Vec<&Record> {
             break;
         }
     }
+    for record in sealed().rev().filter(|one| says_who_speaks(one)) {
+        if telling.len() < MOST_ENTRIES && telling.iter().all(|one| one.seq != record.seq) {
+            telling.push(record);
+        }
+    }
+    telling.sort_by_key(|one| Reverse(one.leaf_index));
     telling
+}
+
+/// Whether it holds a statement after which others speak for the agent than before.
+fn says_who_speaks(record: &Record) -> bool {
+    let changes = record.entry.changes.iter();
+    let mut statements = changes.filter(|change| change.column == statement::COLUMN);
+    statements.any(|change| {
+        let action = change.value.pointer("/statement/action");
+        let action = action.and_then(Value::as_str).and_then(Action::parse);
+        matches!(
+            action,
+            Some(Action::Register | Action::Rotate | Action::Transfer)
+        )
+    })
 }
