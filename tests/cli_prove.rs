@@ -533,6 +533,15 @@ fn an_agent_without_gas_is_shown_by_what_its_key_and_its_owner_signed() {
     }
     assert!(!names.contains(&"id") && !names.contains(&"admin_status"));
     flipped_bytes_fail(&bytes, id);
+
+    // The proof of an entry and the log itself show who signed, too.
+    let proof = file("status.tlog-proof");
+    fs::write(&proof, shown(&place.run(&["audit", "prove", id]))).unwrap();
+    let text = shown(&place.run(&["audit", "verify", &proof]));
+    assert!(text.contains("status, is signed by did:key:z6Mk"), "{text}");
+    let log = format!("{}/audit", instance.ready["url"].as_str().unwrap());
+    let text = shown(&place.run(&["audit", "verify", &log]));
+    assert!(text.contains("6 signatures of authors are right"), "{text}");
 }
 
 #[test]

@@ -156,3 +156,70 @@ fn says_who_speaks(record: &Record) -> bool {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use journal::{Change, Entry};
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(leaf: u32, changes: &[(&str, Value)]) -> Record {
+        let change = |(column, value): &(&str, Value)| Change {
+            column: (*column).to_owned(),
+            value: value.clone(),
+            cause: format!("statement:{leaf}"),
+            time: DateTime::UNIX_EPOCH,
+        };
+        Record {
+            seq: i64::from(leaf),
+            cid: String::new(),
+            state: State::Sealed,
+            leaf_index: Some(u64::from(leaf)),
+            appended_at: DateTime::UNIX_EPOCH,
+            body: Vec::new(),
+            entry: Entry {
+                kind: EntryKind::Agent,
+                agent: None,
+                time: DateTime::UNIX_EPOCH,
+                changes: changes.iter().map(change).collect(),
+                said: Vec::new(),
+                prev: None,
+            },
+        }
+    }
+
+    fn taken(entries: &[Record]) -> Vec<i64> {
+        telling(entries).iter().map(|record| record.seq).collect()
+    }
+
+    #[test]
+    fn who_may_speak_is_shown_where_there_is_room() {
+        let said = |action: &str| {
+            (
+                statement::COLUMN,
+                json!({ "statement": { "action": action } }),
+            )
+        };
+        let older = [
+            record(12, &[said("update"), ("name", json!("C"))]),
+            record(11, &[said("update"), ("name", json!("B"))]),
+            record(10, &[said("rotate")]),
+            record(9, &[said("register"), ("name", json!("A"))]),
+        ];
+        assert_eq!(taken(&older), [12, 10, 9]);
+        let columns = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let newer = (21..).zip(columns);
+        let mut entries: Vec<Record> = newer
+            .map(|(leaf, column)| record(leaf, &[(column, json!(1))]))
+            .collect();
+        entries.reverse();
+        // The record comes first; then who founded the agent.
+        entries.remove(0);
+        entries.extend(older);
+        assert_eq!(taken(&entries), [27, 26, 25, 24, 23, 22, 21, 12]);
+        entries.remove(0);
+        assert_eq!(taken(&entries), [26, 25, 24, 23, 22, 21, 12, 9]);
+    }
+}
