@@ -479,6 +479,72 @@ fn a_uri_that_is_too_long_leaves_owner_and_wallet_shown() {
 }
 
 #[test]
+fn an_agent_without_gas_is_shown_by_what_its_key_and_its_owner_signed() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let file = |name: &str| place.dir().join(name).to_str().unwrap().to_owned();
+    let (owner, key, next) = (file("owner"), file("ada.key"), file("next.key"));
+    fs::write(&owner, KEY).unwrap();
+    fs::set_permissions(&owner, fs::Permissions::from_mode(0o600)).unwrap();
+    let signed = ["--key", &key, "--owner-key", &owner, "-o", "json"];
+    let ada = ["--name", "Ada", "--description", "Files reports."];
+    let ada = [&["agent", "register", "--gasless"][..], &ada, &signed].concat();
+    let ada: Value = serde_json::from_str(&shown(&place.run(&ada))).unwrap();
+    let id = ada["agent"].as_str().unwrap();
+    let set = r#"{"summary": "In PDF.", "metadata": {"b": [1, null], "a": {"é": "2"}}}"#;
+    for said in [
+        &["update", id, "--set", set, "--owner-key", &owner][..],
+        &["rotate", id, "--key", &key, "--new-key", &next],
+        &["status", id, "SLEEP", "--key", &next],
+    ] {
+        shown(&place.run(&[&["agent", "say"][..], said].concat()));
+    }
+    let bytes = prove(&place, id);
+    assert!(bytes.len() <= TARGET_BYTES, "{}", bytes.len());
+    let vkey = instance.get("/audit/vkey").1;
+    let text = shown(&verify(&bytes, &["--vkey", &vkey]));
+    for words in [
+        "register, is signed by did:key:z6Mk",
+        "register, is signed by eip155:",
+        "update, is signed by eip155:",
+        "rotate, is signed by did:key:z6Mk",
+        "status, is signed by did:key:z6Mk",
+        ", the agent's key",
+        ", the key that takes its place",
+        ", the agent's owner",
+        "journal, signed",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("may speak for the agent"), "{text}");
+    let report = check(&bytes, Some(vkey.trim())).unwrap();
+    let signed = report.fields.iter().filter(|field| field.signed);
+    let names: Vec<&str> = signed.map(|field| field.name.as_str()).collect();
+    for name in [
+        "description",
+        "did",
+        "name",
+        "owner_address",
+        "public_key",
+        "runtime_status",
+        "summary",
+    ] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    assert!(!names.contains(&"id") && !names.contains(&"admin_status"));
+    flipped_bytes_fail(&bytes, id);
+
+    // The proof of an entry and the log itself show who signed, too.
+    let proof = file("status.tlog-proof");
+    fs::write(&proof, shown(&place.run(&["audit", "prove", id]))).unwrap();
+    let text = shown(&place.run(&["audit", "verify", &proof]));
+    assert!(text.contains("status, is signed by did:key:z6Mk"), "{text}");
+    let log = format!("{}/audit", instance.ready["url"].as_str().unwrap());
+    let text = shown(&place.run(&["audit", "verify", &log]));
+    assert!(text.contains("6 signatures of authors are right"), "{text}");
+}
+
+#[test]
 fn what_is_not_to_be_had_is_told() {
     let place = Place::new("data");
     let instance = demo(&place);

@@ -3,11 +3,11 @@
 //! One rule for who writes a bundle and who reads it: a field rests on whatever is shown and says the same. What
 //! nothing shown says is the instance's own word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chain::Said;
 use content::{Layout, build};
-use identity::registration;
+use identity::{registration, statement::Authors};
 use journal::{Entry, EntryKind};
 use kernel::{Address, Bytes, Token, cid_of_raw, clean_json, sha256};
 use serde::Serialize;
@@ -73,6 +73,8 @@ pub struct Known {
     pub storage: Option<Told>,
     /// By entries of the journal: the last value of each column.
     pub journal: BTreeMap<String, Value>,
+    /// Those of these columns whose value was signed by a key whose right to it was shown.
+    pub signed: BTreeSet<String>,
     /// The registration file, and what it says.
     pub document: Option<(Bytes, BTreeMap<String, Value>)>,
 }
@@ -130,20 +132,32 @@ impl Told {
 }
 
 impl Known {
-    /// Takes what an entry says; entries are taken in the order of their leaves.
-    pub fn take(&mut self, entry: &Entry) {
+    /// Takes what an entry says; entries are taken in the order of their leaves. `authors` has taken it before.
+    pub fn take(&mut self, entry: &Entry, authors: &Authors) {
         for change in &entry.changes {
             match entry.kind {
                 EntryKind::Retracted if self.journal.get(&change.column) == Some(&change.value) => {
                     self.journal.remove(&change.column);
+                    self.signed.remove(&change.column);
                 }
                 EntryKind::Agent => {
                     self.journal
                         .insert(change.column.clone(), change.value.clone());
+                    if authors.signed(change) {
+                        self.signed.insert(change.column.clone());
+                    } else {
+                        self.signed.remove(&change.column);
+                    }
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Whom the chain was shown to name as the token's owner.
+    pub fn owner(&self) -> Option<Address> {
+        let told = self.storage.as_ref().or(self.log.as_ref());
+        told?.owner.filter(|owner| !owner.is_zero())
     }
 
     /// Takes the registration file, if something shown commits to its bytes.

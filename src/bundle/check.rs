@@ -4,6 +4,7 @@ mod anchor;
 mod journal;
 mod onchain;
 
+use identity::statement::Spoken;
 use kernel::{AgentId, Token, sha256};
 use serde::Serialize;
 use uuid::Uuid;
@@ -36,6 +37,9 @@ pub struct Report {
     pub blocks: Vec<Block>,
     /// A status contract that must be trusted: that the log is not the registry's own.
     pub contract: Option<kernel::Address>,
+    /// Statements in the entries, whose keys' signatures were verified. What a contract signed, and by what right
+    /// somebody speaks of whom nothing is shown, must be trusted.
+    pub statements: Vec<Spoken>,
     /// The log's key, which must be trusted.
     pub log: Option<Signed>,
     /// The transaction that anchored the log, which must be trusted.
@@ -113,6 +117,8 @@ pub struct Field {
     pub value: Option<String>,
     /// What shows it; empty: the instance's own word.
     pub rests_on: Vec<Basis>,
+    /// Whether the entry says what the agent's key, or its owner's, signed.
+    pub signed: bool,
 }
 
 /// What is not in the file.
@@ -144,6 +150,7 @@ pub(super) fn shown(file: &File, vkey: Option<&str>) -> Result<(Known, Report), 
         steps: Vec::new(),
         blocks: Vec::new(),
         contract: None,
+        statements: Vec::new(),
         log: None,
         anchor: None,
         fields: Vec::new(),
@@ -221,10 +228,12 @@ fn record(file: &File, known: &Known, report: &Report) -> Result<Vec<Field>, Wro
             let why = format_args!("`{name}` is not what block {block} says: {other}");
             return Err(wrong(&why));
         }
+        let signed = rests_on.contains(&Basis::Journal) && known.signed.contains(&name);
         fields.push(Field {
             name,
             value,
             rests_on,
+            signed,
         });
     }
     let id = fields.iter().find(|field| field.name == "id");
@@ -273,3 +282,6 @@ fn missing(file: &File, report: &Report) -> Result<Vec<Missing>, Wrong> {
     }
     Ok(missing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use chain::{At, Rpc, anchor::Taken};
+use identity::statement::{AskedAt, Spoken};
 use serde_json::json;
 
 use super::{
@@ -179,7 +180,8 @@ fn record(report: &Report) -> String {
     let widest = report.fields.iter().map(|field| field.name.len()).max();
     let widest = widest.unwrap_or_default();
     let lines = report.fields.iter().map(|field| {
-        let rests_on: Vec<&str> = field.rests_on.iter().map(|basis| basis.as_str()).collect();
+        let basis = field.rests_on.iter().map(|basis| basis.as_str());
+        let rests_on: Vec<&str> = basis.chain(field.signed.then_some("signed")).collect();
         let rests_on = match rests_on.join(", ") {
             nothing if nothing.is_empty() => "claimed only".to_owned(),
             basis => basis,
@@ -211,6 +213,7 @@ fn trust(report: &Report, asked: &[Asked]) -> Vec<String> {
             "  that {contract} is the contract in which this agent's status is said"
         ));
     }
+    lines.extend(report.statements.iter().flat_map(speakers));
     if let Some(log) = &report.log {
         let whose = if log.trusted {
             "it is the one that you gave"
@@ -243,6 +246,24 @@ fn trust(report: &Report, asked: &[Asked]) -> Vec<String> {
         lines.push("  the instance, for the fields that are claimed only".to_owned());
     }
     lines
+}
+
+/// What of a statement's signers the file does not show.
+fn speakers(spoken: &Spoken) -> impl Iterator<Item = String> {
+    let cause = show::clean(&spoken.cause);
+    spoken.by.iter().filter_map(move |one| {
+        let by = show::clean(&one.by);
+        match (one.contract, one.right) {
+            (Some(AskedAt { block, hash }), _) => Some(format!(
+                "  that the contract wallet {by} signed {cause}: only its chain can tell, and is said to have done so \
+                 at block {block}, {hash}"
+            )),
+            (None, None) => Some(format!(
+                "  that {by}, who signed {cause}, may speak for the agent: no entry here shows it"
+            )),
+            (None, Some(_)) => None,
+        }
+    })
 }
 
 /// Nothing in a file shows that nothing came after it.

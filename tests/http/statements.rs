@@ -5,10 +5,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use chain::{At, Call, PrivateKeySigner, key as wallet};
-use chancery::config::Flag;
+use chancery::{bundle, config::Flag};
 use did::ed25519::{self, SecretKey};
 use futures::future::join_all;
-use identity::statement::Statement;
+use identity::statement::{Right, Statement};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -548,5 +548,20 @@ async fn wallets_that_are_contracts_own_agents(pool: PgPool) {
         let here = json!({ "statement": sleep, "signatures": [here] });
         let answer = bring(&instance, &path, &here, None).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+
+        // A stranger's reader verifies the key, and says that only the chain can tell of the wallet.
+        instance.seal().await;
+        let bundle = format!("/v1/agents/{}/proof", did(seed));
+        let report = bundle::check(&instance.get(&bundle).await.body, None).unwrap();
+        let speakers = report.statements.iter().flat_map(|one| &one.by);
+        let speakers: Vec<_> = speakers
+            .map(|one| (one.contract.is_some(), one.right))
+            .collect();
+        let by_key = (false, Some(Right::Key));
+        assert_eq!(speakers, [by_key, (true, None), (true, None)], "{how}");
+        let fields = report.fields.iter().filter(|field| field.signed);
+        let fields: Vec<&str> = fields.map(|field| field.name.as_str()).collect();
+        assert!(fields.contains(&"name"), "{fields:?}");
+        assert!(!fields.contains(&"owner_address") && !fields.contains(&"runtime_status"));
     }
 }

@@ -5,6 +5,7 @@
 //! (`origin`), so that it is worth nothing at another; its `sequence` rises with each one of its agent
 //! and its `nonce` is used once by its signer, so that it counts once; and it expires.
 
+mod author;
 mod authority;
 pub mod canonical;
 mod content;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::content::Content;
 pub use self::{
+    author::{AskedAt, Authors, COLUMN, Right, Speaker, Spoken},
     content::Owner,
     list::{Listed, last_sequence, list},
     record::{Receipt, record},

@@ -74,6 +74,18 @@ pub enum Reading {
     Opaque,
 }
 
+/// Signatures of authors in entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signatures {
+    /// By keys, which were verified.
+    pub verified: u64,
+    /// By contracts: their chains alone can tell.
+    pub told: u64,
+}
+
+/// Verifies what an entry holds of its authors, in the log of this name. Errors say what is wrong.
+pub type Look = fn(&Entry, &str) -> Result<Signatures, String>;
+
 /// What was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum {
@@ -86,6 +98,8 @@ pub struct Sum {
     /// Chains of entries that were followed, one for each agent and one for those that speak of none; `None`
     /// where entries were taken as bytes.
     pub chains: Option<u64>,
+    /// Signatures of authors, as far as somebody looked at them ([`Audit::with`]).
+    pub signatures: Signatures,
 }
 
 /// One log being verified.
@@ -99,6 +113,7 @@ pub struct Audit {
     path: Vec<Vec<Hash>>,
     reading: Reading,
     chains: Option<Chains>,
+    look: Option<Look>,
     sum: Sum,
 }
 
@@ -124,8 +139,18 @@ impl Audit {
             path: vec![Vec::new(); depth],
             reading,
             chains: None,
+            look: None,
             sum: Sum::default(),
         })
+    }
+
+    /// The same, for somebody who knows what authors sign: he looks at every entry of a journal.
+    #[must_use]
+    pub fn with(self, look: Look) -> Self {
+        Self {
+            look: Some(look),
+            ..self
+        }
     }
 
     /// The files to give to [`Audit::take`], in their order.
@@ -241,15 +266,30 @@ impl Audit {
             return Ok(());
         }
         match (Entry::parse(bytes), &mut self.chains) {
-            (Ok(entry), chains) => chains
-                .get_or_insert_with(|| Chains::new(self.range.start == 0))
-                .add(&entry, bytes)
-                .map_err(|why| Wrong::Chain {
+            (Ok(entry), chains) => {
+                chains
+                    .get_or_insert_with(|| Chains::new(self.range.start == 0))
+                    .add(&entry, bytes)
+                    .map_err(|why| Wrong::Chain {
+                        path,
+                        leaf,
+                        offset,
+                        why,
+                    })?;
+                let Some(look) = self.look else {
+                    return Ok(());
+                };
+                let found = look(&entry, &self.head.origin);
+                let Signatures { verified, told } = found.map_err(|why| Wrong::Author {
                     path,
                     leaf,
                     offset,
                     why,
-                }),
+                })?;
+                self.sum.signatures.verified += verified;
+                self.sum.signatures.told += told;
+                Ok(())
+            }
             (Err(_), None) => {
                 self.reading = Reading::Opaque;
                 Ok(())

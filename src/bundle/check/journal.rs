@@ -1,5 +1,6 @@
 //! The journal's side: entries under a signed checkpoint.
 
+use identity::statement::{Authors, Spoken};
 use journal::{
     Entry,
     checkpoint::Checkpoint,
@@ -59,6 +60,7 @@ pub fn check(
         return Err(wrong(&"`manifest` is no CID"));
     }
     let mut next = 0;
+    let mut authors = Authors::new(report.agent, &checkpoint.origin, known.owner());
     for (place, proof) in part.entries.iter().enumerate() {
         let name = format!("entry {} of {}", place + 1, part.entries.len());
         let entry = included(proof, &checkpoint).map_err(|why| wrong(&format!("{name}: {why}")))?;
@@ -70,7 +72,11 @@ pub fn check(
             return Err(wrong(&format!("{name}: it speaks of another agent")));
         }
         report.steps.push(step(proof, &entry, report));
-        known.take(&entry);
+        let spoken = authors.take(&entry);
+        let spoken = spoken.map_err(|why| wrong(&format_args!("{name}: {why}")))?;
+        report.steps.extend(spoken.iter().flat_map(signatures));
+        report.statements.extend(spoken);
+        known.take(&entry, &authors);
     }
     report.log = Some(Signed {
         origin: checkpoint.origin,
@@ -142,4 +148,22 @@ fn step(proof: &EntryProof, entry: &Entry, report: &Report) -> Step {
             Entry::cid_of(&proof.body)
         ),
     }
+}
+
+/// What the keys that signed a statement show. A contract's signature shows nothing here.
+fn signatures(spoken: &Spoken) -> impl Iterator<Item = Step> {
+    let Spoken { cause, action, by } = spoken;
+    let keys = by.iter().filter(|one| one.contract.is_none());
+    keys.map(move |one| {
+        let who = one.right.map(|right| format!(", {}", right.words()));
+        Step {
+            part: file::JOURNAL,
+            says: format!(
+                "{cause}, {}, is signed by {}{}",
+                action.as_str(),
+                one.by,
+                who.unwrap_or_default()
+            ),
+        }
+    })
 }

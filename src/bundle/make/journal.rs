@@ -1,7 +1,8 @@
 //! The journal's side of a bundle.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
+use ::identity::statement::{self, Action};
 use journal::{
     EntryKind, identity, log,
     publication::{self, Publication, State},
@@ -111,11 +112,13 @@ fn nothing_sealed(queued: usize) -> String {
     }
 }
 
-/// Of sealed entries, newest first, those that are the last to name some column.
+/// Of sealed entries, newest first, those that are the last to name some column; and beside them, as far as there are
+/// places, those that show who may speak for the agent, the first ones first.
 fn telling(entries: &[Record]) -> Vec<&Record> {
     let mut named: BTreeSet<&str> = BTreeSet::new();
     let mut telling = Vec::new();
-    for record in entries.iter().filter(|one| one.leaf_index.is_some()) {
+    let sealed = || entries.iter().filter(|one| one.leaf_index.is_some());
+    for record in sealed() {
         let columns = record.entry.changes.iter();
         let mut news = false;
         for change in columns {
@@ -131,5 +134,92 @@ fn telling(entries: &[Record]) -> Vec<&Record> {
             break;
         }
     }
+    for record in sealed().rev().filter(|one| says_who_speaks(one)) {
+        if telling.len() < MOST_ENTRIES && telling.iter().all(|one| one.seq != record.seq) {
+            telling.push(record);
+        }
+    }
+    telling.sort_by_key(|one| Reverse(one.leaf_index));
     telling
+}
+
+/// Whether it holds a statement after which others speak for the agent than before.
+fn says_who_speaks(record: &Record) -> bool {
+    let changes = record.entry.changes.iter();
+    let mut statements = changes.filter(|change| change.column == statement::COLUMN);
+    statements.any(|change| {
+        let action = change.value.pointer("/statement/action");
+        let action = action.and_then(Value::as_str).and_then(Action::parse);
+        matches!(
+            action,
+            Some(Action::Register | Action::Rotate | Action::Transfer)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use journal::{Change, Entry};
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(leaf: u32, changes: &[(&str, Value)]) -> Record {
+        let change = |(column, value): &(&str, Value)| Change {
+            column: (*column).to_owned(),
+            value: value.clone(),
+            cause: format!("statement:{leaf}"),
+            time: DateTime::UNIX_EPOCH,
+        };
+        Record {
+            seq: i64::from(leaf),
+            cid: String::new(),
+            state: State::Sealed,
+            leaf_index: Some(u64::from(leaf)),
+            appended_at: DateTime::UNIX_EPOCH,
+            body: Vec::new(),
+            entry: Entry {
+                kind: EntryKind::Agent,
+                agent: None,
+                time: DateTime::UNIX_EPOCH,
+                changes: changes.iter().map(change).collect(),
+                said: Vec::new(),
+                prev: None,
+            },
+        }
+    }
+
+    fn taken(entries: &[Record]) -> Vec<i64> {
+        telling(entries).iter().map(|record| record.seq).collect()
+    }
+
+    #[test]
+    fn who_may_speak_is_shown_where_there_is_room() {
+        let said = |action: &str| {
+            (
+                statement::COLUMN,
+                json!({ "statement": { "action": action } }),
+            )
+        };
+        let older = [
+            record(12, &[said("update"), ("name", json!("C"))]),
+            record(11, &[said("update"), ("name", json!("B"))]),
+            record(10, &[said("rotate")]),
+            record(9, &[said("register"), ("name", json!("A"))]),
+        ];
+        assert_eq!(taken(&older), [12, 10, 9]);
+        let columns = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let newer = (21..).zip(columns);
+        let mut entries: Vec<Record> = newer
+            .map(|(leaf, column)| record(leaf, &[(column, json!(1))]))
+            .collect();
+        entries.reverse();
+        // The record comes first; then who founded the agent.
+        entries.remove(0);
+        entries.extend(older);
+        assert_eq!(taken(&entries), [27, 26, 25, 24, 23, 22, 21, 12]);
+        entries.remove(0);
+        assert_eq!(taken(&entries), [26, 25, 24, 23, 22, 21, 12, 9]);
+    }
 }

@@ -1,6 +1,7 @@
 //! `chancery audit verify`: a proof, or a log wherever it lies. Asks nobody but whom it was told to.
 
 mod anchored;
+mod authors;
 mod blocks;
 mod car;
 pub mod log;
@@ -8,6 +9,7 @@ pub mod source;
 
 use std::path::{Path, PathBuf};
 
+use identity::statement::Spoken;
 use journal::bundle::{self, Verified, VerifyError};
 use kernel::Address;
 use serde_json::{Value, json};
@@ -94,7 +96,10 @@ fn proof(file: &Path, vkey: Option<&str>, context: &Context) -> anyhow::Result<(
         ))
     })?;
     let verified = bundle::verify(&text, vkey).map_err(|error| explain(&error, vkey))?;
-    Ok(context.output.one(&json(&verified), || human(&verified))?)
+    let spoken = authors::of(&verified.entry, &verified.origin);
+    let spoken = spoken.map_err(|why| not_verified(&why))?;
+    let shown = || human(&verified, &spoken);
+    Ok(context.output.one(&json(&verified, &spoken), shown)?)
 }
 
 pub fn not_verified(why: &dyn std::fmt::Display) -> Failure {
@@ -110,7 +115,7 @@ fn explain(error: &VerifyError, vkey: Option<&str>) -> Failure {
     }
 }
 
-fn json(verified: &Verified) -> Value {
+fn json(verified: &Verified, spoken: &[Spoken]) -> Value {
     let entry = &verified.entry;
     let changes: Vec<Value> = entry
         .changes
@@ -139,10 +144,11 @@ fn json(verified: &Verified) -> Value {
             "said": entry.said,
             "prev": entry.prev,
         },
+        "statements": spoken,
     })
 }
 
-fn human(verified: &Verified) -> String {
+fn human(verified: &Verified, spoken: &[Spoken]) -> String {
     let entry = &verified.entry;
     let mut lines = vec![show::fields(&[
         ("verified", Some(verified.cid.clone())),
@@ -165,6 +171,7 @@ fn human(verified: &Verified) -> String {
             .iter()
             .map(|change| change_line(&change.column, &change.value)),
     );
+    lines.extend(authors::lines(spoken));
     lines.push(if verified.trusted {
         "The entry is in the journal of the key that you gave.".to_owned()
     } else {

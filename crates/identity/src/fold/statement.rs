@@ -1,6 +1,8 @@
 //! Statements: what owners and keys signed. Of their class is all but the end of a key's agent, which
 //! nothing lifts but a new registration by its key.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -115,6 +117,24 @@ impl State {
                 })
                 .collect();
             self.apply_act_capabilities(&said, run);
+        }
+    }
+}
+
+impl Action {
+    /// What the journal says of a column because of a statement that does this and makes these changes: what the fold
+    /// above makes of it, for who holds an entry against the statement in it. `None`: nothing.
+    pub(crate) fn says(self, changes: &BTreeMap<String, Value>, column: &str) -> Option<Value> {
+        if let Some(name) = column.strip_prefix("capability:") {
+            let named = changes.get("capabilities")?.get(name)?;
+            return Some(journal_value(named.clone()));
+        }
+        match (column, self) {
+            ("runtime_status", Self::Register) => Some(json!(RuntimeStatus::Active.as_str())),
+            ("runtime_status", Self::Deregister) => Some(json!(RuntimeStatus::Terminated.as_str())),
+            ("claim", Self::Claim) => changes.get("token").cloned(),
+            (column, _) if BESIDE.contains(&column) => None,
+            (column, _) => changes.get(column).cloned().map(journal_value),
         }
     }
 }

@@ -8,12 +8,7 @@ use kernel::{Address, Token};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    Action, Content, MOST_GAP, Owner, Signed,
-    content::{key_columns, owner_columns},
-    facts::StatementRow,
-    signed::Account,
-};
+use super::{Action, Content, MOST_GAP, Signed, facts::StatementRow, signed::Account};
 use crate::{Error, Result, claim::NewClaim, key::KeyRow};
 
 /// What is stored of an agent that somebody speaks of.
@@ -108,7 +103,7 @@ impl Case<'_> {
                 .standing
                 .not_before
                 .map_or(self.now, |time| time.max(self.now)),
-            changes: self.signed.content.changes(),
+            changes: self.signed.changes(),
             founding: None,
             transfer: None,
             key: None,
@@ -201,12 +196,6 @@ impl Case<'_> {
 
     fn register(&self, allowed: &mut Allowed) {
         let Some(key) = self.signed.key() else { return };
-        let owner = self.signed.account().map(|account| Owner {
-            chain: Some(account.chain),
-            address: account.address,
-        });
-        allowed.changes.extend(key_columns(key));
-        allowed.changes.extend(owner_columns(owner));
         // One that begins anew has its key already.
         if !self.keys.contains_key(&key.to_bytes()) {
             allowed.key = Some(key.clone());

@@ -12,7 +12,10 @@ use kernel::{Address, Principal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Action, Content, Owner, Statement};
+use super::{
+    Action, Content, Owner, Statement,
+    content::{key_columns, owner_columns},
+};
 use crate::{Error, Result};
 
 /// A statement and its signatures, as somebody brings them.
@@ -143,6 +146,23 @@ impl Signed {
             })
     }
 
+    /// What it sets, by column; reasons and the like beside it. In a registration also whose the agent is, which its
+    /// signatures say.
+    pub(super) fn changes(&self) -> BTreeMap<String, Value> {
+        let mut changes = self.content.changes();
+        if self.statement.action == Action::Register
+            && let Some(key) = self.key()
+        {
+            let owner = self.account().map(|account| Owner {
+                chain: Some(account.chain),
+                address: account.address,
+            });
+            changes.extend(key_columns(key));
+            changes.extend(owner_columns(owner));
+        }
+        changes
+    }
+
     /// How accounts' signatures were checked, by signer.
     pub(super) fn checked(&self) -> Value {
         let accounts = self
@@ -239,7 +259,8 @@ impl Submission {
 }
 
 impl Offered {
-    fn account_bytes(&self) -> Result<Vec<u8>> {
+    /// An account's signature.
+    pub(super) fn account_bytes(&self) -> Result<Vec<u8>> {
         let digits = self.signature.strip_prefix("0x").unwrap_or_default();
         if digits.len() > 2 * contract_signature::MOST_BYTES {
             return Err(SignatureError::Malformed("it has more than 16384 bytes").into());
@@ -252,18 +273,21 @@ impl Offered {
         Ok(bytes)
     }
 
+    /// A key's signature, if it is one of this statement.
+    pub(super) fn key_bytes(&self, key: &PublicKey, statement: &Statement) -> Result<Vec<u8>> {
+        let signature = ed25519::parse_signature(&self.signature)
+            .map_err(|why| Error::Invalid(format!("signatures: {why}")))?;
+        if ed25519::verify(key, &statement.key_bytes(), &signature) {
+            return Ok(signature.to_vec());
+        }
+        let why = format!("the signature is not {}'s for this", key.did());
+        Err(Error::Denied(why))
+    }
+
     async fn verify(self, statement: &Statement, nodes: &BTreeMap<u64, Rpc>) -> Result<Signature> {
         let by = Signer::parse(&self.by)?;
         let (bytes, checked) = match &by {
-            Signer::Key(key) => {
-                let signature = ed25519::parse_signature(&self.signature)
-                    .map_err(|why| Error::Invalid(format!("signatures: {why}")))?;
-                if !ed25519::verify(key, &statement.key_bytes(), &signature) {
-                    let why = format!("the signature is not {}'s for this", key.did());
-                    return Err(Error::Denied(why));
-                }
-                (signature.to_vec(), Checked::ByKey)
-            }
+            Signer::Key(key) => (self.key_bytes(key, statement)?, Checked::ByKey),
             Signer::Account { chain, address } => {
                 let bytes = self.account_bytes()?;
                 let (rpc, digest) = (nodes.get(chain), statement.digest(*chain));
@@ -277,7 +301,7 @@ impl Offered {
 
 impl Signed {
     /// Checks who signed by what was said: how many, and that a founding or new key is among them.
-    fn check_signers(&self) -> Result<()> {
+    pub(super) fn check_signers(&self) -> Result<()> {
         let keys: Vec<&PublicKey> = self.keys().collect();
         let accounts = self.signatures.len() - keys.len();
         let (fits, who) = match self.statement.action {

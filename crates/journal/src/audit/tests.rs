@@ -315,6 +315,35 @@ fn bytes_among_entries_of_a_journal_are_named_and_in_other_logs_they_are_all() {
     assert_eq!(audit.sum().chains, None);
 }
 
+#[test]
+fn whoever_knows_what_authors_sign_looks_at_every_entry() {
+    let look: Look = |entry, origin| {
+        assert_eq!(origin, "example.com/log");
+        match entry.changes[0].value.as_u64() {
+            Some(301) => Err("301 was not signed".to_owned()),
+            Some(n) => Ok(Signatures {
+                verified: n,
+                told: 1,
+            }),
+            None => Ok(Signatures::default()),
+        }
+    };
+    let log = log(&journal(|_, prev| prev));
+    let read = |range: Range<u64>| {
+        let mut audit = Audit::new(log.head.clone(), range, Reading::AsTheyAre)?.with(look);
+        let mut plan = audit.plan();
+        plan.try_for_each(|path| audit.take(path, &log.files[&path.to_string()]))?;
+        Ok::<Sum, Wrong>(audit.sum())
+    };
+    let signatures = read(2..6).unwrap().signatures;
+    assert_eq!((signatures.verified, signatures.told), (2 + 3 + 4 + 5, 4));
+    assert_eq!(log.whole().unwrap().signatures, Signatures::default());
+    let wrong = read(0..600).unwrap_err();
+    assert_eq!(wrong.leaf(), Some(301), "{wrong}");
+    assert!(matches!(&wrong, Wrong::Author { why, .. } if why.contains("was not signed")));
+    assert!(wrong.path().is_some() && wrong.offset().is_some());
+}
+
 /// `tests/vectors/journal/README.md` says whose log it is.
 #[test]
 fn tesseras_golden_log_verifies() {

@@ -136,6 +136,18 @@ pub enum Wrong {
         /// How the chain breaks.
         why: Break,
     },
+    /// What an entry holds of its authors is not what they signed.
+    #[error("{path}, byte {offset}: leaf {leaf}: {why}")]
+    Author {
+        /// The bundle.
+        path: TilePath,
+        /// The leaf.
+        leaf: u64,
+        /// Where the entry begins.
+        offset: usize,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl Wrong {
@@ -151,7 +163,8 @@ impl Wrong {
             | Self::Long { path, .. }
             | Self::Leaf { path, .. }
             | Self::Entry { path, .. }
-            | Self::Chain { path, .. } => Some(*path),
+            | Self::Chain { path, .. }
+            | Self::Author { path, .. } => Some(*path),
         }
     }
 
@@ -163,7 +176,8 @@ impl Wrong {
             | Self::Long { offset, .. }
             | Self::Leaf { offset, .. }
             | Self::Entry { offset, .. }
-            | Self::Chain { offset, .. } => Some(*offset),
+            | Self::Chain { offset, .. }
+            | Self::Author { offset, .. } => Some(*offset),
             _ => None,
         }
     }
@@ -174,7 +188,8 @@ impl Wrong {
             Self::Cut { leaf, .. }
             | Self::Leaf { leaf, .. }
             | Self::Entry { leaf, .. }
-            | Self::Chain { leaf, .. } => Some(*leaf),
+            | Self::Chain { leaf, .. }
+            | Self::Author { leaf, .. } => Some(*leaf),
             _ => None,
         }
     }

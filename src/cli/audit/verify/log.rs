@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Args,
     anchored::{self, Anchored},
-    not_verified,
+    authors, not_verified,
     source::Source,
 };
 use crate::cli::{Context, exit::Failure, show};
@@ -60,10 +60,11 @@ async fn verify(source: &Source, args: &Args, head: &Checkpoint) -> Result<Sum, 
     };
     let range = args.from.unwrap_or(0)..end;
     let audit = Audit::new(head.clone(), range, reading);
-    let mut audit = audit.map_err(|wrong| match wrong {
+    let audit = audit.map_err(|wrong| match wrong {
         Wrong::Range { .. } => Failure::invalid(format!("--from, --to: {wrong}")),
         wrong => not_verified(&wrong),
     })?;
+    let mut audit = audit.with(authors::count);
     read(source, head, &mut audit).await?;
     Ok(audit.sum())
 }
@@ -122,6 +123,9 @@ impl Verified {
             "tiles": self.sum.tiles,
             "bytes": self.sum.bytes,
             "chains": self.sum.chains,
+            "signatures": {
+                "verified": self.sum.signatures.verified, "told": self.sum.signatures.told,
+            },
             "anchored": self.anchored.as_ref().map(Anchored::json),
         })
     }
@@ -146,6 +150,7 @@ impl Verified {
             ("verified", Some(show::clean(&head.origin))),
             ("entries", Some(entries)),
             ("they are", Some(says)),
+            ("signed", authors::counted(sum.signatures)),
             ("tiles", Some(sum.tiles.to_string())),
             ("root", Some(hex::encode(head.root))),
             ("key", Some(show::clean(&self.key.to_string()))),
