@@ -19,7 +19,7 @@ pub enum Command {
     List(List),
     /// Give a key a successor with the same rights, which is printed once; the old one ends later
     Rotate(Rotate),
-    /// End a key at once
+    /// End a key at once, and those that were made with it
     Revoke(Revoke),
 }
 
@@ -103,6 +103,9 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
             let key = client.delete(&path, &[]).await?;
             context.output.one(&key, || human(&key))?;
             eprintln!("revoked: within a second nobody takes it any more");
+            for other in texts(&key["also_revoked"]) {
+                eprintln!("so is {}, which was made with it", clean(other));
+            }
             Ok(())
         }
     }
@@ -171,12 +174,7 @@ fn row(key: &Value) -> Vec<String> {
 }
 
 fn human(key: &Value) -> String {
-    let scopes: Vec<&str> = key["scopes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let scopes: Vec<&str> = texts(&key["scopes"]).collect();
     fields(&[
         ("key", Some(text(key, "key_id"))),
         ("name", Some(text(key, "name"))),
@@ -184,7 +182,15 @@ fn human(key: &Value) -> String {
         ("may", Some(clean(&scopes.join(" ")))),
         ("ends", Some(day(key, "expires_at", "never"))),
         ("replaces", key["replaces"].as_str().map(clean)),
+        ("made with", key["made_with"].as_str().map(clean)),
     ])
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn text(key: &Value, name: &str) -> String {

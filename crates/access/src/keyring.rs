@@ -39,7 +39,7 @@ pub struct Known {
     pub per_minute: u32,
     /// Requests in an hour.
     pub per_hour: u32,
-    /// Whether the operator made it: whoever else makes keys makes them for himself, and as many as he likes.
+    /// Whether the operator made it: whoever else makes keys makes them for himself, and at no cost.
     pub is_operators: bool,
 }
 
@@ -172,6 +172,7 @@ mod tests {
             per_minute: 5,
             per_hour: 7,
             created_by: Principal::Operator,
+            made_with: None,
             description: None,
         };
         let mut tx = db.begin(Cause::Job("test")).await?;
@@ -197,7 +198,7 @@ mod tests {
         assert!(known.is_operators);
         assert!(elsewhere.find(&db, &issued.key).await?.is_some());
         let mut tx = db.begin(Cause::Job("test")).await?;
-        key::revoke(&mut tx, &issued.record.key_id).await?;
+        key::revoke(&mut tx, &issued.record.key_id, None).await?;
         tx.commit().await?;
         clock.advance(TimeDelta::milliseconds(499));
         assert!(elsewhere.find(&db, &issued.key).await?.is_some());

@@ -51,6 +51,9 @@ pub struct ApiKey {
     /// The key that it took the place of.
     #[schema(required)]
     replaces: Option<String>,
+    /// The key that asked for it, or that one's successor: it ends with it. Null: another proof did.
+    #[schema(required)]
+    made_with: Option<String>,
     /// When it was revoked.
     #[schema(required)]
     revoked_at: Option<DateTime<Utc>>,
