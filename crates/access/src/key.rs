@@ -57,7 +57,7 @@ pub struct ApiKey {
     pub created_by: Option<String>,
     /// More about it.
     pub description: Option<String>,
-    /// For whom it acts; none: a client that is nobody else.
+    /// For whom it acts; of a client that is nobody else its first key, whose name all that follow it keep.
     pub principal: Option<String>,
     /// The key that it took the place of.
     pub replaces: Option<String>,
@@ -162,7 +162,11 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     check(new, tx.now())?;
     let maker = new.made_with.as_deref();
     lineage::take_turn(tx, maker).await?;
-    let acts_for = new.principal.as_ref().and_then(principal::text);
+    let key_id = secret::key_id()?;
+    let acts_for = match &new.principal {
+        Some(principal) => principal::text(principal),
+        None => Some(key_id.clone()),
+    };
     let is_key_for_operator = maker.is_some() && new.principal == Some(Principal::Operator);
     if let Some(owner) = &acts_for
         && (is_key_for_operator || new.created_by != Principal::Operator)
@@ -172,7 +176,6 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     if let Some(maker) = maker {
         lineage::leave_room_under(tx, maker).await?;
     }
-    let key_id = secret::key_id()?;
     let client = new.client_id.as_deref().or(acts_for.as_deref());
     let row = Row {
         client_id: client.unwrap_or(&key_id).to_owned(),
@@ -187,7 +190,8 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
 
 /// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. What it made is the
 /// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
-/// its predecessor was made with. One that is revoked or over has none.
+/// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
+/// revoked or over has none.
 pub async fn rotate(
     tx: &mut Tx,
     key_id: &str,
@@ -258,7 +262,8 @@ pub async fn rotate(
     let row = Row {
         key_id: successor,
         client_id: old.client_id,
-        principal: old.principal,
+        // A row that plain SQL made may say nothing.
+        principal: old.principal.or_else(|| Some(old.key_id.clone())),
         created_by: old.created_by,
         replaces: Some(old.key_id),
         made_with: asked_with.map(str::to_owned).or(old.made_with),

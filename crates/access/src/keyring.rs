@@ -29,7 +29,7 @@ pub struct Known {
     pub key_id: Arc<str>,
     /// Whose it is, in words.
     pub client_id: String,
-    /// For whom it acts; a client that is nobody else is the key itself.
+    /// For whom it acts; a client that is nobody else is the first of its keys.
     pub principal: Principal,
     /// What it may do.
     pub scopes: Vec<String>,

@@ -45,7 +45,7 @@ pub struct ApiKey {
     /// More about it.
     #[schema(required)]
     description: Option<String>,
-    /// For whom it acts: `operator`, an address, a `did:key`; null: a client that is nobody else.
+    /// For whom it acts: `operator`, an address, a `did:key`; of a client that is nobody else its first key, `key_...`.
     #[schema(required)]
     principal: Option<String>,
     /// The key that it took the place of.

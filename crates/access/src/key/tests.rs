@@ -383,3 +383,34 @@ async fn no_key_is_made_while_its_maker_ends(pool: sqlx::PgPool) -> anyhow::Resu
     assert!(refused.is_unproven(), "{refused}");
     Ok(())
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_client_stays_who_it_is_when_its_key_is_rotated(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let client = NewKey {
+        principal: None,
+        ..wish("client")
+    };
+    let first = make(&db, &client).await?;
+    assert_eq!(first.record.principal, Some(first.record.key_id.clone()));
+    let second = turn(&db, &first, None).await?;
+    let third = turn(&db, &second, Some(&second)).await?;
+    let ring = Keyring::default();
+    for key in [&first, &second, &third] {
+        let known = ring.find(&db, &key.key).await?.expect("in force");
+        let whose = Principal::Key(first.record.key_id.clone());
+        assert_eq!(known.principal, whose, "{key:?}");
+    }
+    let other = make(&db, &client).await?;
+    assert_ne!(other.record.principal, first.record.principal);
+    // One that plain SQL made says for whom it acts once it has a successor.
+    sqlx::query("UPDATE access.api_keys SET principal = NULL WHERE key_id = $1")
+        .bind(&other.record.key_id)
+        .execute(db.pool())
+        .await?;
+    let next = turn(&db, &other, None).await?;
+    assert_eq!(next.record.principal, Some(other.record.key_id));
+    Ok(())
+}
