@@ -22,6 +22,11 @@ const MOST_REQUESTS: i32 = 1_000_000;
 /// The longest time for which a rotated key and its successor hold together.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
 
+/// A key that is over is listed for so long, as its counts by the hour are kept; the audit log remembers it longer.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// Keys that are forgotten at once: nobody else changes keys meanwhile.
+const MOST_FORGOTTEN: i64 = 500;
+
 const LONGEST_NAME: usize = 255;
 const LONGEST_CLIENT: usize = 64;
 const LONGEST_DESCRIPTION: usize = 512;
@@ -269,6 +274,32 @@ pub async fn rotate(
         made_with: asked_with.map(str::to_owned).or(old.made_with),
     };
     insert(tx, &new, row).await
+}
+
+/// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force
+/// ends from then on with what that one was made with.
+pub async fn expire(tx: &mut Tx) -> Result<()> {
+    lineage::take_turn(tx, None).await?;
+    let before = tx.now() - KEPT;
+    let gone = sqlx::query_scalar!(
+        "SELECT key_id FROM access.api_keys WHERE (NOT active AND revoked_at < $1) OR expires_at < $1
+          ORDER BY id LIMIT $2",
+        before,
+        MOST_FORGOTTEN,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    // One after another: the next one's maker may go, too.
+    for key_id in &gone {
+        lineage::hand_up(tx, key_id).await?;
+    }
+    sqlx::query!(
+        "DELETE FROM access.api_keys WHERE key_id = ANY($1::text[])",
+        &gone
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// What a row has besides the wish.

@@ -96,6 +96,18 @@ pub(super) async fn hand_over(tx: &mut Tx, key_id: &str, successor: &str) -> Res
     Ok(())
 }
 
+/// Hands what a key made over to the one that it was made with. Two may have made each other.
+pub(super) async fn hand_up(tx: &mut Tx, key_id: &str) -> Result<()> {
+    sqlx::query!(
+        "UPDATE access.api_keys AS made SET made_with = nullif(k.made_with, made.key_id)
+           FROM access.api_keys k WHERE k.key_id = $1 AND made.made_with = k.key_id",
+        key_id,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Ends a key at once, and those that were made with it, and with these: the answer names them. One that was revoked
 /// stays as it is; what was made with it ends all the same. The key that asks, and what was made with that, stay: a
 /// program that rotated its key may revoke the old one with the new one.

@@ -414,3 +414,35 @@ async fn a_client_stays_who_it_is_when_its_key_is_rotated(
     assert_eq!(next.record.principal, Some(other.record.key_id));
     Ok(())
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn keys_that_are_long_over_are_forgotten_and_what_they_made_is_not(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let root = make(&db, &wish("root")).await?;
+    let first = make_with(&db, "rotates itself", &root).await?;
+    let second = turn(&db, &first, Some(&first)).await?;
+    let third = turn(&db, &second, Some(&second)).await?;
+    let revoked = make(&db, &wish("revoked")).await?;
+    end(&db, &revoked, None).await?;
+    let left = async || -> anyhow::Result<Vec<String>> {
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        expire(&mut tx).await?;
+        tx.commit().await?;
+        let page = list(&db, &Filter::default(), None, Limit::default()).await?;
+        Ok(page.items.into_iter().map(|key| key.key_id).collect())
+    };
+    clock.advance(KEPT);
+    assert_eq!(left().await?.len(), 5);
+    clock.advance(TimeDelta::seconds(1));
+    assert_eq!(left().await?.len(), 4, "not the revoked one");
+    clock.advance(TimeDelta::hours(1));
+    assert_eq!(
+        left().await?,
+        [third.record.key_id, root.record.key_id.clone()]
+    );
+    // As the one that asked for it was made with the root, so is the last one now.
+    assert_eq!(end(&db, &root, None).await?, ["rotates itself"]);
+    Ok(())
+}
