@@ -74,7 +74,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     run.every("forget", 600_000, |app| async move { forget(&app).await });
 }
 
-/// Forgets what was seen of people, and old counts.
+/// Forgets what was seen of people, old counts, and keys that are long over.
 async fn forget(app: &App) -> access::Result<Outcome> {
     let days = |days: u32| TimeDelta::days(i64::from(days));
     let kept = &app.config.access;
@@ -83,6 +83,8 @@ async fn forget(app: &App) -> access::Result<Outcome> {
     access::usage::expire(&mut tx).await?;
     access::session::expire(&mut tx).await?;
     access::nonce::expire(&mut tx).await?;
+    // Last, for nobody else changes keys until this is committed.
+    access::key::expire(&mut tx).await?;
     tx.commit().await?;
     Ok(Outcome::Idle)
 }

@@ -189,3 +189,43 @@ fn what_is_watched_is_told_at_the_prompt() {
         assert_eq!(place.run(args).status.code(), Some(code), "{args:?}");
     }
 }
+
+#[test]
+fn who_follows_with_a_key_that_ends_is_told_why() {
+    let place = Place::new("data");
+    let instance = place.up();
+    assert!(
+        place
+            .run(&["watch", "add", "did:vexel:one"])
+            .status
+            .success()
+    );
+    insert(&place, "one");
+    let made = place.run(&[
+        "key",
+        "create",
+        "ci",
+        "--scope",
+        "watches:read",
+        "-o",
+        "json",
+    ]);
+    let key: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let url = instance.ready["url"].as_str().unwrap();
+    let mut follower = place
+        .command(&["changes", "--follow", "--watch", "mine", "--after", "start"])
+        .args(["--url", url])
+        .env("CHANCERY_TOKEN", key["key"].as_str().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("one"));
+    let key_id = key["key_id"].as_str().unwrap();
+    assert!(place.run(&["key", "revoke", key_id]).status.success());
+    let ended = follower.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.contains("the API key that opened this"), "{told}");
+}

@@ -76,6 +76,26 @@ fn keys_are_made_used_rotated_and_revoked() {
     let all = json(&place.run(&["key", "list", "--all", "-o", "json"]));
     assert_eq!(all.as_array().unwrap().len(), 2);
 
+    // A key ends with the one that it was made with.
+    let parent = [
+        "key",
+        "create",
+        "parent",
+        "--scope",
+        "keys:write",
+        "-o",
+        "json",
+    ];
+    let parent = json(&place.run(&parent));
+    let child = ["key", "create", "child", "-o", "json"];
+    let child = json(&with(parent["key"].as_str().unwrap(), &child));
+    let revoked = place.run(&["key", "revoke", parent["key_id"].as_str().unwrap()]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let told = text(&revoked.stderr);
+    assert!(told.contains(child["key_id"].as_str().unwrap()), "{told}");
+    let shown = text(&place.run(&["key", "list"]).stdout);
+    assert!(!shown.contains("child"), "{shown}");
+
     let mistakes: [(&[&str], i32, &str); 5] = [
         (&["key", "revoke", "key_unknown"], 3, "no such key"),
         (&["key", "rotate", &id, "--overlap", "40d"], 2, "30 days"),

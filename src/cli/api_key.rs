@@ -19,7 +19,7 @@ pub enum Command {
     List(List),
     /// Give a key a successor with the same rights, which is printed once; the old one ends later
     Rotate(Rotate),
-    /// End a key at once
+    /// End a key at once, and those that were made with it
     Revoke(Revoke),
 }
 
@@ -104,6 +104,9 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
             let key = client.delete(&path, &[]).await?;
             context.output.one(&key, || human(&key))?;
             eprintln!("revoked: within a second nobody takes it any more");
+            for other in texts(&key["also_revoked"]) {
+                eprintln!("so is {}, which was made with it", clean(other));
+            }
             Ok(())
         }
     }
@@ -172,12 +175,7 @@ fn row(key: &Value) -> Vec<String> {
 }
 
 fn human(key: &Value) -> String {
-    let scopes: Vec<&str> = key["scopes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let scopes: Vec<&str> = texts(&key["scopes"]).collect();
     fields(&[
         ("key", Some(text(key, "key_id"))),
         ("name", Some(text(key, "name"))),
@@ -185,16 +183,26 @@ fn human(key: &Value) -> String {
         ("may", Some(clean(&scopes.join(" ")))),
         ("ends", Some(day(key, "expires_at", "never"))),
         ("replaces", key["replaces"].as_str().map(clean)),
+        ("made with", key["made_with"].as_str().map(clean)),
     ])
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn text(key: &Value, name: &str) -> String {
     clean(key[name].as_str().unwrap_or("-"))
 }
 
+/// A client that is nobody else goes by its own words.
 fn acts_for(key: &Value) -> String {
     key["principal"]
         .as_str()
+        .filter(|principal| !principal.starts_with("key_"))
         .map_or_else(|| text(key, "client_id"), who)
 }
 

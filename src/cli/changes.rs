@@ -18,6 +18,8 @@ use super::{
 const PATH: &str = "v1/changes";
 /// Of the query: the watch.
 const WATCH: &str = "watch";
+/// The kind of a stream's last event, where its key or session is over.
+const CLOSED: &str = "closed";
 /// The longest page that the API gives.
 const PAGE: usize = 200;
 /// The first pause before a lost stream is opened again, and the longest one.
@@ -226,6 +228,11 @@ async fn open(
 async fn print_all(events: &mut Events, context: &Context) -> anyhow::Result<String> {
     loop {
         match events.next().await {
+            Ok(Some(event)) if event.kind == CLOSED => {
+                let problem: Value = serde_json::from_str(&event.data)?;
+                let why = problem["detail"].as_str().unwrap_or("it was closed");
+                return Ok(clean(why));
+            }
             Ok(Some(event)) => print(context, &serde_json::from_str(&event.data)?)?,
             Ok(None) => return Ok("the instance ended it".to_owned()),
             Err(error) => return Ok(error.to_string()),

@@ -23,7 +23,11 @@ use self::{
     feed::{Cursor, Filter, Level},
     item::Item,
 };
-use super::{Caller, Code, Problem, Query, Shared, guard::Proof, paging, watches};
+use super::{
+    Caller, Code, Problem, Query, Shared,
+    guard::{Proof, Standing},
+    paging, watches,
+};
 
 pub use stream::{LAST_EVENT_ID, Streams};
 
@@ -149,7 +153,8 @@ impl Wanted {
 /// `next_cursor` is always there: who asks again with it as `after` gets what came since, or where `more` is true what
 /// there is already. With
 /// `Accept: text/event-stream` the answer does not end: each change is an event as it comes, `id` its cursor, `event`
-/// its kind, `data` the item; a reconnecting client sends its last id as `Last-Event-ID`, which wins over `after`.
+/// its kind, `data` the item; a reconnecting client sends its last id as `Last-Event-ID`, which wins over `after`. It
+/// ends within seconds of the API key or session that opened it: the last event is `closed`, its `data` the problem.
 #[utoipa::path(
     get, path = "/v1/changes", tag = "journal", params(Wanted),
     responses(
@@ -172,7 +177,8 @@ async fn list(
 ) -> Result<Response, Problem> {
     let filter = wanted.filter(&app, &caller, &proof).await?;
     let mut response = if wants_events(&headers) {
-        stream::open(app, &headers, wanted, filter).await?
+        let standing = Standing::of(&app, proof);
+        stream::open(app, &headers, wanted, filter, standing).await?
     } else {
         page(&app, &uri, &headers, &wanted, &filter).await?
     };

@@ -5,6 +5,7 @@ mod limits;
 mod proof;
 mod remote;
 mod site;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use proof::Asker;
 pub use proof::signed_by;
 pub use remote::Remote;
 pub use site::{COOKIE, here, is_browser, is_ours, set_cookie};
+pub use standing::Standing;
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`. Who asks with an API key is the one for
 /// whom the key acts.

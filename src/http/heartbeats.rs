@@ -4,7 +4,7 @@
 mod socket;
 
 use axum::{
-    Json as Answered,
+    Extension, Json as Answered,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     response::Response,
 };
@@ -18,7 +18,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Code, Json, Path, Problem, Shared, schema};
+use super::{
+    Code, Json, Path, Problem, Shared,
+    guard::{Proof, Standing},
+    schema,
+};
 
 /// Most beats of one request.
 const MOST: usize = 1_000;
@@ -230,7 +234,8 @@ async fn many(
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// A WebSocket for the beats of one agent: each text message is a beat as `POST .../heartbeat` takes it, and each is
-/// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected.
+/// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected, and within
+/// seconds (1008) who opened it with an API key or a session that ends.
 #[utoipa::path(
     get, path = "/v1/agents/{agent}/ws", tag = "heartbeats", params(schema::AgentName),
     responses(
@@ -242,12 +247,14 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 )]
 async fn of_agent(
     State(app): State<Shared>,
+    Extension(proof): Extension<Proof>,
     Path(name): Path<String>,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
     let found = identifier::find(&app.db, &name).await?;
     let id = found.ok_or_else(|| identity::Error::NotFound(name))?;
-    socket::open(app, upgrade, Some(id))
+    let standing = Standing::of(&app, proof);
+    socket::open(app, upgrade, Some(id), standing)
 }
 
 /// A WebSocket for the beats of many agents: the same, and each message names its `agent`.
@@ -259,6 +266,11 @@ async fn of_agent(
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
     ),
 )]
-async fn of_many(State(app): State<Shared>, upgrade: Upgrade) -> Result<Response, Problem> {
-    socket::open(app, upgrade, None)
+async fn of_many(
+    State(app): State<Shared>,
+    Extension(proof): Extension<Proof>,
+    upgrade: Upgrade,
+) -> Result<Response, Problem> {
+    let standing = Standing::of(&app, proof);
+    socket::open(app, upgrade, None, standing)
 }

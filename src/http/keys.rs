@@ -15,7 +15,8 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Address, Principal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Cause;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -119,7 +120,7 @@ struct KeyWish {
     responses(
         (status = OK, body = schema::IssuedKey),
         (status = BAD_REQUEST, body = Problem),
-        (status = CONFLICT, body = Problem, description = "You have too many keys"),
+        (status = CONFLICT, body = Problem, description = "You have too many keys, or the key that asks made too many"),
     ),
 )]
 async fn create(
@@ -180,7 +181,7 @@ struct Rotation {
         (status = OK, body = schema::IssuedKey),
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem),
-        (status = CONFLICT, body = Problem, description = "The key is over, or has a successor"),
+        (status = CONFLICT, body = Problem, description = "The key is over, has a successor, or you have too many"),
     ),
 )]
 async fn rotate(
@@ -199,20 +200,34 @@ async fn rotate(
         .map_or(OVERLAP.as_secs(), u64::from);
     let overlap = TimeDelta::seconds(i64::try_from(overlap).unwrap_or(i64::MAX));
     let mut tx = app.db.begin(Cause::Request(caller.0.clone())).await?;
-    let issued = key::rotate(&mut tx, &key_id, overlap).await?;
+    let issued = key::rotate(&mut tx, &key_id, overlap, asked_with(&proof)).await?;
     let action = "POST /v1/keys/{key}/rotate";
-    let event = seen(&caller, &proof, &remote, action, &key_id);
+    let event = Event {
+        extra_metadata: Some(json!({ "successor": issued.record.key_id })),
+        ..seen(&caller, &proof, &remote, action, &key_id)
+    };
     audit_log::write(&mut tx, EventType::ApiKeyUpdated, event).await?;
     tx.commit().await?;
     app.keys.look_again();
     Ok(kept_by_nobody(paging::json(&headers, &issued)))
 }
 
-/// Ends a key: within a second no process takes it any more.
+/// A key that ended, and what ended with it.
+#[derive(Serialize, ToSchema)]
+struct Revoked {
+    #[serde(flatten)]
+    #[schema(value_type = super::schema::ApiKey)]
+    key: key::ApiKey,
+    /// Ids of the keys that were made with it, or with those, and that were in force.
+    also_revoked: Vec<String>,
+}
+
+/// Ends a key, and those that were made with it: within a second no process takes them any more. The key that asks
+/// stays, unless it is the one.
 #[utoipa::path(
     delete, path = "/v1/keys/{key}", tag = "access", params(schema::KeyName),
     responses(
-        (status = OK, body = schema::ApiKey),
+        (status = OK, body = Revoked),
         (status = NOT_FOUND, body = Problem),
     ),
 )]
@@ -227,13 +242,18 @@ async fn revoke(
     let owner = caller.owner();
     key::get(&app.db, &key_id, owner.as_deref()).await?;
     let mut tx = app.db.begin(Cause::Request(caller.0.clone())).await?;
-    key::revoke(&mut tx, &key_id).await?;
-    let event = seen(&caller, &proof, &remote, "DELETE /v1/keys/{key}", &key_id);
-    audit_log::write(&mut tx, EventType::ApiKeyRevoked, event).await?;
+    let also_revoked = key::revoke(&mut tx, &key_id, asked_with(&proof)).await?;
+    let event = |key_id: &str| seen(&caller, &proof, &remote, "DELETE /v1/keys/{key}", key_id);
+    let with_it = also_revoked.iter().map(|other| Event {
+        extra_metadata: Some(json!({ "revoked_with": key_id })),
+        ..event(other)
+    });
+    let events = std::iter::once(event(&key_id)).chain(with_it).collect();
+    audit_log::write_all(&mut tx, EventType::ApiKeyRevoked, events).await?;
     tx.commit().await?;
     app.keys.look_again();
     let key = key::get(&app.db, &key_id, owner.as_deref()).await?;
-    Ok(paging::json(&headers, &key))
+    Ok(paging::json(&headers, &Revoked { key, also_revoked }))
 }
 
 /// Which windows.
@@ -333,6 +353,7 @@ impl KeyWish {
             per_minute,
             per_hour,
             created_by: caller.clone(),
+            made_with: asked_with(proof).map(str::to_owned),
             description: self.description,
         })
     }
@@ -354,6 +375,11 @@ fn named(text: &str) -> Result<Option<Principal>, Problem> {
     }
     let detail = "principal is `operator`, an address, a did:key, or `nobody`";
     Err(Problem::new(Code::Invalid, detail))
+}
+
+/// The key that asks, if one does.
+fn asked_with(proof: &Proof) -> Option<&str> {
+    proof.key().map(|key| &*key.key_id)
 }
 
 /// A key makes no key that may do more than itself.

@@ -254,6 +254,103 @@ async fn a_key_that_is_over_is_refused_everywhere(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn a_revoked_key_takes_along_what_it_made(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let scopes = json!(["keys:read", "keys:write"]);
+    let parent = key(&instance, &json!({"name": "parent", "scopes": scopes})).await;
+    let make = async |token: &str, name: &str| {
+        let wish = json!({"name": name, "scopes": scopes});
+        let answer = instance.send("POST", "/v1/keys", token, &wish).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    };
+    let child = make(secret(&parent), "child").await;
+    let grandchild = make(secret(&child), "grandchild").await;
+    assert_eq!(parent["made_with"], Value::Null);
+    assert_eq!(child["made_with"], parent["key_id"]);
+    assert_eq!(grandchild["made_with"], child["key_id"]);
+    // A successor that the key asked for itself is of its making, too.
+    let path = format!("/v1/keys/{}/rotate", id(&child));
+    let answer = instance
+        .send("POST", &path, secret(&child), &json!({}))
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let next = answer.json();
+    assert_eq!(next["made_with"], child["key_id"]);
+    let path = format!("/v1/keys/{}", id(&parent));
+    let revoked = instance.send("DELETE", &path, TOKEN, &Value::Null).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{}", revoked.text());
+    let revoked = revoked.json();
+    assert_eq!(
+        (&revoked["key_id"], &revoked["active"]),
+        (&parent["key_id"], &json!(false))
+    );
+    let mut all: Vec<&str> = [&child, &grandchild, &next].map(id).into();
+    all.sort_unstable();
+    assert_eq!(revoked["also_revoked"], json!(all));
+    for key in [&parent, &child, &grandchild, &next] {
+        let answer = instance
+            .send("GET", "/v1/keys", secret(key), &Value::Null)
+            .await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{key}");
+    }
+    let path = "/v1/audit-logs?event_type=api_key_revoked";
+    let events = instance.send("GET", path, TOKEN, &Value::Null).await.json();
+    let events = events["items"].as_array().unwrap();
+    let of = |key: &Value| {
+        let mut events = events.iter();
+        let event = events.find(|event| event["resource_id"] == key["key_id"]);
+        event.unwrap()["extra_metadata"].clone()
+    };
+    assert_eq!(of(&parent), json!({}));
+    for key in [&child, &grandchild, &next] {
+        assert_eq!(of(key), json!({ "revoked_with": parent["key_id"] }));
+    }
+    let path = "/v1/audit-logs?event_type=api_key_updated";
+    let events = instance.send("GET", path, TOKEN, &Value::Null).await.json();
+    assert_eq!(
+        events["items"][0]["extra_metadata"],
+        json!({ "successor": next["key_id"] })
+    );
+}
+
+#[sqlx::test]
+async fn a_key_of_the_operators_makes_so_many_and_is_told_so(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let tool = key(
+        &instance,
+        &json!({"name": "tool", "scopes": ["keys:write"]}),
+    )
+    .await;
+    sqlx::query(
+        "INSERT INTO access.api_keys (key_id, key_hash, client_id, name, principal, created_by, made_with)
+         SELECT 'key_' || n, encode(sha256(n::text::bytea), 'hex'), 'x', 'x', 'operator', 'operator', $1
+           FROM generate_series(1, 100) AS n",
+    )
+    .bind(id(&tool))
+    .execute(instance.app.db.pool())
+    .await
+    .unwrap();
+    let wish = json!({"name": "one more"});
+    let refused = instance.send("POST", "/v1/keys", secret(&tool), &wish);
+    let refused = refused.await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text());
+    assert_eq!(refused.json()["code"], "conflict");
+    for word in ["revoke one", "token"] {
+        assert!(refused.text().contains(word), "{}", refused.text());
+    }
+    key(&instance, &wish).await;
+    let gone = instance
+        .send("DELETE", "/v1/keys/key_1", secret(&tool), &Value::Null)
+        .await;
+    assert_eq!(gone.status, StatusCode::OK, "{}", gone.text());
+    let made = instance
+        .send("POST", "/v1/keys", secret(&tool), &wish)
+        .await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
+}
+
+#[sqlx::test]
 async fn nobody_gives_more_than_he_has(pool: PgPool) {
     let instance = Instance::new(&pool).await;
     let account = "0x52908400098527886e0f7030069857d2e4169ee7";

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
-    http::{Request, StatusCode},
+    http::{Request, StatusCode, request},
 };
 use chancery::config::Flag;
 use futures::StreamExt as _;
@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::kit::{Instance, TOKEN};
+use super::{
+    kit::{Instance, TOKEN},
+    proofs::{Wallet, nonce, sign_in},
+};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -37,8 +40,12 @@ struct Event {
 
 impl Events {
     async fn open(instance: &Instance, path: &str, last: &str) -> Result<Self, StatusCode> {
-        let request = Request::get(path).header("accept", "text/event-stream");
-        let request = request.header("last-event-id", last);
+        let request = Request::get(path).header("last-event-id", last);
+        Self::of(instance, request).await
+    }
+
+    async fn of(instance: &Instance, request: request::Builder) -> Result<Self, StatusCode> {
+        let request = request.header("accept", "text/event-stream");
         let response = instance.begin(request.body(Body::empty()).unwrap()).await;
         if response.status() != StatusCode::OK {
             return Err(response.status());
@@ -460,6 +467,68 @@ async fn there_is_room_for_so_many_streams(pool: PgPool) {
     assert!(metrics.text().contains("chancery_streams "));
     drop(one);
     Events::open(&instance, "/v1/changes", "").await.unwrap();
+}
+
+#[sqlx::test]
+async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let target = json!({ "target": "did:vexel:far" });
+    let watch = instance.send("POST", "/v1/watches", TOKEN, &target).await;
+    assert_eq!(watch.status, StatusCode::CREATED, "{}", watch.text());
+    let wish = json!({ "name": "follows", "scopes": ["watches:read"] });
+    let make = async || instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let open = async |path: &str, bearer: &str| {
+        let mut request = Request::get(path);
+        if !bearer.is_empty() {
+            request = request.header("authorization", format!("Bearer {bearer}"));
+        }
+        Events::of(&instance, request).await.unwrap()
+    };
+    let (revoked, rotated) = (make().await, make().await);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let signed = Wallet::new(1).message(&nonce(&instance).await, |text| text);
+    let session = text(&sign_in(&instance, &[], &signed).await.json()["token"]);
+    let (head, watched) = (
+        "/v1/changes?level=head",
+        "/v1/changes?level=head&watch=mine",
+    );
+    let mut ending = [
+        open(watched, &text(&revoked["key"])).await,
+        open(watched, &text(&rotated["key"])).await,
+        open(head, &session).await,
+    ];
+    let mut staying = [open(head, TOKEN).await, open(head, "").await];
+
+    let path = format!("/v1/keys/{}", text(&revoked["key_id"]));
+    let answer = instance.send("DELETE", &path, TOKEN, &Value::Null).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let path = format!("/v1/keys/{}/rotate", text(&rotated["key_id"]));
+    let at_once = json!({ "overlap_seconds": 0 });
+    let answer = instance.send("POST", &path, TOKEN, &at_once).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let path = "/v1/sessions/current";
+    let answer = instance.send("DELETE", path, &session, &Value::Null).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    for (events, what) in ending.iter_mut().zip(["API key", "API key", "session"]) {
+        let closed = loop {
+            let next = tokio::time::timeout(PATIENCE, events.next()).await;
+            let event = next.expect("it ends").expect("it says why");
+            if event.kind == "closed" {
+                break event;
+            }
+        };
+        assert_eq!(closed.data["code"], "unauthorized");
+        assert!(text(&closed.data["detail"]).contains(what), "{closed:?}");
+        assert_eq!(events.next().await, None);
+    }
+    let insert = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
+         SELECT now(), '00000000-0000-4000-8000-000000000002', 'name', to_jsonb(1), '1', false";
+    let pool = instance.app.db.pool();
+    sqlx::query(insert).execute(pool).await.unwrap();
+    instance.order().await;
+    for events in &mut staying {
+        assert_eq!(events.take(1).await.len(), 1, "others go on");
+    }
 }
 
 /// Its connection cannot be written to, so nothing of ours runs for it; the system ends it.

@@ -9,10 +9,13 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use net::{Socket, SocketLimits};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::kit::Instance;
+use super::kit::{Instance, TOKEN};
 
 /// An agent with a key of its own.
 struct Agent {
@@ -277,5 +280,38 @@ async fn agents_beat_over_sockets_of_their_own_or_over_one(pool: PgPool) {
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
     stop.cancel();
     drop(alone);
+    server.await.unwrap().unwrap();
+}
+
+#[sqlx::test]
+async fn a_socket_ends_with_the_key_that_opened_it(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let wish = json!({ "name": "beats" });
+    let key = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let app = Arc::clone(&instance.app);
+    let server = tokio::spawn(chancery::http::serve(app, listener, stop.clone()));
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /v1/heartbeat HTTP/1.1\r\nhost: {address}\r\nx-api-key: {}\r\nconnection: upgrade\r\n\
+         upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        key["key"].as_str().unwrap(),
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    client.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    let path = format!("/v1/keys/{}", key["key_id"].as_str().unwrap());
+    let revoked = instance.send("DELETE", &path, TOKEN, &Value::Null).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{}", revoked.text());
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_mins(1), client.read_to_end(&mut rest));
+    read.await.expect("it ends").unwrap();
+    // RFC 6455, 7.4.1: 1008, and a reason.
+    let why = b"\x03\xf0the API key that opened this was revoked, or is over";
+    assert!(rest.ends_with(why), "{}", String::from_utf8_lossy(&rest));
+    stop.cancel();
     server.await.unwrap().unwrap();
 }

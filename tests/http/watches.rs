@@ -236,3 +236,41 @@ async fn what_is_wrong_with_a_watch_is_told_and_strangers_see_none(pool: PgPool)
         assert_eq!(known(&instance, "GET", path).await.status, status, "{path}");
     }
 }
+
+#[sqlx::test]
+async fn a_client_keeps_its_watches_when_its_key_is_rotated(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let scopes = json!(["keys:write", "watches:read", "watches:write"]);
+    let wish = json!({ "name": "client", "principal": "nobody", "scopes": scopes });
+    let first = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let secret = |key: &Value| key["key"].as_str().unwrap().to_owned();
+    let target = json!({ "target": "did:vexel:far" });
+    let answer = instance.send("POST", PATH, &secret(&first), &target).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let turn = async |key: &Value, token: &str| {
+        let path = format!("/v1/keys/{}/rotate", key["key_id"].as_str().unwrap());
+        let answer = instance.send("POST", &path, token, &json!({})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    };
+    let second = turn(&first, TOKEN).await;
+    // A client rotates its own key, too, and no other's.
+    let third = turn(&second, &secret(&second)).await;
+    for key in [&first, &second, &third] {
+        let listed = instance.send("GET", PATH, &secret(key), &Value::Null).await;
+        assert_eq!(listed.json()["items"][0]["target"], "did:vexel:far");
+        let path = "/v1/changes?level=head&watch=mine";
+        let told = instance.send("GET", path, &secret(key), &Value::Null).await;
+        assert_eq!(told.status, StatusCode::OK, "{}", told.text());
+    }
+    let other = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let listed = instance
+        .send("GET", PATH, &secret(&other), &Value::Null)
+        .await;
+    assert_eq!(listed.json()["items"], json!([]), "another client's");
+    let path = format!("/v1/keys/{}/rotate", third["key_id"].as_str().unwrap());
+    let stranger = instance
+        .send("POST", &path, &secret(&other), &json!({}))
+        .await;
+    assert_eq!(stranger.status, StatusCode::NOT_FOUND);
+}

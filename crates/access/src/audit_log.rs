@@ -167,8 +167,14 @@ impl AuditLog {
 
 /// Writes an event in the transaction of what happened.
 pub async fn write(tx: &mut Tx, event_type: EventType, event: Event) -> Result<()> {
+    write_all(tx, event_type, vec![event]).await
+}
+
+/// The same for what happened to several things at once.
+pub async fn write_all(tx: &mut Tx, event_type: EventType, events: Vec<Event>) -> Result<()> {
     let now = tx.now();
-    insert(tx, &[(event_type, now, event)]).await
+    let events = events.into_iter().map(|event| (event_type, now, event));
+    insert(tx, &events.collect::<Vec<_>>()).await
 }
 
 async fn insert(tx: &mut Tx, events: &[(EventType, DateTime<Utc>, Event)]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! API keys: made, listed, rotated, revoked. A key acts for a principal within its scopes, until it ends.
 
+mod lineage;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Limit, Page, Principal};
 use serde::Serialize;
@@ -8,6 +10,8 @@ use store::{Db, Tx};
 
 use crate::{Error, Result, principal, secret};
 
+pub use lineage::{MOST_KEYS, MOST_MADE, revoke};
+
 /// Requests of a key in a minute and in an hour, where nobody says otherwise (AINS's defaults).
 pub const PER_MINUTE: i32 = 60;
 /// The same for an hour.
@@ -15,10 +19,13 @@ pub const PER_HOUR: i32 = 1000;
 
 /// The most that a key may be given of either.
 const MOST_REQUESTS: i32 = 1_000_000;
-/// Keys in force that one principal other than the operator may have.
-pub const MOST_KEYS: i64 = 100;
 /// The longest time for which a rotated key and its successor hold together.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
+
+/// A key that is over is listed for so long, as its counts by the hour are kept; the audit log remembers it longer.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// Keys that are forgotten at once: nobody else changes keys meanwhile.
+const MOST_FORGOTTEN: i64 = 500;
 
 const LONGEST_NAME: usize = 255;
 const LONGEST_CLIENT: usize = 64;
@@ -55,10 +62,12 @@ pub struct ApiKey {
     pub created_by: Option<String>,
     /// More about it.
     pub description: Option<String>,
-    /// For whom it acts; none: a client that is nobody else.
+    /// For whom it acts; of a client that is nobody else its first key, whose name all that follow it keep.
     pub principal: Option<String>,
     /// The key that it took the place of.
     pub replaces: Option<String>,
+    /// The key that asked for it, or that one's successor: it ends with it. None: another proof did.
+    pub made_with: Option<String>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
@@ -82,6 +91,8 @@ pub struct NewKey {
     pub per_hour: i32,
     /// The principal that makes it.
     pub created_by: Principal,
+    /// The key that it asks with; none: another proof.
+    pub made_with: Option<String>,
     /// More about it.
     pub description: Option<String>,
 }
@@ -118,7 +129,7 @@ pub async fn list(
         ApiKey,
         r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
-                  revoked_at
+                  made_with, revoked_at
              FROM access.api_keys
             WHERE ($1::text IS NULL OR principal = $1) AND ($2::text IS NULL OR client_id = $2)
               AND ($3::boolean IS NULL OR active = $3) AND ($4::bigint IS NULL OR id < $4)
@@ -140,7 +151,7 @@ pub async fn get(db: &Db, key_id: &str, owner: Option<&str>) -> Result<ApiKey> {
         ApiKey,
         r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
-                  revoked_at
+                  made_with, revoked_at
              FROM access.api_keys WHERE key_id = $1 AND ($2::text IS NULL OR principal = $2)"#,
         key_id,
         owner,
@@ -151,41 +162,59 @@ pub async fn get(db: &Db, key_id: &str, owner: Option<&str>) -> Result<ApiKey> {
 }
 
 /// Makes a key. Errors with [`Error::Invalid`] where the wish does not fit, and [`Error::Conflict`] where the principal
-/// has too many.
+/// has too many, or the key that asks made too many.
 pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     check(new, tx.now())?;
-    let acts_for = new.principal.as_ref().and_then(principal::text);
-    if let Some(owner) = &acts_for
-        && new.created_by != Principal::Operator
-    {
-        leave_room(tx, owner).await?;
-    }
+    let maker = new.made_with.as_deref();
+    lineage::take_turn(tx, maker).await?;
     let key_id = secret::key_id()?;
+    let acts_for = match &new.principal {
+        Some(principal) => principal::text(principal),
+        None => Some(key_id.clone()),
+    };
+    let is_key_for_operator = maker.is_some() && new.principal == Some(Principal::Operator);
+    if let Some(owner) = &acts_for
+        && (is_key_for_operator || new.created_by != Principal::Operator)
+    {
+        lineage::leave_room(tx, owner).await?;
+    }
+    if let Some(maker) = maker {
+        lineage::leave_room_under(tx, maker).await?;
+    }
     let client = new.client_id.as_deref().or(acts_for.as_deref());
     let row = Row {
         client_id: client.unwrap_or(&key_id).to_owned(),
         principal: acts_for,
         created_by: principal::text(&new.created_by),
         replaces: None,
+        made_with: new.made_with.clone(),
         key_id,
     };
     insert(tx, new, row).await
 }
 
-/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. One that is revoked
-/// or over has none.
-pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Issued> {
+/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. What it made is the
+/// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
+/// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
+/// revoked or over has none.
+pub async fn rotate(
+    tx: &mut Tx,
+    key_id: &str,
+    overlap: TimeDelta,
+    asked_with: Option<&str>,
+) -> Result<Issued> {
     if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
         let days = LONGEST_OVERLAP.num_days();
         let why = format!("two keys hold together for 0 seconds to {days} days");
         return Err(Error::Invalid(why));
     }
+    lineage::take_turn(tx, asked_with).await?;
     let now = tx.now();
     let old = sqlx::query_as!(
         ApiKey,
         r#"SELECT id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
-                  revoked_at
+                  made_with, revoked_at
              FROM access.api_keys WHERE key_id = $1 FOR UPDATE"#,
         key_id,
     )
@@ -201,9 +230,10 @@ pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Iss
         return Err(Error::Conflict(why));
     }
     // Both hold for a while, with quotas of their own: who rotates again and again would have keys without end.
-    let owner = old.principal.as_deref();
-    if let Some(owner) = owner.filter(|owner| principal::parse(owner) != Principal::Operator) {
-        leave_room(tx, owner).await?;
+    if let Some(owner) = &old.principal
+        && (asked_with.is_some() || principal::parse(owner) != Principal::Operator)
+    {
+        lineage::leave_room(tx, owner).await?;
     }
     // A key that was to last for so long is followed by one that lasts as long.
     let lasting = old.expires_at.map(|end| {
@@ -220,6 +250,8 @@ pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Iss
     )
     .execute(tx.conn())
     .await?;
+    let successor = secret::key_id()?;
+    lineage::hand_over(tx, key_id, &successor).await?;
     let new = NewKey {
         principal: None,
         client_id: None,
@@ -229,30 +261,45 @@ pub async fn rotate(tx: &mut Tx, key_id: &str, overlap: TimeDelta) -> Result<Iss
         per_minute: old.rate_limit_per_minute,
         per_hour: old.rate_limit_per_hour,
         created_by: Principal::Operator,
+        made_with: None,
         description: old.description,
     };
     let row = Row {
-        key_id: secret::key_id()?,
+        key_id: successor,
         client_id: old.client_id,
-        principal: old.principal,
+        // A row that plain SQL made may say nothing.
+        principal: old.principal.or_else(|| Some(old.key_id.clone())),
         created_by: old.created_by,
         replaces: Some(old.key_id),
+        made_with: asked_with.map(str::to_owned).or(old.made_with),
     };
     insert(tx, &new, row).await
 }
 
-/// Ends a key at once. One that was revoked stays as it is.
-pub async fn revoke(tx: &mut Tx, key_id: &str) -> Result<()> {
-    let now = tx.now();
-    let found = sqlx::query_scalar!(
-        "UPDATE access.api_keys SET active = false, revoked_at = coalesce(revoked_at, $2) WHERE key_id = $1
-         RETURNING id",
-        key_id,
-        now,
+/// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force
+/// ends from then on with what that one was made with.
+pub async fn expire(tx: &mut Tx) -> Result<()> {
+    lineage::take_turn(tx, None).await?;
+    let before = tx.now() - KEPT;
+    let gone = sqlx::query_scalar!(
+        "SELECT key_id FROM access.api_keys WHERE (NOT active AND revoked_at < $1) OR expires_at < $1
+          ORDER BY id LIMIT $2",
+        before,
+        MOST_FORGOTTEN,
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    found.map(|_| ()).ok_or_else(unknown)
+    // One after another: the next one's maker may go, too.
+    for key_id in &gone {
+        lineage::hand_up(tx, key_id).await?;
+    }
+    sqlx::query!(
+        "DELETE FROM access.api_keys WHERE key_id = ANY($1::text[])",
+        &gone
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// What a row has besides the wish.
@@ -262,6 +309,7 @@ struct Row {
     principal: Option<String>,
     created_by: Option<String>,
     replaces: Option<String>,
+    made_with: Option<String>,
 }
 
 async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
@@ -270,11 +318,11 @@ async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
     let record = sqlx::query_as!(
         ApiKey,
         r#"INSERT INTO access.api_keys (key_id, key_hash, client_id, name, scopes, created_at, expires_at,
-                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces, made_with)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
            RETURNING id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
-                  revoked_at"#,
+                  made_with, revoked_at"#,
         row.key_id,
         secret::digest(&key),
         row.client_id,
@@ -288,6 +336,7 @@ async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
         new.description,
         row.principal,
         row.replaces,
+        row.made_with,
     )
     .fetch_one(tx.conn())
     .await?;
@@ -300,25 +349,6 @@ async fn is_replaced(tx: &mut Tx, key_id: &str) -> Result<bool> {
         key_id,
     );
     Ok(found.fetch_one(tx.conn()).await?)
-}
-
-/// Two requests at once may both find the last place; the bound is against thousands, not against one more.
-async fn leave_room(tx: &mut Tx, owner: &str) -> Result<()> {
-    let now = tx.now();
-    let live = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "live!" FROM access.api_keys
-            WHERE principal = $1 AND active AND (expires_at IS NULL OR expires_at > $2)"#,
-        owner,
-        now,
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    if live < MOST_KEYS {
-        return Ok(());
-    }
-    Err(Error::Conflict(format!(
-        "{MOST_KEYS} keys are in force, which is the most: revoke one first"
-    )))
 }
 
 fn unknown() -> Error {

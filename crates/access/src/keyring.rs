@@ -29,7 +29,7 @@ pub struct Known {
     pub key_id: Arc<str>,
     /// Whose it is, in words.
     pub client_id: String,
-    /// For whom it acts; a client that is nobody else is the key itself.
+    /// For whom it acts; a client that is nobody else is the first of its keys.
     pub principal: Principal,
     /// What it may do.
     pub scopes: Vec<String>,
@@ -39,8 +39,14 @@ pub struct Known {
     pub per_minute: u32,
     /// Requests in an hour.
     pub per_hour: u32,
-    /// Whether the operator made it: whoever else makes keys makes them for himself, and as many as he likes.
+    /// Whether the operator made it: whoever else makes keys makes them for himself, and at no cost.
     pub is_operators: bool,
+}
+
+impl Known {
+    fn holds(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| end > now)
+    }
 }
 
 /// All of them.
@@ -55,7 +61,13 @@ pub struct Keyring {
 struct Ring {
     revision: Option<i64>,
     read_at: DateTime<Utc>,
-    by_digest: Arc<HashMap<String, Arc<Known>>>,
+    keys: Arc<Keys>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    by_digest: HashMap<String, Arc<Known>>,
+    by_id: HashMap<Arc<str>, Arc<Known>>,
 }
 
 impl Ring {
@@ -73,12 +85,20 @@ impl Keyring {
             return Ok(None);
         };
         let mut ring = self.read(db, FRESH).await?;
-        if !ring.by_digest.contains_key(&digest) {
+        if !ring.keys.by_digest.contains_key(&digest) {
             ring = self.read(db, FRESH_FOR_STRANGERS).await?;
         }
         let now = db.clock().now();
-        let known = ring.by_digest.get(&digest).cloned();
-        Ok(known.filter(|known| known.expires_at.is_none_or(|end| end > now)))
+        let known = ring.keys.by_digest.get(&digest).cloned();
+        Ok(known.filter(|known| known.holds(now)))
+    }
+
+    /// Whether a key that was believed once is still in force. Errors where the database does not say.
+    pub async fn holds(&self, db: &Db, key_id: &str) -> Result<bool> {
+        let ring = self.read(db, FRESH).await?;
+        let now = db.clock().now();
+        let known = ring.keys.by_id.get(key_id);
+        Ok(known.is_some_and(|known| known.holds(now)))
     }
 
     /// Has the next who asks look again: keys were changed here.
@@ -87,7 +107,7 @@ impl Keyring {
         *ring = Arc::new(Ring {
             revision: ring.revision,
             read_at: DateTime::UNIX_EPOCH,
-            by_digest: Arc::clone(&ring.by_digest),
+            keys: Arc::clone(&ring.keys),
         });
     }
 
@@ -106,15 +126,15 @@ impl Keyring {
         let revision = sqlx::query_scalar!("SELECT revision FROM access.revision")
             .fetch_one(db.pool())
             .await?;
-        let by_digest = if ring.revision == Some(revision) {
-            Arc::clone(&ring.by_digest)
+        let keys = if ring.revision == Some(revision) {
+            Arc::clone(&ring.keys)
         } else {
             Arc::new(all(db).await?)
         };
         let ring = Arc::new(Ring {
             revision: Some(revision),
             read_at: now,
-            by_digest,
+            keys,
         });
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
         Ok(ring)
@@ -126,7 +146,7 @@ impl Keyring {
     }
 }
 
-async fn all(db: &Db) -> Result<HashMap<String, Arc<Known>>> {
+async fn all(db: &Db) -> Result<Keys> {
     let rows = sqlx::query!(
         r#"SELECT key_hash, key_id, client_id, principal, scopes AS "scopes: Json<Vec<String>>", expires_at, created_by,
                   rate_limit_per_minute, rate_limit_per_hour
@@ -138,7 +158,8 @@ async fn all(db: &Db) -> Result<HashMap<String, Arc<Known>>> {
     let now = db.clock().now();
     let rows = rows.into_iter();
     let rows = rows.filter(|row| row.expires_at.is_none_or(|end| end > now));
-    let known = rows.map(|row| {
+    let mut keys = Keys::default();
+    for row in rows {
         let acts_for = row.principal.as_deref().map(principal::parse);
         let known = Known {
             principal: acts_for.unwrap_or_else(|| Principal::Key(row.key_id.clone())),
@@ -150,9 +171,12 @@ async fn all(db: &Db) -> Result<HashMap<String, Arc<Known>>> {
             per_hour: row.rate_limit_per_hour.unsigned_abs(),
             is_operators: row.created_by.as_deref() == Some("operator"),
         };
-        (row.key_hash, Arc::new(known))
-    });
-    Ok(known.collect())
+        let known = Arc::new(known);
+        keys.by_id
+            .insert(Arc::clone(&known.key_id), Arc::clone(&known));
+        keys.by_digest.insert(row.key_hash, known);
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -172,6 +196,7 @@ mod tests {
             per_minute: 5,
             per_hour: 7,
             created_by: Principal::Operator,
+            made_with: None,
             description: None,
         };
         let mut tx = db.begin(Cause::Job("test")).await?;
@@ -197,7 +222,7 @@ mod tests {
         assert!(known.is_operators);
         assert!(elsewhere.find(&db, &issued.key).await?.is_some());
         let mut tx = db.begin(Cause::Job("test")).await?;
-        key::revoke(&mut tx, &issued.record.key_id).await?;
+        key::revoke(&mut tx, &issued.record.key_id, None).await?;
         tx.commit().await?;
         clock.advance(TimeDelta::milliseconds(499));
         assert!(elsewhere.find(&db, &issued.key).await?.is_some());
@@ -214,6 +239,30 @@ mod tests {
         assert!(elsewhere.find(&db, &second.key).await?.is_some());
         clock.advance(TimeDelta::hours(1));
         assert_eq!(here.find(&db, &second.key).await?, None, "it is over");
+        Ok(())
+    }
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn a_key_is_known_by_its_id_for_as_long_as_it_holds(
+        pool: sqlx::PgPool,
+    ) -> anyhow::Result<()> {
+        let clock = Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let db = Db::from_pool(pool, clock.clone());
+        let ring = Keyring::default();
+        let (first, second) = (key(&db).await?, key(&db).await?);
+        let holds = async |key: &key::Issued| ring.holds(&db, &key.record.key_id).await;
+        assert!(holds(&first).await? && holds(&second).await?);
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        key::revoke(&mut tx, &first.record.key_id, None).await?;
+        let overlap = TimeDelta::minutes(1);
+        key::rotate(&mut tx, &second.record.key_id, overlap, None).await?;
+        tx.commit().await?;
+        clock.advance(FRESH);
+        assert!(!holds(&first).await?, "revoked");
+        assert!(holds(&second).await?, "for a minute");
+        clock.advance(overlap);
+        assert!(!holds(&second).await?, "over sooner than when it was made");
+        assert!(!ring.holds(&db, "key_unknown").await?);
         Ok(())
     }
 

@@ -191,6 +191,7 @@ mod tests {
             per_minute: 60,
             per_hour: 1000,
             created_by: Principal::Operator,
+            made_with: None,
             description: None,
         };
         let mut tx = db.begin(Cause::Job("test")).await?;

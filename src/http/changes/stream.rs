@@ -32,7 +32,7 @@ use super::{
     feed::{self, Cursor, Filter, Level, Part},
     item::Item,
 };
-use crate::http::{Code, Problem, Shared};
+use crate::http::{Code, Problem, Shared, guard::Standing};
 
 /// Where a client that lost its stream goes on.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -51,6 +51,8 @@ const STEP: u32 = 50;
 const RING: usize = 16;
 /// Where more is new, it is left to the streams to read what they want of it.
 const MUCH: u64 = 800;
+/// The kind of the last event that whoever is believed no longer is told.
+const CLOSED: &str = "closed";
 /// Streams that read the database at once: many may come back together, and others ask too.
 const READERS: usize = 4;
 
@@ -226,6 +228,7 @@ pub async fn open(
     headers: &HeaderMap,
     mut wanted: Wanted,
     filter: Filter,
+    standing: Standing,
 ) -> Result<Response, Problem> {
     let seat = app.streams.seat()?;
     if let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) {
@@ -257,6 +260,8 @@ pub async fn open(
         behind: true,
         greeted: false,
         beat: tokio::time::interval(HEARTBEAT),
+        standing,
+        closed: false,
         _seat: seat,
     };
     if let Some(part) = part {
@@ -288,6 +293,10 @@ struct Listener {
     behind: bool,
     greeted: bool,
     beat: Interval,
+    /// Of the proof that opened it.
+    standing: Standing,
+    /// Whether the last word was said.
+    closed: bool,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -310,6 +319,9 @@ impl Listener {
             if stop.is_cancelled() {
                 return None;
             }
+            if self.standing.is_over() {
+                return self.farewell();
+            }
             if let Some(next) = self.pending.pop_front() {
                 let (item, json) = next.as_ref();
                 let event = Event::default().id(item.cursor().to_string());
@@ -321,10 +333,21 @@ impl Listener {
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
+                () = self.standing.over() => {}
                 batch = self.live.recv() => self.hear(batch)?,
                 _ = self.beat.tick() => return Some(self.at(self.place)),
             }
         }
+    }
+
+    /// Says why there is no more, to whoever is believed no longer; none once that was said.
+    fn farewell(&mut self) -> Option<Event> {
+        if std::mem::replace(&mut self.closed, true) {
+            return None;
+        }
+        let problem = Problem::new(Code::Unauthorized, self.standing.why());
+        let json = serde_json::to_string(&problem).unwrap_or_default();
+        Some(Event::default().event(CLOSED).data(json))
     }
 
     /// A comment with a place: clients remember the place and show nothing.

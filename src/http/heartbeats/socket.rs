@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::ws::{Message, WebSocket},
+    extract::ws::{CloseFrame, Message, WebSocket, close_code},
     response::Response,
 };
 use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{NamedBeat, Signed, Told, Upgrade};
-use crate::http::{Code, Problem, Shared};
+use crate::http::{Code, Problem, Shared, guard::Standing};
 
 /// No message is longer, in bytes.
 const LONGEST: usize = 4_096;
@@ -28,7 +28,12 @@ const WRONG: usize = 64;
 const GRACE: Duration = Duration::from_mins(1);
 
 /// Opens a socket, for one agent or for many.
-pub fn open(app: Shared, upgrade: Upgrade, only: Option<Uuid>) -> Result<Response, Problem> {
+pub fn open(
+    app: Shared,
+    upgrade: Upgrade,
+    only: Option<Uuid>,
+    standing: Standing,
+) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|_| {
         let detail = "this is a WebSocket: ask with `Connection: Upgrade` and `Upgrade: websocket`";
         Problem::new(Code::Invalid, detail)
@@ -42,6 +47,7 @@ pub fn open(app: Shared, upgrade: Upgrade, only: Option<Uuid>) -> Result<Respons
                 app,
                 only,
                 wrong: 0,
+                standing,
                 _seat: seat,
             }
             .serve(socket)
@@ -67,6 +73,8 @@ struct Open {
     only: Option<Uuid>,
     /// Wrong messages since the last good one.
     wrong: usize,
+    /// Of the proof that opened it.
+    standing: Standing,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -74,6 +82,7 @@ impl Open {
     async fn serve(mut self, mut socket: WebSocket) {
         let idle = TTL.to_std().unwrap_or_default() + GRACE;
         let mut waiting: FuturesOrdered<BoxFuture<'static, Told>> = FuturesOrdered::new();
+        let mut last = None;
         while self.wrong < WRONG {
             let told = tokio::select! {
                 message = socket.recv(), if waiting.len() < UNANSWERED => match message {
@@ -90,6 +99,13 @@ impl Open {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 },
                 Some(told) = waiting.next() => told,
+                () = self.standing.over() => {
+                    last = Some(CloseFrame {
+                        code: close_code::POLICY,
+                        reason: self.standing.why().into(),
+                    });
+                    break;
+                }
                 () = tokio::time::sleep(idle) => break,
             };
             self.wrong = if told.accepted { 0 } else { self.wrong + 1 };
@@ -99,7 +115,7 @@ impl Open {
             }
         }
         // Whether the client hears that it ends changes nothing.
-        let _ = socket.send(Message::Close(None)).await;
+        let _ = socket.send(Message::Close(last)).await;
     }
 
     /// What becomes of a message.

@@ -45,12 +45,15 @@ pub struct ApiKey {
     /// More about it.
     #[schema(required)]
     description: Option<String>,
-    /// For whom it acts: `operator`, an address, a `did:key`; null: a client that is nobody else.
+    /// For whom it acts: `operator`, an address, a `did:key`; of a client that is nobody else its first key, `key_...`.
     #[schema(required)]
     principal: Option<String>,
     /// The key that it took the place of.
     #[schema(required)]
     replaces: Option<String>,
+    /// The key that asked for it, or that one's successor: it ends with it. Null: another proof did.
+    #[schema(required)]
+    made_with: Option<String>,
     /// When it was revoked.
     #[schema(required)]
     revoked_at: Option<DateTime<Utc>>,

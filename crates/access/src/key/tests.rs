@@ -13,6 +13,7 @@ fn wish(name: &str) -> NewKey {
         per_minute: PER_MINUTE,
         per_hour: PER_HOUR,
         created_by: Principal::Operator,
+        made_with: None,
         description: None,
     }
 }
@@ -84,7 +85,7 @@ async fn a_rotated_key_and_its_successor_hold_together_for_a_while(
     let first = make(&db, &wish("deploy")).await?;
     let turn = async |key_id: &str, overlap| -> Result<Issued> {
         let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
-        let issued = rotate(&mut tx, key_id, overlap).await?;
+        let issued = rotate(&mut tx, key_id, overlap, None).await?;
         tx.commit().await?;
         Ok(issued)
     };
@@ -163,10 +164,285 @@ async fn nobody_but_the_operator_makes_keys_without_end(pool: sqlx::PgPool) -> a
     // Rotated keys hold beside their successors for a while, so they are counted too.
     let newest = list(&db, &Filter::default(), None, Limit::new(1)?).await?;
     let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
-    let one_more = rotate(&mut tx, &newest.items[0].key_id, TimeDelta::hours(1)).await;
+    let one_more = rotate(&mut tx, &newest.items[0].key_id, TimeDelta::hours(1), None).await;
     assert!(matches!(one_more, Err(Error::Conflict(_))));
     tx.rollback().await?;
     new.created_by = Principal::Operator;
     make(&db, &new).await?;
+    Ok(())
+}
+
+/// A key that was asked for with another one.
+async fn make_with(db: &Db, name: &str, maker: &Issued) -> Result<Issued> {
+    let made_with = Some(maker.record.key_id.clone());
+    make(
+        db,
+        &NewKey {
+            made_with,
+            ..wish(name)
+        },
+    )
+    .await
+}
+
+async fn turn(db: &Db, key: &Issued, asked_with: Option<&Issued>) -> Result<Issued> {
+    let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
+    let asked_with = asked_with.map(|key| key.record.key_id.as_str());
+    let overlap = TimeDelta::hours(1);
+    let issued = rotate(&mut tx, &key.record.key_id, overlap, asked_with).await?;
+    tx.commit().await?;
+    Ok(issued)
+}
+
+/// The names of the keys that end with this one.
+async fn end(db: &Db, key: &Issued, asked_with: Option<&Issued>) -> Result<Vec<String>> {
+    let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
+    let asked_with = asked_with.map(|key| key.record.key_id.as_str());
+    let ended = revoke(&mut tx, &key.record.key_id, asked_with).await?;
+    tx.commit().await?;
+    assert!(!get(db, &key.record.key_id, None).await?.active);
+    let mut names = Vec::new();
+    for key_id in ended {
+        let key = get(db, &key_id, None).await?;
+        assert!(!key.active && key.revoked_at.is_some(), "{key:?}");
+        names.push(key.name);
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_key_ends_with_the_one_that_it_was_made_with(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let first = make(&db, &wish("first")).await?;
+    let child = make_with(&db, "child", &first).await?;
+    assert_eq!(child.record.made_with.as_ref(), Some(&first.record.key_id));
+    make_with(&db, "grandchild", &child).await?;
+    let other = make(&db, &wish("other")).await?;
+    assert_eq!(end(&db, &child, None).await?, ["grandchild"]);
+    make_with(&db, "second child", &first).await?;
+    assert_eq!(
+        end(&db, &first, None).await?,
+        ["second child"],
+        "what had ended is not told again"
+    );
+    let refused = make_with(&db, "late", &first).await.unwrap_err();
+    assert!(refused.is_unproven(), "{refused}");
+    let refused = turn(&db, &other, Some(&first)).await.unwrap_err();
+    assert!(refused.is_unproven(), "{refused}");
+    let refused = end(&db, &other, Some(&first)).await.unwrap_err();
+    assert!(refused.is_unproven(), "{refused}");
+    assert!(get(&db, &other.record.key_id, None).await?.active);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_successor_takes_over_what_its_predecessor_made(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let root = make(&db, &wish("root")).await?;
+    let old = make_with(&db, "old", &root).await?;
+    let child = make_with(&db, "child", &old).await?;
+    let new = turn(&db, &old, None).await?;
+    assert_eq!(new.record.made_with, old.record.made_with);
+    assert!(end(&db, &old, None).await?.is_empty());
+    let child = get(&db, &child.record.key_id, None).await?;
+    assert!(child.active);
+    assert_eq!(child.made_with, Some(new.record.key_id.clone()));
+    // That a key is over by itself ends nothing.
+    let newer = turn(&db, &new, None).await?;
+    clock.advance(TimeDelta::hours(2));
+    assert_eq!(end(&db, &root, None).await?, ["child", "old"]);
+    let newer = get(&db, &newer.record.key_id, None).await?;
+    assert!(!newer.active, "it goes by the name of the old one");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_rotates_a_stolen_key_with_itself_does_not_keep_it(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let stolen = make(&db, &wish("stolen")).await?;
+    let child = make_with(&db, "child", &stolen).await?;
+    let next = turn(&db, &stolen, Some(&stolen)).await?;
+    assert_eq!(next.record.made_with, Some(stolen.record.key_id.clone()));
+    // A program that changes to its new key may end the old one with it.
+    assert!(end(&db, &stolen, Some(&next)).await?.is_empty());
+    assert!(get(&db, &child.record.key_id, None).await?.active);
+    // Whoever else does so ends both, also where it was done before.
+    assert_eq!(end(&db, &stolen, None).await?, ["child", "stolen"]);
+    // Nor does it help to rotate another one's key.
+    let thief = make(&db, &wish("thief")).await?;
+    let other = make(&db, &wish("other")).await?;
+    turn(&db, &other, Some(&thief)).await?;
+    assert_eq!(end(&db, &thief, None).await?, ["other"]);
+    assert!(get(&db, &other.record.key_id, None).await?.active);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn keys_that_rotate_each_other_end_together(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let parent = make(&db, &wish("parent")).await?;
+    let child = make_with(&db, "child", &parent).await?;
+    let next = turn(&db, &parent, Some(&child)).await?;
+    assert_eq!(next.record.made_with, Some(child.record.key_id.clone()));
+    assert_eq!(end(&db, &next, None).await?, ["child"]);
+    Ok(())
+}
+
+/// Keys of the operator's in force that `maker` made.
+async fn fill(db: &Db, maker: &Issued, principal: Option<&str>, count: i64) -> anyhow::Result<()> {
+    sqlx::query(
+        "INSERT INTO access.api_keys (key_id, key_hash, client_id, name, principal, created_by, made_with)
+         SELECT $1 || n, encode(sha256(($1 || n)::bytea), 'hex'), 'x', 'x', $2, 'operator', $1
+           FROM generate_series(1, $3) AS n",
+    )
+    .bind(&maker.record.key_id)
+    .bind(principal)
+    .bind(count)
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn nor_do_keys_make_keys_without_end(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let first = make(&db, &wish("first")).await?;
+    let second = make(&db, &wish("second")).await?;
+    fill(&db, &first, Some("operator"), MOST_KEYS - 1).await?;
+    // Of many at once one gets the last place.
+    let tries = (0..8).map(|_| {
+        let (db, second) = (db.clone(), second.clone());
+        tokio::spawn(async move { make_with(&db, "x", &second).await })
+    });
+    let mut through = 0;
+    for one in tries.collect::<Vec<_>>() {
+        match one.await? {
+            Ok(_) => through += 1,
+            Err(error) => assert!(error.to_string().contains("revoke one"), "{error}"),
+        }
+    }
+    assert_eq!(through, 1);
+    let refused = turn(&db, &second, Some(&second)).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    // The operator himself may, and what is over leaves its place.
+    turn(&db, &second, None).await?;
+    make(&db, &wish("third")).await?;
+    end(&db, &first, None).await?;
+    make_with(&db, "x", &second).await?;
+    // Nor for clients, of whom each would have its own places.
+    let tool = make(&db, &wish("tool")).await?;
+    fill(&db, &tool, None, MOST_MADE).await?;
+    let client = NewKey {
+        principal: None,
+        made_with: Some(tool.record.key_id.clone()),
+        ..wish("client")
+    };
+    let refused = make(&db, &client).await.unwrap_err();
+    assert!(refused.to_string().contains("revoke one"), "{refused}");
+    sqlx::query("UPDATE access.api_keys SET expires_at = $1 WHERE key_id = $2 || '1'")
+        .bind(clock.now())
+        .bind(&tool.record.key_id)
+        .execute(db.pool())
+        .await?;
+    make(&db, &client).await?;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn no_key_is_made_while_its_maker_ends(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let first = make(&db, &wish("first")).await?;
+    // It is being made while its maker is revoked: revoking waits, and finds it.
+    let mut making = db.begin(Cause::Request(Principal::Operator)).await?;
+    let child = NewKey {
+        made_with: Some(first.record.key_id.clone()),
+        ..wish("child")
+    };
+    create(&mut making, &child).await?;
+    let ending = tokio::spawn({
+        let (db, first) = (db.clone(), first.clone());
+        async move { end(&db, &first, None).await }
+    });
+    making.commit().await?;
+    assert_eq!(ending.await??, ["child"]);
+    // It is asked for while its maker is being revoked: making waits, and is refused.
+    let second = make(&db, &wish("second")).await?;
+    let mut ending = db.begin(Cause::Request(Principal::Operator)).await?;
+    revoke(&mut ending, &second.record.key_id, None).await?;
+    let making = tokio::spawn({
+        let (db, second) = (db.clone(), second.clone());
+        async move { make_with(&db, "late", &second).await }
+    });
+    ending.commit().await?;
+    let refused = making.await?.unwrap_err();
+    assert!(refused.is_unproven(), "{refused}");
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_client_stays_who_it_is_when_its_key_is_rotated(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let client = NewKey {
+        principal: None,
+        ..wish("client")
+    };
+    let first = make(&db, &client).await?;
+    assert_eq!(first.record.principal, Some(first.record.key_id.clone()));
+    let second = turn(&db, &first, None).await?;
+    let third = turn(&db, &second, Some(&second)).await?;
+    let ring = Keyring::default();
+    for key in [&first, &second, &third] {
+        let known = ring.find(&db, &key.key).await?.expect("in force");
+        let whose = Principal::Key(first.record.key_id.clone());
+        assert_eq!(known.principal, whose, "{key:?}");
+    }
+    let other = make(&db, &client).await?;
+    assert_ne!(other.record.principal, first.record.principal);
+    // One that plain SQL made says for whom it acts once it has a successor.
+    sqlx::query("UPDATE access.api_keys SET principal = NULL WHERE key_id = $1")
+        .bind(&other.record.key_id)
+        .execute(db.pool())
+        .await?;
+    let next = turn(&db, &other, None).await?;
+    assert_eq!(next.record.principal, Some(other.record.key_id));
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn keys_that_are_long_over_are_forgotten_and_what_they_made_is_not(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let root = make(&db, &wish("root")).await?;
+    let first = make_with(&db, "rotates itself", &root).await?;
+    let second = turn(&db, &first, Some(&first)).await?;
+    let third = turn(&db, &second, Some(&second)).await?;
+    let revoked = make(&db, &wish("revoked")).await?;
+    end(&db, &revoked, None).await?;
+    let left = async || -> anyhow::Result<Vec<String>> {
+        let mut tx = db.begin(Cause::Job("test")).await?;
+        expire(&mut tx).await?;
+        tx.commit().await?;
+        let page = list(&db, &Filter::default(), None, Limit::default()).await?;
+        Ok(page.items.into_iter().map(|key| key.key_id).collect())
+    };
+    clock.advance(KEPT);
+    assert_eq!(left().await?.len(), 5);
+    clock.advance(TimeDelta::seconds(1));
+    assert_eq!(left().await?.len(), 4, "not the revoked one");
+    clock.advance(TimeDelta::hours(1));
+    assert_eq!(
+        left().await?,
+        [third.record.key_id, root.record.key_id.clone()]
+    );
+    // As the one that asked for it was made with the root, so is the last one now.
+    assert_eq!(end(&db, &root, None).await?, ["rotates itself"]);
     Ok(())
 }
