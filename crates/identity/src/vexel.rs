@@ -46,12 +46,17 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
         }
     }
     let known = lock(tx, &hashes).await?;
+    let dids: Vec<&str> = founded.values().map(|(did, _)| did.as_str()).collect();
+    let holders = holders(tx, &dids).await?;
     for (agent, (did, mine)) in founded {
-        // An agent of this DID is there already, under whichever id.
-        if mine
-            .iter()
-            .all(|hash| known.get(hash).copied().flatten().is_none())
-        {
+        let is_free = |hash: &B256| known.get(hash).copied().flatten().is_none();
+        if !mine.iter().all(is_free) {
+            continue;
+        }
+        // An agent of this DID may be there already, under whichever id, and not have been learned yet.
+        if let Some(holder) = holders.get(&did) {
+            give(tx, *holder, &mine).await?;
+        } else {
             found(tx, chain, agent, &did).await?;
             give(tx, agent, &mine).await?;
         }
@@ -127,6 +132,20 @@ async fn found(tx: &mut Tx, chain: u64, agent: Uuid, did: &str) -> Result<()> {
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Which agents have these DIDs.
+async fn holders(tx: &mut Tx, dids: &[&str]) -> Result<BTreeMap<String, Uuid>> {
+    if dids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query!(
+        "SELECT did, id FROM identity.agents WHERE did = ANY($1::text[])",
+        dids as &[&str],
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.did, row.id)).collect())
 }
 
 /// Whose these hashes are.

@@ -291,6 +291,38 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     Ok(())
 }
 
+/// Who has a DID keeps it, also while nobody has swept since he came: a registry founds no other agent of it, to whom all
+/// that is said of the DID would go.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_registry_founds_nobody_whose_did_has_an_agent_that_waits_for_the_sweep(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world
+        .sql(&format!(
+            "INSERT INTO identity.agents (did, name, owner_address) VALUES ('{DID}', 'Hers', '{ALICE:#x}')"
+        ))
+        .await?;
+    script.block(FAR, |b| b.register_did(DID, BOB, "Thief"));
+    world.follow(&script).await?;
+    world.sweep().await;
+    script.block(FAR + 10, |b| b.tx("hers").enrol(DID, ALICE).beat(DID));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, DID).await, "ACTIVE active");
+    let said = [
+        "AgentRegistered false",
+        "AgentRegistered true",
+        "HeartbeatRecorded true",
+    ];
+    assert_eq!(events(&world, DID).await, said);
+    let row = "SELECT name || ' ' || owner_address FROM identity.agents";
+    assert_eq!(world.list(row).await, [format!("Hers {ALICE:#x}")]);
+    let subjects = "SELECT count(*) FROM identity.subjects";
+    assert_eq!(world.one(subjects).await, "1");
+    Ok(())
+}
+
 /// What a backfill stores ahead of its projection is found by the sweep.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_window_leaves_what_is_said_of_dids_to_the_sweep(pool: PgPool) -> anyhow::Result<()> {
