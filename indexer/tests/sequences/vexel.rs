@@ -189,6 +189,7 @@ async fn a_heartbeat_finds_its_agent_when_the_did_becomes_known(
         ["AgentRegistered false", "HeartbeatRecorded false"],
         "kept and shown"
     );
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
@@ -255,6 +256,7 @@ async fn a_registry_founds_agents_by_did_once_and_others_are_shown_by_owner(
     world.follow(&script).await?;
     let owner = world.one("SELECT owner_address FROM identity.agents").await;
     assert_eq!(owner, format!("{BOB:#x}"));
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
@@ -288,6 +290,7 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     assert_eq!(world.list(rows).await, [hers]);
     let said = ["false", "true", "false"].map(|spoke| format!("AgentRegistered {spoke}"));
     assert_eq!(events(&world, &of_alice).await, said);
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
