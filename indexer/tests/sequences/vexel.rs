@@ -268,6 +268,7 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let of_alice = format!("did:vexel:{ALICE}");
     let elsewhere = format!("did:pkh:eip155:1:{ALICE}");
+    let here = format!("did:pkh:eip155:31337:{ALICE}");
     let domain = "did:web:example.com";
     script.block(start(), |b| {
         b.register_did(&of_alice, BOB, "Thief")
@@ -284,10 +285,14 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
         b.register_did(&of_alice, ALICE, "Hers")
             .register_did(&of_alice, BOB, "Thief")
             .register_did(domain, ALICE, "Domain")
+            // Whoever has her address on this chain, need not be her on another one.
+            .register_did(&elsewhere, ALICE, "Elsewhere")
+            .register_did(&here, ALICE, "Here")
     });
     world.follow(&script).await?;
     let hers = format!("Hers did:vexel:{ALICE:#x} {ALICE:#x}");
-    assert_eq!(world.list(rows).await, [hers]);
+    let on_this_chain = format!("Here did:pkh:eip155:31337:{ALICE:#x} {ALICE:#x}");
+    assert_eq!(world.list(rows).await, [on_this_chain, hers]);
     let said = ["false", "true", "false"].map(|spoke| format!("AgentRegistered {spoke}"));
     assert_eq!(events(&world, &of_alice).await, said);
     world.assert_fresh(&[&script]).await;
