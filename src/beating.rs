@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use identity::heartbeat::{self, Answer, Beat};
+use identity::heartbeat::{self, Answer, Beat, Heard};
 use kernel::Kind;
 use store::Db;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -18,6 +18,11 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// Most beats that wait.
 const WAITING: usize = 65_536;
+
+/// What they take at most, in bytes, under the longest names that there are.
+const MOST_BYTES: usize = 96 << 20;
+
+const _: () = assert!(WAITING * Heard::MOST_BYTES <= MOST_BYTES);
 
 /// Why beats could not be recorded at all.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,7 +38,7 @@ impl Failed {
 
 /// Beats that came together, and who waits for what becomes of them.
 struct Waiting {
-    beats: Vec<Beat>,
+    beats: Vec<Heard>,
     answer: oneshot::Sender<Result<Vec<Answer>, Failed>>,
 }
 
@@ -76,8 +81,12 @@ impl Beats {
         })
     }
 
-    /// Records beats, and answers each in its place.
+    /// Records beats, and answers each in its place. They are read before they wait: what is longer than any beat does
+    /// not, and the time is held against ours when they come.
     pub async fn record(self: &Arc<Self>, beats: Vec<Beat>) -> Result<Vec<Answer>, Failed> {
+        let now = self.db.clock().now();
+        let read = |beat| Heard::read(beat, now);
+        let beats = beats.into_iter().map(read).collect();
         let (answer, answered) = oneshot::channel();
         self.put(Waiting { beats, answer })?;
         let lost = |_| Failed(Kind::Unavailable, "the beats were not recorded".to_owned());

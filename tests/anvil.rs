@@ -15,6 +15,8 @@ mod death;
 mod drawn;
 #[path = "anvil/reorg.rs"]
 mod reorg;
+#[path = "anvil/said.rs"]
+mod said;
 #[path = "anvil/state.rs"]
 mod state;
 #[path = "anvil/vexel.rs"]

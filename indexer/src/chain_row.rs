@@ -135,13 +135,16 @@ pub async fn open_scope(db: &Db, chain: &Chain, scope: Scope) -> Result<()> {
 }
 
 /// The past was read for the stored contracts alone: what another one emitted there would be missing, and nobody would
-/// see it. On a dev chain nothing is older than our contracts, and one that lost them gets new ones.
+/// see it. On a dev chain nothing is older than our contracts, and one that lost them gets new ones; VEXEL's are
+/// somebody's, also there.
 async fn check_contracts(tx: &mut Tx, chain: &Chain) -> Result<()> {
-    if chain.origin == Origin::Started {
-        return Ok(());
-    }
     let stored = read_contracts(tx.conn(), chain.id).await?;
-    let (kept, asked) = (set(&stored), set(&chain.contracts));
+    let (mut kept, mut asked) = (set(&stored), set(&chain.contracts));
+    if chain.origin == Origin::Started {
+        for contracts in [&mut kept, &mut asked] {
+            contracts.retain(|(kind, _)| *kind == VEXEL);
+        }
+    }
     if kept == asked {
         return Ok(());
     }
@@ -157,6 +160,9 @@ async fn check_contracts(tx: &mut Tx, chain: &Chain) -> Result<()> {
     })
 }
 
+/// The column of VEXEL's contracts.
+const VEXEL: &str = "vexel";
+
 fn set(contracts: &Registries) -> BTreeSet<(&'static str, Address)> {
     kinds(contracts).collect()
 }
@@ -169,7 +175,7 @@ fn kinds(contracts: &Registries) -> impl Iterator<Item = (&'static str, Address)
     let vexel = contracts.vexel.iter();
     identity
         .chain(status.map(|address| ("status", *address)))
-        .chain(vexel.map(|address| ("vexel", *address)))
+        .chain(vexel.map(|address| (VEXEL, *address)))
 }
 
 async fn contracts(tx: &mut Tx, chain: i64, contracts: &Registries) -> Result<()> {
@@ -228,7 +234,7 @@ async fn read_contracts(conn: &mut PgConnection, chain: u64) -> Result<Registrie
         };
         match row.kind.as_str() {
             "identity" => out.identity.push(address),
-            "vexel" => out.vexel.push(address),
+            VEXEL => out.vexel.push(address),
             _ => out.status.push(address),
         }
     }

@@ -64,8 +64,8 @@ pub enum Error {
     /// The chain is kept with other contracts.
     #[error(
         "chain {chain} is kept here with other contracts{}{}: its past was read for the stored ones alone, so rows \
-         would be missing. Name exactly the stored ones (--registry; registries and status of indexer.chains), or use \
-         another data directory or database and read the chain anew. If you changed nothing, this release knows \
+         would be missing. Name exactly the stored ones (--registry; registries, status and vexel of indexer.chains), \
+         or use another data directory or database and read the chain anew. If you changed nothing, this release knows \
          other contracts of the chain than the one before",
         listed("new", added),
         listed("no longer named", removed)

@@ -98,6 +98,41 @@ async fn a_dev_chain_that_lost_its_contracts_gets_new_ones(pool: PgPool) -> anyh
     Ok(())
 }
 
+#[sqlx::test(migrations = "../migrations")]
+async fn contracts_of_vexel_are_named_when_a_chain_is_first_read_also_a_dev_chain(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let db = Db::from_pool(pool, Clock::System);
+    for (id, origin) in [(7, Origin::Rpc), (8, Origin::Started)] {
+        let with = |vexel: &[Address]| {
+            let mut chain = chain(origin, &[ONE], &[STATUS]);
+            chain.id = id;
+            chain.contracts.vexel = vexel.to_vec();
+            chain
+        };
+        indexer::open(&db, &with(&[TWO])).await?;
+        indexer::open(&db, &with(&[TWO])).await?;
+        let another = Address::repeat_byte(4);
+        for (asked, new, gone) in [
+            (vec![TWO, another], vec![another], vec![]),
+            (vec![another], vec![another], vec![TWO]),
+            (vec![], vec![], vec![TWO]),
+        ] {
+            let opened = indexer::open(&db, &with(&asked)).await;
+            let Err(Error::OtherContracts { added, removed, .. }) = &opened else {
+                panic!("{origin:?} {asked:?}: {opened:?}");
+            };
+            let names = |of: Vec<Address>| {
+                let names = of.iter().map(|address| format!("vexel {address}"));
+                names.collect::<Vec<String>>()
+            };
+            assert_eq!((added, removed), (&names(new), &names(gone)));
+            assert_eq!(indexer::stored_contracts(&db, id).await?.vexel, [TWO]);
+        }
+    }
+    Ok(())
+}
+
 /// What a node says of code in blocks before its head.
 #[derive(Debug, Clone, Copy)]
 enum Past {

@@ -19,7 +19,7 @@ use axum::{
 use identity::{
     agent,
     request::{Known, Request},
-    statement::{self, Action, Signer, Submission},
+    statement::{self, Action, Receipt, Signer, Submission},
 };
 use kernel::sha256;
 use serde::Serialize;
@@ -164,7 +164,7 @@ async fn once(
 ) -> Result<Response, Problem> {
     let Some(request) = request(headers, &submission)? else {
         let signed = verified(app, submission).await?;
-        return Ok(answer(&record(app, remote, signed).await?));
+        return Ok(answer(&record(app, remote, signed, None).await?));
     };
     // The same one is answered before it is looked at: by then it may have expired. That its key was used
     // for another one is told to its signer alone.
@@ -179,7 +179,7 @@ async fn once(
         .map_err(|error| Problem::of(kernel::Kind::Internal, error))?
 }
 
-/// Records what was verified, unless it is known, and keeps the answer.
+/// Records what was verified, and the answer with it, unless it is known.
 async fn keep(
     app: &Shared,
     remote: &Remote,
@@ -193,23 +193,17 @@ async fn keep(
     if known != Known::New {
         return known_answer(known);
     }
-    match record(app, remote, signed).await {
-        Ok(recorded) => {
-            let body = serde_json::to_vec(&recorded)
-                .map_err(|error| Problem::of(kernel::Kind::Internal, error))?;
-            let mut tx = app.db.begin(cause).await?;
-            request
-                .finish(&mut tx, StatusCode::OK.as_u16(), &body)
-                .await?;
-            tx.commit().await?;
-            Ok(answer(&recorded))
-        }
-        Err(problem) => {
-            let mut tx = app.db.begin(cause).await?;
-            request.give_up(&mut tx).await?;
-            tx.commit().await?;
-            Err(problem)
-        }
+    let problem = match record(app, remote, signed, Some(request.clone())).await {
+        Ok(recorded) => return Ok(answer(&recorded)),
+        Err(problem) => problem,
+    };
+    let mut tx = app.db.begin(cause).await?;
+    request.give_up(&mut tx).await?;
+    tx.commit().await?;
+    // It may be done nevertheless: another process took it over, or the connection broke when it was committed.
+    match request.find(&app.db).await? {
+        Some(known @ Known::Done { .. }) => known_answer(known),
+        _ => Err(problem),
     }
 }
 
@@ -218,10 +212,11 @@ async fn record(
     app: &Shared,
     remote: &Remote,
     signed: statement::Signed,
+    request: Option<Request>,
 ) -> Result<Recorded, Problem> {
     let is_new = signed.statement().action == Action::Register;
     let signer = signed.signer().principal();
-    let recorded = Recorded::of(app.statements.record(app, signed).await?);
+    let recorded = app.statements.record(app, signed, request).await?;
     if is_new {
         let event = Event {
             client_id: principal::text(&signer),
@@ -250,15 +245,15 @@ async fn verified(app: &Shared, submission: Submission) -> Result<statement::Sig
 }
 
 impl Recorded {
-    fn of(recorded: queue::Done) -> Self {
-        let entry = recorded.receipt.entry.map(|cid| EntryState {
+    fn of(receipt: Receipt, sequence: u64) -> Self {
+        let entry = receipt.entry.map(|cid| EntryState {
             cid,
             state: "queued",
         });
         Self {
-            agent: recorded.receipt.agent.0,
-            serial: recorded.receipt.serial,
-            sequence: recorded.sequence.to_string(),
+            agent: receipt.agent.0,
+            serial: receipt.serial,
+            sequence: sequence.to_string(),
             entry,
         }
     }

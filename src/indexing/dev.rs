@@ -31,7 +31,8 @@ pub async fn contracts(app: &App, rpc: &Rpc) -> Result<Registries, Error> {
     Ok(Registries {
         identity: vec![registry],
         status: vec![status],
-        vexel: Vec::new(),
+        // Nobody's but his who named them.
+        vexel: stored.vexel,
     })
 }
 

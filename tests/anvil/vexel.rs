@@ -108,4 +108,7 @@ async fn an_agent_of_vexel_is_registered_beats_and_sleeps(pool: PgPool) {
             "InactivityDetected true",
         ]
     );
+    index
+        .assert_fresh(&chain, "with what VEXEL's contracts said")
+        .await;
 }

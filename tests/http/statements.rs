@@ -1,5 +1,7 @@
 //! Agents without gas: registered and changed by what keys and wallets sign, without a token.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{
-    kit::{Answer, Instance, TOKEN},
+    kit::{Answer, Instance, TOKEN, until},
     world::anvil::Chain,
 };
 
@@ -274,6 +276,83 @@ async fn the_same_request_is_done_once(pool: PgPool) {
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text());
     let answer = bring(&instance, &path, &body, Some("again")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+/// Cuts the connection that keeps an answer, while it is there.
+const CUT: &str = "
+    CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_terminate_backend(pg_backend_pid());
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER cut BEFORE INSERT OR UPDATE ON identity.requests
+        FOR EACH ROW WHEN (NEW.status IS NOT NULL) EXECUTE FUNCTION public.cut()";
+
+#[sqlx::test]
+async fn a_statement_and_the_answer_to_its_request_are_kept_together_or_not_at_all(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    registered(&instance, 1).await;
+    let statement = prepared(&instance, "update", &did(1), json!({"summary": "writes"})).await;
+    let body = json!({ "statement": statement, "signatures": [by_key(1, &statement)] });
+    let path = format!("/v1/agents/{}/statements", did(1));
+    sqlx::raw_sql(CUT).execute(&pool).await.unwrap();
+    let cut = bring(&instance, &path, &body, Some("k")).await;
+    assert_eq!(
+        cut.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        cut.text()
+    );
+    assert_eq!(instance.items(&path).await.len(), 1, "it is not recorded");
+
+    let whole = "DROP TRIGGER cut ON identity.requests";
+    sqlx::raw_sql(whole).execute(&pool).await.unwrap();
+    let done = bring(&instance, &path, &body, Some("k")).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text());
+    let again = bring(&instance, &path, &body, Some("k")).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &done.body));
+    assert_eq!(instance.items(&path).await.len(), 2);
+}
+
+#[sqlx::test]
+async fn a_request_that_was_taken_over_is_answered_as_by_whoever_did_it(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let agent = registered(&instance, 1).await["agent"].clone();
+    let statement = prepared(&instance, "update", &did(1), json!({"summary": "writes"})).await;
+    let body = json!({ "statement": statement, "signatures": [by_key(1, &statement)] });
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let mut held = pool.begin().await.unwrap();
+    sqlx::query("SELECT id FROM identity.subjects WHERE id = $1::text::uuid FOR UPDATE")
+        .bind(agent.as_str().unwrap())
+        .fetch_one(&mut *held)
+        .await
+        .unwrap();
+    let within = Duration::from_secs(30);
+    // The first one waits for the agent. When it comes again, it is no longer taken for under way.
+    let first = bring(&instance, &path, &body, Some("k"));
+    let second = async {
+        let grown_old = async || {
+            let old = "UPDATE identity.requests SET begun_at = begun_at - interval '2 minutes'";
+            let old = sqlx::query(old).execute(&pool).await.unwrap();
+            (old.rows_affected() == 1).then_some(())
+        };
+        until("the first one is under way", within, grown_old).await;
+        let taken = async || {
+            let young =
+                "SELECT bool_and(begun_at > now() - interval '1 minute') FROM identity.requests";
+            let young: Option<bool> = sqlx::query_scalar(young).fetch_one(&pool).await.unwrap();
+            young.filter(|young| *young)
+        };
+        let release = async {
+            until("it is taken over", within, taken).await;
+            held.rollback().await.unwrap();
+        };
+        tokio::join!(bring(&instance, &path, &body, Some("k")), release).0
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    assert_eq!(second.status, StatusCode::OK, "{}", second.text());
+    assert_eq!(first.body, second.body);
+    assert_eq!(instance.items(&path).await.len(), 2);
 }
 
 #[sqlx::test]

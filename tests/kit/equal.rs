@@ -43,11 +43,14 @@ const FETCHING: &str = "{last_error,attempts,checked_at,next_attempt_at,state,ve
 const HEARD: &str = "{last_heartbeat,last_active_at}";
 
 /// Facts that no chain brings back: a fresh index gets them first.
-const FACTS: [(&str, &str); 4] = [
+const FACTS: [(&str, &str); 7] = [
     ("subjects", "kind <> 'token'"),
     ("uris", "true"),
     ("documents", "true"),
     ("acts", "true"),
+    ("statements", "true"),
+    ("keys", "true"),
+    ("claims", "true"),
 ];
 
 /// Tables that must be equal.

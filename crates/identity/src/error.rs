@@ -45,8 +45,8 @@ pub enum Error {
     /// The thread that folded agents did not end; a bug, or the process stops.
     #[error("folding agents was broken off: {0}")]
     BrokenOff(#[from] tokio::task::JoinError),
-    /// A saved state could not be written; a bug.
-    #[error("a state could not be encoded: {0}")]
+    /// A saved state or answer could not be written; a bug.
+    #[error("what is to be kept could not be encoded: {0}")]
     State(#[source] serde_json::Error),
 }
 

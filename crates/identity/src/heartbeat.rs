@@ -16,11 +16,10 @@ use kernel::Kind;
 use store::{Cause, Db, Tx};
 use uuid::Uuid;
 
-use self::message::Message;
 pub(crate) use self::pulse::{Falls, Pulse, agree, lasts_on_chain};
 pub use self::{
     liveness::{show, transit},
-    message::{Form, own_message},
+    message::{Form, Heard, own_message},
 };
 use crate::{Result, fact::RuntimeStatus, identifier};
 
@@ -125,25 +124,20 @@ impl Beating {
 
 /// Records beats, in one transaction, and answers each in its place. `office` is the journal's origin: beats in our own
 /// form are signed for it alone.
-pub async fn record(db: &Db, office: &str, beats: Vec<Beat>) -> Result<Vec<Answer>> {
-    let now = db.clock().now();
-    let read: Vec<Result<(String, Message), Refusal>> = beats
-        .into_iter()
-        .map(|beat| Ok((beat.agent.clone(), Message::read(beat, now)?)))
-        .collect();
-    let names: Vec<&str> = read
+pub async fn record(db: &Db, office: &str, beats: Vec<Heard>) -> Result<Vec<Answer>> {
+    let names: Vec<&str> = beats
         .iter()
-        .flatten()
+        .flat_map(|beat| &beat.0)
         .map(|(name, _)| name.as_str())
         .collect();
     let found = identifier::find_all(&mut *db.pool().acquire().await?, &names).await?;
     let ids: HashSet<Uuid> = found.iter().flatten().copied().collect();
     let known = beating(db, &ids.into_iter().collect::<Vec<_>>()).await?;
-    let mut answers = Vec::with_capacity(read.len());
+    let mut answers = Vec::with_capacity(beats.len());
     let (mut checks, mut sooner) = (Vec::new(), Vec::new());
     let mut found = found.into_iter();
-    for one in read {
-        let answer = one.and_then(|(name, message)| {
+    for beat in beats {
+        let answer = beat.0.and_then(|(name, message)| {
             let id = found.next().flatten();
             let agent = id.and_then(|id| Some((id, known.get(&id)?)));
             let (id, agent) = agent.ok_or(Refusal::NoAgent(name))?;

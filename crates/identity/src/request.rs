@@ -25,7 +25,7 @@ pub struct Request {
 /// What is known of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: it is to be done now, and [`Request::finish`] or [`Request::give_up`] called.
+    /// Nothing: it is to be done now, and [`finish`] or [`Request::give_up`] called.
     New,
     /// It was done.
     Done {
@@ -105,22 +105,6 @@ impl Request {
         Ok(self.known(&row.body, row.status, row.answer))
     }
 
-    /// Keeps the answer.
-    pub async fn finish(&self, tx: &mut Tx, status: u16, answer: &[u8]) -> Result<()> {
-        let status =
-            i16::try_from(status).map_err(|_| Error::Invalid(format!("{status} is no status")))?;
-        sqlx::query!(
-            "UPDATE identity.requests SET status = $3, answer = $4 WHERE principal = $1 AND key = $2",
-            self.principal,
-            self.key,
-            status,
-            answer,
-        )
-        .execute(tx.conn())
-        .await?;
-        Ok(())
-    }
-
     /// Forgets the request: it failed in a way that another try may not.
     pub async fn give_up(&self, tx: &mut Tx) -> Result<()> {
         sqlx::query!(
@@ -132,6 +116,55 @@ impl Request {
         .await?;
         Ok(())
     }
+}
+
+/// The answer to a request that is done.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// Which.
+    pub request: &'a Request,
+    /// The status of the answer.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// Keeps answers, in the transaction that does what was asked: a crash leaves both or neither. One that was given up
+/// meanwhile is kept as well, unless its key has another body by now.
+pub async fn finish(tx: &mut Tx, answered: &[Answered<'_>]) -> Result<()> {
+    if answered.is_empty() {
+        return Ok(());
+    }
+    let (mut principals, mut keys, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut statuses, mut answers) = (Vec::new(), Vec::new());
+    for one in answered {
+        let no_status = |_| Error::Invalid(format!("{} is no status", one.status));
+        statuses.push(i16::try_from(one.status).map_err(no_status)?);
+        principals.push(one.request.principal.as_str());
+        keys.push(one.request.key.as_str());
+        bodies.push(one.request.body.as_slice());
+        answers.push(one.body.as_slice());
+    }
+    let now = tx.now();
+    // In one order, so that two transactions never wait for each other.
+    sqlx::query!(
+        "INSERT INTO identity.requests AS r (principal, key, body, begun_at, status, answer)
+         SELECT DISTINCT ON (principal, key) principal, key, body, $4::timestamptz, status, answer
+           FROM unnest($1::text[], $2::text[], $3::bytea[], $5::smallint[], $6::bytea[])
+                AS a(principal, key, body, status, answer)
+          ORDER BY principal, key
+         ON CONFLICT (principal, key) DO UPDATE SET status = EXCLUDED.status, answer = EXCLUDED.answer
+          WHERE r.body = EXCLUDED.body",
+        &principals as &[&str],
+        &keys as &[&str],
+        &bodies as &[&[u8]],
+        now,
+        &statuses,
+        &answers as &[&[u8]],
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Forgets old answers.

@@ -32,7 +32,7 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
     for (_, word) in said {
         if let Vexel::Registered { did, owner, .. } = word
             && did::Did::parse(did).is_ok()
-            && founds(did, *owner)
+            && founds(did, *owner, chain)
         {
             let plain = lower(did);
             let mine: BTreeSet<B256> = forms(did).map(|form| keccak256(form.as_bytes())).collect();
@@ -46,12 +46,17 @@ pub async fn record(tx: &mut Tx, chain: u64, said: &[(Position, Vexel)]) -> Resu
         }
     }
     let known = lock(tx, &hashes).await?;
+    let dids: Vec<&str> = founded.values().map(|(did, _)| did.as_str()).collect();
+    let holders = holders(tx, &dids).await?;
     for (agent, (did, mine)) in founded {
-        // An agent of this DID is there already, under whichever id.
-        if mine
-            .iter()
-            .all(|hash| known.get(hash).copied().flatten().is_none())
-        {
+        let is_free = |hash: &B256| known.get(hash).copied().flatten().is_none();
+        if !mine.iter().all(is_free) {
+            continue;
+        }
+        // An agent of this DID may be there already, under whichever id, and not have been learned yet.
+        if let Some(holder) = holders.get(&did) {
+            give(tx, *holder, &mine).await?;
+        } else {
             found(tx, chain, agent, &did).await?;
             give(tx, agent, &mine).await?;
         }
@@ -127,6 +132,20 @@ async fn found(tx: &mut Tx, chain: u64, agent: Uuid, did: &str) -> Result<()> {
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Which agents have these DIDs.
+async fn holders(tx: &mut Tx, dids: &[&str]) -> Result<BTreeMap<String, Uuid>> {
+    if dids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query!(
+        "SELECT did, id FROM identity.agents WHERE did = ANY($1::text[])",
+        dids as &[&str],
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.did, row.id)).collect())
 }
 
 /// Whose these hashes are.
@@ -329,15 +348,29 @@ pub(crate) async fn attribute(tx: &mut Tx, heard: &BTreeMap<(u64, Position), boo
     Ok(())
 }
 
-/// Whether a contract may found the agent of a DID for this owner. Tokens, keys and domains have registers of their own,
-/// and a DID that names an account is that account's alone.
-pub(crate) fn founds(did: &str, owner: Address) -> bool {
+/// Whether a contract on `chain` may found the agent of a DID for this owner. Tokens, keys and domains have registers of
+/// their own, and a DID that names an account is that account's alone.
+pub(crate) fn founds(did: &str, owner: Address, chain: u64) -> bool {
     let of = |methods: &[&str]| methods.iter().any(|method| did.starts_with(method));
     match address(did) {
         _ if of(&["did:nft:", "did:key:", "did:web:"]) => false,
-        Some((_, named)) => named == owner,
+        Some((at, named)) => named == owner && is_on(&did[..at], chain),
         // These name an account in another way, or one of another kind of chain.
         None => !of(&["did:ethr:", "did:pkh:"]),
+    }
+}
+
+/// Whether an account is one of this chain, by what stands before its address. A contract that has the address on another
+/// chain may be somebody else's. did:vexel names no chain.
+fn is_on(before: &str, chain: u64) -> bool {
+    if let Some(named) = before.strip_prefix("did:pkh:") {
+        return named == format!("eip155:{chain}:");
+    }
+    match before.strip_prefix("did:ethr:") {
+        None => true,
+        // Mainnet is meant where no network is named (ERC-1056's method).
+        Some("" | "mainnet:") => chain == 1,
+        Some(named) => named.eq_ignore_ascii_case(&format!("{chain:#x}:")),
     }
 }
 
@@ -396,10 +429,30 @@ mod tests {
             format!("did:ethr:0x1:{text}"),
             format!("did:pkh:eip155:1:{text}"),
         ] {
-            assert!(founds(&did, alice) && !founds(&did, bob), "{did}");
+            assert!(founds(&did, alice, 1) && !founds(&did, bob, 1), "{did}");
+        }
+        for (did, chain) in [
+            (format!("did:vexel:{text}"), 7),
+            (format!("did:pkh:eip155:8453:{text}"), 8_453),
+            (format!("did:ethr:0xA4B1:{text}"), 42_161),
+            (format!("did:ethr:mainnet:{text}"), 1),
+        ] {
+            assert!(founds(&did, alice, chain), "{did}");
+        }
+        // The same address on another chain, or on one that is none of Ethereum's.
+        for did in [
+            format!("did:pkh:eip155:1:{text}"),
+            format!("did:pkh:eip155:07:{text}"),
+            format!("did:pkh:other:7:{text}"),
+            format!("did:pkh:{text}"),
+            format!("did:ethr:{text}"),
+            format!("did:ethr:0x1:{text}"),
+            format!("did:ethr:sepolia:{text}"),
+        ] {
+            assert!(!founds(&did, alice, 7), "{did}");
         }
         for did in ["did:vexel:agent1", "did:example:1", "did:vexel:0xf39f"] {
-            assert!(founds(did, alice) && founds(did, bob), "{did}");
+            assert!(founds(did, alice, 1) && founds(did, bob, 1), "{did}");
         }
         for did in [
             "did:web:example.com",
@@ -410,7 +463,7 @@ mod tests {
             "did:ethr:0x02b97c30de767f084ce3080168ee293053ba33b235d7116a3263d29f1450936b71",
             "did:pkh:solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:CKg5d12Jhpej1JqtmxLJgaFqqeYjxgPqToJ4LBdvG9Ev",
         ] {
-            assert!(!founds(did, alice), "{did}");
+            assert!(!founds(did, alice, 1), "{did}");
         }
     }
 

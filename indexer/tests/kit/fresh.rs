@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Tables that must be equal, without the columns that only tell of our own work.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("identity.agents", "'{}'"),
     ("identity.tokens", "'{}'"),
     ("identity.capability_vectors", "'{}'"),
@@ -26,6 +26,7 @@ const TABLES: [(&str, &str); 17] = [
     ("identity.statements", "'{}'"),
     ("identity.keys", "'{}'"),
     ("identity.claims", "'{}'"),
+    ("identity.did_logs", "'{}'"),
     ("identity.documents", "'{}'"),
     (
         "identity.uris",

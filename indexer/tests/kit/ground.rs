@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chain::{Block, Log, operator, subject};
+use chain::{Block, Log, operator, subject, vexel::vexel};
 use identity::{Feed, Report, Window};
 use kernel::{AgentId, Token};
 use store::{Cause, Tx};
@@ -44,6 +44,17 @@ impl World {
         identity::operator::record(&mut tx, script.id, &operators)
             .await
             .expect("operators");
+        let vexels: Vec<_> = logs
+            .iter()
+            .filter(|(log, _)| contracts.vexel.contains(&log.address))
+            .filter_map(|(log, _)| {
+                let at = (log.block_number.cast_signed(), log.log_index.cast_signed());
+                Some((at, vexel(log)?.ok()?))
+            })
+            .collect();
+        identity::vexel::record(&mut tx, script.id, &vexels)
+            .await
+            .expect("words of VEXEL's");
         sqlx::query("UPDATE chain.chains SET ground_number = $2 WHERE chain_id = $1")
             .bind(script.id.cast_signed())
             .bind(to)
@@ -74,6 +85,7 @@ impl World {
             identity::States::Saved,
         )
         .await?;
+        identity::vexel::mark(&mut tx, script.id, window.after(), window.to()).await?;
         tx.commit().await?;
         Ok(report)
     }
@@ -97,6 +109,7 @@ impl World {
             identity::States::Saved,
         )
         .await?;
+        identity::vexel::mark(&mut tx, script.id, window.after(), window.to()).await?;
         second.commit().await?;
         if dies {
             tx.rollback().await?;

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use did::ed25519;
 use identity::{
-    heartbeat::{Beat, Form, TTL, record, show, transit},
+    heartbeat::{Beat, Form, Heard, TTL, record, show, transit},
     statement::Action,
 };
 use serde_json::json;
@@ -29,7 +29,8 @@ async fn beat(world: &World, seed: u8) -> anyhow::Result<i64> {
         timestamp,
         form: Form::Zynd,
     };
-    let taken = record(&world.db, "office.example", vec![beat])
+    let heard = Heard::read(beat, world.db.clock().now());
+    let taken = record(&world.db, "office.example", vec![heard])
         .await?
         .remove(0)?;
     Ok(taken.next_due.timestamp() - start())

@@ -1,14 +1,18 @@
-//! Batch independence: any history, in steps of any size, with reorgs, acts and documents at any time,
+//! Batch independence: any history, in steps of any size, with reorgs, acts, statements and documents at any time,
 //! is what one fresh fold makes of it.
 
 use std::sync::Arc;
 
 use chain::SeenTopics;
-use identity::{Window, fact::RuntimeStatus};
+use identity::{Window, fact::RuntimeStatus, statement::Action};
+use kernel::Kind;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::kit::{ALICE, BOB, CAROL, Fresh, Script, Way, World, Writer, start};
+use crate::{
+    kit::{Fresh, Script, Way, World, Writer, start},
+    statements::{By, did, owner, say, token},
+};
 
 /// Histories of each test; a failing one names its seed.
 const HISTORIES: u64 = 12;
@@ -16,6 +20,10 @@ const HISTORIES: u64 = 12;
 const EVENTS: usize = 30;
 const TOKENS: u64 = 4;
 const URIS: u64 = 4;
+/// Owners, by the seeds of their wallets from 1 on.
+const PEOPLE: u64 = 3;
+/// Keys that found agents or are rotated to, by their seeds from 10 on.
+const KEYS: u64 = 4;
 
 /// splitmix64.
 struct Dice(u64);
@@ -27,6 +35,10 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % sides
+    }
+
+    fn small(&mut self, sides: u64) -> u8 {
+        u8::try_from(self.roll(sides)).expect("small")
     }
 }
 
@@ -45,20 +57,20 @@ impl Run {
     /// One or two things said of a token.
     fn say<'a>(&mut self, b: &'a mut Writer) -> &'a mut Writer {
         let (token, dice) = (self.dice.roll(TOKENS), &mut self.dice);
-        let person = [ALICE, BOB, CAROL][usize::try_from(dice.roll(3)).expect("small")];
+        let person = owner(1 + dice.small(PEOPLE));
         let uri = format!("ipfs://{}", dice.roll(URIS));
         match dice.roll(13) {
             0 | 1 => b.register(token, person, &uri),
-            2 => b.tx(&format!("mint {token}")).mint(token, ALICE),
+            2 => b.tx(&format!("mint {token}")).mint(token, owner(1)),
             3 => b.burn(token, person),
-            4 => b.transfer(token, person, BOB),
+            4 => b.transfer(token, person, owner(2)),
             5 | 6 => b.uri(token, &uri),
             7 => b
                 .uri(token, "ipfs://0")
                 .uri(token, "ipfs://1")
                 .uri(token, "ipfs://0"),
             8 => b.uri(token, ""),
-            9 => b.metadata(token, "k", &[u8::try_from(dice.roll(9)).expect("small")]),
+            9 => b.metadata(token, "k", &[dice.small(9)]),
             10 => b.heartbeat(token),
             code => b.status(
                 token,
@@ -101,10 +113,11 @@ impl Run {
             self.grow(blocks);
             let to = self.script.tip();
             self.world.ground(&self.script, &mut window, to).await;
-            match self.dice.roll(4) {
+            match self.dice.roll(5) {
                 0 => self.act().await?,
                 1 => self.judge().await?,
                 2 => self.world.sweep().await,
+                3 => self.sign().await?,
                 _ => {}
             }
         }
@@ -172,6 +185,45 @@ impl Run {
         Ok(self.world.sql(&text).await?)
     }
 
+    /// Somebody signs something about the agent of a token, or about that of a key. Much of it he may not say.
+    async fn sign(&mut self) -> anyhow::Result<()> {
+        let dice = &mut self.dice;
+        let (wallet, n) = (By::Wallet(1 + dice.small(PEOPLE)), dice.small(3));
+        let (seed, other) = (10 + dice.small(KEYS), 10 + dice.small(KEYS));
+        let (key, of_key, of_token) = (By::Key(seed), did(seed), token(dice.roll(TOKENS)));
+        let status = ["ACTIVE", "SLEEP", "TERMINATED"][usize::from(n)];
+        let status = json!({ "status": status, "load": "BUSY" });
+        let update = json!({ "description": format!("signed {n}"), "capabilities": { "c1": n, "c2": null } });
+        let (action, agent, content, by) = match dice.roll(14) {
+            0 | 1 => {
+                let named = json!({ "name": format!("signed {n}"), "capabilities": { "c0": n } });
+                (Action::Register, of_key, named, vec![key, wallet])
+            }
+            2 => (Action::Update, of_key, update, vec![key]),
+            3 => (Action::Status, of_key, status, vec![wallet]),
+            4 => {
+                let new = json!({ "key": did(other) });
+                (Action::Rotate, of_key, new, vec![key, By::Key(other)])
+            }
+            5 => {
+                let to = json!({ "owner": format!("{:#x}", owner(1 + n)) });
+                (Action::Transfer, of_key, to, vec![wallet])
+            }
+            6 => (Action::Deregister, of_key, json!({}), vec![key]),
+            7 | 8 => {
+                let named = json!({ "token": of_token });
+                (Action::Claim, of_key, named, vec![key, wallet])
+            }
+            9 => (Action::Deregister, of_token, json!({}), vec![wallet]),
+            10 | 11 => (Action::Status, of_token, status, vec![wallet]),
+            _ => (Action::Update, of_token, update, vec![wallet]),
+        };
+        match say(&self.world, action, &agent, content, &by).await {
+            Err(error) if error.kind() == Kind::Internal => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     async fn judge(&mut self) -> anyhow::Result<()> {
         let (uri, n) = (self.dice.roll(URIS), self.dice.roll(4));
         let known = format!("SELECT count(*) FROM identity.uris WHERE uri = 'ipfs://{uri}'");
@@ -195,7 +247,7 @@ impl Run {
     }
 
     async fn happen(&mut self) -> anyhow::Result<()> {
-        let what = self.dice.roll(10);
+        let what = self.dice.roll(12);
         self.now += 1;
         self.world.at(self.now);
         self.log.push(format!("{what}"));
@@ -209,10 +261,11 @@ impl Run {
             7 if self.world.depth == 0 && self.dice.roll(2) == 0 => self.window().await,
             5 | 6 => self.act().await,
             7 => self.judge().await,
-            _ => {
+            8 | 9 => {
                 self.world.sweep().await;
                 Ok(())
             }
+            _ => self.sign().await,
         }
     }
 }

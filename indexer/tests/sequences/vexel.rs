@@ -189,6 +189,7 @@ async fn a_heartbeat_finds_its_agent_when_the_did_becomes_known(
         ["AgentRegistered false", "HeartbeatRecorded false"],
         "kept and shown"
     );
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
@@ -255,6 +256,7 @@ async fn a_registry_founds_agents_by_did_once_and_others_are_shown_by_owner(
     world.follow(&script).await?;
     let owner = world.one("SELECT owner_address FROM identity.agents").await;
     assert_eq!(owner, format!("{BOB:#x}"));
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
@@ -266,6 +268,7 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     let (world, mut script) = (World::new(pool), Script::new(31337));
     let of_alice = format!("did:vexel:{ALICE}");
     let elsewhere = format!("did:pkh:eip155:1:{ALICE}");
+    let here = format!("did:pkh:eip155:31337:{ALICE}");
     let domain = "did:web:example.com";
     script.block(start(), |b| {
         b.register_did(&of_alice, BOB, "Thief")
@@ -282,12 +285,49 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
         b.register_did(&of_alice, ALICE, "Hers")
             .register_did(&of_alice, BOB, "Thief")
             .register_did(domain, ALICE, "Domain")
+            // Whoever has her address on this chain, need not be her on another one.
+            .register_did(&elsewhere, ALICE, "Elsewhere")
+            .register_did(&here, ALICE, "Here")
     });
     world.follow(&script).await?;
     let hers = format!("Hers did:vexel:{ALICE:#x} {ALICE:#x}");
-    assert_eq!(world.list(rows).await, [hers]);
+    let on_this_chain = format!("Here did:pkh:eip155:31337:{ALICE:#x} {ALICE:#x}");
+    assert_eq!(world.list(rows).await, [on_this_chain, hers]);
     let said = ["false", "true", "false"].map(|spoke| format!("AgentRegistered {spoke}"));
     assert_eq!(events(&world, &of_alice).await, said);
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Who has a DID keeps it, also while nobody has swept since he came: a registry founds no other agent of it, to whom all
+/// that is said of the DID would go.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_registry_founds_nobody_whose_did_has_an_agent_that_waits_for_the_sweep(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world
+        .sql(&format!(
+            "INSERT INTO identity.agents (did, name, owner_address) VALUES ('{DID}', 'Hers', '{ALICE:#x}')"
+        ))
+        .await?;
+    script.block(FAR, |b| b.register_did(DID, BOB, "Thief"));
+    world.follow(&script).await?;
+    world.sweep().await;
+    script.block(FAR + 10, |b| b.tx("hers").enrol(DID, ALICE).beat(DID));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, DID).await, "ACTIVE active");
+    let said = [
+        "AgentRegistered false",
+        "AgentRegistered true",
+        "HeartbeatRecorded true",
+    ];
+    assert_eq!(events(&world, DID).await, said);
+    let row = "SELECT name || ' ' || owner_address FROM identity.agents";
+    assert_eq!(world.list(row).await, [format!("Hers {ALICE:#x}")]);
+    let subjects = "SELECT count(*) FROM identity.subjects";
+    assert_eq!(world.one(subjects).await, "1");
     Ok(())
 }
 

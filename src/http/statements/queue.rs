@@ -2,17 +2,21 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    slice,
     sync::{Mutex, PoisonError},
 };
 
+use axum::http::StatusCode;
 use identity::{
     Error,
-    statement::{self, Receipt, Signed},
+    request::{self, Answered, Request},
+    statement::{self, Signed},
 };
 use kernel::Kind;
 use store::{Cause, Db};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::Recorded;
 use crate::http::{Code, Problem, Shared};
 
 /// How many statements one transaction takes.
@@ -44,23 +48,27 @@ impl Default for Statements {
 #[derive(Debug)]
 struct Waiting {
     signed: Signed,
-    attempts: u32,
-    tell: oneshot::Sender<Result<Done, Problem>>,
+    client: Client,
 }
 
-/// A statement that is recorded and committed.
-#[derive(Debug, Clone)]
-pub struct Done {
-    /// What became of it.
-    pub receipt: Receipt,
-    /// Its sequence.
-    pub sequence: u64,
+/// Who waits.
+#[derive(Debug)]
+struct Client {
+    /// What he calls his request, where he may ask for its answer again.
+    request: Option<Request>,
+    attempts: u32,
+    tell: oneshot::Sender<Result<Recorded, Problem>>,
 }
 
 impl Statements {
-    /// Records a statement, together with all others that wait. It is committed even where the client
-    /// goes away meanwhile.
-    pub async fn record(&self, app: &Shared, signed: Signed) -> Result<Done, Problem> {
+    /// Records a statement, together with all others that wait, and keeps the answer to `request` with it. It is
+    /// committed even where the client goes away meanwhile.
+    pub(super) async fn record(
+        &self,
+        app: &Shared,
+        signed: Signed,
+        request: Option<Request>,
+    ) -> Result<Recorded, Problem> {
         let (tell, told) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,11 +76,12 @@ impl Statements {
                 let detail = "too many statements wait to be recorded: try again later";
                 return Err(Problem::new(Code::Limited, detail));
             }
-            waiting.push_back(Waiting {
-                signed,
+            let client = Client {
+                request,
                 attempts: 0,
                 tell,
-            });
+            };
+            waiting.push_back(Waiting { signed, client });
         }
         let app = Shared::clone(app);
         tokio::spawn(async move { app.statements.drain(&app).await });
@@ -124,68 +133,86 @@ impl Statements {
 
 /// Commits a batch and tells its outcomes; gives those that are to be brought again.
 async fn commit(db: &Db, batch: Vec<Waiting>) -> Vec<Waiting> {
-    let (mut signed, mut rest) = (Vec::new(), Vec::new());
+    let (mut signed, mut clients) = (Vec::new(), Vec::new());
     for one in batch {
         signed.push(one.signed);
-        rest.push((one.attempts, one.tell));
+        clients.push(one.client);
     }
-    let outcomes = match record(db, &signed).await {
+    let outcomes = match record(db, &signed, &clients).await {
         Ok(outcomes) => outcomes,
         Err(error) if error.kind().is_transient() => {
-            let again = signed.into_iter().zip(rest);
+            let again = signed.into_iter().zip(clients);
             return again
-                .filter_map(|(signed, (attempts, tell))| again_or_tell(signed, attempts, tell))
+                .filter_map(|(signed, client)| again_or_tell(signed, client))
                 .collect();
         }
         // One of them is more than the rest can bear: each alone, so that only that one fails.
         Err(error) if signed.len() > 1 => {
             tracing::error!(%error, "a batch of statements was refused: {error}");
-            one_by_one(db, &signed).await
+            one_by_one(db, &signed, &clients).await
         }
         Err(error) => vec![Err(error)],
     };
     let mut again = Vec::new();
-    for ((signed, outcome), (attempts, tell)) in signed.into_iter().zip(outcomes).zip(rest) {
+    for ((signed, outcome), client) in signed.into_iter().zip(outcomes).zip(clients) {
         match outcome {
-            Err(Error::Raced) => again.extend(again_or_tell(signed, attempts, tell)),
+            Err(Error::Raced) => again.extend(again_or_tell(signed, client)),
             outcome => {
-                let sequence = signed.statement().sequence;
-                let told = outcome.map(|receipt| Done { receipt, sequence });
                 // Whoever went away is told nothing.
-                let _ = tell.send(told.map_err(Problem::from));
+                let _ = client.tell.send(outcome.map_err(Problem::from));
             }
         }
     }
     again
 }
 
-fn again_or_tell(
-    signed: Signed,
-    attempts: u32,
-    tell: oneshot::Sender<Result<Done, Problem>>,
-) -> Option<Waiting> {
-    if attempts < ATTEMPTS {
-        return Some(Waiting {
-            signed,
-            attempts: attempts + 1,
-            tell,
-        });
+fn again_or_tell(signed: Signed, mut client: Client) -> Option<Waiting> {
+    if client.attempts < ATTEMPTS {
+        client.attempts += 1;
+        return Some(Waiting { signed, client });
     }
-    let _ = tell.send(Err(Problem::of(Kind::Unavailable, Error::Raced)));
+    let problem = Problem::of(Kind::Unavailable, Error::Raced);
+    let _ = client.tell.send(Err(problem));
     None
 }
 
-async fn record(db: &Db, signed: &[Signed]) -> identity::Result<Vec<identity::Result<Receipt>>> {
+/// Records statements and keeps the answers that may be asked for again, in one transaction.
+async fn record(
+    db: &Db,
+    signed: &[Signed],
+    clients: &[Client],
+) -> identity::Result<Vec<identity::Result<Recorded>>> {
     let mut tx = db.begin(Cause::Job("statements")).await?;
-    let outcomes = statement::record(&mut tx, signed).await?;
+    let receipts = statement::record(&mut tx, signed).await?;
+    let outcomes: Vec<identity::Result<Recorded>> = receipts
+        .into_iter()
+        .zip(signed)
+        .map(|(receipt, signed)| Ok(Recorded::of(receipt?, signed.statement().sequence)))
+        .collect();
+    let mut answered = Vec::new();
+    for (outcome, client) in outcomes.iter().zip(clients) {
+        if let (Ok(recorded), Some(request)) = (outcome, &client.request) {
+            answered.push(Answered {
+                request,
+                status: StatusCode::OK.as_u16(),
+                body: serde_json::to_vec(recorded).map_err(Error::State)?,
+            });
+        }
+    }
+    request::finish(&mut tx, &answered).await?;
     tx.commit().await?;
     Ok(outcomes)
 }
 
-async fn one_by_one(db: &Db, signed: &[Signed]) -> Vec<identity::Result<Receipt>> {
+async fn one_by_one(
+    db: &Db,
+    signed: &[Signed],
+    clients: &[Client],
+) -> Vec<identity::Result<Recorded>> {
     let mut outcomes = Vec::with_capacity(signed.len());
-    for one in signed {
-        let outcome = record(db, std::slice::from_ref(one)).await;
+    for (signed, client) in signed.iter().zip(clients) {
+        let (signed, client) = (slice::from_ref(signed), slice::from_ref(client));
+        let outcome = record(db, signed, client).await;
         outcomes.push(outcome.and_then(|mut one| one.pop().unwrap_or(Err(Error::Raced))));
     }
     outcomes

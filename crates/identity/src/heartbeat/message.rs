@@ -1,10 +1,13 @@
 //! What an agent signs when it beats, and checking it. Pure.
 
+use std::mem;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use super::{Beat, Refusal, SKEW};
+use crate::identifier;
 
 /// Which bytes are signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +30,28 @@ const LONGEST_TIME: usize = 35;
 /// The longest signature, with room for nothing.
 const LONGEST_SIGNATURE: usize = 8 + 88;
 
+/// A beat that was read: whose it is and what it says, or why it is none. Whatever was sent, it is small: many of them
+/// wait at once.
+#[derive(Debug)]
+pub struct Heard(pub(super) Result<(String, Message), Refusal>);
+
+impl Heard {
+    /// The most bytes that one takes.
+    pub const MOST_BYTES: usize = size_of::<Self>() + identifier::LONGEST + LONGEST_TIME;
+
+    /// Reads a beat that came now, by our clock.
+    pub fn read(mut beat: Beat, now: DateTime<Utc>) -> Self {
+        if beat.agent.len() > identifier::LONGEST {
+            let why = "no name of an agent has more than 1024 bytes";
+            return Self(Err(Refusal::Malformed(why)));
+        }
+        let agent = mem::take(&mut beat.agent);
+        Self(Message::read(beat, now).map(|message| (agent, message)))
+    }
+}
+
 /// A beat whose fields are what they should be.
+#[derive(Debug)]
 pub(super) struct Message {
     pub at: DateTime<Utc>,
     timestamp: String,
@@ -199,6 +223,32 @@ mod tests {
                 "{timestamp} {signature}"
             );
         }
+    }
+
+    #[test]
+    fn what_waits_is_small_whatever_was_sent() {
+        let now = time(AT).expect("a time");
+        let long = "1".repeat(1 << 20);
+        let good = beat(AT, SIGNATURE, Form::Zynd);
+        let long_named = Beat {
+            agent: long.clone(),
+            ..good.clone()
+        };
+        for one in [
+            long_named,
+            beat(&long, SIGNATURE, Form::Zynd),
+            beat(AT, &long, Form::Zynd),
+        ] {
+            let heard = Heard::read(one, now);
+            assert!(matches!(heard.0, Err(Refusal::Malformed(_))), "{heard:?}");
+        }
+        let longest = Beat {
+            agent: "a".repeat(identifier::LONGEST),
+            ..good
+        };
+        let (agent, message) = Heard::read(longest, now).0.expect("a beat");
+        let apart = agent.capacity() + message.timestamp.capacity();
+        assert!(size_of::<Heard>() + apart <= Heard::MOST_BYTES);
     }
 
     proptest! {

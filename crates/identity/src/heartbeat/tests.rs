@@ -83,7 +83,9 @@ impl Office {
     }
 
     async fn record(&self, beats: impl IntoIterator<Item = Beat>) -> anyhow::Result<Vec<Answer>> {
-        Ok(record(&self.db, OFFICE, beats.into_iter().collect()).await?)
+        let now = self.db.clock().now();
+        let heard = beats.into_iter().map(|beat| Heard::read(beat, now));
+        Ok(record(&self.db, OFFICE, heard.collect()).await?)
     }
 
     async fn transit(&self) -> anyhow::Result<()> {

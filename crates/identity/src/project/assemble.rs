@@ -108,7 +108,7 @@ impl At<'_> {
             Vexel::Registered { owner, .. } => Who::Account(*owner),
             _ => Who::Contract(self.address),
         };
-        let said = vexel_word(said, did)?;
+        let said = vexel_word(said, did, self.chain)?;
         let contract = self.address;
         Some(self.chain_fact(
             time,
@@ -182,7 +182,7 @@ fn word(said: &Said) -> Option<(ChainWord, bool)> {
     Some((word, said.confirmed()))
 }
 
-fn vexel_word(said: &Vexel, did: &str) -> Option<VexelSaid> {
+fn vexel_word(said: &Vexel, did: &str, chain: u64) -> Option<VexelSaid> {
     let text = |bytes: &[u8]| clean_text(bytes).value;
     Some(match said {
         Vexel::Enrolled { account, .. } => VexelSaid::Enrolled {
@@ -194,7 +194,7 @@ fn vexel_word(said: &Vexel, did: &str) -> Option<VexelSaid> {
         Vexel::Deactivated { account, .. } => VexelSaid::Deactivated { account: *account },
         Vexel::Threshold { .. } => VexelSaid::Threshold,
         // What was said before a key or a token founds the agent is nobody's founding, and no stranger founds it.
-        Vexel::Registered { owner, .. } if !founds(did, *owner) => return None,
+        Vexel::Registered { owner, .. } if !founds(did, *owner, chain) => return None,
         Vexel::Registered {
             owner,
             name,
