@@ -7,7 +7,7 @@ use std::{
 
 use access::{Keyring, Limiter, Usage, address::Network, audit_log::AuditLog, origin::Origins};
 use content::{Content, ipns::Key};
-use journal::{LogKey, Sealer};
+use journal::{LogKey, Sealer, backlog::Room};
 use store::{Archive, Clock, Db, Reach};
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
@@ -65,6 +65,8 @@ pub struct App {
     /// The newest and the settled block of each chain, as the indexer last said them; answers carry
     /// them as `Chancery-Head`.
     pub heads: watch::Sender<Heads>,
+    /// Whether the journal has room for what requests append.
+    pub room: Room,
     /// Agents that are asked for at the moment.
     pub lookups: Lookups,
     /// Who is told of changes as they come.
@@ -143,6 +145,7 @@ impl App {
             chains: Board::default(),
             nodes,
             heads: watch::Sender::default(),
+            room: Room::default(),
             lookups: Lookups::default(),
             streams,
             statements: Statements::default(),

@@ -120,7 +120,7 @@ async fn admit(
     }
     if grant.effect == Effect::Journaled {
         let most = app.config.journal.max_queued;
-        journal::backlog::room(&app.db, most).await?;
+        app.room.check(&app.db, most).await?;
     }
     let extensions = request.extensions_mut();
     extensions.insert(Caller(asker.principal));

@@ -1,8 +1,33 @@
 //! What waits for the next seal.
 
+use std::time::Duration;
+
 use store::Db;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::error::{Error, Result};
+
+/// For so long after a look that found room nobody looks again: what is appended meanwhile is little.
+const HOLDS: Duration = Duration::from_millis(100);
+
+/// Whether there is room, asked of the database once for all who come at the same time.
+#[derive(Debug, Default)]
+pub struct Room {
+    found: Mutex<Option<Instant>>,
+}
+
+impl Room {
+    /// As [`room`].
+    pub async fn check(&self, db: &Db, most: u64) -> Result<()> {
+        let mut found = self.found.lock().await;
+        if found.is_some_and(|at| at.elapsed() < HOLDS) {
+            return Ok(());
+        }
+        room(db, most).await?;
+        *found = Some(Instant::now());
+        Ok(())
+    }
+}
 
 /// Errors with [`Error::Full`] (kind `Limited`) where more than `most` entries wait for their seal: who appends is to
 /// wait, too.
