@@ -122,7 +122,12 @@ fn prove(place: &Place, agent: &str) -> Vec<u8> {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let is_whole =
             !said.contains("not sealed") && (!place.anchors() || !said.contains("without anchor"));
-        (output.status.success() && is_whole).then_some(output.stdout)
+        // What the head says already is journaled once its block is settled.
+        let is_settled = || {
+            let report = check(&output.stdout, None).unwrap();
+            rests_on(&report, "runtime_status").contains("journal")
+        };
+        (output.status.success() && is_whole && is_settled()).then_some(output.stdout)
     });
     made.unwrap_or_else(|| panic!("{agent}: {:?}", place.run(&["prove", agent])))
 }

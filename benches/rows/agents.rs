@@ -136,6 +136,8 @@ pub fn measure() -> Result<Vec<Figure>> {
     let database = Database::ready(&place)?;
     let mut psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
     psql.run(&include_str!("agents.sql").replace(":count", &AGENTS.to_string()))?;
+    // What was written is not to be brought to disk by whoever reads.
+    psql.run("CHECKPOINT")?;
     psql.close()?;
     let address = free_address()?;
     let mut command = place.chancery(&["serve", "--roles", "api", "--listen", &address]);
