@@ -11,9 +11,13 @@ use std::{
 use identity::heartbeat::{self, Answer, Beat, Heard};
 use kernel::Kind;
 use store::Db;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
 
-/// How long beats are gathered before the next ones are recorded, unless enough wait already.
+/// How far the beginnings of two rounds lie apart, unless enough wait already: so few beats gather, and many, whose round
+/// takes as long, wait for nothing.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Most beats that wait.
@@ -115,9 +119,10 @@ impl Beats {
             if taken.is_empty() {
                 return;
             }
+            let next = Instant::now() + GATHER;
             self.settle(taken).await;
             if !self.is_full() {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep_until(next).await;
             }
         }
     }
