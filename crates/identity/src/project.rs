@@ -140,7 +140,8 @@ const FEW: usize = 512;
 
 /// A plan that was made for ten agents, or for empty tables, is none for ten thousand: for many, each statement is planned
 /// afresh. For few, planning would cost more than all else. So they share plans that read no whole table, not even one
-/// that was empty when the plan was made.
+/// that was empty when the plan was made; and where nothing but the whole table is left, Postgres, which writes down a
+/// price beyond all others then, compiles nothing for it.
 pub(crate) async fn plan(tx: &mut Tx, agents: usize) -> Result<()> {
     let (mode, reads_whole_tables) = if agents > FEW {
         ("force_custom_plan", "on")
@@ -148,7 +149,8 @@ pub(crate) async fn plan(tx: &mut Tx, agents: usize) -> Result<()> {
         ("force_generic_plan", "off")
     };
     sqlx::query!(
-        "SELECT set_config('plan_cache_mode', $1, true) AS plans, set_config('enable_seqscan', $2, true) AS scans",
+        "SELECT set_config('plan_cache_mode', $1, true) AS plans, set_config('enable_seqscan', $2, true) AS scans,
+                set_config('jit', 'off', true) AS jit",
         mode,
         reads_whole_tables,
     )
