@@ -138,7 +138,7 @@ fn a_chain_is_synced_where_its_rows_are_the_registrys_state_and_else_says_what_d
     let place = Place::new("data");
     let instance = place.up_with(&["--demo"]);
     // Registrations, transfers, new URIs, wallets, metadata.
-    let is_read = (0..5_000).any(|_| instance.has_read_the_demo(&place));
+    let is_read = (0..20_000).any(|_| instance.has_read_the_demo(&place));
     assert!(is_read, "{}", instance.log());
     let chain = chain_when(&instance, |chain| chain["synced"] == true);
     let census = &chain["census"][0];
@@ -211,7 +211,7 @@ fn a_chain_is_synced_where_its_rows_are_the_registrys_state_and_else_says_what_d
 fn of_watched_agents_alone_it_is_said_that_no_census_was_taken() {
     let dev = Place::new("dev");
     let node = dev.up_with(&["--demo"]);
-    let is_read = (0..5_000).any(|_| node.has_read_the_demo(&dev));
+    let is_read = (0..20_000).any(|_| node.has_read_the_demo(&dev));
     assert!(is_read, "{}", node.log());
     let whole = chain_when(&node, |chain| chain["complete"] == true);
     let rpc = node.ready["rpc"].as_str().unwrap();

@@ -280,14 +280,12 @@ impl Instance {
 
     /// Whether the demo of its place has done everything that it does, and every block of that is read here.
     pub fn has_read_the_demo(&self, place: &Place) -> bool {
-        if !place.dir().join("demo-done").exists() {
-            return false;
-        }
+        let is_done = place.dir().join("demo-done").exists();
         let newest = self.rpc("eth_blockNumber", &Value::Array(Vec::new()));
         let newest = newest.as_str().unwrap().trim_start_matches("0x");
         let newest = i64::from_str_radix(newest, 16).unwrap();
         let sync: Value = serde_json::from_str(&self.get("/v1/sync").1).unwrap();
-        sync["chains"][0]["head"].as_i64() >= Some(newest)
+        is_done && sync["chains"][0]["head"].as_i64() >= Some(newest)
     }
 
     /// A call of the dev chain.
