@@ -122,7 +122,7 @@ fn who_may_speak_follows_from_the_key_that_founded_the_agent() {
     let (key, new, owner) = (Some(Right::Key), Some(Right::NewKey), Some(Right::Owner));
     let update = json!({ "summary": "a" });
     let to = |seed| json!({ "owner": account(seed) });
-    let cases: [(Action, Value, Vec<By>, Vec<Option<Right>>); 10] = [
+    let cases = [
         (
             Action::Update,
             update.clone(),
