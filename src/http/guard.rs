@@ -120,7 +120,8 @@ async fn admit(
     }
     if grant.effect == Effect::Journaled {
         let most = app.config.journal.max_queued;
-        app.room.check(&app.db, most).await?;
+        let room = app.room.check(&app.db, most).await;
+        room.map_err(|full| Problem::of(full.kind(), full))?;
     }
     let extensions = request.extensions_mut();
     extensions.insert(Caller(asker.principal));

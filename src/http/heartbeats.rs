@@ -27,6 +27,9 @@ use super::{
 /// Most beats of one request.
 const MOST: usize = 1_000;
 
+/// So much of a name is told back, in bytes; no agent has a longer one.
+const LONGEST_SHOWN: usize = 1_024;
+
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -221,7 +224,9 @@ async fn many(
         return Err(Problem::new(Code::Invalid, detail));
     }
     let beats: Vec<Beat> = beats.items.into_iter().map(NamedBeat::beat).collect();
-    let names: Vec<String> = beats.iter().map(|beat| beat.agent.clone()).collect();
+    // What waits is small, whatever was sent: what is longer than any name is told back in part.
+    let shown = |name: &str| name[..name.floor_char_boundary(LONGEST_SHOWN)].to_owned();
+    let names: Vec<String> = beats.iter().map(|beat| shown(&beat.agent)).collect();
     let answers = app.beats.record(beats).await?;
     let told = names.into_iter().zip(&answers);
     Ok(Answered(ManyTold {

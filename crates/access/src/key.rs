@@ -251,7 +251,11 @@ pub async fn rotate(
     .execute(tx.conn())
     .await?;
     let successor = secret::key_id()?;
-    lineage::hand_over(tx, key_id, &successor).await?;
+    lineage::hand_over(tx, key_id, &successor, asked_with).await?;
+    // After that: who rotates himself is not refused for what he just handed over.
+    if let Some(maker) = asked_with {
+        lineage::leave_room_under(tx, maker).await?;
+    }
     let new = NewKey {
         principal: None,
         client_id: None,

@@ -1,6 +1,6 @@
 //! What waits for the next seal.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use store::Db;
 use tokio::{sync::Mutex, time::Instant};
@@ -13,19 +13,25 @@ const HOLDS: Duration = Duration::from_millis(100);
 /// Whether there is room, asked of the database once for all who come at the same time.
 #[derive(Debug, Default)]
 pub struct Room {
-    found: Mutex<Option<Instant>>,
+    asked: Mutex<Option<(Instant, Found)>>,
 }
+
+/// What a look found; a failure is everybody's who waited for it.
+type Found = std::result::Result<(), Arc<Error>>;
 
 impl Room {
     /// As [`room`].
-    pub async fn check(&self, db: &Db, most: u64) -> Result<()> {
-        let mut found = self.found.lock().await;
-        if found.is_some_and(|at| at.elapsed() < HOLDS) {
-            return Ok(());
+    pub async fn check(&self, db: &Db, most: u64) -> Found {
+        let came = Instant::now();
+        let mut asked = self.asked.lock().await;
+        if let Some((at, found)) = &*asked
+            && (*at >= came || (found.is_ok() && at.elapsed() < HOLDS))
+        {
+            return found.clone();
         }
-        room(db, most).await?;
-        *found = Some(Instant::now());
-        Ok(())
+        let found = room(db, most).await.map_err(Arc::new);
+        *asked = Some((Instant::now(), found.clone()));
+        found
     }
 }
 
@@ -80,5 +86,15 @@ mod tests {
         room(&db, 0).await?;
         assert_eq!(queued(&db).await?, 0);
         Ok(())
+    }
+
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn that_there_was_no_room_is_said_to_nobody_who_comes_later(pool: PgPool) {
+        let db = db(pool);
+        let room = Room::default();
+        say(&db, 0..4, "a").await;
+        let full = room.check(&db, 3).await.expect_err("four wait");
+        assert!(matches!(*full, Error::Full { waiting: 4, .. }), "{full}");
+        room.check(&db, 4).await.expect("who comes later asks anew");
     }
 }

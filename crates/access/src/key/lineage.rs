@@ -84,12 +84,25 @@ pub(super) async fn leave_room_under(tx: &mut Tx, maker: &str) -> Result<()> {
     )))
 }
 
-/// Hands what a key made over to its successor.
-pub(super) async fn hand_over(tx: &mut Tx, key_id: &str, successor: &str) -> Result<()> {
+/// Hands what a key made over to its successor; but not those through which the key that asks came of it. The successor
+/// hangs below the one that asks: the two would hold each other, and nothing would end them.
+pub(super) async fn hand_over(
+    tx: &mut Tx,
+    key_id: &str,
+    successor: &str,
+    asked_with: Option<&str>,
+) -> Result<()> {
     sqlx::query!(
-        "UPDATE access.api_keys SET made_with = $2 WHERE made_with = $1",
+        "WITH RECURSIVE asks AS (
+             SELECT k.key_id, k.made_with FROM access.api_keys k WHERE k.key_id = $3::text
+             UNION
+             SELECT k.key_id, k.made_with FROM access.api_keys k JOIN asks ON k.key_id = asks.made_with
+         )
+         UPDATE access.api_keys k SET made_with = $2
+          WHERE k.made_with = $1 AND NOT EXISTS (SELECT FROM asks WHERE asks.key_id = k.key_id)",
         key_id,
         successor,
+        asked_with,
     )
     .execute(tx.conn())
     .await?;

@@ -289,7 +289,20 @@ async fn keys_that_rotate_each_other_end_together(pool: sqlx::PgPool) -> anyhow:
     let child = make_with(&db, "child", &parent).await?;
     let next = turn(&db, &parent, Some(&child)).await?;
     assert_eq!(next.record.made_with, Some(child.record.key_id.clone()));
-    assert_eq!(end(&db, &next, None).await?, ["child"]);
+    // What asked for the successor stays below the old key, so that this one's end reaches both.
+    assert_eq!(end(&db, &parent, None).await?, ["child", "parent"]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn nor_does_a_detour_save_what_a_stolen_key_made(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let stolen = make(&db, &wish("stolen")).await?;
+    let other = make(&db, &wish("other")).await?;
+    let next = turn(&db, &other, Some(&stolen)).await?;
+    assert_eq!(next.record.made_with, Some(stolen.record.key_id.clone()));
+    turn(&db, &stolen, Some(&next)).await?;
+    assert_eq!(end(&db, &stolen, None).await?, ["other", "stolen"]);
     Ok(())
 }
 
@@ -353,6 +366,18 @@ async fn nor_do_keys_make_keys_without_end(pool: sqlx::PgPool) -> anyhow::Result
     Ok(())
 }
 
+/// Until somebody waits for a lock in this database.
+async fn somebody_waits(db: &Db) -> anyhow::Result<()> {
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                 WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    for _ in 0..100_000 {
+        if sqlx::query_scalar(waits).fetch_one(db.pool()).await? {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nobody waits")
+}
+
 #[sqlx::test(migrations = "../../migrations")]
 async fn no_key_is_made_while_its_maker_ends(pool: sqlx::PgPool) -> anyhow::Result<()> {
     let (db, _) = database(pool);
@@ -368,6 +393,7 @@ async fn no_key_is_made_while_its_maker_ends(pool: sqlx::PgPool) -> anyhow::Resu
         let (db, first) = (db.clone(), first.clone());
         async move { end(&db, &first, None).await }
     });
+    somebody_waits(&db).await?;
     making.commit().await?;
     assert_eq!(ending.await??, ["child"]);
     // It is asked for while its maker is being revoked: making waits, and is refused.
@@ -378,6 +404,7 @@ async fn no_key_is_made_while_its_maker_ends(pool: sqlx::PgPool) -> anyhow::Resu
         let (db, second) = (db.clone(), second.clone());
         async move { make_with(&db, "late", &second).await }
     });
+    somebody_waits(&db).await?;
     ending.commit().await?;
     let refused = making.await?.unwrap_err();
     assert!(refused.is_unproven(), "{refused}");

@@ -128,10 +128,14 @@ impl Authors {
         if entry.kind != EntryKind::Agent {
             return Ok(spoken);
         }
-        for change in &entry.changes {
-            if change.column == COLUMN {
-                spoken.push(self.hear(change)?);
-            } else if let Some(said) = self.said.get(&change.cause)
+        // In whatever order an entry has them, what follows from a statement is held against it.
+        let changes = entry.changes.iter();
+        let (said, rest): (Vec<_>, Vec<_>) = changes.partition(|change| change.column == COLUMN);
+        for change in said {
+            spoken.push(self.hear(change)?);
+        }
+        for change in rest {
+            if let Some(said) = self.said.get(&change.cause)
                 && let Some(meant) = said.says(&change.column)
                 && meant != change.value
             {
@@ -186,7 +190,13 @@ impl Authors {
             let why = format_args!("its name or its sequence is that of {other}, too");
             return Err(wrong(&why));
         }
-        let rights = self.rights(&signed);
+        // What is told again behind later ones says who said it, and changes nobody's rights.
+        let newest = self.said.values().map(|said| said.statement.sequence).max();
+        let rights = if newest.is_some_and(|newest| newest > statement.sequence) {
+            vec![None; signed.signatures.len()]
+        } else {
+            self.rights(&signed)
+        };
         let speakers = signed.signatures.iter().zip(rights);
         let spoken = Spoken {
             cause: cause.clone(),
