@@ -86,7 +86,7 @@ pub(crate) async fn without_beats(
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    plan(tx, ids.len()).await?;
+    plan_afresh(tx).await?;
     let mut subjects = lock(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.
@@ -135,27 +135,11 @@ pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subj
     Ok(subjects)
 }
 
-/// So many agents are projected by plans that were made once.
-const FEW: usize = 512;
-
-/// A plan that was made for ten agents, or for empty tables, is none for ten thousand: for many, each statement is planned
-/// afresh. For few, planning would cost more than all else. So they share plans that read no whole table, not even one
-/// that was empty when the plan was made; and where nothing but the whole table is left, Postgres, which writes down a
-/// price beyond all others then, compiles nothing for it.
-pub(crate) async fn plan(tx: &mut Tx, agents: usize) -> Result<()> {
-    let (mode, reads_whole_tables) = if agents > FEW {
-        ("force_custom_plan", "on")
-    } else {
-        ("force_generic_plan", "off")
-    };
-    sqlx::query!(
-        "SELECT set_config('plan_cache_mode', $1, true) AS plans, set_config('enable_seqscan', $2, true) AS scans,
-                set_config('jit', 'off', true) AS jit",
-        mode,
-        reads_whole_tables,
-    )
-    .fetch_one(tx.conn())
-    .await?;
+/// A plan that was made for ten agents, or for empty tables, is none for ten thousand.
+async fn plan_afresh(tx: &mut Tx) -> Result<()> {
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+        .fetch_one(tx.conn())
+        .await?;
     Ok(())
 }
 

@@ -104,7 +104,7 @@ async fn logs_that_are_told_as_removed_are_their_providers_failure(
     };
     // Asked second.
     let slower = Faults {
-        latency_ms: 20,
+        latency_ms: 100,
         ..Faults::default()
     };
     let mut index = Index::new(&pool, 0, 450, Prove::Behind, &[telling, slower]).await?;

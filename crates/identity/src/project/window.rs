@@ -21,7 +21,7 @@ use super::{
     Feed, Report, States, finish, gather,
     load::{self, ChainInfo, Saved, Subject},
     one::Work,
-    plan, take_rows,
+    plan_afresh, take_rows,
 };
 use crate::{
     Error, Result, act, dirty,
@@ -65,14 +65,14 @@ async fn project(
     feed: Feed,
     states: States,
 ) -> Result<Report> {
-    let order = window.by_id();
-    plan(tx, order.len()).await?;
+    plan_afresh(tx).await?;
     let chain = settled(tx, window).await?;
     let mut second = match second {
         Some(second) if ahead::is_possible(tx).await? => Some(second),
         _ => None,
     };
     ahead::clear(second.as_deref_mut().unwrap_or(tx), window).await?;
+    let order = window.by_id();
     let known = subjects(tx, window, &order).await?;
     let spoken_of = spoken_of(tx, window, &order, &known).await?;
     let (mut new, mut other): (Vec<u32>, Vec<u32>) = order.iter().partition(|place| {

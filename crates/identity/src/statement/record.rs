@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Result, claim, dirty, identifier,
     key::{self, NewKey},
-    project::{Feed, Mode, lock, plan, project},
+    project::{Feed, Mode, lock, project},
 };
 
 /// What became of a statement that was recorded.
@@ -35,7 +35,6 @@ pub struct Receipt {
 /// Two of one agent cannot be recorded at once: the second one's outcome is [`Error::Raced`], and the
 /// caller brings it again.
 pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt>>> {
-    plan(tx, signed.len()).await?;
     let mut outcomes: Vec<Result<Uuid>> = whom(tx, signed).await?;
     let mut seen = HashSet::new();
     for outcome in &mut outcomes {
