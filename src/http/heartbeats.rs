@@ -27,9 +27,6 @@ use super::{
 /// Most beats of one request.
 const MOST: usize = 1_000;
 
-/// So much of a name is told back, in bytes; no agent has a longer one.
-const LONGEST_SHOWN: usize = 1_024;
-
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -225,7 +222,7 @@ async fn many(
     }
     let beats: Vec<Beat> = beats.items.into_iter().map(NamedBeat::beat).collect();
     // What waits is small, whatever was sent: what is longer than any name is told back in part.
-    let shown = |name: &str| name[..name.floor_char_boundary(LONGEST_SHOWN)].to_owned();
+    let shown = |name: &str| name[..name.floor_char_boundary(identifier::LONGEST)].to_owned();
     let names: Vec<String> = beats.iter().map(|beat| shown(&beat.agent)).collect();
     let answers = app.beats.record(beats).await?;
     let told = names.into_iter().zip(&answers);

@@ -146,7 +146,7 @@ pub(crate) async fn write(tx: &mut Tx, agents: &[Names]) -> Result<()> {
 }
 
 /// No name of an agent is longer, in bytes.
-pub(crate) const LONGEST: usize = 1024;
+pub const LONGEST: usize = 1024;
 
 /// The agent that a verified name, or an id, finds. Hex case does not matter.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
