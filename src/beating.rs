@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use identity::heartbeat::{self, Answer, Beat, Heard};
+use identity::heartbeat::{self, Answer, Beat, Checked, Heard};
 use kernel::Kind;
 use store::Db;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::JoinHandle,
     time::Instant,
 };
 
@@ -45,6 +46,9 @@ struct Waiting {
     beats: Vec<Heard>,
     answer: oneshot::Sender<Result<Vec<Answer>, Failed>>,
 }
+
+/// So many beats are whose.
+type Client = (usize, oneshot::Sender<Result<Vec<Answer>, Failed>>);
 
 #[derive(Default)]
 struct Queue {
@@ -112,15 +116,20 @@ impl Beats {
         Ok(())
     }
 
-    /// Records what waits until nothing does.
+    /// Records what waits until nothing does. While one round is written, the signatures of the next are checked.
     async fn work(self: Arc<Self>) {
+        let mut kept: Option<JoinHandle<()>> = None;
         loop {
-            let taken = self.take();
-            if taken.is_empty() {
+            let Some((beats, whose)) = self.take() else {
                 return;
-            }
+            };
             let next = Instant::now() + GATHER;
-            self.settle(taken).await;
+            let checked = heartbeat::check(&self.db, &self.office, beats).await;
+            if let Some(before) = kept.take() {
+                // It has told everybody itself.
+                let _ = before.await;
+            }
+            kept = Some(tokio::spawn(keep(self.db.clone(), checked, whose)));
             if !self.is_full() {
                 tokio::time::sleep_until(next).await;
             }
@@ -133,42 +142,41 @@ impl Beats {
         queue.beats >= heartbeat::MOST
     }
 
-    /// What waited longest, as much as is recorded at once.
-    fn take(&self) -> Vec<Waiting> {
+    /// What waited longest, as much as is recorded at once, and who waits for how many of them; `None` where nothing
+    /// waits, and then whoever comes next has to work.
+    fn take(&self) -> Option<(Vec<Heard>, Vec<Client>)> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, mut beats) = (Vec::new(), 0);
+        let (mut taken, mut whose) = (Vec::new(), Vec::new());
         while let Some(next) = queue.waiting.front() {
-            if beats > 0 && beats + next.beats.len() > heartbeat::MOST {
+            if !taken.is_empty() && taken.len() + next.beats.len() > heartbeat::MOST {
                 break;
             }
-            beats += next.beats.len();
-            taken.extend(queue.waiting.pop_front());
-        }
-        queue.beats -= beats;
-        queue.busy = !taken.is_empty();
-        taken
-    }
-
-    async fn settle(&self, taken: Vec<Waiting>) {
-        let mut all = Vec::new();
-        let mut whose = Vec::with_capacity(taken.len());
-        for waiting in taken {
-            whose.push((waiting.beats.len(), waiting.answer));
-            all.extend(waiting.beats);
-        }
-        match heartbeat::record(&self.db, &self.office, all).await {
-            Ok(answers) => {
-                let mut answers = answers.into_iter();
-                for (count, answer) in whose {
-                    // Who went away is not told.
-                    let _ = answer.send(Ok(answers.by_ref().take(count).collect()));
-                }
+            if let Some(Waiting { beats, answer }) = queue.waiting.pop_front() {
+                whose.push((beats.len(), answer));
+                taken.extend(beats);
             }
-            Err(error) => {
-                let failed = Failed(error.kind(), error.to_string());
-                for (_, answer) in whose {
-                    let _ = answer.send(Err(failed.clone()));
-                }
+        }
+        queue.beats -= taken.len();
+        queue.busy = !whose.is_empty();
+        queue.busy.then_some((taken, whose))
+    }
+}
+
+/// Keeps what was checked, and tells each client of his.
+async fn keep(db: Db, checked: identity::Result<Checked>, whose: Vec<Client>) {
+    let kept = async { checked?.keep(&db).await };
+    match kept.await {
+        Ok(answers) => {
+            let mut answers = answers.into_iter();
+            for (count, answer) in whose {
+                // Who went away is not told.
+                let _ = answer.send(Ok(answers.by_ref().take(count).collect()));
+            }
+        }
+        Err(error) => {
+            let failed = Failed(error.kind(), error.to_string());
+            for (_, answer) in whose {
+                let _ = answer.send(Err(failed.clone()));
             }
         }
     }

@@ -17,6 +17,10 @@ use crate::{
 pub const SETTINGS: &str =
     "[postgres]\nsettings = { shared_buffers = \"512MB\", max_wal_size = \"4GB\" }\n";
 
+/// Server settings where a million agents are read and written: they fit into a sixth of the machine's memory.
+pub const SETTINGS_OF_MILLION: &str =
+    "[postgres]\nsettings = { shared_buffers = \"4GB\", max_wal_size = \"4GB\" }\n";
+
 /// A psql that stays open.
 pub struct Psql {
     // Dropped first: psql ends with its input.

@@ -38,7 +38,7 @@ pub const POSTGRES: &str = "heartbeats_postgres_core";
 const AGENTS: usize = 100_000;
 /// Beats of one request.
 const BATCH: usize = 250;
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 16;
 const RUNS: usize = 3;
 /// One beat per 30 s of each agent.
 const STEADY: f64 = 3_400.0;

@@ -20,7 +20,7 @@ use serde_json::json;
 use store::Clock;
 
 use crate::{
-    database::{Database, Psql, SETTINGS},
+    database::{Database, Psql, SETTINGS_OF_MILLION},
     process::{Place, Running, free_address, get},
     report::{Figure, Peer},
 };
@@ -32,7 +32,7 @@ pub const AT_MILLION: &str = "signed_registrations_at_million";
 
 const RUNS: usize = 3;
 /// Clients that each wait for one answer at a time.
-const CLIENTS: usize = 64;
+const CLIENTS: usize = 256;
 /// Registrations of one run.
 const EACH: usize = 20_000;
 /// Agents that are there before the last runs.
@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// the ones before have left), and in three to one that has a million agents.
 pub fn measure() -> Result<Vec<Figure>> {
     let place = Place::new()?;
-    std::fs::write(place.file("chancery.toml"), SETTINGS)?;
+    std::fs::write(place.file("chancery.toml"), SETTINGS_OF_MILLION)?;
     let database = Database::ready(&place)?;
     let (empty, _) = runs(&place, &database, 0)?;
     let mut psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
@@ -81,7 +81,7 @@ pub fn measure() -> Result<Vec<Figure>> {
             told: format!(
                 "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
                  connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
-                 committed with fsync. `chancery serve --roles api,work`, Postgres (shared_buffers 512 MB, max_wal_size \
+                 committed with fsync. `chancery serve --roles api,work`, Postgres (shared_buffers 4 GB, max_wal_size \
                  4 GB) and the clients on the same two cores. Zynd's figure: its own registrations, 16 connections, \
                  Postgres's defaults, fsync on; at 100,000 agents it is 112."
             ),

@@ -79,7 +79,8 @@ impl Lookups {
                 biased;
                 answer = &mut answered => return answer,
                 _round = self.rounds.acquire() => match self.next_round() {
-                    Some(asked) => read(db, asked).await,
+                    // Apart, so that whoever only waits is small.
+                    Some(asked) => Box::pin(read(db, asked)).await,
                     // Somebody reads ours already.
                     None => return answered.await,
                 },

@@ -122,9 +122,17 @@ impl Beating {
     }
 }
 
-/// Records beats, in one transaction, and answers each in its place. `office` is the journal's origin: beats in our own
-/// form are signed for it alone.
-pub async fn record(db: &Db, office: &str, beats: Vec<Heard>) -> Result<Vec<Answer>> {
+/// Beats whose signatures are checked, and that are not kept yet.
+#[derive(Debug)]
+pub struct Checked {
+    answers: Vec<Answer>,
+    /// Whose promise is sooner than what was promised before.
+    sooner: Vec<Uuid>,
+}
+
+/// Checks beats against the agents as they are now. `office` is the journal's origin: beats in our own form are signed
+/// for it alone.
+pub async fn check(db: &Db, office: &str, beats: Vec<Heard>) -> Result<Checked> {
     let names: Vec<&str> = beats
         .iter()
         .flat_map(|beat| &beat.0)
@@ -170,8 +178,16 @@ pub async fn record(db: &Db, office: &str, beats: Vec<Heard>) -> Result<Vec<Answ
         .filter_map(|(id, agent)| Some((id, agent.last?)))
         .collect();
     in_order(&mut answers, &mut last);
-    keep(db, &mut answers, &sooner).await?;
-    Ok(answers)
+    Ok(Checked { answers, sooner })
+}
+
+impl Checked {
+    /// Keeps the latest beat of each agent, in one transaction, and answers each in its place. Beats that were kept
+    /// since these were checked are seen.
+    pub async fn keep(mut self, db: &Db) -> Result<Vec<Answer>> {
+        keep(db, &mut self.answers, &self.sooner).await?;
+        Ok(self.answers)
+    }
 }
 
 /// The time of an agent's beats rises, also among those that came together.

@@ -75,6 +75,12 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     Ok(report)
 }
 
+/// Projects agents of whom a statement came, by the plans that the transaction has chosen ([`share_plans`]).
+pub(crate) async fn project_stated(tx: &mut Tx, agents: &[AgentId]) -> Result<()> {
+    let (_, pulses) = as_planned(tx, agents, Mode::Forward, Feed::Told).await?;
+    heartbeat::agree(tx, pulses, Falls::ByItsFacts).await
+}
+
 /// The same, but the rows of beats are left to the caller: all that a transaction touches are taken at once, in one
 /// order, and late, for agents beat meanwhile.
 pub(crate) async fn without_beats(
@@ -83,10 +89,19 @@ pub(crate) async fn without_beats(
     mode: Mode,
     feed: Feed,
 ) -> Result<(Report, Vec<Pulse>)> {
+    plan_afresh(tx).await?;
+    as_planned(tx, agents, mode, feed).await
+}
+
+async fn as_planned(
+    tx: &mut Tx,
+    agents: &[AgentId],
+    mode: Mode,
+    feed: Feed,
+) -> Result<(Report, Vec<Pulse>)> {
     let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    plan_afresh(tx).await?;
     let mut subjects = lock(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.
@@ -136,10 +151,26 @@ pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subj
 }
 
 /// A plan that was made for ten agents, or for empty tables, is none for ten thousand.
-async fn plan_afresh(tx: &mut Tx) -> Result<()> {
-    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-        .fetch_one(tx.conn())
-        .await?;
+pub(crate) async fn plan_afresh(tx: &mut Tx) -> Result<()> {
+    plan(tx, "force_custom_plan", "on").await
+}
+
+/// Where statements are all that there is of agents, to plan for each batch of them would cost more than to run it, and
+/// Postgres would plan for each row whose foreign keys it checks. So plans are made once, and read no whole table, not
+/// even one that was empty then; where nothing else is left, nothing is compiled for the price that Postgres writes down.
+pub(crate) async fn share_plans(tx: &mut Tx) -> Result<()> {
+    plan(tx, "force_generic_plan", "off").await
+}
+
+async fn plan(tx: &mut Tx, mode: &str, whole_tables: &str) -> Result<()> {
+    sqlx::query!(
+        "SELECT set_config('plan_cache_mode', $1, true) AS plans, set_config('enable_seqscan', $2, true) AS scans,
+                set_config('jit', $2, true) AS compiles",
+        mode,
+        whole_tables,
+    )
+    .fetch_one(tx.conn())
+    .await?;
     Ok(())
 }
 

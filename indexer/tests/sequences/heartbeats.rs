@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use did::ed25519;
 use identity::{
-    heartbeat::{Beat, Form, Heard, TTL, record, show, transit},
+    heartbeat::{Beat, Form, Heard, TTL, check, show, transit},
     statement::Action,
 };
 use serde_json::json;
@@ -30,9 +30,8 @@ async fn beat(world: &World, seed: u8) -> anyhow::Result<i64> {
         form: Form::Zynd,
     };
     let heard = Heard::read(beat, world.db.clock().now());
-    let taken = record(&world.db, "office.example", vec![heard])
-        .await?
-        .remove(0)?;
+    let checked = check(&world.db, "office.example", vec![heard]).await?;
+    let taken = checked.keep(&world.db).await?.remove(0)?;
     Ok(taken.next_due.timestamp() - start())
 }
 

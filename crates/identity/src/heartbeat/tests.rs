@@ -85,7 +85,8 @@ impl Office {
     async fn record(&self, beats: impl IntoIterator<Item = Beat>) -> anyhow::Result<Vec<Answer>> {
         let now = self.db.clock().now();
         let heard = beats.into_iter().map(|beat| Heard::read(beat, now));
-        Ok(record(&self.db, OFFICE, heard.collect()).await?)
+        let checked = check(&self.db, OFFICE, heard.collect()).await?;
+        Ok(checked.keep(&self.db).await?)
     }
 
     async fn transit(&self) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Result, claim, dirty, identifier,
     key::{self, NewKey},
-    project::{Feed, Mode, lock, project},
+    project::{lock, plan_afresh, project_stated, share_plans},
 };
 
 /// What became of a statement that was recorded.
@@ -35,6 +35,7 @@ pub struct Receipt {
 /// Two of one agent cannot be recorded at once: the second one's outcome is [`Error::Raced`], and the
 /// caller brings it again.
 pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt>>> {
+    share_plans(tx).await?;
     let mut outcomes: Vec<Result<Uuid>> = whom(tx, signed).await?;
     let mut seen = HashSet::new();
     for outcome in &mut outcomes {
@@ -44,7 +45,11 @@ pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt
     }
     let agents: Vec<Uuid> = seen.into_iter().collect();
     found(tx, signed, &outcomes).await?;
-    lock(tx, &agents).await?;
+    let subjects = lock(tx, &agents).await?;
+    if subjects.values().any(|subject| subject.chain.is_some()) {
+        // A chain may have said thousands of things of it.
+        plan_afresh(tx).await?;
+    }
     let allowed = decide(tx, signed, &outcomes, &agents).await?;
     let mut rows = Vec::new();
     let mut refused: HashMap<usize, Error> = HashMap::new();
@@ -66,7 +71,7 @@ pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt
     let ids: Vec<AgentId> = rows.iter().map(|row| AgentId(row.agent)).collect();
     if !ids.is_empty() {
         // Who is busy, or of whom nothing is settled yet, has no new entry now.
-        project(tx, &ids, Mode::Forward, Feed::Told).await?;
+        project_stated(tx, &ids).await?;
     }
     let mut entries = journal::appended_now(tx, &ids).await?;
     let mut receipts: HashMap<usize, Receipt> = rows
