@@ -225,8 +225,8 @@ async fn told(instance: &Instance) {
     ] {
         instance.sleep(agent, status).await;
     }
-    let undone = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, owner, former_owner, undone)
-         SELECT at, agent_id, what, value, cause, $1, owner, true FROM identity.head_changes
+    let undone = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, former_owner, undone)
+         SELECT at, agent_id, columns, values, cause, $1, owner, true FROM identity.head_steps
           ORDER BY seq DESC LIMIT 1";
     let pool = instance.app.db.pool();
     sqlx::query(undone).bind(ALICE).execute(pool).await.unwrap();
@@ -351,7 +351,7 @@ async fn what_leads_nowhere_is_refused(pool: PgPool) {
     assert!(described.all(|one| one["name"] != "after"), "nor promised");
 
     // The first two are forgotten.
-    let forgotten = "DELETE FROM identity.head_changes WHERE position < 3";
+    let forgotten = "DELETE FROM identity.head_steps WHERE position < 3";
     sqlx::query(forgotten)
         .execute(instance.app.db.pool())
         .await
@@ -367,7 +367,7 @@ async fn what_leads_nowhere_is_refused(pool: PgPool) {
             .await;
         assert_eq!(answer.status, status, "{after}: {}", answer.text());
     }
-    let all = "DELETE FROM identity.head_changes";
+    let all = "DELETE FROM identity.head_steps";
     sqlx::query(all)
         .execute(instance.app.db.pool())
         .await
@@ -425,8 +425,8 @@ async fn a_client_that_does_not_read_misses_nothing(pool: PgPool) {
         .await
         .unwrap();
     // More than the ring holds, and then more at once than it is told of.
-    let insert = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-         SELECT now(), '00000000-0000-4000-8000-000000000002', 'name', to_jsonb(n), n::text, n % 2 = 0
+    let insert = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+         SELECT now(), '00000000-0000-4000-8000-000000000002', ARRAY['name'], ARRAY[to_jsonb(n)], n::text, n % 2 = 0
            FROM generate_series($1::int, $2) AS n";
     let (mut told, mut positions) = (0, Vec::new());
     for size in std::iter::repeat_n(1, 100).chain([3_000]) {
@@ -521,8 +521,8 @@ async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) 
         assert!(text(&closed.data["detail"]).contains(what), "{closed:?}");
         assert_eq!(events.next().await, None);
     }
-    let insert = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-         SELECT now(), '00000000-0000-4000-8000-000000000002', 'name', to_jsonb(1), '1', false";
+    let insert = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+         SELECT now(), '00000000-0000-4000-8000-000000000002', ARRAY['name'], ARRAY[to_jsonb(1)], '1', false";
     let pool = instance.app.db.pool();
     sqlx::query(insert).execute(pool).await.unwrap();
     instance.order().await;
@@ -535,8 +535,9 @@ async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) 
 #[sqlx::test]
 async fn whoever_never_reads_loses_the_seat(pool: PgPool) {
     let instance = Instance::with(&pool, &[Flag::new("http.stalled_seconds", 1)]).await;
-    let large = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-         SELECT now(), '00000000-0000-4000-8000-000000000002', 'name', to_jsonb(repeat('x', 60000)), n::text, false
+    let large = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+         SELECT now(), '00000000-0000-4000-8000-000000000002', ARRAY['name'], ARRAY[to_jsonb(repeat('x', 60000))],
+                n::text, false
            FROM generate_series(1, 400) AS n";
     sqlx::query(large).execute(&pool).await.unwrap();
     instance.order().await;

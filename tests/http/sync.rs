@@ -104,7 +104,7 @@ async fn the_digest_leaves_nothing_out_but_what_it_names(pool: PgPool) {
             "did_hashes",
             "dirty",
             "folds",
-            "head_changes",
+            "head_steps",
             "heartbeats",
             "requests",
             "subjects",

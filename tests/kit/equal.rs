@@ -14,7 +14,7 @@ use super::{
 /// Tables of which nothing is compared: work that is under way, and what only tells of it. Of the
 /// chain's tables, `model.md` compares blocks and logs.
 const ASIDE: [&str; 20] = [
-    "identity.head_changes",
+    "identity.head_steps",
     "identity.dirty",
     "identity.subjects",
     "identity.ahead",

@@ -2,7 +2,7 @@
 //! same (`model.md` §5, "equal to a fresh index").
 //!
 //! Set aside are work that is under way or only tells of work done (`subjects`, `did_hashes`, `heartbeats`, `dirty`,
-//! `folds`, `head_changes`), what somebody wants to hear of (`watches`) or asked once (`requests`), the two columns of `agents` that heartbeats refresh, and those of `uris` that
+//! `folds`, `head_steps`), what somebody wants to hear of (`watches`) or asked once (`requests`), the two columns of `agents` that heartbeats refresh, and those of `uris` that
 //! tell when and how often somebody looked.
 
 use store::{Digests, Snapshot, TableDigest};

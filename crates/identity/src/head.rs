@@ -13,7 +13,7 @@ mod read;
 
 pub use read::{HeadChange, Wanted, end, first, read};
 
-/// How many changes are given their positions at once.
+/// How many steps are given their positions at once.
 const BATCH: i64 = 4_096;
 
 /// The last position that was given, as a cursor of the store.
@@ -40,6 +40,12 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    fn is_of_one_step(&self, other: &Self) -> bool {
+        self.change.cause == other.change.cause
+            && self.owner == other.owner
+            && self.former_owner == other.former_owner
+    }
+
     /// Each of an agent's changes, in fold order, with its owner then; `before` owned it before the first one.
     pub(crate) fn all(changes: &[Change], before: Option<&str>) -> Vec<Self> {
         let mut owner = before.map(str::to_owned);
@@ -60,20 +66,25 @@ impl Told {
     }
 }
 
-/// Tells the feed what is new, and what is undone.
+/// Tells the feed what is new, and what is undone. What one cause changed of an agent is one step, and one row.
 pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     undo(tx, shown).await?;
+    let (mut steps, mut step) = (Vec::new(), 0_i64);
     let mut agents = Vec::new();
     let (mut whats, mut values, mut causes) = (Vec::new(), Vec::<&Value>::new(), Vec::new());
     let (mut owners, mut formers) = (Vec::new(), Vec::new());
     for one in shown {
-        for told in &one.new {
-            agents.push(one.agent.0);
-            whats.push(told.change.column.as_str());
-            values.push(&told.change.value);
-            causes.push(told.change.cause.as_str());
-            owners.push(told.owner.as_deref());
-            formers.push(told.former_owner.as_deref());
+        for of_one_cause in one.new.chunk_by(Told::is_of_one_step) {
+            step += 1;
+            for told in of_one_cause {
+                steps.push(step);
+                agents.push(one.agent.0);
+                whats.push(told.change.column.as_str());
+                values.push(&told.change.value);
+                causes.push(told.change.cause.as_str());
+                owners.push(told.owner.as_deref());
+                formers.push(told.former_owner.as_deref());
+            }
         }
     }
     if agents.is_empty() {
@@ -81,15 +92,18 @@ pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     }
     let now = tx.now();
     sqlx::query!(
-        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, owner, former_owner, undone)
-         SELECT $1, c.agent, c.what, c.value, c.cause, c.owner, c.former, false
-           FROM unnest($2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[])
-                WITH ORDINALITY AS c(agent, what, value, cause, owner, former, place)
-          WHERE coalesce((SELECT h.undone FROM identity.head_changes h
-                           WHERE h.agent_id = c.agent AND h.cause = c.cause AND h.what = c.what
-                           ORDER BY h.seq DESC LIMIT 1), true)
-          ORDER BY c.place",
+        "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, former_owner, undone)
+         SELECT $1, c.agent, array_agg(c.what ORDER BY c.place), array_agg(c.value ORDER BY c.place), c.cause, c.owner,
+                c.former, false
+           FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[])
+                WITH ORDINALITY AS c(step, agent, what, value, cause, owner, former, place)
+          WHERE coalesce((SELECT s.undone FROM identity.head_steps s
+                           WHERE s.agent_id = c.agent AND s.cause = c.cause AND c.what = ANY(s.columns)
+                           ORDER BY s.seq DESC LIMIT 1), true)
+          GROUP BY c.step, c.agent, c.cause, c.owner, c.former
+          ORDER BY c.step",
         now,
+        &steps,
         &agents,
         &whats as &[&str],
         &values as &[&Value],
@@ -107,8 +121,8 @@ pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
 pub(crate) async fn tell_document(tx: &mut Tx, uri: &[u8], became: &str) -> Result<()> {
     let now = tx.now();
     sqlx::query!(
-        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, owner, undone)
-         SELECT $1, t.agent_id, 'metadata_state', to_jsonb($3::text),
+        "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, undone)
+         SELECT $1, t.agent_id, ARRAY['metadata_state'], ARRAY[to_jsonb($3::text)],
                 'uri:' || encode($2, 'hex'), a.owner_address, false
            FROM identity.tokens t LEFT JOIN identity.agents a ON a.id = t.agent_id
           WHERE t.uri_hash = $2
@@ -143,15 +157,19 @@ async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     }
     let now = tx.now();
     sqlx::query!(
-        "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, owner, former_owner, undone)
-         SELECT $1, h.agent_id, h.what, h.value, h.cause, h.owner, h.former_owner, true
-           FROM (SELECT DISTINCT ON (agent_id, cause, what)
-                        seq, agent_id, what, value, cause, owner, former_owner, undone
-                   FROM identity.head_changes WHERE agent_id = ANY($2)
-                  ORDER BY agent_id, cause, what, seq DESC) h
+        "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, former_owner, undone)
+         SELECT $1, h.agent_id, array_agg(h.what ORDER BY h.nth), array_agg(h.value ORDER BY h.nth), h.cause, h.owner,
+                h.former_owner, true
+           FROM (SELECT DISTINCT ON (s.agent_id, s.cause, c.what)
+                        s.seq, c.nth, s.agent_id, c.what, c.value, s.cause, s.owner, s.former_owner, s.undone
+                   FROM identity.head_steps s
+                  CROSS JOIN LATERAL unnest(s.columns, s.values) WITH ORDINALITY AS c(what, value, nth)
+                  WHERE s.agent_id = ANY($2)
+                  ORDER BY s.agent_id, s.cause, c.what, s.seq DESC, c.nth DESC) h
            LEFT JOIN unnest($3::uuid[], $4::text[], $5::text[]) AS k(agent, what, cause)
                   ON k.agent = h.agent_id AND k.what = h.what AND k.cause = h.cause
           WHERE NOT h.undone AND k.agent IS NULL AND h.what <> 'metadata_state'
+          GROUP BY h.seq, h.agent_id, h.cause, h.owner, h.former_owner
           ORDER BY h.seq",
         now,
         &agents,
@@ -164,13 +182,14 @@ async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     Ok(())
 }
 
-/// Gives the next positions to changes that are committed and have none, oldest first.
+/// Gives the next positions to changes that are committed and have none, oldest first. A step's row bears that of its
+/// last change.
 ///
 /// Whoever does it holds the cursor's row until the end: so positions are committed in their order, whatever undoes a
 /// change comes after it, and where two do it at once the second one leaves it to the first.
 pub async fn order(db: &Db) -> Result<Outcome> {
     let waits = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM identity.head_changes WHERE position IS NULL) AS "waits!""#
+        r#"SELECT EXISTS (SELECT FROM identity.head_steps WHERE position IS NULL) AS "waits!""#
     );
     if !waits.fetch_one(db.pool()).await? {
         return Ok(Outcome::Idle);
@@ -182,20 +201,22 @@ pub async fn order(db: &Db) -> Result<Outcome> {
         held => held?,
     }
     let given = sqlx::query!(
-        "UPDATE identity.head_changes h SET position = $1 + w.nth
-           FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS nth FROM identity.head_changes
-                  WHERE position IS NULL ORDER BY seq LIMIT $2) w
-          WHERE h.seq = w.seq",
+        r#"WITH given AS (
+               UPDATE identity.head_steps s SET position = $1 + w.places
+                 FROM (SELECT seq, sum(cardinality(columns)) OVER (ORDER BY seq) AS places
+                         FROM (SELECT seq, columns FROM identity.head_steps
+                                WHERE position IS NULL ORDER BY seq LIMIT $2) w) w
+                WHERE s.seq = w.seq
+               RETURNING s.position)
+           SELECT count(*) AS "steps!", coalesce(max(position), $1) AS "last!" FROM given"#,
         last,
         BATCH,
     )
-    .execute(tx.conn())
-    .await?
-    .rows_affected()
-    .cast_signed();
-    cursor::advance(&mut tx, CURSOR, last, last + given).await?;
+    .fetch_one(tx.conn())
+    .await?;
+    cursor::advance(&mut tx, CURSOR, last, given.last).await?;
     tx.commit().await?;
-    Ok(if given == BATCH {
+    Ok(if given.steps == BATCH {
         Outcome::Busy
     } else {
         Outcome::Idle
@@ -206,9 +227,9 @@ pub async fn order(db: &Db) -> Result<Outcome> {
 pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
     let before = tx.now() - keep;
     let gone = sqlx::query!(
-        "DELETE FROM identity.head_changes WHERE position <
-            coalesce((SELECT min(position) FROM identity.head_changes WHERE at >= $1),
-                     (SELECT max(position) + 1 FROM identity.head_changes))",
+        "DELETE FROM identity.head_steps WHERE position <
+            coalesce((SELECT min(position) FROM identity.head_steps WHERE at >= $1),
+                     (SELECT max(position) + 1 FROM identity.head_steps))",
         before
     );
     Ok(gone.execute(tx.conn()).await?.rows_affected())

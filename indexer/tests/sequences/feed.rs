@@ -84,8 +84,9 @@ async fn whoever_was_told_of_an_owner_is_told_that_it_is_undone(
     Ok(())
 }
 
-const INSERT: &str = "INSERT INTO identity.head_changes (at, agent_id, what, cause, undone)
-    SELECT now(), $1, 'name', nextval('identity.fact_serial')::text, false FROM generate_series(1, $2)";
+const INSERT: &str = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+    SELECT now(), $1, ARRAY['name'], ARRAY['1'::jsonb], nextval('identity.fact_serial')::text, false
+      FROM generate_series(1, $2)";
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_late_commit_comes_after_what_was_read(pool: PgPool) -> anyhow::Result<()> {
@@ -142,7 +143,7 @@ async fn what_is_forgotten_is_a_beginning_and_its_places_are_not_given_again(
 ) -> anyhow::Result<()> {
     let world = World::new(pool);
     let keep = chrono::TimeDelta::days(7);
-    let age = "UPDATE identity.head_changes SET at = $1 - days * interval '1 day'
+    let age = "UPDATE identity.head_steps SET at = $1 - days * interval '1 day'
                  FROM (VALUES (1, 9), (2, 6), (3, 8), (4, 1)) AS v(nth, days) WHERE position = nth";
     sqlx::query(INSERT)
         .bind(uuid::Uuid::nil())

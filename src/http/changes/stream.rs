@@ -409,8 +409,8 @@ mod tests {
     /// Whoever began to listen before that look knows by it what he has to read himself.
     #[sqlx::test(migrations = "./migrations")]
     async fn the_first_look_says_where_it_begins(pool: PgPool) -> Result<(), Problem> {
-        let told = "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone)
-             SELECT now(), '00000000-0000-4000-8000-000000000001', 'name', to_jsonb(n), n::text, false
+        let told = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+             SELECT now(), '00000000-0000-4000-8000-000000000001', ARRAY['name'], ARRAY[to_jsonb(n)], n::text, false
                FROM generate_series(1, $1) AS n";
         let db = Db::from_pool(pool, Clock::System);
         let tell = async |count: i32| {

@@ -23,8 +23,8 @@ INSERT INTO identity.folds (agent_id, through_block, through_serial, state)
 VALUES ('00000000-0000-4000-8000-000000000002', 1, 1, '');
 INSERT INTO identity.uri_agents (uri_hash, agent_id, block, log, again)
 VALUES (sha256('u'), '00000000-0000-4000-8000-000000000002', 1, 0, false);
-INSERT INTO identity.head_changes (at, agent_id, what, cause, undone)
-VALUES (now(), '00000000-0000-4000-8000-000000000002', 'registered', 'log', false);
+INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+VALUES (now(), '00000000-0000-4000-8000-000000000002', '{registered,name}', '{1,2}', 'log', false);
 INSERT INTO identity.tokens (agent_id, chain_id, registry, token_id, uri_hash, complete, burned, claimed,
                              first_block, last_block, last_log, last_tx)
 VALUES ('00000000-0000-4000-8000-000000000002', 31337, decode(repeat('80', 20), 'hex'), 0, sha256('u'), true, false,

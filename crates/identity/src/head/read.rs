@@ -1,5 +1,6 @@
-//! Reading the head feed by position. A QueryBuilder puts the filters together: each has its own index. Where one has
-//! none, or there are several, one look goes through a bounded number of changes and says how far it came.
+//! Reading the head feed by position. A QueryBuilder puts the filters together: those by agent and owner have their own
+//! index. Where one has none, or there are several, one look goes through a bounded number of changes and says how far
+//! it came.
 
 use chrono::{DateTime, Utc};
 use kernel::{Found, Span};
@@ -66,7 +67,8 @@ impl Wanted {
             self.watch.is_some(),
         ];
         let filters = filters.into_iter().filter(|is_set| *is_set).count();
-        filters == 0 || (filters == 1 && self.undone != Some(false) && self.watch.is_none())
+        let has_none = self.column.is_some() || self.undone == Some(false) || self.watch.is_some();
+        filters == 0 || (filters == 1 && !has_none)
     }
 }
 
@@ -77,9 +79,11 @@ pub async fn end(db: &Db) -> Result<u64> {
 
 /// The place of the oldest change that is kept.
 pub async fn first(db: &Db) -> Result<Option<u64>> {
-    let first = sqlx::query_scalar!("SELECT min(position) FROM identity.head_changes")
-        .fetch_one(db.pool())
-        .await?;
+    let first = sqlx::query_scalar!(
+        r#"SELECT position - cardinality(columns) + 1 AS "first!" FROM identity.head_steps
+            WHERE position IS NOT NULL ORDER BY position LIMIT 1"#
+    );
+    let first = first.fetch_optional(db.pool()).await?;
     Ok(first.map(i64::cast_unsigned))
 }
 
@@ -92,14 +96,25 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
     if !wanted.is_indexed() {
         span = span.at_most(most);
     }
-    let places = places(wanted, &span)
+    let steps = steps(wanted, &span)
         .build_query_scalar::<i64>()
         .fetch_all(db.pool())
         .await?;
+    let alerts = wanted.watch.as_ref().map(|_| Alert::COLUMNS);
     let rows = sqlx::query!(
-        r#"SELECT position AS "position!", at, agent_id, what, value, cause, owner, former_owner, undone
-             FROM identity.head_changes WHERE position = ANY($1) ORDER BY position"#,
-        &places,
+        r#"SELECT p.position AS "position!", s.at, s.agent_id, c.what AS "what!", c.value, s.cause, s.owner,
+                  s.former_owner, s.undone
+             FROM identity.head_steps s
+            CROSS JOIN LATERAL unnest(s.columns, s.values) WITH ORDINALITY AS c(what, value, nth)
+            CROSS JOIN LATERAL (SELECT s.position - cardinality(s.columns) + c.nth AS position) p
+            WHERE s.position = ANY($1) AND p.position > $2 AND p.position <= $3
+              AND ($4::text IS NULL OR c.what = $4) AND ($5::text[] IS NULL OR c.what = ANY($5))
+            ORDER BY p.position"#,
+        &steps,
+        span.after.cast_signed(),
+        span.until.cast_signed(),
+        wanted.column.as_deref(),
+        alerts.as_ref().map(<[_; 7]>::as_slice) as Option<&[&str]>,
     )
     .fetch_all(db.pool())
     .await?;
@@ -114,13 +129,20 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
         former_owner: row.former_owner,
         undone: row.undone,
     });
-    let items: Vec<HeadChange> = changes.collect();
+    let mut items: Vec<HeadChange> = changes.collect();
+    let beyond = items.len().saturating_sub(span.limit.get());
+    if span.newest {
+        items.drain(..beyond);
+    } else {
+        items.truncate(span.limit.get());
+    }
     let reached = span.reached(items.iter().map(|change| change.position));
     Ok(Found { items, reached })
 }
 
-/// The positions of what is wanted in a span.
-fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
+/// The steps, by position, that have something of what is wanted in a span. One more than items are wanted: of the first
+/// and the last step, that may lie outside.
+fn steps(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("SELECT position FROM (");
     let owners: &[&str] = match wanted.owner {
         Some(_) => &["owner", "former_owner"],
@@ -130,10 +152,13 @@ fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
         if nth > 0 {
             sql.push(" UNION ");
         }
-        sql.push("(SELECT position FROM identity.head_changes WHERE position > ");
+        sql.push("(SELECT position FROM identity.head_steps WHERE position > ");
         sql.push_bind(span.after.cast_signed());
-        sql.push(" AND position <= ")
-            .push_bind(span.until.cast_signed());
+        sql.push(" AND position <= coalesce((SELECT min(position) FROM identity.head_steps WHERE position >= ");
+        sql.push_bind(span.until.cast_signed())
+            .push("), ")
+            .push_bind(span.until.cast_signed())
+            .push(")");
         if let Some(address) = &wanted.owner {
             sql.push(format_args!(" AND {owner} = ")).push_bind(address);
         }
@@ -141,11 +166,11 @@ fn places(wanted: &Wanted, span: &Span) -> QueryBuilder<Postgres> {
             sql.push(" AND agent_id = ").push_bind(agent);
         }
         if let Some(column) = &wanted.column {
-            sql.push(" AND what = ").push_bind(column);
+            sql.push(" AND ").push_bind(column).push(" = ANY(columns)");
         }
         if let Some(Targets { owners, agents }) = &wanted.watch {
-            sql.push(" AND what = ANY(").push_bind(Alert::COLUMNS);
-            sql.push(") AND (agent_id = ANY(").push_bind(agents);
+            sql.push(" AND columns && ").push_bind(Alert::COLUMNS);
+            sql.push(" AND (agent_id = ANY(").push_bind(agents);
             sql.push(") OR owner = ANY(").push_bind(owners);
             sql.push(") OR former_owner = ANY(").push_bind(owners);
             sql.push("))");
@@ -170,7 +195,7 @@ fn ordered(sql: &mut QueryBuilder<Postgres>, span: &Span) {
     } else {
         " LIMIT "
     });
-    sql.push_bind(span.limit.lookahead() - 1);
+    sql.push_bind(span.limit.lookahead());
 }
 
 #[cfg(test)]
@@ -186,9 +211,10 @@ mod tests {
     #[sqlx::test(migrations = "../../migrations")]
     async fn looks_that_no_index_serves_end_and_say_where(pool: PgPool) -> anyhow::Result<()> {
         sqlx::query(
-            "INSERT INTO identity.head_changes (at, agent_id, what, value, cause, undone, position)
-             SELECT now(), '00000000-0000-4000-8000-000000000001', CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END,
-                    to_jsonb(n), n::text, n % 3 = 0, n FROM generate_series(1, 9) AS n",
+            "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone, position)
+             SELECT now(), '00000000-0000-4000-8000-000000000001',
+                    ARRAY[CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END], ARRAY[to_jsonb(n)], n::text, n % 3 = 0, n
+               FROM generate_series(1, 9) AS n",
         )
         .execute(&pool)
         .await?;
@@ -198,6 +224,10 @@ mod tests {
             column: column.map(str::to_owned),
             ..Wanted::default()
         };
+        let of_column = |column: &str| Wanted {
+            column: Some(column.to_owned()),
+            ..Wanted::default()
+        };
         for (wanted, newest, expected, reached) in [
             (Wanted::default(), false, vec![1, 2], 2),
             (undone(true, None), false, vec![3, 6], 6),
@@ -205,6 +235,7 @@ mod tests {
             (undone(true, Some("odd")), true, vec![9], 5),
             (undone(false, Some("odd")), false, vec![1], 4),
             (undone(false, None), false, vec![1, 2], 2),
+            (of_column("even"), false, vec![2, 4], 4),
         ] {
             let span = Span {
                 after: 0,
@@ -218,5 +249,69 @@ mod tests {
             assert_eq!(found.reached, reached, "{wanted:?}");
         }
         Ok(())
+    }
+
+    /// Steps of three, one, two and three changes: `a` to `i` at the places 1 to 9.
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn a_span_may_begin_and_end_within_a_step(pool: PgPool) -> anyhow::Result<()> {
+        sqlx::query(
+            "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+             SELECT now(), '00000000-0000-4000-8000-000000000001', columns,
+                    array_fill('1'::jsonb, ARRAY[cardinality(columns)]), columns::text, false
+               FROM (VALUES (1, '{a,b,c}'::text[]), (2, '{d}'), (3, '{e,f}'), (4, '{g,h,i}')) AS v(nth, columns)
+              ORDER BY nth",
+        )
+        .execute(&pool)
+        .await?;
+        let db = Db::from_pool(pool, Clock::manual(DateTime::UNIX_EPOCH));
+        super::super::order(&db).await?;
+        assert_eq!((first(&db).await?, end(&db).await?), (Some(1), 9));
+        let columns = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        for (after, until, limit, newest, column) in spans(&columns) {
+            let wanted = Wanted {
+                column: column.map(str::to_owned),
+                ..Wanted::default()
+            };
+            let span = Span {
+                after,
+                until,
+                limit: Limit::new(limit)?,
+                newest,
+            };
+            let found = find(&db, &wanted, span, 100).await?;
+            let found: Vec<(u64, String)> = found
+                .items
+                .into_iter()
+                .map(|change| (change.position, change.what))
+                .collect();
+            let mut expected: Vec<(u64, String)> = (1..)
+                .zip(columns.map(str::to_owned))
+                .filter(|(place, what)| {
+                    *place > after && *place <= until && column.is_none_or(|column| column == what)
+                })
+                .collect();
+            let beyond = expected.len().saturating_sub(span.limit.get());
+            if newest {
+                expected.drain(..beyond);
+            } else {
+                expected.truncate(span.limit.get());
+            }
+            assert_eq!(found, expected, "{span:?} {column:?}");
+        }
+        Ok(())
+    }
+
+    type Case<'a> = (u64, u64, u32, bool, Option<&'a str>);
+
+    fn spans<'a>(columns: &'a [&'a str]) -> impl Iterator<Item = Case<'a>> {
+        let of = columns.iter().copied().map(Some).chain([None]);
+        of.flat_map(|column| {
+            (0..10).flat_map(move |after| {
+                (after..10).flat_map(move |until| {
+                    [(1, false), (1, true), (2, false), (2, true), (9, false), (9, true)]
+                        .map(|(limit, newest)| (after, until, limit, newest, column))
+                })
+            })
+        })
     }
 }
