@@ -149,8 +149,11 @@ pub async fn verify(
                 ..asker
             })
         }
-        Presented::Wallet(parameters) => wallet(app, request, &parameters).await,
-        Presented::Signature(input, signature) => signed(app, request, &input, &signature).await,
+        // Apart, because they ask chains: a request without a proof, as most are, does not carry room for it.
+        Presented::Wallet(parameters) => Box::pin(wallet(app, request, &parameters)).await,
+        Presented::Signature(input, signature) => {
+            Box::pin(signed(app, request, &input, &signature)).await
+        }
     }
 }
 
