@@ -1,6 +1,6 @@
--- The head feed is kept by the step: what one cause changed of one agent is one row, told at as many places as it has
--- changes. To write a founding that sets nine columns costs a ninth, and its place is given once. Who reads by SQL finds
--- each change in `identity.head_changes`, which is a view now.
+-- The head feed is kept by the step: what one cause changed of one agent is one row, told at as many places as it
+-- has changes. To write a founding that sets nine columns costs a ninth, and its place is given once. Who reads by SQL
+-- finds each change in `identity.head_changes`, which is a view now.
 DROP INDEX identity.head_changes_of_column;
 ALTER TABLE identity.head_changes RENAME TO head_steps;
 ALTER INDEX identity.head_changes_pkey RENAME TO head_steps_pkey;
@@ -11,15 +11,14 @@ ALTER INDEX identity.head_changes_position RENAME TO head_steps_position;
 ALTER INDEX identity.head_changes_of_agent RENAME TO head_steps_of_agent;
 ALTER INDEX identity.head_changes_of_owner RENAME TO head_steps_of_owner;
 ALTER INDEX identity.head_changes_of_former_owner RENAME TO head_steps_of_former_owner;
-ALTER TABLE identity.head_steps ADD COLUMN columns text[], ADD COLUMN values jsonb[];
-UPDATE identity.head_steps SET columns = ARRAY[what], values = ARRAY[value];
+ALTER TABLE identity.head_steps RENAME COLUMN what TO columns;
+ALTER TABLE identity.head_steps RENAME COLUMN value TO values;
 ALTER TABLE identity.head_steps
     -- The columns that it set, in fold order, and what to.
-    ALTER COLUMN columns SET NOT NULL,
+    ALTER COLUMN columns TYPE text[] USING ARRAY[columns],
+    ALTER COLUMN values TYPE jsonb[] USING ARRAY[values],
     ALTER COLUMN values SET NOT NULL,
-    ADD CONSTRAINT head_steps_values CHECK (cardinality(columns) > 0 AND cardinality(values) = cardinality(columns)),
-    DROP COLUMN what,
-    DROP COLUMN value;
+    ADD CONSTRAINT head_steps_values CHECK (cardinality(columns) > 0 AND cardinality(values) = cardinality(columns));
 -- The place of its last change; the others have those right before.
 COMMENT ON COLUMN identity.head_steps.position IS 'the place of its last change';
 

@@ -234,3 +234,51 @@ pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
     );
     Ok(gone.execute(tx.conn()).await?.rows_affected())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use sqlx::PgPool;
+    use store::Clock;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn changes(columns: &str) -> Vec<Change> {
+        let change = |column: char| Change {
+            column: column.to_string(),
+            value: Value::Null,
+            cause: "a log".to_owned(),
+            time: DateTime::UNIX_EPOCH,
+        };
+        columns.chars().map(change).collect()
+    }
+
+    /// One cause sets the columns a, b and c, of which a fold from the first fact finds other ones each time.
+    #[sqlx::test(migrations = "../../migrations")]
+    async fn parts_of_a_step_are_told_and_undone_by_themselves(pool: PgPool) -> anyhow::Result<()> {
+        let db = Db::from_pool(pool, Clock::manual(DateTime::UNIX_EPOCH));
+        for (new, everything, expected) in [
+            ("abc", None, "{a,b,c} f"),
+            ("", Some("ac"), "{a,b,c} f, {b} t"),
+            ("abc", Some("abc"), "{a,b,c} f, {b} t, {b} f"),
+            ("c", None, "{a,b,c} f, {b} t, {b} f"),
+            ("", Some(""), "{a,b,c} f, {b} t, {b} f, {a,c} t, {b} t"),
+        ] {
+            let shown = Shown {
+                agent: AgentId(Uuid::nil()),
+                new: Told::all(&changes(new), None),
+                everything: everything.map(changes),
+            };
+            let mut tx = db.begin(Cause::Job("test")).await?;
+            record(&mut tx, &[shown]).await?;
+            tx.commit().await?;
+            let told = "SELECT string_agg(columns::text || ' ' || undone::text, ', ' ORDER BY seq)
+                          FROM identity.head_steps";
+            let told: String = sqlx::query_scalar(told).fetch_one(db.pool()).await?;
+            let told = told.replace("true", "t").replace("false", "f");
+            assert_eq!(told, expected, "{new} {everything:?}");
+        }
+        Ok(())
+    }
+}

@@ -25,6 +25,8 @@ INSERT INTO identity.uri_agents (uri_hash, agent_id, block, log, again)
 VALUES (sha256('u'), '00000000-0000-4000-8000-000000000002', 1, 0, false);
 INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
 VALUES (now(), '00000000-0000-4000-8000-000000000002', '{registered,name}', '{1,2}', 'log', false);
+INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone, position)
+VALUES (now(), '00000000-0000-4000-8000-000000000002', '{registered,name}', '{1,2}', 'other', false, 2);
 INSERT INTO identity.tokens (agent_id, chain_id, registry, token_id, uri_hash, complete, burned, claimed,
                              first_block, last_block, last_log, last_tx)
 VALUES ('00000000-0000-4000-8000-000000000002', 31337, decode(repeat('80', 20), 'hex'), 0, sha256('u'), true, false,

@@ -1,6 +1,6 @@
-//! Reading the head feed by position. A QueryBuilder puts the filters together: those by agent and owner have their own
-//! index. Where one has none, or there are several, one look goes through a bounded number of changes and says how far
-//! it came.
+//! Reading the head feed by position. A QueryBuilder puts the filters together: those by agent, by owner and for what was
+//! undone have their own index. Where one has none, or there are several, one look goes through a bounded number of
+//! changes and says how far it came.
 
 use chrono::{DateTime, Utc};
 use kernel::{Found, Span};
@@ -100,7 +100,7 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
         .build_query_scalar::<i64>()
         .fetch_all(db.pool())
         .await?;
-    let alerts = wanted.watch.as_ref().map(|_| Alert::COLUMNS);
+    let alerts = wanted.watch.as_ref().map(|_| &Alert::COLUMNS as &[&str]);
     let rows = sqlx::query!(
         r#"SELECT p.position AS "position!", s.at, s.agent_id, c.what AS "what!", c.value, s.cause, s.owner,
                   s.former_owner, s.undone
@@ -109,12 +109,14 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
             CROSS JOIN LATERAL (SELECT s.position - cardinality(s.columns) + c.nth AS position) p
             WHERE s.position = ANY($1) AND p.position > $2 AND p.position <= $3
               AND ($4::text IS NULL OR c.what = $4) AND ($5::text[] IS NULL OR c.what = ANY($5))
-            ORDER BY p.position"#,
+            ORDER BY CASE WHEN $6 THEN -p.position ELSE p.position END LIMIT $7"#,
         &steps,
         span.after.cast_signed(),
         span.until.cast_signed(),
         wanted.column.as_deref(),
-        alerts.as_ref().map(<[_; 7]>::as_slice) as Option<&[&str]>,
+        alerts as Option<&[&str]>,
+        span.newest,
+        span.limit.lookahead() - 1,
     )
     .fetch_all(db.pool())
     .await?;
@@ -130,11 +132,8 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
         undone: row.undone,
     });
     let mut items: Vec<HeadChange> = changes.collect();
-    let beyond = items.len().saturating_sub(span.limit.get());
     if span.newest {
-        items.drain(..beyond);
-    } else {
-        items.truncate(span.limit.get());
+        items.reverse();
     }
     let reached = span.reached(items.iter().map(|change| change.position));
     Ok(Found { items, reached })
@@ -278,17 +277,16 @@ mod tests {
                 limit: Limit::new(limit)?,
                 newest,
             };
-            let found = find(&db, &wanted, span, 100).await?;
-            let found: Vec<(u64, String)> = found
-                .items
-                .into_iter()
-                .map(|change| (change.position, change.what))
-                .collect();
-            let mut expected: Vec<(u64, String)> = (1..)
-                .zip(columns.map(str::to_owned))
-                .filter(|(place, what)| {
-                    *place > after && *place <= until && column.is_none_or(|column| column == what)
-                })
+            // A column has no index: a look goes through four places, which may end within a step, too.
+            let seen = match column {
+                Some(_) => span.at_most(4),
+                None => span,
+            };
+            let found = find(&db, &wanted, span, 4).await?;
+            let mut expected: Vec<(u64, &str)> = (1..)
+                .zip(columns)
+                .filter(|(place, _)| *place > seen.after && *place <= seen.until)
+                .filter(|(_, what)| column.is_none_or(|column| column == *what))
                 .collect();
             let beyond = expected.len().saturating_sub(span.limit.get());
             if newest {
@@ -296,20 +294,32 @@ mod tests {
             } else {
                 expected.truncate(span.limit.get());
             }
-            assert_eq!(found, expected, "{span:?} {column:?}");
+            let items = found.items.iter();
+            let items = items.map(|change| (change.position, change.what.as_str()));
+            assert_eq!(items.collect::<Vec<_>>(), expected, "{span:?} {column:?}");
+            let reached = seen.reached(expected.iter().map(|(place, _)| *place));
+            assert_eq!(found.reached, reached, "{span:?} {column:?}");
         }
         Ok(())
     }
 
     type Case<'a> = (u64, u64, u32, bool, Option<&'a str>);
 
+    /// Beginnings and ends before, within and behind each step, for everything and for some columns.
     fn spans<'a>(columns: &'a [&'a str]) -> impl Iterator<Item = Case<'a>> {
-        let of = columns.iter().copied().map(Some).chain([None]);
-        of.flat_map(|column| {
-            (0..10).flat_map(move |after| {
+        let of = [None, Some(columns[1]), Some(columns[5]), Some(columns[6])];
+        of.into_iter().flat_map(|column| {
+            (0..10_u64).flat_map(move |after| {
                 (after..10).flat_map(move |until| {
-                    [(1, false), (1, true), (2, false), (2, true), (9, false), (9, true)]
-                        .map(|(limit, newest)| (after, until, limit, newest, column))
+                    [
+                        (1, false),
+                        (1, true),
+                        (2, false),
+                        (2, true),
+                        (9, false),
+                        (9, true),
+                    ]
+                    .map(|(limit, newest)| (after, until, limit, newest, column))
                 })
             })
         })
