@@ -107,6 +107,16 @@ pub struct Issued {
     pub record: ApiKey,
 }
 
+/// A key's successor, and what ended for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rotated {
+    /// The successor.
+    #[serde(flatten)]
+    pub issued: Issued,
+    /// Id of the key that the rotated one replaced, where that held until now.
+    pub ended: Option<String>,
+}
+
 /// Which keys.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -193,22 +203,19 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     insert(tx, new, row).await
 }
 
-/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. What it made is the
-/// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
-/// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
-/// revoked or over has none.
+/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold, and no third one of
+/// their line, for the key that it replaced itself ends at once. What it made is the successor's from then on. That one
+/// is made with the key that asks, its predecessor perhaps, else with the one that its predecessor was made with. It
+/// acts for whom the old one did: what is a client's stays with it. One that is revoked or over has none.
 pub async fn rotate(
     tx: &mut Tx,
     key_id: &str,
     overlap: TimeDelta,
     asked_with: Option<&str>,
-) -> Result<Issued> {
-    if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
-        let days = LONGEST_OVERLAP.num_days();
-        let why = format!("two keys hold together for 0 seconds to {days} days");
-        return Err(Error::Invalid(why));
-    }
+) -> Result<Rotated> {
+    check_overlap(overlap)?;
     lineage::take_turn(tx, asked_with).await?;
+    let ended = lineage::end_replaced(tx, key_id).await?;
     let now = tx.now();
     let old = sqlx::query_as!(
         ApiKey,
@@ -229,7 +236,7 @@ pub async fn rotate(
         let why = "this key has a successor already: rotate that one".to_owned();
         return Err(Error::Conflict(why));
     }
-    // Both hold for a while, with quotas of their own: who rotates again and again would have keys without end.
+    // Both hold for a while, so the successor needs a place of its own.
     if let Some(owner) = &old.principal
         && (asked_with.is_some() || principal::parse(owner) != Principal::Operator)
     {
@@ -277,7 +284,8 @@ pub async fn rotate(
         replaces: Some(old.key_id),
         made_with: asked_with.map(str::to_owned).or(old.made_with),
     };
-    insert(tx, &new, row).await
+    let issued = insert(tx, &new, row).await?;
+    Ok(Rotated { issued, ended })
 }
 
 /// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force
@@ -353,6 +361,15 @@ async fn is_replaced(tx: &mut Tx, key_id: &str) -> Result<bool> {
         key_id,
     );
     Ok(found.fetch_one(tx.conn()).await?)
+}
+
+fn check_overlap(overlap: TimeDelta) -> Result<()> {
+    if (TimeDelta::zero()..=LONGEST_OVERLAP).contains(&overlap) {
+        return Ok(());
+    }
+    let days = LONGEST_OVERLAP.num_days();
+    let why = format!("two keys hold together for 0 seconds to {days} days");
+    Err(Error::Invalid(why))
 }
 
 fn unknown() -> Error {
