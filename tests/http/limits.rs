@@ -213,7 +213,7 @@ async fn a_key_has_quotas_of_its_own(pool: PgPool) {
 }
 
 #[sqlx::test]
-async fn who_rotates_again_and_again_holds_two_keys_with_their_quotas_and_no_more(pool: PgPool) {
+async fn who_rotates_again_and_again_holds_two_keys_and_no_more(pool: PgPool) {
     let instance = with(&pool).await;
     let wish = json!({"name": "ci", "principal": "nobody", "scopes": ["keys:write"]});
     let first = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
@@ -267,4 +267,35 @@ async fn who_rotates_again_and_again_holds_two_keys_with_their_quotas_and_no_mor
         .map(|(key, more)| (&key["key_id"], more))
         .collect();
     assert_eq!(told, wanted);
+}
+
+#[sqlx::test]
+async fn a_rotated_key_and_its_successors_share_one_quota(pool: PgPool) {
+    let instance = with(&pool).await;
+    let wish = json!({
+        "name": "ci", "principal": "nobody", "scopes": ["keys:write"],
+        "rate_limit_per_minute": 4, "rate_limit_per_hour": 4,
+    });
+    let make = async || instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let turn = async |key: &Value| {
+        let path = format!("/v1/keys/{}/rotate", key["key_id"].as_str().unwrap());
+        let at_once = json!({"overlap_seconds": 0});
+        let token = key["key"].as_str().unwrap();
+        instance.send("POST", &path, token, &at_once).await
+    };
+    let ask = async |key: &Value| {
+        let headers = [("x-api-key", key["key"].as_str().unwrap())];
+        let answer = from(&instance, "192.0.2.1", "/v1/agents", &headers).await;
+        answer.status.as_u16()
+    };
+    // Whatever ended between the two, the third goes on where the first was.
+    let first = make().await;
+    assert_eq!(ask(&first).await, 200);
+    let second = turn(&first).await.json();
+    let third = turn(&second).await.json();
+    assert_eq!(ask(&third).await, 200);
+    assert_eq!(ask(&third).await, 429);
+    assert_eq!(turn(&third).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let other = make().await;
+    assert_eq!(ask(&other).await, 200, "another line");
 }

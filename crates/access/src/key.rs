@@ -204,9 +204,10 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
 }
 
 /// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold, and no third one of
-/// their line, for the key that it replaced itself ends at once. What it made is the successor's from then on. That one
-/// is made with the key that asks, its predecessor perhaps, else with the one that its predecessor was made with. It
-/// acts for whom the old one did: what is a client's stays with it. One that is revoked or over has none.
+/// their line, for the key that it replaced itself ends at once. A line has one quota. What the key made is the
+/// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
+/// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
+/// revoked or over has none.
 pub async fn rotate(
     tx: &mut Tx,
     key_id: &str,
@@ -330,8 +331,10 @@ async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
     let record = sqlx::query_as!(
         ApiKey,
         r#"INSERT INTO access.api_keys (key_id, key_hash, client_id, name, scopes, created_at, expires_at,
-                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces, made_with)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces, made_with,
+                   line)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                   (SELECT coalesce(old.line, old.key_id) FROM access.api_keys old WHERE old.key_id = $13::varchar))
            RETURNING id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
                   made_with, revoked_at"#,

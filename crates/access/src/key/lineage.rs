@@ -85,8 +85,8 @@ pub(super) async fn leave_room_under(tx: &mut Tx, maker: &str) -> Result<()> {
     )))
 }
 
-/// Ends the key that this one replaced, where it still holds, and names it: each has its quota, and who rotates again
-/// and again would hold many. It is over then, not revoked: what it made stays.
+/// Ends the key that this one replaced, where it still holds, and names it: who rotates again and again would hold
+/// many. It is over then, not revoked: what it made stays.
 pub(super) async fn end_replaced(tx: &mut Tx, key_id: &str) -> Result<Option<String>> {
     let now = tx.now();
     // Both are locked in one order, for what is written of their use locks the same rows.
