@@ -66,6 +66,18 @@ fn keys_are_made_used_rotated_and_revoked() {
         assert!(with(secret, &["key", "list"]).status.success(), "both hold");
     }
     let next = next["key_id"].as_str().unwrap();
+    // Of one line two hold, so who rotates once more is told what ended.
+    let rotated = place.run(&["key", "rotate", next, "-o", "json"]);
+    let told = text(&rotated.stderr);
+    assert!(told.contains(&format!("{id} is over now")), "{told}");
+    let last = json(&rotated);
+    assert!(!with(&secret, &["key", "list"]).status.success(), "over");
+    assert!(
+        place
+            .run(&["key", "revoke", last["key_id"].as_str().unwrap()])
+            .status
+            .success()
+    );
     assert!(place.run(&["key", "revoke", next]).status.success());
     let left = json(&place.run(&["key", "list", "-o", "json"]));
     assert_eq!(
@@ -74,7 +86,7 @@ fn keys_are_made_used_rotated_and_revoked() {
         "what is revoked is listed with --all"
     );
     let all = json(&place.run(&["key", "list", "--all", "-o", "json"]));
-    assert_eq!(all.as_array().unwrap().len(), 2);
+    assert_eq!(all.as_array().unwrap().len(), 3);
 
     // A key ends with the one that it was made with.
     let parent = [

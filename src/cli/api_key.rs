@@ -17,7 +17,8 @@ pub enum Command {
     Create(Create),
     /// List keys, newest first
     List(List),
-    /// Give a key a successor with the same rights, which is printed once; the old one ends later
+    /// Give a key a successor with the same rights, which is printed once; the old one ends later, and the one before
+    /// that at once
     Rotate(Rotate),
     /// End a key at once, and those that were made with it
     Revoke(Revoke),
@@ -131,7 +132,12 @@ async fn rotate(client: &Client<'_>, args: &Rotate, context: &Context) -> anyhow
     let path = format!("v1/keys/{}/rotate", segment(&args.id));
     let wish = json!({ "overlap_seconds": args.overlap.num_seconds() });
     let key = client.post(&path, &wish).await?;
-    issued(client, &key, context)
+    issued(client, &key, context)?;
+    if let Some(ended) = key["ended"].as_str() {
+        let id = clean(&args.id);
+        eprintln!("{} is over now: {id} had replaced it", clean(ended));
+    }
+    Ok(())
 }
 
 /// Prints a key once: what a script takes is the whole of stdout.

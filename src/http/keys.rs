@@ -16,7 +16,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Address, Principal};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Cause;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -174,11 +174,11 @@ struct Rotation {
     overlap_seconds: Option<u32>,
 }
 
-/// Gives a key a successor with the same rights. The answer is the only one that shows it.
+/// Gives a key a successor with the same rights; the key before it ends at once. Only this answer shows the new key.
 #[utoipa::path(
     post, path = "/v1/keys/{key}/rotate", tag = "access", params(schema::KeyName), request_body = Rotation,
     responses(
-        (status = OK, body = schema::IssuedKey),
+        (status = OK, body = schema::RotatedKey),
         (status = BAD_REQUEST, body = Problem),
         (status = NOT_FOUND, body = Problem),
         (status = CONFLICT, body = Problem, description = "The key is over, has a successor, or you have too many"),
@@ -200,16 +200,21 @@ async fn rotate(
         .map_or(OVERLAP.as_secs(), u64::from);
     let overlap = TimeDelta::seconds(i64::try_from(overlap).unwrap_or(i64::MAX));
     let mut tx = app.db.begin(Cause::Request(caller.0.clone())).await?;
-    let issued = key::rotate(&mut tx, &key_id, overlap, asked_with(&proof)).await?;
+    let rotated = key::rotate(&mut tx, &key_id, overlap, asked_with(&proof)).await?;
     let action = "POST /v1/keys/{key}/rotate";
-    let event = Event {
-        extra_metadata: Some(json!({ "successor": issued.record.key_id })),
-        ..seen(&caller, &proof, &remote, action, &key_id)
+    let event = |of: &str, more: Value| Event {
+        extra_metadata: Some(more),
+        ..seen(&caller, &proof, &remote, action, of)
     };
-    audit_log::write(&mut tx, EventType::ApiKeyUpdated, event).await?;
+    let successor = &rotated.issued.record.key_id;
+    let turned = event(&key_id, json!({ "successor": successor }));
+    let ended = rotated.ended.iter();
+    let ended = ended.map(|ended| event(ended, json!({ "ended_by_rotating": key_id })));
+    let events = std::iter::once(turned).chain(ended).collect();
+    audit_log::write_all(&mut tx, EventType::ApiKeyUpdated, events).await?;
     tx.commit().await?;
     app.keys.look_again();
-    Ok(kept_by_nobody(paging::json(&headers, &issued)))
+    Ok(kept_by_nobody(paging::json(&headers, &rotated)))
 }
 
 /// A key that ended, and what ended with it.

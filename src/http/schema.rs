@@ -17,7 +17,7 @@ mod access;
 mod statements;
 
 pub use self::{
-    access::{ApiKey, AuditEvent, IssuedKey, KeyName, Session, UsageWindow},
+    access::{ApiKey, AuditEvent, IssuedKey, KeyName, RotatedKey, Session, UsageWindow},
     statements::{ListedStatement, Statement, Submission},
 };
 

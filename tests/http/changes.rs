@@ -484,7 +484,7 @@ async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) 
         }
         Events::of(&instance, request).await.unwrap()
     };
-    let (revoked, rotated) = (make().await, make().await);
+    let (revoked, rotated, replaced) = (make().await, make().await, make().await);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let signed = Wallet::new(1).message(&nonce(&instance).await, |text| text);
     let session = text(&sign_in(&instance, &[], &signed).await.json()["token"]);
@@ -495,6 +495,7 @@ async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) 
     let mut ending = [
         open(watched, &text(&revoked["key"])).await,
         open(watched, &text(&rotated["key"])).await,
+        open(watched, &text(&replaced["key"])).await,
         open(head, &session).await,
     ];
     let mut staying = [open(head, TOKEN).await, open(head, "").await];
@@ -502,14 +503,21 @@ async fn a_stream_ends_with_the_key_or_the_session_that_opened_it(pool: PgPool) 
     let path = format!("/v1/keys/{}", text(&revoked["key_id"]));
     let answer = instance.send("DELETE", &path, TOKEN, &Value::Null).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let path = format!("/v1/keys/{}/rotate", text(&rotated["key_id"]));
-    let at_once = json!({ "overlap_seconds": 0 });
-    let answer = instance.send("POST", &path, TOKEN, &at_once).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let rotate = async |key: &Value, wish: Value| {
+        let path = format!("/v1/keys/{}/rotate", text(&key["key_id"]));
+        let answer = instance.send("POST", &path, TOKEN, &wish).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    };
+    rotate(&rotated, json!({ "overlap_seconds": 0 })).await;
+    // Its overlap lasts until its successor has a successor, too.
+    let second = rotate(&replaced, json!({})).await;
+    rotate(&second, json!({})).await;
     let path = "/v1/sessions/current";
     let answer = instance.send("DELETE", path, &session, &Value::Null).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    for (events, what) in ending.iter_mut().zip(["API key", "API key", "session"]) {
+    let why = ["API key", "API key", "API key", "session"];
+    for (events, what) in ending.iter_mut().zip(why) {
         let closed = loop {
             let next = tokio::time::timeout(PATIENCE, events.next()).await;
             let event = next.expect("it ends").expect("it says why");

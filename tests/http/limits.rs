@@ -211,3 +211,91 @@ async fn a_key_has_quotas_of_its_own(pool: PgPool) {
         assert_eq!(ask("198.51.100.1", &theirs).await.0, wanted);
     }
 }
+
+#[sqlx::test]
+async fn who_rotates_again_and_again_holds_two_keys_and_no_more(pool: PgPool) {
+    let instance = with(&pool).await;
+    let wish = json!({"name": "ci", "principal": "nobody", "scopes": ["keys:write"]});
+    let first = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    // Whoever has the key asks with it.
+    let post = async |path: &str, key: &Value, wish: Value| {
+        let token = key["key"].as_str().unwrap();
+        let answer = instance.send("POST", path, token, &wish).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    };
+    let turn = async |key: &Value| {
+        let path = format!("/v1/keys/{}/rotate", key["key_id"].as_str().unwrap());
+        let longest = json!({"overlap_seconds": 30 * 24 * 60 * 60});
+        post(&path, key, longest).await
+    };
+    let child = post("/v1/keys", &first, json!({"name": "child"})).await;
+    let second = turn(&first).await;
+    assert_eq!(second["ended"], Value::Null);
+    let third = turn(&second).await;
+    assert_eq!(third["ended"], first["key_id"]);
+    for (key, wanted) in [(&first, 401), (&second, 200), (&third, 200), (&child, 200)] {
+        let headers = [("x-api-key", key["key"].as_str().unwrap())];
+        let answer = from(&instance, "192.0.2.1", "/v1/agents", &headers).await;
+        assert_eq!(answer.status.as_u16(), wanted, "{key}");
+    }
+    // It is over, not revoked, and the audit log says why.
+    let path = format!("/v1/keys/{}", first["key_id"].as_str().unwrap());
+    let over = instance
+        .send("GET", &path, TOKEN, &Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        (&over["active"], &over["revoked_at"]),
+        (&json!(true), &Value::Null)
+    );
+    let path = "/v1/audit-logs?event_type=api_key_updated";
+    let events = instance.send("GET", path, TOKEN, &Value::Null).await.json();
+    let told: Vec<(&Value, &Value)> = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| (&event["resource_id"], &event["extra_metadata"]))
+        .collect();
+    let wanted = [
+        (&first, json!({"ended_by_rotating": second["key_id"]})),
+        (&second, json!({"successor": third["key_id"]})),
+        (&first, json!({"successor": second["key_id"]})),
+    ];
+    let wanted: Vec<(&Value, &Value)> = wanted
+        .iter()
+        .map(|(key, more)| (&key["key_id"], more))
+        .collect();
+    assert_eq!(told, wanted);
+}
+
+#[sqlx::test]
+async fn a_rotated_key_and_its_successors_share_one_quota(pool: PgPool) {
+    let instance = with(&pool).await;
+    let wish = json!({
+        "name": "ci", "principal": "nobody", "scopes": ["keys:write"],
+        "rate_limit_per_minute": 4, "rate_limit_per_hour": 4,
+    });
+    let make = async || instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let turn = async |key: &Value| {
+        let path = format!("/v1/keys/{}/rotate", key["key_id"].as_str().unwrap());
+        let at_once = json!({"overlap_seconds": 0});
+        let token = key["key"].as_str().unwrap();
+        instance.send("POST", &path, token, &at_once).await
+    };
+    let ask = async |key: &Value| {
+        let headers = [("x-api-key", key["key"].as_str().unwrap())];
+        let answer = from(&instance, "192.0.2.1", "/v1/agents", &headers).await;
+        answer.status.as_u16()
+    };
+    // Whatever ended between the two, the third goes on where the first was.
+    let first = make().await;
+    assert_eq!(ask(&first).await, 200);
+    let second = turn(&first).await.json();
+    let third = turn(&second).await.json();
+    assert_eq!(ask(&third).await, 200);
+    assert_eq!(ask(&third).await, 429);
+    assert_eq!(turn(&third).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let other = make().await;
+    assert_eq!(ask(&other).await, 200, "another line");
+}

@@ -24,7 +24,7 @@ pub enum EventType {
     Authentication,
     /// A new key.
     ApiKeyCreated,
-    /// A key was rotated.
+    /// A key was rotated, or ended because the one that replaced it was.
     ApiKeyUpdated,
     /// A key was revoked.
     ApiKeyRevoked,

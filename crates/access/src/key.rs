@@ -107,6 +107,16 @@ pub struct Issued {
     pub record: ApiKey,
 }
 
+/// A key's successor, and what ended for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rotated {
+    /// The successor.
+    #[serde(flatten)]
+    pub issued: Issued,
+    /// Id of the key that the rotated one replaced, where that held until now.
+    pub ended: Option<String>,
+}
+
 /// Which keys.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -193,7 +203,8 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     insert(tx, new, row).await
 }
 
-/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold. What it made is the
+/// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold, and no third one of
+/// their line, for the key that it replaced itself ends at once. A line has one quota. What the key made is the
 /// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
 /// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
 /// revoked or over has none.
@@ -202,13 +213,10 @@ pub async fn rotate(
     key_id: &str,
     overlap: TimeDelta,
     asked_with: Option<&str>,
-) -> Result<Issued> {
-    if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
-        let days = LONGEST_OVERLAP.num_days();
-        let why = format!("two keys hold together for 0 seconds to {days} days");
-        return Err(Error::Invalid(why));
-    }
+) -> Result<Rotated> {
+    check_overlap(overlap)?;
     lineage::take_turn(tx, asked_with).await?;
+    let ended = lineage::end_replaced(tx, key_id).await?;
     let now = tx.now();
     let old = sqlx::query_as!(
         ApiKey,
@@ -229,7 +237,7 @@ pub async fn rotate(
         let why = "this key has a successor already: rotate that one".to_owned();
         return Err(Error::Conflict(why));
     }
-    // Both hold for a while, with quotas of their own: who rotates again and again would have keys without end.
+    // Both hold for a while, so the successor needs a place of its own.
     if let Some(owner) = &old.principal
         && (asked_with.is_some() || principal::parse(owner) != Principal::Operator)
     {
@@ -277,7 +285,8 @@ pub async fn rotate(
         replaces: Some(old.key_id),
         made_with: asked_with.map(str::to_owned).or(old.made_with),
     };
-    insert(tx, &new, row).await
+    let issued = insert(tx, &new, row).await?;
+    Ok(Rotated { issued, ended })
 }
 
 /// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force
@@ -322,8 +331,10 @@ async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
     let record = sqlx::query_as!(
         ApiKey,
         r#"INSERT INTO access.api_keys (key_id, key_hash, client_id, name, scopes, created_at, expires_at,
-                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces, made_with)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                   rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces, made_with,
+                   line)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                   (SELECT coalesce(old.line, old.key_id) FROM access.api_keys old WHERE old.key_id = $13::varchar))
            RETURNING id, key_id, client_id, name, scopes AS "scopes: Json<Vec<String>>", active, created_at, expires_at,
                   last_used_at, rate_limit_per_minute, rate_limit_per_hour, created_by, description, principal, replaces,
                   made_with, revoked_at"#,
@@ -353,6 +364,15 @@ async fn is_replaced(tx: &mut Tx, key_id: &str) -> Result<bool> {
         key_id,
     );
     Ok(found.fetch_one(tx.conn()).await?)
+}
+
+fn check_overlap(overlap: TimeDelta) -> Result<()> {
+    if (TimeDelta::zero()..=LONGEST_OVERLAP).contains(&overlap) {
+        return Ok(());
+    }
+    let days = LONGEST_OVERLAP.num_days();
+    let why = format!("two keys hold together for 0 seconds to {days} days");
+    Err(Error::Invalid(why))
 }
 
 fn unknown() -> Error {

@@ -27,6 +27,8 @@ const FRESH_FOR_STRANGERS: TimeDelta = TimeDelta::milliseconds(50);
 pub struct Known {
     /// Its id.
     pub key_id: Arc<str>,
+    /// The first key of its line of rotation, by whose name all of them are counted.
+    pub line: Arc<str>,
     /// Whose it is, in words.
     pub client_id: String,
     /// For whom it acts; a client that is nobody else is the first of its keys.
@@ -149,7 +151,7 @@ impl Keyring {
 async fn all(db: &Db) -> Result<Keys> {
     let rows = sqlx::query!(
         r#"SELECT key_hash, key_id, client_id, principal, scopes AS "scopes: Json<Vec<String>>", expires_at, created_by,
-                  rate_limit_per_minute, rate_limit_per_hour
+                  rate_limit_per_minute, rate_limit_per_hour, coalesce(line, key_id) AS "line!"
              FROM access.api_keys WHERE active"#
     )
     .fetch_all(db.pool())
@@ -164,6 +166,7 @@ async fn all(db: &Db) -> Result<Keys> {
         let known = Known {
             principal: acts_for.unwrap_or_else(|| Principal::Key(row.key_id.clone())),
             key_id: row.key_id.into(),
+            line: row.line.into(),
             client_id: row.client_id,
             scopes: row.scopes.0,
             expires_at: row.expires_at,

@@ -56,7 +56,7 @@ impl<'a> Counter<'a> {
         self.take(bucket, quotas, self.event()).await
     }
 
-    /// On the key, which has quotas of its own from whoever made it.
+    /// On the key, which has quotas of its own from whoever made it, and shares them with those that it was rotated to.
     pub async fn key(&mut self, key: &Known) -> Result<(), Problem> {
         if !self.grant.is_counted() {
             return Ok(());
@@ -70,8 +70,7 @@ impl<'a> Counter<'a> {
             key_id: Some(key.key_id.to_string()),
             ..self.event()
         };
-        self.take(format!("{}:any", key.key_id), quotas, event)
-            .await
+        self.take(format!("{}:any", key.line), quotas, event).await
     }
 
     /// On an agent and this endpoint.

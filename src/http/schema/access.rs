@@ -68,6 +68,16 @@ pub struct IssuedKey {
     record: ApiKey,
 }
 
+/// A key's successor as it is shown once.
+#[derive(ToSchema)]
+pub struct RotatedKey {
+    #[serde(flatten)]
+    issued: IssuedKey,
+    /// Id of the key that the rotated one replaced, where that held until now: it ended at once.
+    #[schema(required)]
+    ended: Option<String>,
+}
+
 /// A session of an account.
 #[derive(ToSchema)]
 pub struct Session {

@@ -1,4 +1,5 @@
-//! Which key made which: a key ends with the key that it was made with, and nobody makes keys without end.
+//! Which key made which: a key ends with the key that it was made with, and nobody makes keys without end. Which one
+//! took which one's place: of such a line two hold at most.
 //!
 //! A key is made with the key that asked for it, by creation or by rotation: whoever had that one knows this one's
 //! secret, too. A successor takes over what its predecessor made.
@@ -82,6 +83,30 @@ pub(super) async fn leave_room_under(tx: &mut Tx, maker: &str) -> Result<()> {
         "{MOST_MADE} keys that this API key made are in force, which is the most: revoke one first, or ask with the \
          operator's token"
     )))
+}
+
+/// Ends the key that this one replaced, where it still holds, and names it: who rotates again and again would hold
+/// many. It is over then, not revoked: what it made stays.
+pub(super) async fn end_replaced(tx: &mut Tx, key_id: &str) -> Result<Option<String>> {
+    let now = tx.now();
+    // Both are locked in one order, for what is written of their use locks the same rows.
+    let ended = sqlx::query_scalar!(
+        "WITH pair AS (
+             SELECT k.key_id FROM access.api_keys k
+              WHERE k.key_id = $1
+                 OR k.key_id = (SELECT successor.replaces FROM access.api_keys successor WHERE successor.key_id = $1)
+              ORDER BY k.key_id FOR UPDATE
+         )
+         UPDATE access.api_keys k SET expires_at = $2
+           FROM pair WHERE k.key_id = pair.key_id AND k.key_id <> $1
+            AND k.active AND (k.expires_at IS NULL OR k.expires_at > $2)
+         RETURNING k.key_id",
+        key_id,
+        now,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(ended)
 }
 
 /// Hands what a key made over to its successor; but not those through which the key that asks came of it. The successor

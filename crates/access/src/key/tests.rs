@@ -85,9 +85,9 @@ async fn a_rotated_key_and_its_successor_hold_together_for_a_while(
     let first = make(&db, &wish("deploy")).await?;
     let turn = async |key_id: &str, overlap| -> Result<Issued> {
         let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
-        let issued = rotate(&mut tx, key_id, overlap, None).await?;
+        let rotated = rotate(&mut tx, key_id, overlap, None).await?;
         tx.commit().await?;
-        Ok(issued)
+        Ok(rotated.issued)
     };
     let overlap = TimeDelta::hours(1);
     let second = turn(&first.record.key_id, overlap).await?;
@@ -117,6 +117,53 @@ async fn a_rotated_key_and_its_successor_hold_together_for_a_while(
         turn("key_unknown", overlap).await,
         Err(Error::NotFound(_))
     ));
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn of_a_line_of_rotation_two_keys_hold_however_many_rotate_at_once(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let first = make(&db, &wish("deploy")).await?;
+    let child = make_with(&db, "child", &first).await?;
+    let second = turn(&db, &first, Some(&first)).await?;
+    let tries = (0..8).map(|_| {
+        let (db, key_id) = (db.clone(), second.record.key_id.clone());
+        tokio::spawn(async move {
+            let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
+            let rotated = rotate(&mut tx, &key_id, LONGEST_OVERLAP, None).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(rotated)
+        })
+    });
+    let mut through = Vec::new();
+    for one in tries.collect::<Vec<_>>() {
+        match one.await? {
+            Ok(rotated) => through.push(rotated),
+            Err(error) => assert!(matches!(error, Error::Conflict(_)), "{error}"),
+        }
+    }
+    assert_eq!(through.len(), 1);
+    let third = &through[0];
+    assert_eq!(third.ended.as_ref(), Some(&first.record.key_id));
+    let over = get(&db, &first.record.key_id, None).await?;
+    assert_eq!(over.expires_at, Some(clock.now()));
+    assert!(over.active && over.revoked_at.is_none(), "{over:?}");
+    let ring = Keyring::default();
+    assert_eq!(ring.find(&db, &first.key).await?, None);
+    for key in [&second, &third.issued, &child] {
+        assert!(ring.find(&db, &key.key).await?.is_some(), "{key:?}");
+    }
+    // What was over before is not told again, and stays over since then.
+    clock.advance(LONGEST_OVERLAP);
+    let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
+    let key_id = &third.issued.record.key_id;
+    let fourth = rotate(&mut tx, key_id, TimeDelta::zero(), None).await?;
+    tx.commit().await?;
+    assert_eq!(fourth.ended, None);
+    let over = get(&db, &second.record.key_id, None).await?;
+    assert_eq!(over.expires_at, Some(clock.now()), "when its overlap was");
     Ok(())
 }
 
@@ -189,9 +236,9 @@ async fn turn(db: &Db, key: &Issued, asked_with: Option<&Issued>) -> Result<Issu
     let mut tx = db.begin(Cause::Request(Principal::Operator)).await?;
     let asked_with = asked_with.map(|key| key.record.key_id.as_str());
     let overlap = TimeDelta::hours(1);
-    let issued = rotate(&mut tx, &key.record.key_id, overlap, asked_with).await?;
+    let rotated = rotate(&mut tx, &key.record.key_id, overlap, asked_with).await?;
     tx.commit().await?;
-    Ok(issued)
+    Ok(rotated.issued)
 }
 
 /// The names of the keys that end with this one.
@@ -425,7 +472,8 @@ async fn a_client_stays_who_it_is_when_its_key_is_rotated(
     let second = turn(&db, &first, None).await?;
     let third = turn(&db, &second, Some(&second)).await?;
     let ring = Keyring::default();
-    for key in [&first, &second, &third] {
+    assert_eq!(ring.find(&db, &first.key).await?, None, "two hold");
+    for key in [&second, &third] {
         let known = ring.find(&db, &key.key).await?.expect("in force");
         let whose = Principal::Key(first.record.key_id.clone());
         assert_eq!(known.principal, whose, "{key:?}");
@@ -463,7 +511,11 @@ async fn keys_that_are_long_over_are_forgotten_and_what_they_made_is_not(
     clock.advance(KEPT);
     assert_eq!(left().await?.len(), 5);
     clock.advance(TimeDelta::seconds(1));
-    assert_eq!(left().await?.len(), 4, "not the revoked one");
+    assert_eq!(
+        left().await?.len(),
+        3,
+        "neither the revoked one nor the first"
+    );
     clock.advance(TimeDelta::hours(1));
     assert_eq!(
         left().await?,

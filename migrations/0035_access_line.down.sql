@@ -1,0 +1,1 @@
+ALTER TABLE access.api_keys DROP COLUMN line;
