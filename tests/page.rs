@@ -7,6 +7,7 @@ mod instance;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -114,9 +115,10 @@ fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
     let instance = place.up();
     let out = kept("page-signed");
     let told = browse("signed.mjs", &instance, &out);
-    let mut names = Vec::new();
+    let (mut names, mut agent) = (Vec::new(), String::new());
     for line in told.lines() {
         let step: Value = serde_json::from_str(line).unwrap();
+        step["agent"].as_str().unwrap().clone_into(&mut agent);
         let name = step["step"].as_str().unwrap().to_owned();
         let proof = out.join(format!("{name}.tlog-proof"));
         let proven = place.run(&["audit", "verify", proof.to_str().unwrap()]);
@@ -124,6 +126,19 @@ fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
         names.push(name);
     }
     assert_eq!(names, ["founded", "slept"]);
+
+    // The key that it saved speaks at a prompt, once it is as the command line says.
+    let key = out.join("agent (1).key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let key = key.to_str().unwrap();
+    let say = ["agent", "say", "status", &agent, "SLEEP", "--key", key];
+    let refused = place.run(&say);
+    assert_eq!(refused.status.code(), Some(4));
+    let why = String::from_utf8(refused.stderr).unwrap();
+    let (_, command) = why.split_once(": run ").expect("a command");
+    let ran = Command::new("sh").args(["-c", command]).output().unwrap();
+    succeeded(command, &ran);
+    succeeded("say", &place.run(&say));
 }
 
 #[test]

@@ -42,10 +42,14 @@ await page.getByLabel("Description").fill("Compiles.");
 await page.getByLabel("Skills").fill("compiling");
 await button("Make a key").click();
 assert.ok(await button("Sign and register").isDisabled(), "a key that is not kept is lost");
+await page.getByText("chmod 600 agent.key").waitFor();
 const saving = page.waitForEvent("download");
 await button("Save the key file").click();
 const file = await saving;
+assert.equal(file.suggestedFilename(), "agent.key");
 assert.match(await readFile(await file.path(), "utf8"), /^0x[0-9a-f]{64}\n$/);
+// As browsers call it where there is one already.
+await file.saveAs(join(out, "agent (1).key"));
 await button("Sign and register").click();
 await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
 const id = new URL(page.url()).pathname.split("/")[2];
@@ -152,5 +156,5 @@ async function entry(name, column) {
   assert.ok(found, `${column} is journaled`);
   const proof = await fetch(`${base}/v1/entries/${found.cid}/proof`);
   await writeFile(join(out, `${name}.tlog-proof`), Buffer.from(await proof.arrayBuffer()));
-  console.log(JSON.stringify({ step: name, cid: found.cid }));
+  console.log(JSON.stringify({ step: name, cid: found.cid, agent: id }));
 }
