@@ -1,5 +1,5 @@
 //! The page in a real Chromium, with a wallet of the test's own that announces itself (EIP-6963) and signs through anvil;
-//! and its committed build against its sources. What the browser does stands in `tests/page/`.
+//! its committed build against its sources; and which Node that takes. What the browser does stands in `tests/page/`.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 #[path = "cli/instance.rs"]
@@ -59,6 +59,31 @@ fn the_committed_page_is_what_its_sources_give() {
         .output()
         .expect("npm: run scripts/setup --tests");
     succeeded("npm run check", &output);
+}
+
+#[test]
+fn a_node_that_is_too_old_for_the_page_is_told_and_does_for_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("node");
+    fs::write(&node, "#!/bin/sh\necho v18.19.0\n").unwrap();
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).unwrap();
+    let setup = |flags: &[&str]| {
+        Command::new("sh")
+            .args(["-c", r#"PATH="$0:$PATH" exec scripts/setup "$@""#])
+            .arg(dir.path())
+            .args(flags)
+            .current_dir(root())
+            .output()
+            .unwrap()
+    };
+    let refused = setup(&["--tests"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    assert!(
+        why.contains("Node.js 20 or newer") && why.contains("v18.19.0"),
+        "{why}"
+    );
+    succeeded("scripts/setup", &setup(&[]));
 }
 
 #[test]
