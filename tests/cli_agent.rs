@@ -279,12 +279,10 @@ fn changes_status(cli: &Cli<'_>, key: &str) {
 }
 
 fn refuses(cli: &Cli<'_>, key: &str) {
-    let open = cli.key("open", KEY, 0o644);
+    let open = cli.key("open (1)", KEY, 0o644);
     let error = cli.fails(4, &[&ADA[..], &["--key", &open]].concat());
-    assert!(
-        error.contains("0644") && error.contains("chmod 600"),
-        "{error}"
-    );
+    let remedy = format!("run chmod 600 '{open}'");
+    assert!(error.contains("0644") && error.contains(&remedy), "{error}");
     let error = cli.fails(2, &ADA);
     assert!(
         error.contains("--key FILE") && error.contains(KEY),

@@ -1,5 +1,5 @@
 //! The page in a real Chromium, with a wallet of the test's own that announces itself (EIP-6963) and signs through anvil;
-//! and its committed build against its sources. What the browser does stands in `tests/page/`.
+//! its committed build against its sources; and which Node that takes. What the browser does stands in `tests/page/`.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 #[path = "cli/instance.rs"]
@@ -7,6 +7,7 @@ mod instance;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -58,6 +59,31 @@ fn the_committed_page_is_what_its_sources_give() {
         .output()
         .expect("npm: run scripts/setup --tests");
     succeeded("npm run check", &output);
+}
+
+#[test]
+fn a_node_that_is_too_old_for_the_page_is_told_and_does_for_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("node");
+    fs::write(&node, "#!/bin/sh\necho v18.19.0\n").unwrap();
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).unwrap();
+    let setup = |flags: &[&str]| {
+        Command::new("sh")
+            .args(["-c", r#"PATH="$0:$PATH" exec scripts/setup "$@""#])
+            .arg(dir.path())
+            .args(flags)
+            .current_dir(root())
+            .output()
+            .unwrap()
+    };
+    let refused = setup(&["--tests"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    assert!(
+        why.contains("Node.js 20 or newer") && why.contains("v18.19.0"),
+        "{why}"
+    );
+    succeeded("scripts/setup", &setup(&[]));
 }
 
 #[test]
@@ -114,9 +140,10 @@ fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
     let instance = place.up();
     let out = kept("page-signed");
     let told = browse("signed.mjs", &instance, &out);
-    let mut names = Vec::new();
+    let (mut names, mut agent) = (Vec::new(), String::new());
     for line in told.lines() {
         let step: Value = serde_json::from_str(line).unwrap();
+        step["agent"].as_str().unwrap().clone_into(&mut agent);
         let name = step["step"].as_str().unwrap().to_owned();
         let proof = out.join(format!("{name}.tlog-proof"));
         let proven = place.run(&["audit", "verify", proof.to_str().unwrap()]);
@@ -124,6 +151,19 @@ fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
         names.push(name);
     }
     assert_eq!(names, ["founded", "slept"]);
+
+    // The key that it saved speaks at a prompt, once it is as the command line says.
+    let key = out.join("agent (1).key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let key = key.to_str().unwrap();
+    let say = ["agent", "say", "status", &agent, "SLEEP", "--key", key];
+    let refused = place.run(&say);
+    assert_eq!(refused.status.code(), Some(4));
+    let why = String::from_utf8(refused.stderr).unwrap();
+    let (_, command) = why.split_once(": run ").expect("a command");
+    let ran = Command::new("sh").args(["-c", command]).output().unwrap();
+    succeeded(command, &ran);
+    succeeded("say", &place.run(&say));
 }
 
 #[test]

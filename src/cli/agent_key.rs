@@ -8,7 +8,7 @@ use std::{
 };
 
 use did::ed25519::{DerivedFrom, KeyFile, SecretKey};
-use kernel::Kind;
+use kernel::{Kind, shell_path};
 
 use super::exit::Failure;
 
@@ -23,8 +23,11 @@ pub fn read(path: &Path) -> Result<SecretKey, Failure> {
     let metadata = file.metadata().map_err(|error| failed(&error))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        let path = path.display();
-        let why = format!("others may read {path} (mode {mode:04o}): run chmod 600 {path}");
+        let why = format!(
+            "others may read {} (mode {mode:04o}): run chmod 600 {}",
+            path.display(),
+            shell_path(path)
+        );
         return Err(Failure::Of(Kind::Denied, why));
     }
     let mut text = String::new();
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_kept_for_its_owner() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("agent.key");
+        let path = dir.path().join("agent (1).key");
         let (key, new) = read_or_create(&path).expect("made");
         assert!(new);
         let mode = fs::metadata(&path).expect("there").permissions().mode();
@@ -101,6 +104,7 @@ mod tests {
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("mode");
         let error = read(&path).expect_err("others may read it");
-        assert!(error.to_string().contains("chmod 600"), "{error}");
+        let remedy = format!("run chmod 600 '{}'", path.display());
+        assert!(error.to_string().ends_with(&remedy), "{error}");
     }
 }

@@ -1,13 +1,13 @@
 // A real Chromium with a wallet of the test's own: it announces itself by EIP-6963 and signs through anvil.
 
 import { createRequire } from "node:module";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const require = createRequire(new URL("../../web/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
-export const AXE = require.resolve("axe-core/axe.min.js");
+const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 
 /** Nothing is asked of anybody but the instance under test. */
 const FLAGS = [
@@ -56,15 +56,25 @@ export function node(url) {
   };
 }
 
+/** What axe-core finds wrong on the page as it is shown now, a line each. */
+export async function violations(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
+  return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((one) => `${one.target} ${one.failureSummary ?? ""}`).join(" | ")}`);
+}
+
 const ICON = `data:image/svg+xml,${encodeURIComponent(
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect width="8" height="8" rx="2" fill="#3b6"/><path d="M2 3h4v3H2z" fill="#fff"/></svg>',
 )}`;
 
 /**
- * Puts a wallet into every page of the context. `accounts` are the addresses that it gives; anvil holds their keys.
- * `asked` collects what pages asked of it, and `wallet.refuse` makes it decline the next question of that method.
+ * Puts a wallet into every page of the context. `accounts` are the addresses that it gives; anvil holds their keys, or, of
+ * those that are contracts, their keepers' (`keepers`, by account). `asked` collects what pages asked of it, and
+ * `wallet.refuse` makes it decline the next question of that method.
  */
-export async function wallet(context, rpc, accounts, { name = "Test wallet", rdns = "test.chancery.wallet" } = {}) {
+export async function wallet(context, rpc, accounts, { name = "Test wallet", rdns = "test.chancery.wallet", keepers = {} } = {}) {
   const chainId = await rpc("eth_chainId");
   const told = { asked: [], refuse: null };
   const answer = async (method, params) => {
@@ -81,7 +91,7 @@ export async function wallet(context, rpc, accounts, { name = "Test wallet", rdn
         if (BigInt(params[0].chainId) !== BigInt(chainId)) throw Object.assign(new Error("Unrecognized chain"), { code: 4902 });
         return null;
       case "eth_signTypedData_v4":
-        return rpc(method, [params[0], JSON.parse(params[1])]);
+        return rpc(method, [keepers[params[0]] ?? params[0], JSON.parse(params[1])]);
       case "personal_sign":
       case "eth_chainId":
       case "eth_sendTransaction":

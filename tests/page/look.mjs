@@ -3,12 +3,10 @@
 //   CHANCERY_PAGE=http://... ANVIL=http://... OUT=dir node look.mjs
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AXE, node, open, wallet } from "./browser.mjs";
+import { node, open, violations, wallet } from "./browser.mjs";
 
 const { CHANCERY_PAGE: base, ANVIL: anvil, OUT: out } = process.env;
-const axe = await readFile(AXE, "utf8");
 const rpc = node(anvil);
 const accounts = (await rpc("eth_accounts")).slice(0, 3);
 
@@ -87,13 +85,7 @@ async function dialogs(page, suffix) {
 }
 
 async function judge(page, where) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() =>
-    globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
-  );
-  for (const { id, help, nodes } of violations) {
-    wrong.push(`${where}: ${id}: ${help}: ${nodes.map((one) => `${one.target} ${one.failureSummary ?? ""}`).join(" | ")}`);
-  }
+  for (const found of await violations(page)) wrong.push(`${where}: ${found}`);
   await fits(page, where);
 }
 

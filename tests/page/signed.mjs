@@ -5,14 +5,16 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { node, open, wallet } from "./browser.mjs";
+import { node, open, violations, wallet } from "./browser.mjs";
 
 const { CHANCERY_PAGE: base, ANVIL: anvil, OUT: out } = process.env;
 
 const rpc = node(anvil);
 const accounts = (await rpc("eth_accounts")).slice(6, 8);
+const chain = Number(await rpc("eth_chainId"));
+const contract = await contractOf(accounts[1]);
 const { context, close } = await open();
-const told = await wallet(context, rpc, accounts);
+const told = await wallet(context, rpc, [...accounts, contract], { keepers: { [contract]: accounts[1] } });
 const page = await context.newPage();
 page.setDefaultTimeout(60_000);
 const wrong = [];
@@ -40,10 +42,14 @@ await page.getByLabel("Description").fill("Compiles.");
 await page.getByLabel("Skills").fill("compiling");
 await button("Make a key").click();
 assert.ok(await button("Sign and register").isDisabled(), "a key that is not kept is lost");
+await page.getByText("chmod 600 agent.key").waitFor();
 const saving = page.waitForEvent("download");
 await button("Save the key file").click();
 const file = await saving;
+assert.equal(file.suggestedFilename(), "agent.key");
 assert.match(await readFile(await file.path(), "utf8"), /^0x[0-9a-f]{64}\n$/);
+// As browsers call it where there is one already.
+await file.saveAs(join(out, "agent (1).key"));
 await button("Sign and register").click();
 await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
 const id = new URL(page.url()).pathname.split("/")[2];
@@ -78,15 +84,66 @@ await page.screenshot({ path: join(out, "watches-desktop-light.png"), fullPage: 
 // The cookie is not for scripts.
 assert.equal(await page.evaluate(() => document.cookie), "");
 
-// A sale that costs nothing.
+// A sale that costs nothing, to an account without code: it needs no chain.
+const home = page.getByLabel("Chain of the new owner");
 await page.goto(`${base}/agents/${id}/transfer`);
-await page.getByLabel("New owner").fill(accounts[1]);
-await button("Transfer: sign in Test wallet").click();
-await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+await page.getByLabel("New owner", { exact: true }).fill(accounts[1]);
+await home.selectOption({ label: "Any chain: an account without code" });
+await sell();
 assert.equal((await api(`/v1/agents/${id}`)).owner_address.toLowerCase(), accounts[1].toLowerCase());
+assert.deepEqual((await lastSaid()).content, { owner: accounts[1].toLowerCase() });
+
+// The next one is a contract. Its chain is that of the wallet that sells, unless somebody names another one.
+await speakAs(accounts[1]);
+await page.getByRole("link", { name: "Transfer", exact: true }).click();
+await page.getByLabel("New owner", { exact: true }).fill(contract);
+await page.waitForFunction((id) => document.querySelector("#f-home").value === id, String(chain));
+assert.deepEqual(await violations(page), []);
+await page.screenshot({ path: join(out, "transfer-free-desktop-light.png"), fullPage: true, caret: "initial" });
+await sell();
+assert.deepEqual((await lastSaid()).content, { owner: `eip155:${chain}:${contract.toLowerCase()}` });
+
+// So it speaks for the agent afterwards.
+await speakAs(contract);
+await page.getByRole("link", { name: "Status", exact: true }).click();
+await page.getByLabel("ACTIVE").check();
+await button("Set status: sign in Test wallet").click();
+await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+assert.equal((await api(`/v1/agents/${id}`)).runtime_status, "ACTIVE");
+const [signature] = (await lastSaid()).signatures;
+assert.equal(signature.by, `eip155:${chain}:${contract.toLowerCase()}`);
+assert.equal(signature.checked.by, "contract");
 
 assert.deepEqual(wrong, []);
 await close();
+
+/** Deploys a wallet that is a contract: what its keeper signs counts as signed by it (ERC-1271). */
+async function contractOf(keeper) {
+  const artifact = new URL("../../contracts/artifacts/ContractWallet.json", import.meta.url);
+  const { bytecode } = JSON.parse(await readFile(artifact, "utf8"));
+  const tx = await rpc("eth_sendTransaction", [{ from: keeper, data: bytecode + keeper.slice(2).padStart(64, "0") }]);
+  await rpc("anvil_mine", [1]);
+  const { contractAddress } = await rpc("eth_getTransactionReceipt", [tx]);
+  return contractAddress;
+}
+
+async function speakAs(account) {
+  await page.locator(".wallet button").first().click();
+  await page.getByRole("dialog").getByLabel(account, { exact: false }).check();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+}
+
+async function sell() {
+  await button("Transfer: sign in Test wallet").click();
+  await page.getByRole("heading", { name: "Grace", level: 1 }).waitFor();
+}
+
+/** The newest statement about the agent: what it says, and who signed. */
+async function lastSaid() {
+  const { items } = await api(`/v1/agents/${id}/statements?limit=1`);
+  return { content: JSON.parse(items[0].statement.content), signatures: items[0].signatures };
+}
 
 /** Keeps the proof of the newest entry that says something of this column, once there is one. */
 async function entry(name, column) {
@@ -99,5 +156,5 @@ async function entry(name, column) {
   assert.ok(found, `${column} is journaled`);
   const proof = await fetch(`${base}/v1/entries/${found.cid}/proof`);
   await writeFile(join(out, `${name}.tlog-proof`), Buffer.from(await proof.arrayBuffer()));
-  console.log(JSON.stringify({ step: name, cid: found.cid }));
+  console.log(JSON.stringify({ step: name, cid: found.cid, agent: id }));
 }

@@ -60,6 +60,28 @@ export function useWallet(): State {
   return state;
 }
 
+/** The chain that the connected wallet is on; null until it says so. */
+export function useChain(): number | null {
+  const wallet = useWallet().connected?.wallet;
+  const [chain, setChain] = useState<number | null>(null);
+  useEffect(() => {
+    setChain(null);
+    if (wallet === undefined) return;
+    let left = false;
+    const take = (told: unknown) => {
+      const id = Number(told);
+      if (!left) setChain(Number.isSafeInteger(id) && id > 0 ? id : null);
+    };
+    ask<unknown>(wallet, "eth_chainId").then(take, () => {});
+    wallet.provider.on?.("chainChanged", take);
+    return () => {
+      left = true;
+      wallet.provider.removeListener?.("chainChanged", take);
+    };
+  }, [wallet]);
+  return chain;
+}
+
 /** Asks for wallets; to be called once. */
 export function discover() {
   addEventListener("eip6963:announceProvider", (event) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
-use kernel::{B256, Kind};
+use kernel::{B256, Kind, shell_path};
 use serde_json::Value;
 
 use crate::sender::SendError;
@@ -31,7 +31,10 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others may read the file.
-    #[error("others may read {path} (mode {mode:04o}): run chmod 600 {path}")]
+    #[error(
+        "others may read {path} (mode {mode:04o}): run chmod 600 {word}",
+        word = shell_path(path)
+    )]
     Open {
         /// The key file.
         path: PathBuf,
@@ -209,6 +212,8 @@ mod tests {
             let (_dir, path) = file(KEY, mode);
             let error = read(&path, never).expect_err("open");
             assert!(matches!(error, KeyError::Open { mode: m, .. } if m == mode));
+            let remedy = format!("run chmod 600 {}", shell_path(&path));
+            assert!(error.to_string().ends_with(&remedy), "{error}");
         }
     }
 

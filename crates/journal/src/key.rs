@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
-use kernel::{Kind, sha256};
+use kernel::{Kind, sha256, shell_path};
 
 use crate::{
     note::{Note, NoteError, SignatureLine},
@@ -49,8 +49,9 @@ pub enum KeyError {
     /// Others may read it.
     #[error(
         "the journal's key file {path} has mode {mode:04o}, so others can read it: run \
-         `chmod 600 {path}`, and think about who may have read it",
-        path = path.display()
+         `chmod 600 {word}`, and think about who may have read it",
+        path = path.display(),
+        word = shell_path(path)
     )]
     Mode {
         /// The file.
@@ -278,7 +279,8 @@ mod tests {
         let good = fs::read_to_string(&path).expect("readable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("ours");
         let error = LogKey::load_or_create(&path).expect_err("open");
-        assert!(error.to_string().contains("chmod 600"), "{error}");
+        let remedy = format!("`chmod 600 {}`", shell_path(&path));
+        assert!(error.to_string().contains(&remedy), "{error}");
         assert_eq!(error.kind(), Kind::Invalid);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
         for wrong in [

@@ -20,5 +20,5 @@ pub use digest::{sha256, sha256_pair};
 pub use kind::Kind;
 pub use page::{Found, Limit, LimitError, Page, Span};
 pub use principal::Principal;
-pub use text::{Clean, clean_json, clean_text, hex_0x, push_hex_0x};
+pub use text::{Clean, clean_json, clean_text, hex_0x, push_hex_0x, shell_path};
 pub use token::{Token, TokenError};

@@ -1,4 +1,6 @@
-//! Text from outside, made fit for Postgres, which refuses U+0000.
+//! Text from outside, made fit for Postgres, which refuses U+0000; and text for people's shells.
+
+use std::path::Path;
 
 use alloy_primitives::hex;
 use serde_json::Value;
@@ -32,6 +34,17 @@ pub fn hex_0x(bytes: &[u8]) -> String {
 /// Appends the same to a text.
 pub fn push_hex_0x<const N: usize>(out: &mut String, bytes: &[u8; N]) {
     out.push_str(hex::Buffer::<N, true>::new().format(bytes));
+}
+
+/// A path as it stands in a command that somebody copies into a POSIX shell: one word there, and no option.
+pub fn shell_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let here = if text.starts_with('-') { "./" } else { "" };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return format!("{here}{text}");
+    }
+    format!("'{here}{}'", text.replace('\'', r"'\''"))
 }
 
 /// [`clean_text`] for JSON: every string and key is cleaned. Numbers need nothing: without the
@@ -94,6 +107,22 @@ mod tests {
         let mut text = "at ".to_owned();
         push_hex_0x(&mut text, &[0xff, 1]);
         assert_eq!(text, "at 0xff01");
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_command() {
+        for (path, word) in [
+            ("/home/ada/agent.key", "/home/ada/agent.key"),
+            ("agent (1).key", "'agent (1).key'"),
+            ("-f", "./-f"),
+            ("-f; rm *", "'./-f; rm *'"),
+            ("~/$HOME", "'~/$HOME'"),
+            ("ada's\nkey", "'ada'\\''s\nkey'"),
+            ("schlüssel", "'schlüssel'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_path(Path::new(path)), word);
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ import { Alarm, Code, Note } from "../parts/show";
 import { useWallet } from "../wallet";
 import { middle } from "../words";
 
+/** What the key is saved as. */
+const FILE = "agent.key";
+
 interface Draft {
   name: string;
   description: string;
@@ -76,6 +79,7 @@ export function Gasless() {
             <p class="buttons">
               <button
                 type="button"
+                aria-describedby="g-key-hint"
                 onClick={() => {
                   save(key);
                   setSaved(true);
@@ -84,6 +88,10 @@ export function Gasless() {
                 Save the key file
               </button>
               {saved ? <span class="good">Keep it where only you and the agent can read it.</span> : <span class="warn">Save it before you go on.</span>}
+            </p>
+            <p class="hint" id="g-key-hint">
+              Browsers let others on this machine read what they save, and the command line takes no such key. Where you saved it:{" "}
+              <code>chmod 600 {FILE}</code>
             </p>
           </>
         )}
@@ -173,7 +181,7 @@ function save(key: AgentKey) {
   const url = URL.createObjectURL(new Blob([`${key.secret}\n`], { type: "text/plain" }));
   const link = document.createElement("a");
   link.href = url;
-  link.download = "agent.key";
+  link.download = FILE;
   link.click();
   URL.revokeObjectURL(url);
 }

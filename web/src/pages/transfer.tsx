@@ -7,17 +7,26 @@ import { noSubmit, type Props } from "../parts/owning";
 import { Say } from "../parts/say";
 import { Sign } from "../parts/send";
 import { Note, Owner } from "../parts/show";
-import { useWallet } from "../wallet";
+import { useChain, useWallet } from "../wallet";
 import { isAddress, sameAddress } from "../words";
 
-export function Transfer({ agent, chain }: Props) {
+/** No chain is named: the new owner's account has no code. */
+const ANY = "any";
+
+export function Transfer({ agent, chain, chains }: Props) {
   const [to, setTo] = useState("");
+  const here = useChain();
+  const [chosen, setChosen] = useState<string | null>(null);
+  const home = chosen ?? String(here ?? "");
   const address = to.trim();
   const blocked = !isAddress(address)
     ? "Give the new owner's address."
     : sameAddress(address, agent.owner_address)
       ? "That is the owner already."
-      : null;
+      : chain === null && home === ""
+        ? "Say on which chain the new owner is."
+        : null;
+  const owner = () => (home === ANY ? "" : `eip155:${home}:`) + address.toLowerCase();
   return (
     <form onSubmit={noSubmit}>
       <p>
@@ -27,11 +36,42 @@ export function Transfer({ agent, chain }: Props) {
       </p>
       <AddressField id="f-to" label="New owner" value={to} change={setTo} />
       {chain === null ? (
-        <Say agent={agent} action="transfer" content={() => ({ owner: address.toLowerCase() })} label="Transfer" blocked={blocked} />
+        <>
+          <Home chains={chains} here={here} home={home} change={setChosen} />
+          <Say agent={agent} action="transfer" content={() => ({ owner: owner() })} label="Transfer" blocked={blocked} />
+        </>
       ) : (
         <Sign chain={chain} label="Transfer" blocked={blocked} changed={address} wish={() => ({ kind: "transfer", agent: agent.id, to: address })} />
       )}
     </form>
+  );
+}
+
+/** Where the new owner's account is: a contract of another chain may be somebody else's at the same address. */
+function Home({ chains, here, home, change }: { chains: Chain[]; here: number | null; home: string; change: (home: string) => void }) {
+  const known = chains.filter((one) => one.chain !== null && one.origin !== "replay");
+  const others = [...new Set([String(here ?? ""), home])].filter((id) => /^\d+$/.test(id) && !known.some((one) => String(one.chain) === id));
+  return (
+    <div class="field">
+      <label for="f-home">Chain of the new owner</label>
+      <select id="f-home" required aria-describedby="f-home-hint" value={home} onChange={(event) => change(event.currentTarget.value)}>
+        {home === "" ? <option value="">Choose…</option> : null}
+        {known.map((one) => (
+          <option key={one.chain} value={String(one.chain)}>
+            {one.name} ({one.chain})
+          </option>
+        ))}
+        {others.map((id) => (
+          <option key={id} value={id}>
+            Chain {id}, of which this office has no node
+          </option>
+        ))}
+        <option value={ANY}>Any chain: an account without code</option>
+      </select>
+      <p class="hint" id="f-home-hint">
+        A wallet that is a contract speaks for the agent from this chain alone. An account without code speaks for it whatever stands here.
+      </p>
+    </div>
   );
 }
 
