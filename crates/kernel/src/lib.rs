@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows a database; everything is a pure function of its
 //! arguments.
 
+mod address;
 mod agent_id;
 mod cbor;
 mod digest;
@@ -12,6 +13,7 @@ mod principal;
 mod text;
 mod token;
 
+pub use address::{AddressError, written_address};
 pub use agent_id::{AgentId, DerivedTable};
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 pub use cbor::{CborError, cid_of_dag_cbor, cid_of_raw, from_dag_cbor, to_dag_cbor};

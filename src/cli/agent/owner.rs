@@ -71,24 +71,10 @@ pub struct Transfer {
     #[command(flatten)]
     which: Which,
     /// The new owner
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = kernel::written_address)]
     to: Address,
     #[command(flatten)]
     signing: Signing,
-}
-
-/// Where mixed case is typed, its checksum must hold (EIP-55): a slip would give the agent away.
-fn address(text: &str) -> Result<Address, String> {
-    let parsed: Address = text
-        .parse()
-        .map_err(|_| "an address is 0x and 40 hex digits".to_owned())?;
-    let digits = text.trim_start_matches("0x");
-    let is_mixed = digits.contains(|c: char| c.is_ascii_uppercase())
-        && digits.contains(|c: char| c.is_ascii_lowercase());
-    if is_mixed && Address::parse_checksummed(text, None).is_err() {
-        return Err("its checksum (EIP-55) does not hold: there is a slip in it".to_owned());
-    }
-    Ok(parsed)
 }
 
 /// Names another registration file.

@@ -205,21 +205,10 @@ fn status_contract(contracts: &Registries) -> Result<Address, Problem> {
     first.ok_or_else(|| missing("AgentStatus contract"))
 }
 
-/// An address that somebody typed: where it is in mixed case, its checksum must hold (EIP-55).
+/// An address that somebody typed.
 pub fn account(text: &str) -> Result<Address, Problem> {
-    let wrong = |detail: &str| Problem::new(Code::Invalid, format!("`{text}`: {detail}"));
-    let address: Address = text
-        .parse()
-        .map_err(|_| wrong("an address is 0x and 40 hex digits"))?;
-    let digits = text.trim_start_matches("0x");
-    let is_mixed = digits.chars().any(|c| c.is_ascii_uppercase())
-        && digits.chars().any(|c| c.is_ascii_lowercase());
-    if is_mixed && Address::parse_checksummed(text, None).is_err() {
-        return Err(wrong(
-            "its checksum (EIP-55) does not hold: there is a slip in it, or in its case",
-        ));
-    }
-    Ok(address)
+    kernel::written_address(text)
+        .map_err(|why| Problem::new(Code::Invalid, format!("`{text}`: {why}")))
 }
 
 fn short<'a>(text: &'a str, most: usize, what: &str) -> Result<&'a str, Problem> {
