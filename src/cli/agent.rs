@@ -1,5 +1,6 @@
 //! `chancery agent`: what the instance knows of agents, and what their owners say on chain.
 
+mod beat;
 mod describe;
 mod gasless;
 mod history;
@@ -29,6 +30,8 @@ pub enum Command {
     /// Say something about an agent by a statement that its key or its owner signs, without gas
     #[command(subcommand)]
     Say(signing::Command),
+    /// Say that an agent lives, by a heartbeat that its key signs; with --every again and again
+    Beat(beat::Args),
     /// Show an agent
     Show(Which),
     /// List agents, newest first
@@ -67,6 +70,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Register(args) => register::run(*args, context).await,
         Command::Say(command) => signing::run(command, context).await,
+        Command::Beat(args) => beat::run(args, context).await,
         Command::Show(which) => show(&which, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::History(args) => history::run(&args, context).await,
