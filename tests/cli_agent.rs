@@ -659,6 +659,70 @@ fn an_owner_keeps_an_agent_without_gas() {
     assert!(instance.stop(Signal::SIGTERM).success());
 }
 
+#[test]
+fn an_operator_suspends_an_agent_and_lifts_it() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let cli = Cli(&place);
+    let key = beside(&place, "ada.key");
+    let ada = cli.json(&[&ADA[..], &["--gasless", "--key", &key]].concat());
+    let id = ada["agent"].as_str().unwrap();
+    let last = |dimension: &str| -> Value {
+        let path = format!("/v1/agents/{id}/status-changes?dimension={dimension}");
+        let changes: Value = serde_json::from_str(&instance.get(&path).1).unwrap();
+        let last = &changes["items"][0];
+        json!([last["new"], last["reason"], last["who"]])
+    };
+
+    let suspend = ["agent", "suspend", id, "--reason"];
+    let text = cli.ok(&[&suspend[..], &["spam"]].concat());
+    fits(&text);
+    assert!(
+        text.contains("admin  SUSPENDED") && text.contains("entry  bafyrei"),
+        "{text}"
+    );
+    let said = json!(["SUSPENDED", "spam", "operator"]);
+    assert_eq!(last("admin_status"), said);
+    let status = cli.json(&["agent", "status", id]);
+    assert_eq!(status["admin_status"], "SUSPENDED");
+    let admit = ["agent", "admit", id];
+    let away = ["--as", "inactive", "--reason", "away"];
+    let away = cli.json(&[&admit[..], &away].concat());
+    assert_eq!(away["admin_status"], "INACTIVE");
+    assert_eq!(
+        last("admin_status"),
+        json!(["INACTIVE", "away", "operator"])
+    );
+    assert_eq!(cli.json(&admit)["admin_status"], "ACTIVE");
+    assert_eq!(cli.json(&admit)["entry"], Value::Null, "it is so already");
+    let busy = ["agent", "load", id, "busy", "--reason", "rush"];
+    assert_eq!(cli.json(&busy)["load"], "BUSY");
+    assert_eq!(last("load"), json!(["BUSY", "rush", "operator"]));
+
+    let error = cli.fails(2, &["agent", "suspend", id]);
+    assert!(error.contains("--reason"), "{error}");
+    let error = cli.fails(2, &[&suspend[..], &[""]].concat());
+    assert!(error.contains("told why"), "{error}");
+    cli.fails(2, &["agent", "admit", id, "--as", "SUSPENDED"]);
+    let error = cli.fails(2, &["agent", "load", id, "idle"]);
+    assert!(error.contains("AVAILABLE"), "{error}");
+    for verb in [
+        &["suspend", "31337:77", "--reason", "x"][..],
+        &["admit", "31337:77"],
+    ] {
+        let error = cli.fails(3, &[&["agent"][..], verb].concat());
+        assert!(error.contains("no agent 31337:77 is known here"), "{error}");
+    }
+    let wrong = cli.key("token", "wrong", 0o600);
+    for verb in [&["suspend", id, "--reason", "x"][..], &["load", id, "BUSY"]] {
+        let error = cli.fails(
+            4,
+            &[&["agent"][..], verb, &["--token-file", &wrong]].concat(),
+        );
+        assert!(error.contains("token"), "{error}");
+    }
+}
+
 /// A file beside the data directory.
 fn beside(place: &Place, name: &str) -> String {
     let path = place.dir().with_file_name(name);

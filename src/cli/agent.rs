@@ -1,4 +1,4 @@
-//! `chancery agent`: what the instance knows of agents, and what their owners say on chain.
+//! `chancery agent`: what the instance knows of agents, and what owners, their agents and the operator say.
 
 mod beat;
 mod describe;
@@ -6,6 +6,7 @@ mod gasless;
 mod history;
 mod hosted;
 mod list;
+mod operator;
 mod owner;
 mod register;
 mod send;
@@ -40,6 +41,12 @@ pub enum Command {
     History(history::Args),
     /// Show an agent's status, or set it
     Status(status::Args),
+    /// Suspend an agent, with a reason, as this instance's operator
+    Suspend(operator::Suspend),
+    /// Lift a suspension, as this instance's operator
+    Admit(operator::Admit),
+    /// Set whether an agent takes work, as this instance's operator
+    Load(operator::SetLoad),
     /// Name another registration file, on the agent's chain
     Edit(Box<owner::Edit>),
     /// Show the agent's wallet, set it with its consent, or take it away
@@ -75,6 +82,9 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::List(args) => list::run(args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Suspend(args) => operator::suspend(&args, context).await,
+        Command::Admit(args) => operator::admit(&args, context).await,
+        Command::Load(args) => operator::load(&args, context).await,
         Command::Edit(args) => owner::edit(*args, context).await,
         Command::Wallet(args) => owner::wallet(args, context).await,
         Command::Transfer(args) => owner::transfer(args, context).await,
