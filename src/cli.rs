@@ -109,7 +109,7 @@ enum Command {
     Verify(verify::Args),
     /// See what changed, and follow it
     Changes(changes::Args),
-    /// Make, list, rotate and revoke API keys
+    /// Make, list, rotate and revoke API keys, and see who asked
     #[command(subcommand)]
     Key(api_key::Command),
     /// Name the owners and agents whose changes you want to hear of

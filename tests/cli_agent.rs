@@ -11,11 +11,11 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::Output,
+    process::{Child, Output},
     sync::{Arc, Mutex},
 };
 
-use instance::Place;
+use instance::{Instance, Place};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -655,6 +655,160 @@ fn an_owner_keeps_an_agent_without_gas() {
     );
     assert!(error.contains("ended for good"), "{error}");
     assert!(instance.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn an_operator_suspends_an_agent_and_lifts_it() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let cli = Cli(&place);
+    let key = beside(&place, "ada.key");
+    let ada = cli.json(&[&ADA[..], &["--gasless", "--key", &key]].concat());
+    let id = ada["agent"].as_str().unwrap();
+    let last = |dimension: &str| -> Value {
+        let path = format!("/v1/agents/{id}/status-changes?dimension={dimension}");
+        let changes: Value = serde_json::from_str(&instance.get(&path).1).unwrap();
+        let last = &changes["items"][0];
+        json!([last["new"], last["reason"], last["who"]])
+    };
+
+    let suspend = ["agent", "suspend", id, "--reason"];
+    let text = cli.ok(&[&suspend[..], &["spam"]].concat());
+    fits(&text);
+    assert!(
+        text.contains("admin  SUSPENDED") && text.contains("entry  bafyrei"),
+        "{text}"
+    );
+    let said = json!(["SUSPENDED", "spam", "operator"]);
+    assert_eq!(last("admin_status"), said);
+    let status = cli.json(&["agent", "status", id]);
+    assert_eq!(status["admin_status"], "SUSPENDED");
+    let admit = ["agent", "admit", id];
+    let away = ["--as", "inactive", "--reason", "away"];
+    let away = cli.json(&[&admit[..], &away].concat());
+    assert_eq!(away["admin_status"], "INACTIVE");
+    assert_eq!(
+        last("admin_status"),
+        json!(["INACTIVE", "away", "operator"])
+    );
+    assert_eq!(cli.json(&admit)["admin_status"], "ACTIVE");
+    assert_eq!(cli.json(&admit)["entry"], Value::Null, "it is so already");
+    let busy = ["agent", "load", id, "busy", "--reason", "rush"];
+    assert_eq!(cli.json(&busy)["load"], "BUSY");
+    assert_eq!(last("load"), json!(["BUSY", "rush", "operator"]));
+
+    let error = cli.fails(2, &["agent", "suspend", id]);
+    assert!(error.contains("--reason"), "{error}");
+    let error = cli.fails(2, &[&suspend[..], &[""]].concat());
+    assert!(error.contains("told why"), "{error}");
+    cli.fails(2, &["agent", "admit", id, "--as", "SUSPENDED"]);
+    let error = cli.fails(2, &["agent", "load", id, "idle"]);
+    assert!(error.contains("AVAILABLE"), "{error}");
+    for verb in [
+        &["suspend", "31337:77", "--reason", "x"][..],
+        &["admit", "31337:77"],
+    ] {
+        let error = cli.fails(3, &[&["agent"][..], verb].concat());
+        assert!(error.contains("no agent 31337:77 is known here"), "{error}");
+    }
+    let wrong = cli.key("token", "wrong", 0o600);
+    for verb in [&["suspend", id, "--reason", "x"][..], &["load", id, "BUSY"]] {
+        let error = cli.fails(
+            4,
+            &[&["agent"][..], verb, &["--token-file", &wrong]].concat(),
+        );
+        assert!(error.contains("token"), "{error}");
+    }
+}
+
+/// A file beside the data directory.
+fn beside(place: &Place, name: &str) -> String {
+    let path = place.dir().with_file_name(name);
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn an_agent_says_that_it_lives() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let cli = Cli(&place);
+    let (key, next) = (beside(&place, "ada.key"), beside(&place, "next.key"));
+    let ada = cli.json(&[&ADA[..], &["--gasless", "--key", &key]].concat());
+    let id = ada["agent"].as_str().unwrap();
+
+    let beat = ["agent", "beat", id, "--key"];
+    let counted = cli.json(&[&beat[..], &[&key]].concat());
+    assert_eq!(counted["agent"], id);
+    let shown = cli.json(&["agent", "show", id]);
+    assert_eq!(shown["last_heartbeat"], counted["timestamp"]);
+    let text = cli.ok(&[&beat[..], &[&key]].concat());
+    fits(&text);
+    assert!(text.contains("  alive until 20"), "{text}");
+
+    // anvil's key is an Ed25519 key as well, and nobody's.
+    let nobodys = cli.key("nobodys", KEY, 0o600);
+    let error = cli.fails(4, &[&beat[..], &[&nobodys]].concat());
+    assert!(error.contains("not that of the agent's key"), "{error}");
+    let error = cli.fails(3, &["agent", "beat", "31337:77", "--key", &key]);
+    assert!(error.contains("no agent 31337:77 is known here"), "{error}");
+    let error = cli.fails(2, &[&beat[..], &[&next]].concat());
+    assert!(error.contains("next.key"), "{error}");
+    let open = cli.key("open", KEY, 0o644);
+    let error = cli.fails(4, &[&beat[..], &[&open]].concat());
+    assert!(error.contains("chmod 600"), "{error}");
+    cli.fails(2, &["agent", "beat", id]);
+    cli.fails(2, &[&beat[..], &[&key, "--every", "0"]].concat());
+
+    goes_on(&cli, instance, id, (&key, &next));
+}
+
+/// With `--every` it goes on over a restart of the instance, until a beat is refused.
+fn goes_on(cli: &Cli<'_>, instance: Instance, id: &str, (key, next): (&str, &str)) {
+    let args = [
+        "agent", "beat", id, "--key", key, "--every", "1", "-o", "jsonl",
+    ];
+    let (mut beating, mut lines) = both_streams(cli.0, &args);
+    let mut told = |what: &str| {
+        let mut told = lines.by_ref().map(Result::unwrap);
+        told.find(|line| line.contains(what)).unwrap()
+    };
+    let did = told("signing for chancery.local/");
+    assert!(did.contains("did:key:z6Mk"), "{did}");
+    let counted = |line: String| -> Value { serde_json::from_str(&line).unwrap() };
+    let time = |beat: &Value| beat["timestamp"].as_str().unwrap().to_owned();
+    let (one, two) = (counted(told("next_due")), counted(told("next_due")));
+    assert!(time(&one) < time(&two), "{one} {two}");
+
+    assert!(instance.stop(Signal::SIGTERM).success());
+    told("trying again in 1 s");
+    let _instance = cli.0.up();
+    told("next_due");
+
+    let rotate = [
+        "agent",
+        "say",
+        "rotate",
+        id,
+        "--key",
+        key,
+        "--new-key",
+        next,
+    ];
+    cli.ok(&rotate);
+    told("not that of the agent's key");
+    assert_eq!(beating.wait().unwrap().code(), Some(4));
+    cli.ok(&["agent", "beat", id, "--key", next]);
+}
+
+/// A running command, and the lines of its stdout and stderr in the order in which they were written.
+fn both_streams(
+    place: &Place,
+    args: &[&str],
+) -> (Child, std::io::Lines<BufReader<std::io::PipeReader>>) {
+    let (lines, out) = std::io::pipe().unwrap();
+    let err = out.try_clone().unwrap();
+    let child = place.command(args).stdout(out).stderr(err).spawn().unwrap();
+    (child, BufReader::new(lines).lines())
 }
 
 #[test]

@@ -108,7 +108,22 @@ fn keys_are_made_used_rotated_and_revoked() {
     let shown = text(&place.run(&["key", "list"]).stdout);
     assert!(!shown.contains("child"), "{shown}");
 
-    let mistakes: [(&[&str], i32, &str); 5] = [
+    let parent = parent["key_id"].as_str().unwrap();
+    tells_who_asked(&place, parent, child["key_id"].as_str().unwrap());
+    let wrong = with("wrong", &["key", "list"]);
+    assert_eq!(wrong.status.code(), Some(4), "{wrong:?}");
+    // It is written behind the answer.
+    let refused = ["key", "log", "--success", "false", "-o", "json"];
+    let mut seen = std::iter::repeat_with(|| json(&place.run(&refused))[0].clone());
+    let seen = seen.find(Value::is_object).unwrap();
+    assert_eq!(seen["action"], "GET /v1/keys");
+    assert_eq!(seen["error_message"], "the token is wrong");
+    let denied = with(&secret, &["key", "log"]);
+    assert_eq!(denied.status.code(), Some(4), "{denied:?}");
+    assert!(text(&denied.stderr).contains("audit:read"), "{denied:?}");
+
+    let mistakes: [(&[&str], i32, &str); 6] = [
+        (&["key", "log", "--event", "made"], 2, "api_key_created"),
         (&["key", "revoke", "key_unknown"], 3, "no such key"),
         (&["key", "rotate", &id, "--overlap", "40d"], 2, "30 days"),
         (&["key", "rotate", &id, "--overlap", "soon"], 2, "90d"),
@@ -123,4 +138,27 @@ fn keys_are_made_used_rotated_and_revoked() {
             "{args:?}: {refused:?}"
         );
     }
+}
+
+/// The audit log: by sort, by key, by client, all or the newest.
+fn tells_who_asked(place: &Place, parent: &str, child: &str) {
+    let log = ["key", "log", "-o", "json"];
+    let log = |args: &[&str]| json(&place.run(&[&log[..], args].concat()));
+    let made = ["--event", "api_key_created"];
+    let all = log(&made);
+    let all = all.as_array().unwrap();
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!(all[0]["resource_id"], child, "newest first");
+    assert_eq!(log(&[&made[..], &["--key", parent]].concat())[0], all[0]);
+    let operators = [&made[..], &["--client", "operator", "--success", "true"]].concat();
+    assert_eq!(log(&operators).as_array().unwrap().len(), 3);
+    let nobodys = place.run(&["key", "log", "--client", "nobody"]);
+    assert!(nobodys.stdout.is_empty() && text(&nobodys.stderr).contains("no events"));
+
+    let newest = place.run(&[&["key", "log", "--limit", "1"][..], &made].concat());
+    let shown = text(&newest.stdout);
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    let says = format!("api key created: POST /v1/keys by operator with {parent} on {child}");
+    assert!(shown.contains(&says), "{shown}");
+    assert!(text(&newest.stderr).contains("--all"), "{newest:?}");
 }

@@ -1,10 +1,12 @@
-//! `chancery agent`: what the instance knows of agents, and what their owners say on chain.
+//! `chancery agent`: what the instance knows of agents, and what owners, their agents and the operator say.
 
+mod beat;
 mod describe;
 mod gasless;
 mod history;
 mod hosted;
 mod list;
+mod operator;
 mod owner;
 mod register;
 mod send;
@@ -29,6 +31,8 @@ pub enum Command {
     /// Say something about an agent by a statement that its key or its owner signs, without gas
     #[command(subcommand)]
     Say(signing::Command),
+    /// Say that an agent lives, by a heartbeat that its key signs; with --every again and again
+    Beat(beat::Args),
     /// Show an agent
     Show(Which),
     /// List agents, newest first
@@ -37,6 +41,12 @@ pub enum Command {
     History(history::Args),
     /// Show an agent's status, or set it
     Status(status::Args),
+    /// Suspend an agent, with a reason, as this instance's operator
+    Suspend(operator::Suspend),
+    /// Lift a suspension, as this instance's operator
+    Admit(operator::Admit),
+    /// Set whether an agent takes work, as this instance's operator
+    Load(operator::SetLoad),
     /// Name another registration file, on the agent's chain
     Edit(Box<owner::Edit>),
     /// Show the agent's wallet, set it with its consent, or take it away
@@ -67,10 +77,14 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Register(args) => register::run(*args, context).await,
         Command::Say(command) => signing::run(command, context).await,
+        Command::Beat(args) => beat::run(args, context).await,
         Command::Show(which) => show(&which, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Suspend(args) => operator::suspend(&args, context).await,
+        Command::Admit(args) => operator::admit(&args, context).await,
+        Command::Load(args) => operator::load(&args, context).await,
         Command::Edit(args) => owner::edit(*args, context).await,
         Command::Wallet(args) => owner::wallet(args, context).await,
         Command::Transfer(args) => owner::transfer(args, context).await,

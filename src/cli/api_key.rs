@@ -1,4 +1,6 @@
-//! `chancery key`: API keys. The private key that signs is `key.rs`, which is another thing.
+//! `chancery key`: API keys, and who asked. The private key that signs is `key.rs`, which is another thing.
+
+mod log;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
@@ -22,6 +24,8 @@ pub enum Command {
     Rotate(Rotate),
     /// End a key at once, and those that were made with it
     Revoke(Revoke),
+    /// Show who proved himself, failed to, made keys, registered agents or asked too often, newest first
+    Log(log::Args),
 }
 
 /// Arguments of `key create`.
@@ -100,6 +104,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Create(args) => create(&client, args, context).await,
         Command::List(args) => list(&client, &args, context).await,
         Command::Rotate(args) => rotate(&client, &args, context).await,
+        Command::Log(args) => log::run(&client, args, context).await,
         Command::Revoke(args) => {
             let path = format!("v1/keys/{}", segment(&args.id));
             let key = client.delete(&path, &[]).await?;

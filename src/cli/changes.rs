@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use clap::{ValueEnum, builder::NonEmptyStringValueParser};
-use kernel::{Address, Kind};
+use kernel::Address;
 use net::Events;
 use serde_json::Value;
 
 use super::{
     Context,
     client::Client,
-    exit::Failure,
+    exit::{Failure, may_pass},
     show::{clean, cut, listed_as},
 };
 
@@ -253,17 +253,6 @@ async fn reopen(
             outcome => return outcome,
         }
     }
-}
-
-fn may_pass(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<Failure>();
-    matches!(
-        kind,
-        Some(Failure::Of(
-            Kind::Unavailable | Kind::Limited | Kind::Internal,
-            _
-        ))
-    )
 }
 
 fn print(context: &Context, item: &Value) -> std::io::Result<()> {

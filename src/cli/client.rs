@@ -137,7 +137,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// POST of JSON that changes nothing, and so needs no token.
+    /// POST of JSON that needs no token: it changes nothing, or was signed itself.
     pub async fn ask(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let call = self.reader.post(path);
         self.json(self.send(json_body(call, body)).await?)

@@ -35,6 +35,14 @@ impl Failure {
         Self::Of(Kind::Unavailable, why.into())
     }
 
+    /// Whether the same may work later.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Of(Kind::Unavailable | Kind::Limited | Kind::Internal, _)
+        )
+    }
+
     /// What the shell is told.
     fn code(&self) -> u8 {
         match self {
@@ -53,6 +61,13 @@ fn code(kind: Kind) -> u8 {
         Kind::Denied => 4,
         Kind::Conflict => 5,
     }
+}
+
+/// Whether what goes on may try the same again later.
+pub fn may_pass(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(Failure::may_pass)
 }
 
 /// Tells people what failed and the shell how.

@@ -1,0 +1,113 @@
+//! `chancery agent beat`: an agent says that it lives. Its key signs here, and goes nowhere.
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use did::ed25519::{self, SecretKey};
+use identity::heartbeat::own_message;
+use journal::vkey::VerifierKey;
+use serde::Deserialize;
+use serde_json::json;
+use store::Clock;
+
+use super::{Which, find};
+use crate::cli::{
+    Context, agent_key,
+    client::Client,
+    exit::{Failure, may_pass},
+    show::{clean, time},
+};
+
+/// Arguments of `agent beat`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The agent's Ed25519 key: a file of {"public_key", "private_key"} or 64 hex digits, mode 0600
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Beat again every so many seconds, until Ctrl-C: sooner than a beat lasts, which is the agent's ttl, or 300
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    every: Option<u32>,
+}
+
+/// What all beats of one run have in common.
+struct Beating {
+    which: Which,
+    key: SecretKey,
+    did: String,
+    /// The journal's origin: what is signed counts at this office alone.
+    office: String,
+}
+
+/// A beat that counts.
+#[derive(Deserialize)]
+struct Counted {
+    timestamp: DateTime<Utc>,
+    next_due: DateTime<Utc>,
+}
+
+/// Beats once, or goes on whatever happens to the instance, but for an answer that says that this cannot go on.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let key = agent_key::read(&args.key)?;
+    let client = Client::of(context)?;
+    let (_, agent) = find(&client, &args.which).await?;
+    let office = office(&client).await?;
+    eprintln!(
+        "signing for {}: {} lives",
+        clean(&office),
+        clean(&agent.did)
+    );
+    let beating = Beating {
+        which: args.which,
+        key,
+        did: agent.did,
+        office,
+    };
+    let Some(seconds) = args.every else {
+        return beating.once(context).await;
+    };
+    loop {
+        match beating.once(context).await {
+            Err(error) if may_pass(&error) => {
+                eprintln!("{error}: trying again in {seconds} s");
+            }
+            outcome => outcome?,
+        }
+        tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    }
+}
+
+/// For whom beats are signed. The key's name is the origin, also while nothing is sealed yet.
+async fn office(client: &Client<'_>) -> Result<String, Failure> {
+    let vkey = client.raw("audit/vkey", &[]).await?.bytes;
+    let vkey = String::from_utf8(vkey).map_err(|_| client.stranger())?;
+    let vkey: VerifierKey = vkey.trim().parse().map_err(|_| client.stranger())?;
+    Ok(vkey.name().to_owned())
+}
+
+impl Beating {
+    /// One beat, now. The instance is looked up each time: it may answer elsewhere after a restart.
+    async fn once(&self, context: &Context) -> anyhow::Result<()> {
+        let client = Client::of(context)?;
+        let now = Clock::System
+            .now()
+            .to_rfc3339_opts(SecondsFormat::Micros, true);
+        let message = own_message(&self.office, &self.did, &now);
+        let signature = self.key.sign(message.as_bytes());
+        let beat = json!({
+            "timestamp": now,
+            "signature": ed25519::signature_wire(&signature),
+            "form": "chancery",
+        });
+        let path = format!("{}/heartbeat", self.which.path());
+        let answer = client.ask(&path, &beat).await?;
+        let counted = Counted::deserialize(&answer).map_err(|_| client.stranger())?;
+        Ok(context.output.one(&answer, || human(&counted))?)
+    }
+}
+
+fn human(beat: &Counted) -> String {
+    let (at, due) = (time(beat.timestamp), time(beat.next_due));
+    format!("{at}  alive until {due} UTC")
+}
