@@ -195,7 +195,9 @@ impl Content {
         let owner = match map.remove("owner") {
             Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Owner::parse(&text).ok_or_else(|| {
-                wrong("owner: it is an address, in mixed case that of EIP-55, eip155:<chain>:<address>, or null")
+                wrong(
+                    "owner: it is an address (mixed case is that of EIP-55), eip155:<chain>:<address>, or null",
+                )
             })?),
             _ => return Err(wrong("owner: it is missing")),
         };

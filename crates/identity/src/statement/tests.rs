@@ -328,6 +328,16 @@ async fn contents_are_read_strictly() {
             "zero",
         ),
         (Action::Transfer, r#"{"owner":"vitalik.eth"}"#, "owner"),
+        (
+            Action::Transfer,
+            r#"{"owner":"0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#,
+            "EIP-55",
+        ),
+        (
+            Action::Transfer,
+            r#"{"owner":"eip155:1:0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#,
+            "EIP-55",
+        ),
         (Action::Deregister, r#"{"why":"x"}"#, "why"),
         (Action::Claim, r#"{"token":"1:7"}"#, "token"),
     ] {
