@@ -83,7 +83,10 @@ fn a_node_that_is_too_old_for_the_page_is_told_and_does_for_the_rest() {
         why.contains("Node.js 20 or newer") && why.contains("v18.19.0"),
         "{why}"
     );
-    succeeded("scripts/setup", &setup(&[]));
+    let rest = setup(&[]);
+    let said = String::from_utf8_lossy(&rest.stdout).into_owned();
+    assert!(said.contains("nothing is missing"), "{said}");
+    succeeded("scripts/setup", &rest);
 }
 
 #[test]

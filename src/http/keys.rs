@@ -369,7 +369,7 @@ fn named(text: &str) -> Result<Option<Principal>, Problem> {
     if text == "nobody" {
         return Ok(None);
     }
-    if text == "operator" || text.parse::<Address>().is_ok() {
+    if text == "operator" || kernel::written_address(text).is_ok() {
         return Ok(Some(principal::parse(text)));
     }
     let is_key = text.strip_prefix("did:key:").is_some_and(|key| {
@@ -378,7 +378,7 @@ fn named(text: &str) -> Result<Option<Principal>, Problem> {
     if is_key {
         return Ok(Some(Principal::Key(text.to_owned())));
     }
-    let detail = "principal is `operator`, an address, a did:key, or `nobody`";
+    let detail = "principal is `operator`, an address (mixed case is that of EIP-55), a did:key, or `nobody`";
     Err(Problem::new(Code::Invalid, detail))
 }
 

@@ -190,9 +190,24 @@ impl Statement {
         Content::read(self.action, value)
     }
 
-    /// Checks the form, apart from time and signatures.
+    /// Checks the form, apart from time and signatures, of what is to be signed.
     pub fn check_form(&self) -> Result<()> {
-        self.check().map(drop)
+        self.check_new().map(drop)
+    }
+
+    /// Checks what nobody recorded yet: a slip in the new owner's address would give the agent away. What is recorded
+    /// said what it said.
+    pub(crate) fn check_new(&self) -> Result<Content> {
+        let content = self.check()?;
+        if self.action == Action::Transfer
+            && let Ok(Value::Object(fields)) = canonical::parse(&self.content)
+            && let Some(owner) = fields.get("owner").and_then(Value::as_str)
+        {
+            let address = owner.rsplit(':').next().unwrap_or(owner);
+            kernel::written_address(address)
+                .map_err(|why| Error::Invalid(format!("owner: {why}")))?;
+        }
+        Ok(content)
     }
 
     /// Checks that it may be brought now.

@@ -26,7 +26,7 @@ export function Transfer({ agent, chain, chains }: Props) {
       : chain === null && home === ""
         ? "Say on which chain the new owner is."
         : null;
-  const owner = () => (home === ANY ? "" : `eip155:${home}:`) + address.toLowerCase();
+  const owner = () => (home === ANY ? "" : `eip155:${home}:`) + address;
   return (
     <form onSubmit={noSubmit}>
       <p>

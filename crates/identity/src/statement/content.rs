@@ -42,7 +42,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Reads `eip155:<chain>:<address>` (CAIP-10) or an address; mixed case must be that of EIP-55.
+    /// Reads `eip155:<chain>:<address>` (CAIP-10) or an address, in any case.
     pub fn parse(text: &str) -> Option<Self> {
         let (chain, address) = match text.strip_prefix("eip155:") {
             Some(rest) => {
@@ -55,7 +55,7 @@ impl Owner {
         };
         let address = address
             .starts_with("0x")
-            .then(|| kernel::written_address(address).ok())
+            .then(|| address.parse().ok())
             .flatten()?;
         Some(Self { chain, address })
     }
@@ -195,9 +195,7 @@ impl Content {
         let owner = match map.remove("owner") {
             Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Owner::parse(&text).ok_or_else(|| {
-                wrong(
-                    "owner: it is an address (mixed case is that of EIP-55), eip155:<chain>:<address>, or null",
-                )
+                wrong("owner: it is an address, eip155:<chain>:<address>, or null")
             })?),
             _ => return Err(wrong("owner: it is missing")),
         };

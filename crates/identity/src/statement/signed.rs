@@ -237,7 +237,7 @@ impl Submission {
             return Err(Error::Invalid(why));
         }
         self.statement.check_time(now)?;
-        let content = self.statement.check()?;
+        let content = self.statement.check_new()?;
         if self.signatures.is_empty() || self.signatures.len() > 2 {
             return Err(Error::Invalid("signatures: one or two".to_owned()));
         }
