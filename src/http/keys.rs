@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Address, Principal};
+use kernel::Principal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Cause;
