@@ -84,7 +84,8 @@ async fn whoever_was_told_of_an_owner_is_told_that_it_is_undone(
     Ok(())
 }
 
-const INSERT: &str = "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
+const INSERT: &str =
+    "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, undone)
     SELECT now(), $1, ARRAY['name'], ARRAY['1'::jsonb], nextval('identity.fact_serial')::text, false
       FROM generate_series(1, $2)";
 
