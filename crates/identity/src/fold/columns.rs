@@ -132,3 +132,28 @@ pub(super) fn time_of(changes: &BTreeMap<String, Value>, column: &str) -> Option
         .ok()
         .map(|time| time.with_timezone(&Utc))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_says_what_readers_of_json_agree_about_and_the_rest_by_its_digest() {
+        let (short, long) = ("x".repeat(SHOWN), "x".repeat(SHOWN + 1));
+        let list = json!([{ "b": 1, "a": 2 }]);
+        for (value, said) in [
+            (json!(null), json!(null)),
+            (json!(true), json!(true)),
+            (json!(1_u64 << 53), json!(9_007_199_254_740_992_u64)),
+            (json!((1_u64 << 53) + 1), json!("9007199254740993")),
+            (json!(-(1_i64 << 53) - 1), json!("-9007199254740993")),
+            (json!(u64::MAX), json!("18446744073709551615")),
+            (json!(1.5), json!("1.5")),
+            (json!(short), json!(short)),
+            (json!(long), digest(long.as_bytes())),
+            (list, digest(br#"[{"a":2,"b":1}]"#)),
+        ] {
+            assert_eq!(journal_value(value.clone()), said, "{value}");
+        }
+    }
+}
