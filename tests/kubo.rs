@@ -25,6 +25,8 @@ struct Kubo {
     binary: PathBuf,
     repo: tempfile::TempDir,
     port: u16,
+    /// Where it serves what it keeps.
+    gateway: String,
     daemon: Option<Child>,
 }
 
@@ -36,6 +38,7 @@ impl Kubo {
             binary: binary(),
             repo,
             port: 0,
+            gateway: String::new(),
             daemon: None,
         };
         kubo.run(&["init", "--profile=test"]);
@@ -79,7 +82,10 @@ impl Kubo {
         let mut ready = false;
         for line in lines.by_ref().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix("RPC API server listening on ") {
-                self.port = address.rsplit('/').next().unwrap().trim().parse().unwrap();
+                self.port = port_of(address);
+            }
+            if let Some(address) = line.strip_prefix("Gateway server listening on ") {
+                self.gateway = format!("http://127.0.0.1:{}", port_of(address));
             }
             if line.contains("Daemon is ready") {
                 ready = true;
@@ -157,6 +163,11 @@ impl Drop for Kubo {
     clippy::disallowed_methods,
     reason = "a test finds its binary by the environment"
 )]
+/// The port in `/ip4/127.0.0.1/tcp/<port>`.
+fn port_of(address: &str) -> u16 {
+    address.rsplit('/').next().unwrap().trim().parse().unwrap()
+}
+
 fn binary() -> PathBuf {
     if let Some(binary) = std::env::var_os("CHANCERY_KUBO") {
         return binary.into();
@@ -425,9 +436,34 @@ async fn registrations_and_journal_are_pinned_also_after_kubo_was_away() {
         (kit::index::list(db.pool(), jobs).await == ["0"]).then_some(())
     })
     .await;
+    whole_log_is_read_from(&kubo, &place, &up, &db).await;
     db.close().await;
     assert!(up.stop(Signal::SIGTERM).success());
     assert_eq!(place.processes(), Vec::<String>::new());
+}
+
+/// From the newest manifest that Kubo keeps a stranger reads all entries, tiles and the checkpoint by their CIDs, from
+/// Kubo alone, and they verify.
+async fn whole_log_is_read_from(kubo: &Kubo, place: &Place, up: &Instance, db: &store::Db) {
+    let newest = "SELECT reference FROM journal.publications WHERE state = 'pinned' ORDER BY size DESC LIMIT 1";
+    let newest = kit::index::list(db.pool(), newest).await.remove(0);
+    let (_, vkey) = up.get("/audit/vkey");
+    let verified = place.run(&[
+        "audit",
+        "verify",
+        &newest,
+        "--vkey",
+        vkey.trim(),
+        "--gateway",
+        &kubo.gateway,
+        "-o",
+        "json",
+    ]);
+    let why = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success(), "{why}");
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert!(verified["entries"].as_u64().unwrap() > 1, "{verified}");
+    assert!(verified["tiles"].as_u64().unwrap() > 0, "{verified}");
 }
 
 /// Kubo is killed while it takes the journal's entries, again and again: what it said to have pinned, it has.

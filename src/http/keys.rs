@@ -14,10 +14,11 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use journal::{Change, NewEntry};
 use kernel::Principal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::Cause;
+use store::{Cause, Tx};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -141,7 +142,7 @@ async fn create(
         "POST /v1/keys",
         &issued.record.key_id,
     );
-    audit_log::write(&mut tx, EventType::ApiKeyCreated, event).await?;
+    told(&mut tx, &caller, EventType::ApiKeyCreated, vec![event]).await?;
     tx.commit().await?;
     app.keys.look_again();
     Ok(kept_by_nobody(paging::json(&headers, &issued)))
@@ -211,7 +212,7 @@ async fn rotate(
     let ended = rotated.ended.iter();
     let ended = ended.map(|ended| event(ended, json!({ "ended_by_rotating": key_id })));
     let events = std::iter::once(turned).chain(ended).collect();
-    audit_log::write_all(&mut tx, EventType::ApiKeyUpdated, events).await?;
+    told(&mut tx, &caller, EventType::ApiKeyUpdated, events).await?;
     tx.commit().await?;
     app.keys.look_again();
     Ok(kept_by_nobody(paging::json(&headers, &rotated)))
@@ -254,7 +255,7 @@ async fn revoke(
         ..event(other)
     });
     let events = std::iter::once(event(&key_id)).chain(with_it).collect();
-    audit_log::write_all(&mut tx, EventType::ApiKeyRevoked, events).await?;
+    told(&mut tx, &caller, EventType::ApiKeyRevoked, events).await?;
     tx.commit().await?;
     app.keys.look_again();
     let key = key::get(&app.db, &key_id, owner.as_deref()).await?;
@@ -409,4 +410,24 @@ fn seen(caller: &Caller, proof: &Proof, remote: &Remote, action: &str, key_id: &
         resource_id: Some(key_id.to_owned()),
         ..remote.event(action)
     }
+}
+
+/// Notes what became of keys in the audit log, and tells of it in the journal: what sort of act, whose, and by which
+/// digest the record is known. What else the record says stays with the operator.
+async fn told(
+    tx: &mut Tx,
+    caller: &Caller,
+    what: EventType,
+    events: Vec<Event>,
+) -> Result<(), Problem> {
+    let principal = principal::text(&caller.0);
+    let records = audit_log::write_salted(tx, what, events).await?;
+    let changes = records.into_iter().map(|record| Change {
+        column: record.event_type.clone(),
+        value: json!({ "principal": principal, "digest": record.digest() }),
+        cause: format!("audit:{}", record.id),
+        time: record.created_at,
+    });
+    journal::append(tx, vec![NewEntry::act(changes.collect())]).await?;
+    Ok(())
 }

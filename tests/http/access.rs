@@ -253,6 +253,53 @@ async fn a_key_that_is_over_is_refused_everywhere(pool: PgPool) {
     assert!(!events.to_string().contains(secret(&second)));
 }
 
+/// Strangers see that something was done with a key, and by whom; who is given the record and its salt sees that it is
+/// the one.
+#[sqlx::test]
+async fn what_is_done_with_keys_stands_in_the_journal_by_a_salted_digest(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let wish = json!({"name": "a name of its own", "scopes": ["keys:read"]});
+    let (first, second) = (key(&instance, &wish).await, key(&instance, &wish).await);
+    let path = format!("/v1/keys/{}/rotate", id(&first));
+    instance.send("POST", &path, TOKEN, &json!({})).await;
+    let path = format!("/v1/keys/{}", id(&second));
+    instance.send("DELETE", &path, TOKEN, &Value::Null).await;
+
+    let log = instance.send("GET", "/v1/audit-logs", TOKEN, &Value::Null);
+    let log = log.await.json();
+    let records = log["items"].as_array().unwrap();
+    let entries = instance.items("/v1/entries").await;
+    let acts = entries.iter().filter(|entry| entry["kind"] == "act");
+    let mut done = Vec::new();
+    for act in acts {
+        for secret in ["a name of its own", id(&first), id(&second)] {
+            assert!(!act.to_string().contains(secret), "{act}");
+        }
+        let change = &act["entry"]["changes"][0];
+        let number = change[2].as_str().unwrap().strip_prefix("audit:").unwrap();
+        let record = records.iter().find(|one| one["id"].to_string() == number);
+        let mut record = record.unwrap().as_object().unwrap().clone();
+        assert_eq!(change[0], record["event_type"]);
+        assert_eq!(change[1]["principal"], "operator");
+        let mut salted = hex::decode(record["salt"].as_str().unwrap()).unwrap();
+        assert_eq!(salted.len(), 16);
+        for apart in ["salt", "ip_address", "user_agent"] {
+            record.remove(apart).unwrap();
+        }
+        salted.extend(Value::Object(record).to_string().into_bytes());
+        let digest = hex::encode(kernel::sha256(&salted));
+        assert_eq!(change[1]["digest"], digest, "{act}");
+        done.push(change[0].as_str().unwrap());
+    }
+    let expected = [
+        "api_key_revoked",
+        "api_key_updated",
+        "api_key_created",
+        "api_key_created",
+    ];
+    assert_eq!(done, expected);
+}
+
 #[sqlx::test]
 async fn a_revoked_key_takes_along_what_it_made(pool: PgPool) {
     let instance = Instance::new(&pool).await;
@@ -471,6 +518,7 @@ const COLUMNS: [(&str, &[&str], &[&str]); 3] = [
             "error_message",
             "extra_metadata",
             "created_at",
+            "salt",
         ],
         &[],
     ),

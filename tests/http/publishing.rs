@@ -347,7 +347,7 @@ async fn who_waits_for_kubo_when_it_stops_leads_nothing_any_more(pool: PgPool) {
 }
 
 /// Our blocks as a gateway gives them, and what it was asked for.
-async fn gateway(content: Content) -> (String, Arc<Mutex<Vec<String>>>) {
+pub async fn gateway(content: Content) -> (String, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&asked);
     let answer = move |uri: Uri| {

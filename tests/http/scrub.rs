@@ -30,7 +30,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::kit::Instance;
+use super::{kit::Instance, publishing::gateway};
 
 /// Sealed, and stored as blocks.
 async fn published(pool: &PgPool) -> Instance {
@@ -522,6 +522,29 @@ async fn a_bit_in_a_row_or_in_a_pack_is_put_right_and_told(pool: PgPool) {
             .count(),
         3
     );
+}
+
+/// Its own blockstore is empty, as behind a lost disk: who else keeps the journal's blocks gives them back.
+#[sqlx::test]
+async fn a_bit_in_a_row_is_put_right_by_a_gateway_that_has_the_block(pool: PgPool) {
+    let instance = published(&pool).await;
+    let app = &instance.app;
+    let (url, asked) = gateway(app.content.clone()).await;
+    let address = url.trim_start_matches("http://").parse().unwrap();
+    let (other, _dir) = with_gateway(&instance, address);
+    let entries = follow::sealed(&app.db, 0, 1_000).await.unwrap();
+    flip_body(&pool, 7).await;
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let round = scrubber.round(&app.db, &other, Uuid::from_u128(77));
+    round.await.unwrap();
+    let told = incidents(&pool).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["healed"], &told[0]["from"]),
+        (&json!(true), &json!("its block"))
+    );
+    assert!(asked.lock().unwrap().contains(&entries[7].cid));
+    assert_eq!(follow::sealed(&app.db, 0, 1_000).await.unwrap(), entries);
 }
 
 #[sqlx::test]

@@ -1,7 +1,7 @@
 //! What was seen of those who asked: who proved himself and who failed to, keys made and revoked, limits reached.
 //!
-//! These are notes for the operator, with personal data that goes after some days; what must be provable stands in the
-//! journal. Changes of keys are noted in their own transaction; the rest is written behind, a bounded number of events
+//! These are notes for the operator, with personal data that goes after some days. Changes of keys are noted in their own
+//! transaction, with a salt, so that the journal can tell of them by a digest; the rest is written behind, a bounded number of events
 //! at a time, so that nobody fills a disk or slows an answer by failing often.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{Cause, Db, Tx};
 
-use crate::Result;
+use crate::{Result, secret};
 
 /// Events that may wait to be written; beyond, they are counted and lost.
 const MOST_WAITING: usize = 10_000;
@@ -110,6 +110,26 @@ pub struct Record {
     pub extra_metadata: Value,
     /// When.
     pub created_at: DateTime<Utc>,
+    /// Of a record that the journal tells of: 16 bytes in hex ([`Record::digest`]).
+    pub salt: Option<String>,
+}
+
+impl Record {
+    /// What the journal says of the record, in hex: the SHA-256 of its salt and of its JSON, without spaces, with the
+    /// keys in their order, and without the salt itself and what is forgotten before the rest. None without a salt.
+    pub fn digest(&self) -> Option<String> {
+        let salt = hex::decode(self.salt.as_ref()?).ok()?;
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(self) else {
+            return None;
+        };
+        for apart in ["salt", "ip_address", "user_agent"] {
+            fields.remove(apart);
+        }
+        let said = Value::Object(fields).to_string();
+        Some(hex::encode(kernel::sha256(
+            &[&salt, said.as_bytes()].concat(),
+        )))
+    }
 }
 
 /// Which events.
@@ -152,7 +172,7 @@ impl AuditLog {
         let written = async {
             let mut tx = db.begin(Cause::Job("audit log")).await?;
             tx.commit_lazily().await?;
-            insert(&mut tx, &taken).await?;
+            insert(&mut tx, &taken, &[]).await?;
             Ok(tx.commit().await?)
         };
         let outcome: Result<()> = written.await;
@@ -167,17 +187,33 @@ impl AuditLog {
 
 /// Writes an event in the transaction of what happened.
 pub async fn write(tx: &mut Tx, event_type: EventType, event: Event) -> Result<()> {
-    write_all(tx, event_type, vec![event]).await
+    let event = (event_type, tx.now(), event);
+    insert(tx, &[event], &[]).await?;
+    Ok(())
 }
 
-/// The same for what happened to several things at once.
-pub async fn write_all(tx: &mut Tx, event_type: EventType, events: Vec<Event>) -> Result<()> {
+/// The same for events that the journal is to tell of, of one sort: gives their records, each with a salt.
+pub async fn write_salted(
+    tx: &mut Tx,
+    event_type: EventType,
+    events: Vec<Event>,
+) -> Result<Vec<Record>> {
     let now = tx.now();
     let events = events.into_iter().map(|event| (event_type, now, event));
-    insert(tx, &events.collect::<Vec<_>>()).await
+    let events: Vec<_> = events.collect();
+    let salts = events
+        .iter()
+        .map(|_| secret::salt())
+        .collect::<Result<Vec<_>>>()?;
+    insert(tx, &events, &salts).await
 }
 
-async fn insert(tx: &mut Tx, events: &[(EventType, DateTime<Utc>, Event)]) -> Result<()> {
+/// Writes events; those at the places of the salts get them, and the records of these are given.
+async fn insert(
+    tx: &mut Tx,
+    events: &[(EventType, DateTime<Utc>, Event)],
+    salts: &[[u8; 16]],
+) -> Result<Vec<Record>> {
     let column = |of: fn(&Event) -> Option<&String>, most: usize| -> Vec<Option<String>> {
         let texts = events.iter().map(|(_, _, event)| of(event));
         texts.map(|text| text.map(|text| cut(text, most))).collect()
@@ -201,11 +237,21 @@ async fn insert(tx: &mut Tx, events: &[(EventType, DateTime<Utc>, Event)]) -> Re
             )
         })
         .collect();
-    sqlx::query!(
-        "INSERT INTO access.audit_logs (event_type, created_at, client_id, key_id, action, resource_type, resource_id,
-                                        ip_address, user_agent, success, error_message, extra_metadata)
-         SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                              $8::text[], $9::text[], $10::boolean[], $11::text[], $12::jsonb[])",
+    let salts: Vec<&[u8]> = salts.iter().map(<[u8; 16]>::as_slice).collect();
+    let records = sqlx::query_as!(
+        Record,
+        r#"WITH written AS (
+               INSERT INTO access.audit_logs (event_type, created_at, client_id, key_id, action, resource_type,
+                                              resource_id, ip_address, user_agent, success, error_message,
+                                              extra_metadata, salt)
+               SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                    $7::text[], $8::text[], $9::text[], $10::boolean[], $11::text[], $12::jsonb[],
+                                    $13::bytea[])
+               RETURNING *)
+           SELECT id AS "id!", event_type AS "event_type!", client_id, key_id, action AS "action!", resource_type,
+                  resource_id, ip_address, user_agent, success AS "success!", error_message,
+                  extra_metadata AS "extra_metadata!: Value", created_at AS "created_at!", encode(salt, 'hex') AS salt
+             FROM written WHERE salt IS NOT NULL ORDER BY id"#,
         &kinds,
         &times,
         &column(|event| event.client_id.as_ref(), 64) as &[Option<String>],
@@ -218,10 +264,11 @@ async fn insert(tx: &mut Tx, events: &[(EventType, DateTime<Utc>, Event)]) -> Re
         &done,
         &column(|event| event.error_message.as_ref(), 512) as &[Option<String>],
         &more,
+        &salts as &[&[u8]],
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(())
+    Ok(records)
 }
 
 /// The beginning of a text that Postgres takes.
@@ -240,7 +287,7 @@ pub async fn list(
     let records = sqlx::query_as!(
         Record,
         r#"SELECT id, event_type, client_id, key_id, action, resource_type, resource_id, ip_address, user_agent, success,
-                  error_message, extra_metadata AS "extra_metadata: Value", created_at
+                  error_message, extra_metadata AS "extra_metadata: Value", created_at, encode(salt, 'hex') AS salt
              FROM access.audit_logs
             WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR client_id = $2)
               AND ($3::text IS NULL OR key_id = $3) AND ($4::boolean IS NULL OR success = $4)

@@ -40,6 +40,11 @@ pub fn nonce() -> Result<String> {
     Ok(hex::encode(chance::<16>()?))
 }
 
+/// 16 bytes that make a digest of something unlike any other's, so that nobody finds it by guessing.
+pub fn salt() -> Result<[u8; 16]> {
+    chance()
+}
+
 /// What is kept of a secret: SHA-256, hex. So much chance needs no slow hash. `None`: it is too long to be ours.
 pub fn digest(secret: &str) -> Option<String> {
     (secret.len() <= LONGEST).then(|| hex::encode(sha256(secret.as_bytes())))

@@ -141,4 +141,7 @@ pub struct AuditEvent {
     extra_metadata: Value,
     /// When.
     created_at: DateTime<Utc>,
+    /// 16 bytes in hex, of events that the journal tells of by a digest (docs/journal.md, "Kinds").
+    #[schema(required)]
+    salt: Option<String>,
 }

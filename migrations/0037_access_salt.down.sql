@@ -1,0 +1,1 @@
+ALTER TABLE access.audit_logs DROP COLUMN salt;
