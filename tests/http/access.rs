@@ -277,7 +277,8 @@ async fn what_is_done_with_keys_stands_in_the_journal_by_a_salted_digest(pool: P
         }
         let change = &act["entry"]["changes"][0];
         let number = change[2].as_str().unwrap().strip_prefix("audit:").unwrap();
-        let record = records.iter().find(|one| one["id"].to_string() == number);
+        let number: i64 = number.parse().unwrap();
+        let record = records.iter().find(|one| one["id"] == number);
         let mut record = record.unwrap().as_object().unwrap().clone();
         assert_eq!(change[0], record["event_type"]);
         assert_eq!(change[1]["principal"], "operator");
