@@ -139,19 +139,8 @@ async fn range_hashes(
     ranges: &[Range<u64>],
     size: u64,
 ) -> Result<Vec<Hash>> {
-    let nodes: Vec<Vec<Node>> = ranges.iter().cloned().map(peaks).collect();
-    let places: BTreeSet<(u8, u64)> = nodes.iter().flatten().map(|node| place(*node).0).collect();
-    let (full, partial): (Vec<_>, Vec<_>) = places
-        .into_iter()
-        .partition(|(level, index)| (index + 1) * TILE_WIDTH <= size_at(size, *level));
-    let mut tiles = full_tiles(conn, &full).await?;
-    for (level, index) in partial {
-        let width = size_at(size, level) % TILE_WIDTH;
-        tiles.insert(
-            (level, index),
-            partial_tile(conn, level, index, width).await?,
-        );
-    }
+    let nodes = nodes(ranges);
+    let tiles = tiles_of(conn, &nodes, size).await?;
     let hash_of = |node: &Node| {
         let (tile, within) = place(*node);
         let hashes = tiles.get(&tile).and_then(|hashes| hashes.get(within));
@@ -167,6 +156,34 @@ async fn range_hashes(
             ))
         })
         .collect()
+}
+
+/// The nodes of the tree that each range is put together from.
+fn nodes(ranges: &[Range<u64>]) -> Vec<Vec<Node>> {
+    ranges.iter().cloned().map(peaks).collect()
+}
+
+/// Reads the tiles that nodes are in, each once: the full ones with one question, and one for each that is not full, at
+/// the right edge. The proof of an entry is in two tiles of a level at most, and in one of the highest: in five where
+/// there are ten million.
+async fn tiles_of(
+    conn: &mut PgConnection,
+    nodes: &[Vec<Node>],
+    size: u64,
+) -> Result<HashMap<(u8, u64), Vec<Hash>>> {
+    let places: BTreeSet<(u8, u64)> = nodes.iter().flatten().map(|node| place(*node).0).collect();
+    let (full, partial): (Vec<_>, Vec<_>) = places
+        .into_iter()
+        .partition(|(level, index)| (index + 1) * TILE_WIDTH <= size_at(size, *level));
+    let mut tiles = full_tiles(conn, &full).await?;
+    for (level, index) in partial {
+        let width = size_at(size, level) % TILE_WIDTH;
+        tiles.insert(
+            (level, index),
+            partial_tile(conn, level, index, width).await?,
+        );
+    }
+    Ok(tiles)
 }
 
 /// The tile that a node is in, by level and index, and the hashes in it that the node is over.
@@ -255,3 +272,6 @@ pub(crate) fn hash(bytes: Vec<u8>) -> Result<Hash> {
         .try_into()
         .map_err(|_| Error::Damaged("a hash has not 32 bytes".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
