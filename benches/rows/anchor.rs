@@ -96,7 +96,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: GAS,
         unit: "gas",
-        goal: 65_000.0,
+        goal: Some(65_000.0),
         at_least: false,
         peer: None,
         told: format!(

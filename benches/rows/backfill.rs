@@ -104,7 +104,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: EVENTS_PER_S,
             unit: "events/s",
-            goal: 62_000.0,
+            goal: Some(62_000.0),
             at_least: true,
             peer: Some(Peer {
                 name: "rindexer 0.41 with agent table (24.2k of 39.6k rows wrong)",
@@ -120,7 +120,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: PEAK_RSS,
             unit: "MB",
-            goal: 120.0,
+            goal: Some(120.0),
             at_least: false,
             peer: Some(Peer {
                 name: "SQD (RPC)",
@@ -152,7 +152,7 @@ pub fn ceiling() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: VS_CEILING,
         unit: "of the ceiling",
-        goal: 0.7,
+        goal: Some(0.7),
         at_least: true,
         peer: None,
         told: format!(
@@ -175,7 +175,7 @@ pub fn proven() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: PROVEN,
         unit: "events/s",
-        goal: 45_000.0,
+        goal: Some(45_000.0),
         at_least: true,
         peer: None,
         told: format!(
@@ -197,7 +197,7 @@ pub fn latency() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: LATENCY,
         unit: "events/s",
-        goal: 50_000.0,
+        goal: Some(50_000.0),
         at_least: true,
         peer: Some(Peer {
             name: "rindexer 0.41 with agent table (24.2k of 39.6k rows wrong)",
@@ -219,7 +219,7 @@ pub fn sparse() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: SPARSE,
         unit: "blocks/s",
-        goal: 20_000.0,
+        goal: Some(20_000.0),
         at_least: true,
         peer: None,
         told: format!(

@@ -59,7 +59,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: BYTES,
         unit: "bytes",
-        goal: MOST,
+        goal: Some(MOST),
         at_least: false,
         peer: None,
         told: format!(

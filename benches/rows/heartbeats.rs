@@ -266,7 +266,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: PER_S,
             unit: "beats/s",
-            goal: 10_000.0,
+            goal: Some(10_000.0),
             at_least: true,
             peer: None,
             told: format!(
@@ -279,7 +279,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: SEEN,
             unit: "ms",
-            goal: 2_000.0,
+            goal: Some(2_000.0),
             at_least: false,
             peer: None,
             told: "From the last answer of such a run until `GET /v1/agents/{agent}` shows the beat.".to_owned(),
@@ -288,7 +288,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: LOST,
             unit: "s",
-            goal: 1.0,
+            goal: Some(1.0),
             at_least: false,
             peer: None,
             told: "Beats that were answered and are not there after a `kill -9` of the server in the middle of a run, in \
@@ -299,7 +299,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         Figure {
             name: POSTGRES,
             unit: "cores",
-            goal: 0.3,
+            goal: Some(0.3),
             at_least: false,
             peer: None,
             told: format!(

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     database::{Database, SETTINGS},
-    process::{Place, ROOT},
+    process::{Place, ROOT, forget_peak, own_peak},
     report::{Figure, Peer},
 };
 
@@ -45,6 +45,9 @@ const PER_TICK: u64 = 50;
 const LOOK: Duration = Duration::from_millis(2);
 
 const LONE_RUNS: u64 = 20;
+
+/// What the process that appends and seals may have resident, in MB.
+const MEMORY: f64 = 200.0;
 
 /// The rest of an entry of about 400 bytes.
 const TEXT: usize = 120;
@@ -159,8 +162,9 @@ async fn until_size(db: &Db, wanted: u64) -> Result<()> {
     Ok(())
 }
 
-/// Entries a second until all are under a checkpoint, and their bytes.
-async fn bulk_run() -> Result<(f64, String)> {
+/// Entries a second until all are under a checkpoint, their bytes, and the peak of memory in MB.
+async fn bulk_run() -> Result<(f64, String, f64)> {
+    forget_peak()?;
     let mut log = Log::begin().await?;
     let stop = Arc::<AtomicBool>::default();
     let began = Instant::now();
@@ -187,13 +191,14 @@ async fn bulk_run() -> Result<(f64, String)> {
     ensure!(size(&log.db).await? == all, "an entry was sealed twice");
     let bytes = "SELECT avg(octet_length(body))::int FROM journal.entries";
     let bytes = log.database.ask(bytes)?;
-    println!(
-        "  {all} entries of {bytes} bytes, appended after {appended:.1} s, sealed after {seconds:.1} s"
-    );
     log.end().await?;
+    let peak = own_peak()?;
+    println!(
+        "  {all} entries of {bytes} bytes, appended after {appended:.1} s, sealed after {seconds:.1} s; {peak:.0} MB"
+    );
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let rate = all as f64 / seconds;
-    Ok((rate, bytes))
+    Ok((rate, bytes, peak))
 }
 
 /// What Tessera does in the same way, on the same disk: entries/s, p50 and p99 in ms.
@@ -237,13 +242,26 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
+/// What the runs had resident at most, held against the goal.
+fn memory(peaks: &[f64]) -> String {
+    let most = peaks.iter().copied().fold(0.0, f64::max);
+    let word = if most < MEMORY { "met" } else { "**missed**" };
+    let runs: Vec<String> = peaks.iter().map(|peak| format!("{peak:.0}")).collect();
+    format!(
+        "Peak resident memory (VmHWM) of the process that appends and seals, in which the writers make their entries and \
+         the measurement keeps its own: {} MB; goal < {MEMORY:.0} MB, {word}.",
+        runs.join(", ")
+    )
+}
+
 /// `journal_entries_per_s`.
 pub fn bulk() -> Result<Vec<Figure>> {
     let (mut runs, mut default, mut tuned) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bytes = String::new();
+    let (mut bytes, mut peaks) = (String::new(), Vec::new());
     for _ in 0..RUNS {
-        let (run, size) = runtime()?.block_on(bulk_run())?;
+        let (run, size, peak) = runtime()?.block_on(bulk_run())?;
         runs.push(run);
+        peaks.push(peak);
         bytes = size;
         default.push(tessera("default", 15, 0)?[0]);
         tuned.push(tessera("tuned", 15, 0)?[0]);
@@ -252,7 +270,7 @@ pub fn bulk() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: ENTRIES_PER_S,
         unit: "entries/s",
-        goal: 25_000.0,
+        goal: Some(25_000.0),
         at_least: true,
         peer: Some(Peer {
             name: "Tessera 1.0.4, POSIX, tuned",
@@ -262,17 +280,21 @@ pub fn bulk() -> Result<Vec<Figure>> {
             "Entries of {bytes} bytes on average, appended for 60 s by {WRITERS} writers with {AT_ONCE} entries in a \
              transaction, each linked to the one before of its agent ({AGENTS} agents each), and sealed meanwhile; \
              divided by the time until the last of them is under a signed checkpoint. {WAYS}.\n\n\
+             {}\n\n\
              Peers, by turns with it on the same machine: Tessera 1.0.4's POSIX log in one process, entries of 400 \
              bytes, 15 s: {default:.0} entries/s as it comes (2,048 callers), {tuned:.0} tuned (1,024 or 100 ms, 8,192 \
              callers). It keeps bytes in files; an entry of the journal is a row with five indexes, written in the \
-             transaction of what it tells of."
+             transaction of what it tells of.",
+            memory(&peaks)
         ),
         runs,
     }])
 }
 
-/// From before each transaction began until its entries are under a published checkpoint, in ms.
-async fn steady_run() -> Result<Vec<f64>> {
+/// From before each transaction began until its entries are under a published checkpoint, in ms and sorted; and the
+/// peak of memory in MB.
+async fn steady_run() -> Result<(Vec<f64>, f64)> {
+    forget_peak()?;
     let log = Log::begin().await?;
     // Chains are begun, and plans made.
     write(&log.db, entries(0, 0, AT_ONCE)).await?;
@@ -306,13 +328,15 @@ async fn steady_run() -> Result<Vec<f64>> {
     }
     writer.await??;
     log.end().await?;
+    let peak = own_peak()?;
+    println!("  {peak:.0} MB");
     let (wanted, made) = (STEADY.as_millis() / TICK.as_millis(), latencies.len());
     ensure!(
         made as u128 * 100 >= wanted * 98,
         "only {made} of {wanted} transactions"
     );
     latencies.sort_by(f64::total_cmp);
-    Ok(latencies)
+    Ok((latencies, peak))
 }
 
 fn part(sorted: &[f64], percent: usize) -> f64 {
@@ -323,8 +347,10 @@ fn part(sorted: &[f64], percent: usize) -> f64 {
 pub fn steady() -> Result<Vec<Figure>> {
     let mut ours: [Vec<f64>; 2] = Default::default();
     let mut theirs: [Vec<f64>; 4] = Default::default();
+    let mut peaks = Vec::new();
     for _ in 0..RUNS {
-        let latencies = runtime()?.block_on(steady_run())?;
+        let (latencies, peak) = runtime()?.block_on(steady_run())?;
+        peaks.push(peak);
         ours[0].push(part(&latencies, 50));
         ours[1].push(part(&latencies, 99));
         let [rate, p50, p99] = tessera("tuned", 15, 5_000)?;
@@ -341,15 +367,17 @@ pub fn steady() -> Result<Vec<Figure>> {
         "5,000 entries/s for 30 s: 50 in a transaction, every 10 ms. From before a transaction begins until the newest \
          checkpoint covers its entries, looked at every 2 ms. The sealer is not woken, as where another process \
          appends; in the process that does it is, and does not wait for its 250 ms. {WAYS}.\n\n\
+         {}\n\n\
          Peers, by turns with it on the same machine at the same rate, from an Add to the checkpoint, p50 and p99: \
          Tessera 1.0.4 tuned (1,024 or 100 ms, a checkpoint every second) {p50:.0} and {p99:.0} ms; for quickness (256 \
-         or 5 ms, a checkpoint every 100 ms) {quick50:.0} and {quick99:.0} ms."
+         or 5 ms, a checkpoint every 100 ms) {quick50:.0} and {quick99:.0} ms.",
+        memory(&peaks)
     );
     let [runs50, runs99] = ours;
     let figure = |name, goal, peer, runs| Figure {
         name,
         unit: "ms",
-        goal,
+        goal: Some(goal),
         at_least: false,
         peer: Some(Peer {
             name: "Tessera 1.0.4, POSIX, tuned",
@@ -387,7 +415,7 @@ pub fn lone() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: LONE,
         unit: "ms",
-        goal: 400.0,
+        goal: Some(400.0),
         at_least: false,
         peer: None,
         told: format!(

@@ -164,7 +164,7 @@ pub fn ws() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: WS_LATENCY,
         unit: "ms",
-        goal: 250.0,
+        goal: Some(250.0),
         at_least: false,
         peer: None,
         told: format!(
@@ -188,7 +188,7 @@ pub fn poll() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: POLL_LATENCY,
         unit: "ms",
-        goal: 600.0,
+        goal: Some(600.0),
         at_least: false,
         peer: None,
         told: format!(
@@ -211,7 +211,7 @@ pub fn reorg() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: REORG,
         unit: "ms",
-        goal: 1_000.0,
+        goal: Some(1_000.0),
         at_least: false,
         peer: None,
         told: format!(
@@ -244,7 +244,7 @@ pub fn takeover() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: TAKEOVER,
         unit: "s",
-        goal: 5.0,
+        goal: Some(5.0),
         at_least: false,
         peer: None,
         told: "Two `chancery serve` on one database; the one that leads is killed with -9, and at once the node makes a \
@@ -275,7 +275,7 @@ pub fn restart() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: RESTART,
         unit: "s",
-        goal: 1.0,
+        goal: Some(1.0),
         at_least: false,
         peer: None,
         told: "`chancery serve` is stopped with SIGTERM while its database goes on, and the node makes a block. From the \

@@ -296,7 +296,7 @@ fn figures(chancery: &Lane, ponders: &[Lane], subsquid: &Lane, cold: &[Lane]) ->
         Figure {
             name: VS_PONDER,
             unit: "times",
-            goal: 4.0,
+            goal: Some(4.0),
             at_least: true,
             peer: None,
             told: format!(
@@ -308,7 +308,7 @@ fn figures(chancery: &Lane, ponders: &[Lane], subsquid: &Lane, cold: &[Lane]) ->
         Figure {
             name: VS_SUBSQUID,
             unit: "times",
-            goal: 5.0,
+            goal: Some(5.0),
             at_least: true,
             peer: None,
             told: format!(

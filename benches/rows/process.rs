@@ -130,11 +130,7 @@ impl Running {
 
     /// Peak resident memory so far, in bytes, as the system counts it.
     pub fn peak_memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|rest| rest.trim().strip_suffix("kB"));
-        let kib: u64 = kib.context("no VmHWM")?.trim().parse()?;
-        Ok(kib * 1024)
+        peak_memory(&self.id().to_string())
     }
 
     /// Processor time so far, in seconds.
@@ -174,6 +170,26 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Peak resident memory of this process, in MB, since [`forget_peak`].
+pub fn own_peak() -> Result<f64> {
+    let kib = u32::try_from(peak_memory("self")? / 1024)?;
+    Ok(f64::from(kib) / 1024.0)
+}
+
+/// The system forgets the peak of this process: from here on it counts anew, from what is resident now.
+pub fn forget_peak() -> Result<()> {
+    Ok(fs::write("/proc/self/clear_refs", "5")?)
+}
+
+/// `VmHWM` of a process, by its id or as `self`, in bytes.
+fn peak_memory(process: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB"));
+    let kib: u64 = kib.context("no VmHWM")?.trim().parse()?;
+    Ok(kib * 1024)
 }
 
 /// An address of loopback that nobody listens at now.

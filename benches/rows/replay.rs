@@ -128,7 +128,7 @@ fn figures(runs: &[Run], workload: &Workload) -> Vec<Figure> {
         Figure {
             name: EVENTS_PER_S,
             unit: "events/s",
-            goal: 10_000.0,
+            goal: Some(10_000.0),
             at_least: true,
             peer: Some(Peer {
                 name: "rindexer 0.41 with agent table (24.2k of 39.6k rows wrong)",
@@ -143,7 +143,7 @@ fn figures(runs: &[Run], workload: &Workload) -> Vec<Figure> {
         Figure {
             name: PEAK_RSS,
             unit: "MB",
-            goal: 200.0,
+            goal: Some(200.0),
             at_least: false,
             peer: Some(Peer {
                 name: "SQD (RPC)",

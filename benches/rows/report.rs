@@ -15,8 +15,8 @@ pub struct Figure {
     pub name: &'static str,
     /// What is counted.
     pub unit: &'static str,
-    /// What we want.
-    pub goal: f64,
+    /// What we want; none where a row only tells.
+    pub goal: Option<f64>,
     /// Whether more is better.
     pub at_least: bool,
     /// Somebody else's figure, where there is a comparable one.
@@ -41,7 +41,7 @@ struct Row {
     name: String,
     value: f64,
     unit: String,
-    goal: f64,
+    goal: Option<f64>,
     peer: Option<String>,
     peer_value: Option<f64>,
     command: String,
@@ -61,26 +61,35 @@ impl Figure {
         runs[if self.at_least { below } else { runs.len() / 2 }]
     }
 
-    fn is_met(&self) -> bool {
-        if self.at_least {
-            self.median() >= self.goal
+    /// Whether the goal is met, where there is one.
+    fn is_met(&self) -> Option<bool> {
+        let goal = self.goal?;
+        Some(if self.at_least {
+            self.median() >= goal
         } else {
-            self.median() <= self.goal
-        }
+            self.median() <= goal
+        })
     }
 
     fn goal_text(&self) -> String {
         let sign = if self.at_least { "≥" } else { "≤" };
-        format!("{sign} {} {}", number(self.goal), self.unit)
+        self.goal.map_or_else(
+            || "none".to_owned(),
+            |goal| format!("{sign} {} {}", number(goal), self.unit),
+        )
     }
 
     /// One line for the terminal.
     pub fn line(&self) -> String {
         let runs = self.sorted();
         let [min, median, max] = [runs[0], self.median(), runs[runs.len() - 1]].map(number);
-        let word = if self.is_met() { "met" } else { "MISSED" };
+        let word = match self.is_met() {
+            Some(true) => ": met",
+            Some(false) => ": MISSED",
+            None => "",
+        };
         let (name, unit, goal) = (self.name, self.unit, self.goal_text());
-        format!("{name}: {min} / {median} / {max} {unit} (min/median/max); goal {goal}: {word}")
+        format!("{name}: {min} / {median} / {max} {unit} (min/median/max); goal {goal}{word}")
     }
 
     fn row(&self) -> Row {
@@ -103,7 +112,11 @@ impl Figure {
         let runs = self.sorted();
         let [min, median, max] = [runs[0], self.median(), runs[runs.len() - 1]].map(number);
         let (goal, count, command) = (self.goal_text(), runs.len(), self.command());
-        let word = if self.is_met() { "met" } else { "**missed**" };
+        let word = match self.is_met() {
+            Some(true) => "met",
+            Some(false) => "**missed**",
+            None => "told",
+        };
         let runs: Vec<String> = self.runs.iter().copied().map(number).collect();
         format!(
             "| min | median | max | unit | goal | |\n|---|---|---|---|---|---|\n\
@@ -133,8 +146,8 @@ const HEAD: &str = "# Benchmarks
 
 Written by `make bench` (all rows) or `scripts/bench NAME...` (only those rows; the others stay as they were). The same
 rows are in `benchmarks.json`, where `value` is the median, rates (`.../s`) and ratios (`times`) should reach their goal,
-and sizes and times should stay below it. Peers were measured here where a section says that they ran by turns with
-Chancery, elsewhere where it says so.
+and sizes and times should stay below it; a row without a goal only tells. Peers were measured here where a section says
+that they ran by turns with Chancery, elsewhere where it says so.
 ";
 
 /// Puts the figures into both files. `order` is that of all rows that there are.

@@ -50,7 +50,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     Ok(vec![Figure {
         name: READY,
         unit: "s",
-        goal: 5.0,
+        goal: Some(5.0),
         at_least: false,
         peer: None,
         told: "The second and every later `chancery up --demo` on the same data directory, after a clean stop: private \
