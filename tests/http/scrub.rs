@@ -16,6 +16,7 @@ use ::journal::{
     publication::{self, State},
     scrub::heal_body,
 };
+use axum::http::{StatusCode, Uri};
 use chrono::DateTime;
 use content::Content;
 use kernel::{AgentId, Cid, from_dag_cbor};
@@ -134,23 +135,46 @@ async fn publish(instance: &Instance) {
 
 /// The instance's content with another blockstore, which is empty.
 fn empty(instance: &Instance) -> (Content, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let fetcher = net::Fetcher::new(&instance.app.config.net).unwrap();
-    let config = &instance.app.config.content;
-    let (content, _) = Content::open(config, dir.path(), fetcher).unwrap();
-    (content, dir)
+    opened(instance, &instance.app.config.content)
 }
 
-/// The same, with this gateway to ask.
+/// The same with a gateway there.
 fn with_gateway(instance: &Instance, address: SocketAddr) -> (Content, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
     let config = content::Config {
         gateways: vec![format!("http://{address}")],
         ..instance.app.config.content.clone()
     };
+    opened(instance, &config)
+}
+
+fn opened(instance: &Instance, config: &content::Config) -> (Content, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
     let fetcher = net::Fetcher::new(&instance.app.config.net).unwrap();
-    let (content, _) = Content::open(&config, dir.path(), fetcher).unwrap();
+    let (content, _) = Content::open(config, dir.path(), fetcher).unwrap();
     (content, dir)
+}
+
+/// A Kubo that gives the blocks of `content`; its URL.
+async fn kubo(content: Content) -> String {
+    let answer = move |uri: Uri| {
+        let content = content.clone();
+        async move {
+            let mut pairs = uri.query().unwrap_or_default().split('&');
+            let cid = pairs.find_map(|pair| pair.strip_prefix("arg="));
+            let cid: Cid = cid
+                .unwrap_or_default()
+                .parse()
+                .map_err(|_| StatusCode::NOT_FOUND)?;
+            let block = content.blocks().get(&cid).await.unwrap();
+            let block = block.ok_or(StatusCode::NOT_FOUND)?;
+            Ok::<_, StatusCode>(block.to_vec())
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/api/v0/block/get", axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 /// The newest manifest, and its CID.
@@ -541,10 +565,46 @@ async fn a_bit_in_a_row_is_put_right_by_a_gateway_that_has_the_block(pool: PgPoo
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(
         (&told[0]["healed"], &told[0]["from"]),
-        (&json!(true), &json!("its block"))
+        (&json!(true), &json!("a gateway"))
     );
     assert!(asked.lock().unwrap().contains(&entries[7].cid));
     assert_eq!(follow::sealed(&app.db, 0, 1_000).await.unwrap(), entries);
+}
+
+/// Neither is there another copy of the row, nor does the journal have the block, which is no entry.
+#[sqlx::test]
+async fn a_bit_in_a_row_or_in_a_pack_that_kubo_put_right_is_said_to_be_from_kubo(pool: PgPool) {
+    let instance = published(&pool).await;
+    let app = &instance.app;
+    let config = content::Config {
+        kubo_url: Some(kubo(app.content.clone()).await),
+        ..app.config.content.clone()
+    };
+    let (other, _dir) = opened(&instance, &config);
+    let scrubber = Scrubber::new(app.sealer.vkey().clone(), 100);
+    let holder = Uuid::from_u128(77);
+    let entries = follow::sealed(&app.db, 0, 1_000).await.unwrap();
+    flip_body(&pool, 7).await;
+    scrubber.round(&app.db, &other, holder).await.unwrap();
+    assert_eq!(follow::sealed(&app.db, 0, 1_000).await.unwrap(), entries);
+
+    let (_, root) = manifest(&instance).await;
+    let bytes = app.content.blocks().get(&root).await.unwrap().unwrap();
+    let block = [(root, bytes.clone())];
+    other.blocks().put_many(&block).await.unwrap();
+    flip_in(other.blocks().dir(), &bytes);
+    scrubber.round(&app.db, &other, holder).await.unwrap();
+    assert_eq!(other.blocks().get(&root).await.unwrap().unwrap(), bytes);
+    let told = incidents(&pool).await;
+    let things = ["leaf 7".to_owned(), root.to_string()];
+    assert_eq!(told.len(), things.len(), "{told:?}");
+    for (told, thing) in told.iter().zip(&things) {
+        assert_eq!(
+            (&told["healed"], &told["from"]),
+            (&json!(true), &json!("Kubo"))
+        );
+        assert!(told["what"].as_str().unwrap().contains(thing), "{told}");
+    }
 }
 
 #[sqlx::test]

@@ -15,6 +15,17 @@ use crate::{
 /// The most blocks of one DAG that are pinned or checked as a whole.
 pub(crate) const MAX_DAG: usize = 100_000;
 
+/// Who gave a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Giver {
+    /// Our own blockstore.
+    Ours,
+    /// Kubo: it had it, or somebody in its network did.
+    Kubo,
+    /// A gateway.
+    Gateway,
+}
+
 /// The blockstore, Kubo and the gateways. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -123,15 +134,20 @@ impl Content {
     /// [`Error::Missing`] where everybody says that he has it not, a search that ended without it being said of three
     /// attempts; where one could not be asked or is not asked for a while, with his error.
     pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
+        Ok(self.given(cid).await?.0)
+    }
+
+    /// The same, and who gave it.
+    pub async fn given(&self, cid: &Cid) -> Result<(Bytes, Giver)> {
         match self.store.get(cid).await {
-            Ok(Some(bytes)) => return Ok(bytes),
+            Ok(Some(bytes)) => return Ok((bytes, Giver::Ours)),
             Ok(None) => {}
             Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "blockstore: {error}"),
             Err(error) => return Err(error),
         }
-        let bytes = self.block_from_sources(cid).await?;
+        let (bytes, giver) = self.block_from_sources(cid).await?;
         self.store.put_many(&[(*cid, bytes.clone())]).await?;
-        Ok(bytes)
+        Ok((bytes, giver))
     }
 
     /// Gets back what our own blocks miss of a DAG. Errors as [`Content::block`] does.
@@ -142,13 +158,13 @@ impl Content {
                 return Ok(());
             }
             for cid in &missing {
-                let block = self.block_from_sources(cid).await?;
+                let (block, _) = self.block_from_sources(cid).await?;
                 self.store.put_many(&[(*cid, block)]).await?;
             }
         }
     }
 
-    async fn block_from_sources(&self, cid: &Cid) -> Result<Bytes> {
+    async fn block_from_sources(&self, cid: &Cid) -> Result<(Bytes, Giver)> {
         let mut unknown = None;
         for source in &*self.sources {
             if source.is_shut() {
@@ -158,7 +174,7 @@ impl Content {
             match source.block(cid).await {
                 Ok(bytes) => {
                     source.praise();
-                    return Ok(bytes);
+                    return Ok((bytes, source.giver()));
                 }
                 Err(error) => {
                     let name = source.name();

@@ -28,7 +28,7 @@ mod uri;
 pub use block::{Block, parse_cid, verify};
 pub use blockstore::{Blockstore, Damage, Examined, OpenReport};
 pub use config::Config;
-pub use content::Content;
+pub use content::{Content, Giver};
 pub use error::{Error, Result};
 pub use fetch::{Fetched, State, Verification};
 pub use kubo::{Imported, Kubo};

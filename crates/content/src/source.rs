@@ -12,7 +12,7 @@ use net::{Fetcher, Get, Service};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    Error, Kubo, Limits, Result,
+    Error, Giver, Kubo, Limits, Result,
     block::{self, DAG_PB, MAX_BLOCK},
     car, layout,
 };
@@ -93,6 +93,14 @@ impl Source {
     /// For messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Which sort it is.
+    pub(crate) fn giver(&self) -> Giver {
+        match self.via {
+            Via::Kubo(_) => Giver::Kubo,
+            Via::Service(_) | Via::Public(..) => Giver::Gateway,
+        }
     }
 
     /// One block, verified.

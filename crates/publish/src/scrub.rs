@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use content::Content;
+use content::{Content, Giver};
 use journal::{log, tile::TILE_WIDTH, vkey::VerifierKey};
 use kernel::Kind;
 use store::{Cause, Db, Outcome, cursor, lease};
@@ -36,6 +36,16 @@ enum Healed {
     Not,
     /// Who may have it cannot be asked now.
     Later,
+}
+
+/// Who gave a block, as the journal says it; `ours` is for our own blockstore. Which Kubo or gateway it was is nobody's
+/// business: entries are public.
+fn giver(giver: Giver, ours: &'static str) -> &'static str {
+    match giver {
+        Giver::Ours => ours,
+        Giver::Kubo => "Kubo",
+        Giver::Gateway => "a gateway",
+    }
 }
 
 /// Looks through one journal and one blockstore.

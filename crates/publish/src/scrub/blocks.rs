@@ -12,7 +12,7 @@ use store::Db;
 use uuid::Uuid;
 
 use super::{
-    Healed, Scrubber,
+    Healed, Scrubber, giver,
     incident::{self, Damaged},
 };
 use crate::{Error, Manifest, Result, layout::Remade, mirror};
@@ -24,6 +24,8 @@ const MANIFESTS: i64 = 16;
 /// After so many blocks that were not put right a round goes on with something else: each may have been searched for in
 /// networks, for seconds.
 const IN_VAIN: usize = 16;
+/// Our own blockstore has the block a second time.
+const ANOTHER_COPY: &str = "another copy";
 
 /// How far one process has looked.
 #[derive(Debug, Default)]
@@ -267,7 +269,7 @@ impl Scrubber {
 /// Puts a block again that is not there: from the journal where it is an entry, else from Kubo or a gateway.
 async fn heal(db: &Db, content: &Content, cid: &Cid) -> Result<Healed> {
     if content.blocks().has(cid) {
-        return Ok(Healed::From("another copy"));
+        return Ok(Healed::From(ANOTHER_COPY));
     }
     if let Ok(entry) = journal::read::get(db, &cid.to_string()).await {
         let block = (*cid, Bytes::from(entry.body));
@@ -278,8 +280,8 @@ async fn heal(db: &Db, content: &Content, cid: &Cid) -> Result<Healed> {
             Err(error) => return Err(error.into()),
         }
     }
-    match content.block(cid).await {
-        Ok(_) => Ok(Healed::From("another node")),
+    match content.given(cid).await {
+        Ok((_, who)) => Ok(Healed::From(giver(who, ANOTHER_COPY))),
         Err(content::Error::Missing(_)) => Ok(Healed::Not),
         Err(error @ content::Error::Io { .. }) => Err(error.into()),
         Err(error) => {

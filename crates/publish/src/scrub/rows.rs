@@ -9,7 +9,7 @@ use kernel::{Bytes, Cid};
 use store::{Cause, Db};
 
 use super::{
-    Healed,
+    Healed, giver,
     incident::{self, Damaged},
 };
 use crate::Result;
@@ -58,12 +58,12 @@ async fn examine(db: &Db, key: &VerifierKey, bundle: u64) -> Result<Option<Found
 
 /// Puts right what was found, and says so in the journal, in one transaction.
 async fn heal(db: &Db, content: &Content, found: &Found, damaged: &Damaged) -> Result<Healed> {
-    let mut body = Bytes::new();
+    let (mut body, mut block_from) = (Bytes::new(), "");
     match found.damage {
         None => return Ok(Healed::Not),
         Some(Damage::Archived(cid)) => {
             let block = block(content, &cid).await?;
-            return Ok(block.map_or_else(|why| why, |_| Healed::From("its block")));
+            return Ok(block.map_or_else(|why| why, |(_, from)| Healed::From(from)));
         }
         Some(Damage::Body(leaf)) => {
             let cid = match scrub::cid_of(db, leaf).await {
@@ -71,7 +71,7 @@ async fn heal(db: &Db, content: &Content, found: &Found, damaged: &Damaged) -> R
                 cid => cid?,
             };
             match block(content, &cid).await? {
-                Ok(block) => body = block,
+                Ok(given) => (body, block_from) = given,
                 Err(why) => return Ok(why),
             }
         }
@@ -79,7 +79,7 @@ async fn heal(db: &Db, content: &Content, found: &Found, damaged: &Damaged) -> R
     }
     let mut tx = db.begin(Cause::Job("scrub")).await?;
     let (healed, from) = match found.damage {
-        Some(Damage::Body(leaf)) => (scrub::heal_body(&mut tx, leaf, &body).await?, "its block"),
+        Some(Damage::Body(leaf)) => (scrub::heal_body(&mut tx, leaf, &body).await?, block_from),
         Some(Damage::Leaf(leaf)) => (scrub::heal_leaf(&mut tx, leaf).await?, "its entry"),
         Some(Damage::Tile { level, index }) => {
             let healed = scrub::heal_tile(&mut tx, level, index).await?;
@@ -96,10 +96,10 @@ async fn heal(db: &Db, content: &Content, found: &Found, damaged: &Damaged) -> R
     Ok(Healed::From(from))
 }
 
-/// The block of an entry, or why there is none.
-async fn block(content: &Content, cid: &Cid) -> Result<Result<Bytes, Healed>> {
-    Ok(match content.block(cid).await {
-        Ok(block) => Ok(block),
+/// The block of an entry and from where it is, or why there is none.
+async fn block(content: &Content, cid: &Cid) -> Result<Result<(Bytes, &'static str), Healed>> {
+    Ok(match content.given(cid).await {
+        Ok((block, who)) => Ok((block, giver(who, "its block"))),
         Err(content::Error::Missing(_)) => Err(Healed::Not),
         Err(error) => {
             tracing::warn!(%cid, %error, "the block of the entry {cid} cannot be had now: {error}");
