@@ -122,8 +122,13 @@ fn keys_are_made_used_rotated_and_revoked() {
     let seen = newest.find(|seen| seen["error_message"] == "the token is wrong");
     assert_eq!(seen.unwrap()["action"], "GET /v1/keys");
 
-    let mistakes: [(&[&str], i32, &str); 6] = [
+    tells_how_often(&place, &id);
+
+    let mistakes: [(&[&str], i32, &str); 9] = [
         (&["key", "log", "--event", "made"], 2, "api_key_created"),
+        (&["key", "usage", "key_unknown"], 3, "no such key"),
+        (&["key", "usage", &id, "--by", "day"], 2, "minute"),
+        (&["key", "usage", &id, "--limit", "201"], 2, "200"),
         (&["key", "revoke", "key_unknown"], 3, "no such key"),
         (&["key", "rotate", &id, "--overlap", "40d"], 2, "30 days"),
         (&["key", "rotate", &id, "--overlap", "soon"], 2, "90d"),
@@ -138,6 +143,31 @@ fn keys_are_made_used_rotated_and_revoked() {
             "{args:?}: {refused:?}"
         );
     }
+}
+
+/// A key's requests, by the hour and by the minute.
+fn tells_how_often(place: &Place, id: &str) {
+    let usage = ["key", "usage", id];
+    // They are written behind the answers.
+    let mut seen = std::iter::repeat_with(|| place.run(&usage)).take(2_000);
+    let shown = seen.find(|seen| !seen.stdout.is_empty());
+    let shown = text(&shown.expect("it was used").stdout);
+    assert!(shown.starts_with("FROM (UTC)"), "{shown}");
+    let hours = json(&place.run(&[&usage[..], &["-o", "json"]].concat()));
+    assert_eq!(hours[0]["window_type"], "hour", "{hours}");
+    assert_eq!(hours[0]["key_id"], id);
+    assert!(hours[0]["request_count"].as_i64().unwrap() > 0, "{hours}");
+    let newest = ["--by", "minute", "--limit", "1", "-o", "json"];
+    let newest = json(&place.run(&[&usage[..], &newest].concat()));
+    assert_eq!(newest.as_array().unwrap().len(), 1, "{newest}");
+    assert_eq!(newest[0]["window_type"], "minute");
+
+    // A key that was never used has none.
+    let made = json(&place.run(&["key", "create", "idle", "-o", "json"]));
+    let idle = made["key_id"].as_str().unwrap();
+    let none = place.run(&["key", "usage", idle]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+    assert!(text(&none.stderr).contains("no requests"), "{none:?}");
 }
 
 /// The audit log: by sort, by key, by client, all or the newest.

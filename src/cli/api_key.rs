@@ -1,6 +1,7 @@
 //! `chancery key`: API keys, and who asked. The private key that signs is `key.rs`, which is another thing.
 
 mod log;
+mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
@@ -24,6 +25,8 @@ pub enum Command {
     Rotate(Rotate),
     /// End a key at once, and those that were made with it
     Revoke(Revoke),
+    /// Show how often a key was used, newest first
+    Usage(usage::Args),
     /// Show who proved himself, failed to, made keys, registered agents or asked too often, newest first
     Log(log::Args),
 }
@@ -104,6 +107,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Create(args) => create(&client, args, context).await,
         Command::List(args) => list(&client, &args, context).await,
         Command::Rotate(args) => rotate(&client, &args, context).await,
+        Command::Usage(args) => usage::run(&client, args, context).await,
         Command::Log(args) => log::run(&client, args, context).await,
         Command::Revoke(args) => {
             let path = format!("v1/keys/{}", segment(&args.id));
