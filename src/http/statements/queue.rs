@@ -255,3 +255,95 @@ async fn one_by_one(
     }
     outcomes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use did::ed25519::{self, SecretKey};
+    use identity::statement::{Action, Nonce, Offered, Statement, Submission};
+    use store::Clock;
+
+    use super::*;
+
+    const ORIGIN: &str = "queue.example";
+
+    /// A registration by the key of this number.
+    async fn waiting(number: usize) -> Waiting {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        let key = SecretKey::from_seed(&seed);
+        let now = Clock::System.now();
+        let statement = Statement {
+            action: Action::Register,
+            agent: key.public().did(),
+            content: "{}".to_owned(),
+            sequence: 1,
+            nonce: Nonce([0; 16]),
+            issued: now.timestamp(),
+            expires: now.timestamp() + 60,
+            origin: ORIGIN.to_owned(),
+        };
+        let offered = Offered {
+            by: statement.agent.clone(),
+            signature: ed25519::signature_wire(&key.sign(&statement.key_bytes())),
+        };
+        let submission = Submission {
+            statement,
+            signatures: vec![offered],
+        };
+        let signed = statement::verify(submission, ORIGIN, now, &BTreeMap::new()).await;
+        let (tell, _) = oneshot::channel();
+        Waiting {
+            signed: signed.expect("signed"),
+            client: Client {
+                request: None,
+                attempts: 0,
+                tell,
+            },
+        }
+    }
+
+    fn agents(lane: &Lane<'_>) -> Vec<String> {
+        lane.batch
+            .iter()
+            .map(|one| one.agent().to_owned())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_second_transaction_begins_where_it_is_worth_it_and_never_of_the_same_agents() {
+        let statements = Statements::default();
+        assert!(statements.take().is_none(), "nothing waits");
+        let first = waiting(0).await;
+        let agent = first.agent().to_owned();
+        statements.queue().waiting.push_back(first);
+        let lane = statements
+            .take()
+            .expect("whoever comes first waits for nobody");
+        statements.queue().waiting.push_back(waiting(0).await);
+        for number in 1..FULL - 1 {
+            statements.queue().waiting.push_back(waiting(number).await);
+        }
+        assert!(statements.take().is_none(), "too few wait");
+        statements.queue().waiting.push_back(waiting(FULL).await);
+        let beside = statements.take().expect("enough wait");
+        assert_eq!(beside.batch.len(), FULL - 1);
+        assert!(!agents(&beside).contains(&agent));
+        for number in 0..FULL {
+            let number = 2 * FULL + number;
+            statements.queue().waiting.push_back(waiting(number).await);
+        }
+        assert!(statements.take().is_none(), "two are under way");
+        beside.end(Vec::new());
+        lane.end(vec![waiting(0).await]);
+        let next = statements.take().expect("all wait");
+        assert_eq!(agents(&next)[0], agent, "what is brought again comes first");
+        assert_eq!(
+            next.batch.len(),
+            1 + FULL,
+            "and one statement of an agent at once"
+        );
+        assert_eq!(statements.queue().waiting.len(), 1);
+    }
+}
