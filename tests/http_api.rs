@@ -33,6 +33,8 @@ mod page;
 mod proofs;
 #[path = "http/publishing.rs"]
 mod publishing;
+#[path = "http/refusals.rs"]
+mod refusals;
 #[path = "http/registration_files.rs"]
 mod registration_files;
 #[path = "http/scrub.rs"]

@@ -31,9 +31,10 @@ fn described(grant: &http::Grant) -> String {
     grant.route.replace("{*", "{")
 }
 
-/// A request to a route whose names in the path are of nobody.
-async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
+/// A route's path, with names of nobody in it.
+pub fn path_of(route: &str) -> String {
     let path = route
+        .replace("{*", "{")
         .replace(
             "{did}",
             "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
@@ -41,17 +42,19 @@ async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> A
         .replace("{path}", "x")
         .replace("{address}", "0x00000000000000000000000000000000000000aa")
         .replace("{chain}", "1");
-    let path: String = path
-        .split('/')
-        .map(|part| {
-            if part.starts_with('{') {
-                "nobody"
-            } else {
-                part
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("/");
+    let parts = path.split('/').map(|part| {
+        if part.starts_with('{') {
+            "nobody"
+        } else {
+            part
+        }
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// A request to a route whose names in the path are of nobody.
+async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
+    let path = path_of(route);
     instance.send(method, &path, token, &json!({})).await
 }
 
