@@ -9,7 +9,7 @@ mod beats;
 #[path = "refusals/relay.rs"]
 mod relay;
 #[path = "refusals/requests.rs"]
-mod requests;
+pub mod requests;
 #[path = "refusals/secrets.rs"]
 mod secrets;
 #[path = "refusals/sign_in.rs"]

@@ -29,6 +29,13 @@ struct Target {
     body: &'static str,
 }
 
+impl Target {
+    fn new(method: &'static str, path: String) -> Self {
+        let body = if method == "GET" { "" } else { "{}" };
+        Self { method, path, body }
+    }
+}
+
 /// A request that carries a proof.
 #[derive(Clone)]
 struct Attempt {
@@ -173,6 +180,25 @@ fn by_key(trick: Option<Trick>, target: &Target, nonce: u32) -> Vec<Attempt> {
     attempts.collect()
 }
 
+/// A request that an account signs as it should.
+pub async fn of_wallet(
+    instance: &Instance,
+    method: &'static str,
+    path: &str,
+    nonce: u32,
+) -> Answer {
+    let target = Target::new(method, path.to_owned());
+    let attempt = by_wallet(None, &target, nonce).remove(0);
+    send(instance, &target, &attempt).await
+}
+
+/// A request that a key signs as it should.
+pub async fn of_key(instance: &Instance, method: &'static str, path: &str, nonce: u32) -> Answer {
+    let target = Target::new(method, path.to_owned());
+    let attempt = by_key(None, &target, nonce).remove(0);
+    send(instance, &target, &attempt).await
+}
+
 /// Plays all tricks of a way on all routes that ask for a proof.
 async fn play(
     instance: &Instance,
@@ -181,11 +207,7 @@ async fn play(
 ) {
     let mut nonce = 0;
     for grant in proven() {
-        let target = Target {
-            method: grant.method,
-            path: path_of(grant.route),
-            body: if grant.method == "GET" { "" } else { "{}" },
-        };
+        let target = Target::new(grant.method, path_of(grant.route));
         nonce += 1;
         let (used, first) = (nonce, sign(None, &target, nonce).remove(0));
         let route = format!("{way:?} on {} {}", grant.method, grant.route);
@@ -214,11 +236,8 @@ async fn play(
                     let attempts = match trick {
                         Trick::Replay => vec![first.clone()],
                         Trick::ReusedNonce => {
-                            let other = Target {
-                                method: target.method,
-                                path: format!("{}?again=1", target.path),
-                                body: target.body,
-                            };
+                            let other = format!("{}?again=1", target.path);
+                            let other = Target::new(target.method, other);
                             let attempt = sign(None, &other, used).remove(0);
                             let answer = send(instance, &other, &attempt).await;
                             is_refused(instance, &what, &answer, code, &attempt.secrets());
