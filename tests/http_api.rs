@@ -39,6 +39,8 @@ mod refusals;
 mod registration_files;
 #[path = "http/scrub.rs"]
 mod scrub;
+#[path = "http/seeds.rs"]
+mod seeds;
 #[path = "http/statements.rs"]
 mod statements;
 #[path = "http/sync.rs"]
