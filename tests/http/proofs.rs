@@ -55,7 +55,7 @@ pub fn now() -> DateTime<Utc> {
 }
 
 /// A request to this office, with these headers besides.
-pub async fn ask(
+async fn ask(
     instance: &Instance,
     method: &str,
     path: &str,
