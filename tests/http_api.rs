@@ -33,10 +33,14 @@ mod page;
 mod proofs;
 #[path = "http/publishing.rs"]
 mod publishing;
+#[path = "http/refusals.rs"]
+mod refusals;
 #[path = "http/registration_files.rs"]
 mod registration_files;
 #[path = "http/scrub.rs"]
 mod scrub;
+#[path = "http/seeds.rs"]
+mod seeds;
 #[path = "http/statements.rs"]
 mod statements;
 #[path = "http/sync.rs"]

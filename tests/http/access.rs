@@ -1,5 +1,7 @@
 //! Who asks, and what he may.
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -8,7 +10,11 @@ use chancery::http;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::kit::{Answer, Instance, TOKEN};
+use super::{
+    kit::{Answer, Instance, TOKEN},
+    proofs::{Wallet, nonce, sign_in},
+    refusals::requests::{of_key, of_wallet},
+};
 
 /// A key of the operator's making.
 async fn key(instance: &Instance, wish: &Value) -> Value {
@@ -31,9 +37,10 @@ fn described(grant: &http::Grant) -> String {
     grant.route.replace("{*", "{")
 }
 
-/// A request to a route whose names in the path are of nobody.
-async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
+/// A route's path, with names of nobody in it.
+pub fn path_of(route: &str) -> String {
     let path = route
+        .replace("{*", "{")
         .replace(
             "{did}",
             "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
@@ -41,19 +48,31 @@ async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> A
         .replace("{path}", "x")
         .replace("{address}", "0x00000000000000000000000000000000000000aa")
         .replace("{chain}", "1");
-    let path: String = path
-        .split('/')
-        .map(|part| {
-            if part.starts_with('{') {
-                "nobody"
-            } else {
-                part
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("/");
+    let parts = path.split('/').map(|part| {
+        if part.starts_with('{') {
+            "nobody"
+        } else {
+            part
+        }
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// A request to a route whose names in the path are of nobody.
+async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
+    let path = path_of(route);
     instance.send(method, &path, token, &json!({})).await
 }
+
+/// The token of a session that just began.
+async fn session(instance: &Instance) -> String {
+    let signed = Wallet::new(31).message(&nonce(instance).await, |text| text);
+    let opened = sign_in(instance, &[], &signed).await;
+    assert_eq!(opened.status, StatusCode::OK, "{}", opened.text());
+    opened.json()["token"].as_str().unwrap().to_owned()
+}
+
+const REFUSED: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
 
 #[sqlx::test]
 async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
@@ -71,6 +90,13 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
         &json!({"name": "other", "principal": "nobody", "scopes": scopes, "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000}),
     )
     .await;
+    let acting_for = async |principal: &str| {
+        let wish = json!({"name": "theirs", "principal": principal, "scopes": scopes, "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000});
+        key(&instance, &wish).await
+    };
+    let accounts = acting_for("0x52908400098527886e0f7030069857d2e4169ee7").await;
+    let agents = acting_for("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK").await;
+    let mut signed = 0;
     let mut listed: Vec<(String, String)> = http::GRANTS
         .iter()
         .map(|grant| (grant.method.to_owned(), described(grant)))
@@ -102,7 +128,6 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
                     assert!(told, "{what} tells of {status}");
                 }
             }
-            let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
             for (who, token, may) in [
                 ("nobody", "", nobody),
                 ("the operator", TOKEN, true),
@@ -113,9 +138,15 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
                 ),
                 ("the operator's key without scopes", secret(&bare), is_open),
                 ("a client's key with all scopes", secret(&client), proven),
+                (
+                    "an account's key with all scopes",
+                    secret(&accounts),
+                    proven,
+                ),
+                ("an agent's key with all scopes", secret(&agents), proven),
             ] {
                 let answer = knock(&instance, &method, route, token).await;
-                let is_refused = refused.contains(&answer.status);
+                let is_refused = REFUSED.contains(&answer.status);
                 assert_eq!(
                     is_refused,
                     !may,
@@ -124,8 +155,33 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
                     answer.text()
                 );
                 if is_refused {
-                    let wanted = refused[usize::from(!token.is_empty())];
+                    let wanted = REFUSED[usize::from(!token.is_empty())];
                     assert_eq!(answer.status, wanted, "{what} by {who}");
+                }
+            }
+            // Who proves himself may what is his, without scopes. One of the routes ends the session.
+            signed += 1;
+            let (token, path) = (session(&instance).await, path_of(route));
+            for (who, answer) in [
+                (
+                    "an account's session",
+                    knock(&instance, &method, route, &token).await,
+                ),
+                (
+                    "a wallet's request",
+                    of_wallet(&instance, grant.method, &path, signed).await,
+                ),
+                (
+                    "a request of an agent's key",
+                    of_key(&instance, grant.method, &path, signed).await,
+                ),
+            ] {
+                let (status, text) = (answer.status, answer.text());
+                let is_operators = grant.who == http::Who::Operator;
+                let is_refused = REFUSED.contains(&status);
+                assert_eq!(is_refused, is_operators, "{what} by {who}: {text}");
+                if is_refused {
+                    assert_eq!(status, StatusCode::FORBIDDEN, "{what} by {who}");
                 }
             }
             for wrong in ["a mistaken token", "ains_mistaken", &"ains_".repeat(1000)] {
@@ -139,6 +195,74 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
         listed.is_empty(),
         "these grants are of no route: {listed:?}"
     );
+}
+
+/// The routes of the router that `/openapi.json` does not tell of: the page's, the demo's, and where the document and
+/// its own page are. The sources say which they are.
+fn undescribed() -> BTreeSet<String> {
+    let mut routes: BTreeSet<String> = ["/openapi.json", "/docs", "/docs/{*rest}"]
+        .map(str::to_owned)
+        .into();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let named = text.split(".route(\"").skip(1);
+            routes.extend(named.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+    }
+    routes
+}
+
+#[sqlx::test]
+async fn routes_that_are_no_api_are_read_by_everybody_and_written_by_nobody(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let scopes = http::scopes();
+    let full = key(&instance, &json!({"name": "all", "scopes": scopes, "rate_limit_per_minute": 10_000, "rate_limit_per_hour": 10_000})).await;
+    let document = instance.get("/openapi.json").await.json();
+    let routes = undescribed();
+    assert!(routes.len() > 12, "{routes:?}");
+    for known in ["/", "/agents/{agent}", "/demo/{file}", "/assets/app.js"] {
+        assert!(routes.contains(known), "{known} was not seen");
+    }
+    for (signed, route) in (1..).zip(&routes) {
+        let is_described = document["paths"].get(route.replace("{*", "{")).is_some();
+        assert!(!is_described, "{route} is described");
+        let in_table = http::GRANTS.iter().any(|grant| grant.route == route);
+        assert!(!in_table, "{route} is in the table, and not described");
+        let path = path_of(route);
+        let token = session(&instance).await;
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            for (who, token) in [
+                ("nobody", ""),
+                ("the operator", TOKEN),
+                ("the operator's key with all scopes", secret(&full)),
+                ("an account's session", token.as_str()),
+            ] {
+                let answer = knock(&instance, method, route, token).await;
+                let wanted = match (method, who) {
+                    ("GET", _) => !REFUSED.contains(&answer.status),
+                    (_, "nobody") => answer.status == StatusCode::UNAUTHORIZED,
+                    // There is nothing that even he could write.
+                    (_, "the operator") => answer.status == StatusCode::METHOD_NOT_ALLOWED,
+                    _ => answer.status == StatusCode::FORBIDDEN,
+                };
+                assert!(wanted, "{method} {route} by {who}: {}", answer.status);
+            }
+        }
+        for answer in [
+            of_wallet(&instance, "GET", &path, signed).await,
+            of_key(&instance, "GET", &path, signed).await,
+        ] {
+            let is_refused = REFUSED.contains(&answer.status);
+            assert!(!is_refused, "{route}: {}", answer.text());
+        }
+    }
 }
 
 #[sqlx::test]
@@ -477,7 +601,7 @@ async fn nobody_gives_more_than_he_has(pool: PgPool) {
     }
 }
 
-/// AINS's columns, and where an answer shows them. A key's digest is shown to nobody.
+/// Which of AINS's columns an answer shows, and which it does not: a key's digest is nobody's.
 const COLUMNS: [(&str, &[&str], &[&str]); 3] = [
     (
         "api_keys",
@@ -519,7 +643,6 @@ const COLUMNS: [(&str, &[&str], &[&str]); 3] = [
             "error_message",
             "extra_metadata",
             "created_at",
-            "salt",
         ],
         &[],
     ),
@@ -543,7 +666,11 @@ async fn every_column_of_the_seed_is_stored_and_returned(pool: PgPool) {
         ask(format!("/v1/keys/{}/usage?window_type=minute", id(&made))).await,
         ask("/v1/audit-logs?event_type=api_key_created".to_owned()).await,
     ];
+    let listed = super::seeds::listed();
     for ((table, returned, kept), shown) in COLUMNS.into_iter().zip(shown) {
+        let named: BTreeSet<&str> = returned.iter().chain(kept).copied().collect();
+        let of_seed: BTreeSet<&str> = listed["ains"][table].iter().map(String::as_str).collect();
+        assert_eq!(named, of_seed, "{table}");
         let stored: Vec<String> = sqlx::query_scalar(
             "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'access' AND table_name = $1",
         )

@@ -202,7 +202,7 @@ async fn many_beats_are_answered_each_by_itself(pool: PgPool) {
     assert_eq!(none.json(), json!({ "items": [], "accepted": 0 }));
 }
 
-async fn socket(address: &str, path: &str) -> Socket {
+pub async fn socket(address: &str, path: &str) -> Socket {
     let limits = SocketLimits {
         max_bytes: 64 << 10,
         timeout: Duration::from_secs(30),
@@ -212,7 +212,7 @@ async fn socket(address: &str, path: &str) -> Socket {
     Socket::connect(&url, limits).await.unwrap()
 }
 
-async fn say(socket: &mut Socket, message: &Value) -> Value {
+pub async fn say(socket: &mut Socket, message: &Value) -> Value {
     socket.send(message.to_string()).await.unwrap();
     serde_json::from_slice(&socket.receive().await.unwrap()).unwrap()
 }

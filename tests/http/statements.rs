@@ -19,25 +19,25 @@ use super::{
     world::anvil::Chain,
 };
 
-fn key(seed: u8) -> SecretKey {
+pub fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn did(seed: u8) -> String {
+pub fn did(seed: u8) -> String {
     key(seed).public().did()
 }
 
-fn owner(seed: u8) -> PrivateKeySigner {
+pub fn owner(seed: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&[seed; 32]).unwrap()
 }
 
-fn by_key(seed: u8, statement: &Value) -> Value {
+pub fn by_key(seed: u8, statement: &Value) -> Value {
     let statement: Statement = serde_json::from_value(statement.clone()).unwrap();
     let signature = key(seed).sign(&statement.key_bytes());
     json!({ "by": did(seed), "signature": ed25519::signature_wire(&signature) })
 }
 
-fn by_owner(seed: u8, statement: &Value) -> Value {
+pub fn by_owner(seed: u8, statement: &Value) -> Value {
     let statement: Statement = serde_json::from_value(statement.clone()).unwrap();
     let signature = wallet::sign(&owner(seed), statement.digest(1)).unwrap();
     json!({
@@ -47,7 +47,7 @@ fn by_owner(seed: u8, statement: &Value) -> Value {
 }
 
 /// A statement as the instance prepares it.
-async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value) -> Value {
+pub async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value) -> Value {
     let wish = json!({ "action": action, "agent": agent, "content": content, "account": "eip155:1:0x00000000000000000000000000000000000000aa" });
     let answer = instance
         .send("POST", "/v1/statements/prepare", "", &wish)
@@ -66,7 +66,12 @@ async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value
     answer["statement"].clone()
 }
 
-async fn bring(instance: &Instance, path: &str, body: &Value, idempotency: Option<&str>) -> Answer {
+pub async fn bring(
+    instance: &Instance,
+    path: &str,
+    body: &Value,
+    idempotency: Option<&str>,
+) -> Answer {
     let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     if let Some(key) = idempotency {
         request = request.header("idempotency-key", key);
@@ -76,7 +81,7 @@ async fn bring(instance: &Instance, path: &str, body: &Value, idempotency: Optio
         .await
 }
 
-async fn registered(instance: &Instance, seed: u8) -> Value {
+pub async fn registered(instance: &Instance, seed: u8) -> Value {
     let content =
         json!({ "name": format!("Agent {seed}"), "endpoint_url": "https://a.example/a2a" });
     let statement = prepared(instance, "register", &did(seed), content).await;
@@ -445,89 +450,6 @@ async fn the_operator_suspends_with_a_reason(pool: PgPool) {
     assert_eq!(answer.json()["load"], "BUSY", "{}", answer.text());
     let again = instance.send("PUT", &path, TOKEN, &busy).await;
     assert_eq!(again.json()["entry"], Value::Null, "nothing changed");
-}
-
-/// Identity, owner, key, endpoint, status and heartbeat in the tables of agents that Chancery unites, and where each is
-/// returned. What tasks and ratings count comes with them.
-const SEEDS: [(&str, &str, &str); 43] = [
-    ("zynd", "agent_id", "zns"),
-    ("zynd", "name", "/name"),
-    ("zynd", "owner", "/owner_address"),
-    ("zynd", "agent_url", "/endpoint_url"),
-    ("zynd", "category", "/category"),
-    ("zynd", "tags", "/metadata/tags"),
-    ("zynd", "summary", "/summary"),
-    ("zynd", "public_key", "/public_key"),
-    ("zynd", "signature", "signature"),
-    ("zynd", "codebase_hash", "/codebase_hash"),
-    ("zynd", "ttl", "/ttl"),
-    ("zynd", "status", "/liveness"),
-    ("zynd", "last_heartbeat", "/last_heartbeat"),
-    ("zynd", "registered_at", "/created_at"),
-    ("zynd", "updated_at", "/updated_at"),
-    ("vexel", "id", "/id"),
-    ("vexel", "did", "/did"),
-    ("vexel", "name", "/name"),
-    ("vexel", "description", "/description"),
-    ("vexel", "owner_address", "/owner_address"),
-    ("vexel", "ipfs_metadata_hash", "/ipfs_metadata_hash"),
-    ("vexel", "created_at", "/created_at"),
-    ("vexel", "updated_at", "/updated_at"),
-    ("vexel", "runtime_status", "/runtime_status"),
-    ("vexel", "last_active_at", "/last_active_at"),
-    ("dukenet", "agent_id", "key_hash"),
-    ("dukenet", "public_key", "/public_key"),
-    ("dukenet", "display_name", "/name"),
-    ("dukenet", "description", "/description"),
-    ("dukenet", "endpoint_url", "/endpoint_url"),
-    ("dukenet", "status", "/admin_status"),
-    ("dukenet", "created_at", "/created_at"),
-    ("dukenet", "last_heartbeat", "/last_heartbeat"),
-    ("dukenet", "owner_address", "/owner_address"),
-    ("dukenet", "avatar_url", "/avatar_url"),
-    ("dukenet", "version", "/version"),
-    ("dukenet", "metadata", "/metadata"),
-    ("ains", "agent_id", "key_hash"),
-    ("ains", "public_key", "/public_key"),
-    ("ains", "endpoint", "/endpoint_url"),
-    ("ains", "signature", "signature"),
-    ("ains", "tags", "/metadata/tags"),
-    ("ains", "last_seen_at", "/last_heartbeat"),
-];
-
-#[sqlx::test]
-async fn each_column_of_the_seeds_is_stored_and_returned(pool: PgPool) {
-    let instance = Instance::new(&pool).await;
-    let content = json!({
-        "name": "Ada", "description": "Files reports.", "endpoint_url": "https://a.example/a2a",
-        "avatar_url": "https://a.example/a.png", "category": "office", "summary": "reports",
-        "version": "1.2.0", "codebase_hash": "sha256:00", "ttl": 300,
-        "metadata": { "tags": ["reports"] },
-    });
-    let statement = prepared(&instance, "register", &did(1), content.clone()).await;
-    let signatures = [by_key(1, &statement), by_owner(1, &statement)];
-    let body = json!({ "statement": statement, "signatures": signatures });
-    let answer = bring(&instance, "/v1/agents", &body, None).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let path = format!("/v1/agents/{}", did(1));
-    let agent = instance.get(&path).await.json();
-    let signed = &instance.items(&format!("{path}/statements")).await[0];
-    assert!(signed["signatures"][0]["signature"].is_string());
-    for (seed, column, place) in SEEDS {
-        let what = format!("{seed}.{column}");
-        match place.strip_prefix('/') {
-            Some(_) => assert!(agent.pointer(place).is_some(), "{what}: {place}"),
-            None if place == "signature" => {}
-            None => {
-                let names = agent["identifiers"].as_array().unwrap();
-                let of_kind = names.iter().find(|name| name["kind"] == place);
-                assert_eq!(of_kind.expect(&what)["standing"], "verified", "{what}");
-            }
-        }
-    }
-    for (field, value) in content.as_object().unwrap() {
-        assert_eq!(&agent[field], value, "{field}");
-    }
 }
 
 /// A word that holds an address.
