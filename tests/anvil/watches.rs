@@ -119,6 +119,52 @@ async fn an_owner_watches_a_reorganisation_take_a_transfer_back(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
+async fn whoever_watches_hears_of_what_happened_while_the_node_was_away(pool: PgPool) {
+    let chain = Chain::start().await;
+    let [alice, bob] = [chain.people[1], chain.people[2]];
+    let mut index = Index::open(&pool, &chain, Settling::Depth(64)).await;
+    index.catch_up().await;
+    let mut tx = index.db.begin(Cause::Job("test")).await.unwrap();
+    let given = alice.to_string();
+    watch::add(&mut tx, "operator", "alice", Target::Owner(alice), &given)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let file = "data:application/json,{\"name\":\"Watched\"}";
+    chain.send(chain.register(alice, file)).await;
+    chain.send(chain.transfer(alice, bob, 0)).await;
+    index.catch_up().await;
+    let (_, sold) = told(&index, "alice", 0).await;
+
+    // The sale is taken back, and comes again after other things; then the chain goes on for longer than a live step.
+    chain.reorg(1, &[]).await;
+    chain.send(chain.says(alice, 0, 1, "resting")).await;
+    let moved = "ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+    chain.send(chain.uri(alice, 0, moved)).await;
+    chain.send(chain.transfer(alice, bob, 0)).await;
+    chain.send(chain.register(alice, file)).await;
+    chain.mine(400).await;
+    index.catch_up().await;
+    let (words, _) = told(&index, "alice", sold).await;
+    let place = |wanted: &str| {
+        let place = words.iter().position(|word| word == wanted);
+        place.unwrap_or_else(|| panic!("{wanted} in {words:?}"))
+    };
+    let retracted = place(&format!("retracted owner_address {bob:#x}"));
+    let order = [
+        "status runtime_status SLEEP".to_owned(),
+        format!("uri agent_uri {moved}"),
+        format!("transfer owner_address {bob:#x}"),
+    ];
+    let order = order.map(|wanted| place(&wanted));
+    assert!(
+        retracted < order[0] && order.is_sorted(),
+        "{order:?} of {words:?}"
+    );
+    place(&format!("new_agent owner_address {alice:#x}"));
+}
+
+#[sqlx::test(migrations = "./migrations")]
 async fn whoever_watches_hears_that_a_file_cannot_be_had(pool: PgPool) {
     let chain = Chain::start().await;
     let alice = chain.people[1];

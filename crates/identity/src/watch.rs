@@ -1,6 +1,8 @@
 //! Watches: whose changes somebody wants to hear of, under a name. What is told of them are the changes of the head
 //! feed that matter to whoever owns or keeps an agent ([`Alert`]); there is no second feed.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Address, AgentId, Limit, Page, Token};
 use serde::Serialize;
@@ -52,6 +54,49 @@ impl Targets {
     /// Whether a change is about one of them.
     pub fn meet<'a>(&self, agent: Uuid, mut owners: impl Iterator<Item = &'a str>) -> bool {
         self.agents.contains(&agent) || owners.any(|owner| self.owners.iter().any(|o| o == owner))
+    }
+}
+
+/// Whom anybody watches: of them alone the head feed is told in bulk.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// Addresses in lower case.
+    owners: HashSet<String>,
+    agents: HashSet<Uuid>,
+}
+
+impl Watched {
+    /// All targets of all watches.
+    pub async fn read(tx: &mut Tx) -> Result<Self> {
+        let rows = sqlx::query!("SELECT DISTINCT owner, agent_id FROM identity.watches")
+            .fetch_all(tx.conn())
+            .await?;
+        let mut watched = Self::default();
+        for row in rows {
+            watched.owners.extend(row.owner);
+            watched.agents.extend(row.agent_id);
+        }
+        Ok(watched)
+    }
+
+    /// Whether nobody watches anybody.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty() && self.agents.is_empty()
+    }
+
+    /// Whether an agent is watched by itself.
+    pub fn has_agent(&self, agent: AgentId) -> bool {
+        self.agents.contains(&agent.0)
+    }
+
+    /// Whether any owner is watched.
+    pub fn has_owners(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// Whether an address is, in any case of its letters.
+    pub fn has_owner(&self, address: &str) -> bool {
+        self.owners.contains(&address.to_lowercase())
     }
 }
 

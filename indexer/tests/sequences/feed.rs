@@ -1,7 +1,14 @@
 //! The head feed as a reader sees it: in one order for ever, and what is undone is told.
 
-use identity::head::{self, HeadChange, Wanted};
-use kernel::{Limit, Span};
+use std::sync::Arc;
+
+use chain::SeenTopics;
+use identity::{
+    Window,
+    head::{self, HeadChange, Wanted},
+    watch::{self, Alert, Target},
+};
+use kernel::{AgentId, Limit, Span};
 use sqlx::PgPool;
 use store::{Cause, Outcome};
 
@@ -175,5 +182,158 @@ async fn what_is_forgotten_is_a_beginning_and_its_places_are_not_given_again(
         .await?;
     order(&world).await;
     assert_eq!(head::first(&world.db).await?, Some(5));
+    Ok(())
+}
+
+/// How a node that was away reads what it missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// In one step, of more blocks than a live one has.
+    AsStep,
+    /// As a window over ground that is stored first.
+    AsWindow,
+}
+
+impl Missed {
+    async fn read(self, world: &World, script: &Script) -> anyhow::Result<()> {
+        if self == Self::AsStep {
+            world.extend(script, script.tip()).await?;
+            return Ok(());
+        }
+        let above = indexer::standing(&world.db, script.id).await?.ground;
+        let mut window = Window::new(script.id, SeenTopics::ALL, above.number);
+        world.ground(script, &mut window, script.tip()).await;
+        world.flush(script, &Arc::new(window)).await?;
+        Ok(())
+    }
+}
+
+/// Somebody watches these, as `mine`.
+async fn watched(world: &World, targets: &[Target]) -> anyhow::Result<()> {
+    let mut tx = world.db.begin(Cause::Job("test")).await?;
+    for target in targets {
+        let given = format!("{target:?}");
+        watch::add(&mut tx, "operator", "mine", *target, &given).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The alerts of `mine` about an agent: what each is, and to what.
+async fn alerts(world: &World, agent: AgentId) -> Vec<String> {
+    order(world).await;
+    let targets = watch::targets(&world.db, "operator", "mine").await;
+    let wanted = Wanted {
+        agent: Some(agent.0),
+        watch: Some(targets.expect("a watch")),
+        ..Wanted::default()
+    };
+    let changes = read(world, &wanted).await;
+    let words = changes.iter().map(|change| {
+        let alert = Alert::of(change).expect("only alerts").as_str();
+        format!("{alert} {}", change.value.as_str().unwrap_or("none"))
+    });
+    words.collect()
+}
+
+async fn what_was_missed_is_told_to_whoever_watches(
+    pool: PgPool,
+    how: Missed,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let targets = [Target::Owner(ALICE), Target::Agent(script.agent(5).0)];
+    watched(&world, &targets).await?;
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "ipfs://a").register(2, BOB, "")
+    });
+    world.follow(&script).await?;
+    let seen = alerts(&world, script.agent(1)).await;
+    assert!(
+        seen.contains(&format!("new_agent {ALICE:#x}")),
+        "{how:?}: {seen:?}"
+    );
+
+    script.block(start() + 2, |b| {
+        b.uri(1, "ipfs://b")
+            .status(1, SLEEP, "away")
+            .transfer(1, ALICE, BOB)
+            .uri(2, "ipfs://b")
+            .register(3, ALICE, "")
+            .register(4, BOB, "")
+            .register(5, BOB, "")
+            .register(6, BOB, "")
+            .transfer(6, BOB, ALICE)
+    });
+    for block in 3..=302 {
+        script.block(start() + block, |b| b);
+    }
+    how.read(&world, &script).await?;
+    let (alice, bob) = (format!("{ALICE:#x}"), format!("{BOB:#x}"));
+    let told = alerts(&world, script.agent(1)).await;
+    for expected in [
+        "uri ipfs://b".to_owned(),
+        "status SLEEP".to_owned(),
+        format!("transfer {bob}"),
+    ] {
+        assert!(
+            told[seen.len()..].contains(&expected),
+            "{how:?}: {expected} in {told:?}"
+        );
+    }
+    for (token, expected) in [
+        (3, format!("new_agent {alice}")),
+        (5, format!("new_agent {bob}")),
+        (6, format!("transfer {alice}")),
+    ] {
+        let told = alerts(&world, script.agent(token)).await;
+        assert!(told.contains(&expected), "{how:?} {token}: {told:?}");
+    }
+    // Nobody watches these: they are told of live, and not in bulk.
+    let others = format!(
+        "SELECT count(*) FROM identity.head_changes
+          WHERE agent_id = '{}' AND value = '\"ipfs://b\"' OR agent_id = '{}'",
+        script.agent(2),
+        script.agent(4),
+    );
+    assert_eq!(world.one(&others).await, "0", "{how:?}");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_long_step_tells_whoever_watches(pool: PgPool) -> anyhow::Result<()> {
+    what_was_missed_is_told_to_whoever_watches(pool, Missed::AsStep).await
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_window_tells_whoever_watches(pool: PgPool) -> anyhow::Result<()> {
+    what_was_missed_is_told_to_whoever_watches(pool, Missed::AsWindow).await
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_sale_that_is_included_again_while_nobody_looks_is_told_again(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    for (chain, how) in [(1, Missed::AsStep), (2, Missed::AsWindow)] {
+        let (world, mut script) = (World::new(pool.clone()), Script::new(chain));
+        watched(&world, &[Target::Owner(ALICE)]).await?;
+        script.block(start() + 1, |b| b.register(1, ALICE, ""));
+        script.block(start() + 2, |b| b.tx("sale").transfer(1, ALICE, BOB));
+        world.follow(&script).await?;
+        // Away: the sale's block is replaced, and a later one holds it.
+        world.rewind(&script, 1).await?;
+        script.fork(1);
+        script.block(start() + 3, |b| b);
+        script.block(start() + 4, |b| b.tx("sale").transfer(1, ALICE, BOB));
+        for block in 5..=304 {
+            script.block(start() + block, |b| b);
+        }
+        how.read(&world, &script).await?;
+        let told = alerts(&world, script.agent(1)).await;
+        let owners = told
+            .iter()
+            .filter(|word| word.ends_with(&format!("{BOB:#x}")));
+        let owners: Vec<&str> = owners.filter_map(|word| word.split(' ').next()).collect();
+        assert_eq!(owners, ["transfer", "retracted", "transfer"], "{told:?}");
+    }
     Ok(())
 }
