@@ -200,3 +200,53 @@ async fn whoever_watches_hears_that_a_file_cannot_be_had(pool: PgPool) {
         "a projection takes nothing of it back: {words:?}"
     );
 }
+
+#[sqlx::test(migrations = "./migrations")]
+async fn whoever_watches_hears_that_a_file_is_there_again(pool: PgPool) {
+    let chain = Chain::start().await;
+    let alice = chain.people[1];
+    let dir = tempfile::tempdir().unwrap();
+    let fetcher = Fetcher::new(&net::Config::default()).unwrap();
+    let (content, _) = Content::open(&content::Config::default(), dir.path(), fetcher).unwrap();
+    let mut index = Index::open(&pool, &chain, Settling::Depth(0)).await;
+    index.catch_up().await;
+    let mut tx = index.db.begin(Cause::Job("test")).await.unwrap();
+    let given = alice.to_string();
+    watch::add(&mut tx, "operator", "mine", Target::Owner(alice), &given)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    // Nobody has the file: there is no gateway to ask.
+    let file = br#"{"name":"Late"}"#;
+    let uri = format!("ipfs://{}", kernel::cid_of_raw(file));
+    chain.send(chain.register(alice, &uri)).await;
+    index.catch_up().await;
+    let (_, seen) = told(&index, "mine", 0).await;
+    let due = "UPDATE store.jobs SET run_at = 'epoch'";
+    for _ in 0..2 {
+        index.judge(&content).await;
+        index.sql(due).await;
+    }
+    let unavailable = "metadata metadata_state unavailable";
+    let (words, tried) = told(&index, "mine", seen).await;
+    assert_eq!(words, [unavailable], "once, however often it is tried");
+    // Whoever names it now is told at once, and not only when it is tried again.
+    chain.send(chain.register(alice, &uri)).await;
+    index.catch_up().await;
+    let (words, named) = told(&index, "mine", tried).await;
+    let told_now = words.iter().filter(|word| *word == unavailable).count();
+    assert_eq!(told_now, 1, "{words:?}");
+
+    content.add(file).await.unwrap();
+    index.judge(&content).await;
+    let (words, _) = told(&index, "mine", named).await;
+    let there = words
+        .iter()
+        .filter(|word| word.starts_with("metadata metadata_state"));
+    let there: Vec<&String> = there.collect();
+    assert_eq!(there.len(), 2, "of both agents: {words:?}");
+    assert!(
+        there.iter().all(|word| !word.ends_with("unavailable")),
+        "{words:?}"
+    );
+}

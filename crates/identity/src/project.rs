@@ -194,6 +194,7 @@ async fn finish(
     settle::save(tx, &folded).await?;
     settle::put_off(tx, &settled.put_off).await?;
     head::record(tx, &settled.shown).await?;
+    head::tell_moved(tx, &settled.shown).await?;
     report.entries += settled.entries;
     report.put_off.extend(settled.put_off);
     Ok(write::pulses(&folded))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chain::SeenTopics;
 use identity::{
     Window,
+    document::{Fetched, State, Verification, judge},
     head::{self, HeadChange, Wanted},
     watch::{self, Alert, Target},
 };
@@ -334,6 +335,114 @@ async fn a_sale_that_is_included_again_while_nobody_looks_is_told_again(
             .filter(|word| word.ends_with(&format!("{BOB:#x}")));
         let owners: Vec<&str> = owners.filter_map(|word| word.split(' ').next()).collect();
         assert_eq!(owners, ["transfer", "retracted", "transfer"], "{told:?}");
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_uri_that_is_known_to_be_bad_is_told_of_whoever_moves_to_it(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::rpc(pool, 64), Script::new(31337));
+    watched(&world, &[Target::Owner(ALICE)]).await?;
+    script.block(start() + 1, |b| b.register(9, BOB, "ipfs://bad"));
+    script.block(start() + 2, |b| b.register(1, ALICE, "ipfs://good"));
+    world.follow(&script).await?;
+    world.judge("ipfs://bad", &serde_json::Value::Null).await?;
+    let file = serde_json::json!({ "name": "A" });
+    world.judge("ipfs://good", &file).await?;
+    world.sweep().await;
+    let agent = script.agent(1);
+    let files = async || -> Vec<String> {
+        let all = alerts(&world, agent).await;
+        let of_files = |word: &String| word.contains("too_large") || word.contains("ipfs://");
+        all.into_iter().filter(of_files).collect()
+    };
+    assert_eq!(files().await, ["uri ipfs://good"]);
+
+    let (moved, bad) = ("uri ipfs://bad", "metadata too_large");
+    script.block(start() + 3, |b| b.uri(1, "ipfs://bad"));
+    world.follow(&script).await?;
+    world.sweep().await;
+    // It is not settled yet, and folded again with what comes.
+    script.block(start() + 4, |b| {
+        b.status(1, SLEEP, "away").register(2, ALICE, "ipfs://bad")
+    });
+    world.follow(&script).await?;
+    assert_eq!(files().await, ["uri ipfs://good", moved, bad]);
+    let new = alerts(&world, script.agent(2)).await;
+    let told = new.iter().filter(|word| *word == bad).count();
+    assert_eq!(told, 1, "{new:?}");
+    let others = format!(
+        "SELECT count(*) FROM identity.head_changes
+          WHERE what = 'metadata_state' AND agent_id = '{}'",
+        script.agent(9),
+    );
+    assert_eq!(world.one(&others).await, "0", "nobody watches it");
+
+    // Whoever comes back to it is told again.
+    script.block(start() + 5, |b| b.uri(1, "ipfs://good"));
+    script.block(start() + 6, |b| b.uri(1, "ipfs://bad"));
+    world.follow(&script).await?;
+    assert_eq!(files().await[3..], ["uri ipfs://good", moved, bad]);
+
+    // A reorganisation takes the URI, and what was told of its file.
+    world.rewind(&script, 2).await?;
+    script.fork(2);
+    let all = files().await;
+    let retracted = |word: &str| {
+        let word = format!("retracted {word}");
+        all[6..].iter().filter(|told| **told == word).count()
+    };
+    assert_eq!(
+        (retracted("too_large"), retracted("ipfs://bad")),
+        (1, 2),
+        "{all:?}"
+    );
+    // And where it is included again, both are told again.
+    script.block(start() + 7, |b| b.uri(1, "ipfs://bad"));
+    world.follow(&script).await?;
+    assert_eq!(files().await[all.len()..], [moved, bad]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_file_that_is_not_what_its_uri_says_is_told_of_until_it_is(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    watched(&world, &[Target::Owner(ALICE)]).await?;
+    script.block(start() + 1, |b| b.register(1, ALICE, "ipfs://a"));
+    world.follow(&script).await?;
+    let wrong = Fetched {
+        state: State::Unavailable,
+        verification: Verification::Mismatch,
+        bytes: None,
+        cid: None,
+        content_type: None,
+        etag: None,
+        final_url: None,
+        error: Some("a gateway gave other bytes".to_owned()),
+        retry: true,
+    };
+    for _ in 0..2 {
+        let mut tx = world.db.begin(Cause::Job("test")).await?;
+        judge(&mut tx, &kernel::sha256(b"ipfs://a"), &wrong).await?;
+        tx.commit().await?;
+        world.sweep().await;
+    }
+    script.block(start() + 2, |b| b.register(2, ALICE, "ipfs://a"));
+    world.follow(&script).await?;
+    let file = serde_json::json!({ "name": "A" });
+    world.judge("ipfs://a", &file).await?;
+    world.sweep().await;
+    for token in [1, 2] {
+        let told = alerts(&world, script.agent(token)).await;
+        let of_file = told.iter().filter(|word| word.starts_with("metadata "));
+        let of_file: Vec<&String> = of_file.collect();
+        assert_eq!(of_file.len(), 2, "{token}: {told:?}");
+        assert_eq!(of_file[0], "metadata mismatch");
+        assert_ne!(of_file[1], "metadata mismatch");
     }
     Ok(())
 }
