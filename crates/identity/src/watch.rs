@@ -112,6 +112,16 @@ pub enum Alert {
     Wallet,
     /// It names another registration file.
     Uri,
+    /// The registration file at the same URI says something else.
+    Document,
+    /// Its endpoint moved.
+    Endpoint,
+    /// Which key speaks for it: its first one, or another.
+    Key,
+    /// An address may act for its owner until the next transfer, or may not any more.
+    Approval,
+    /// It was said to be the same agent as a token, by its key and that token's owner.
+    Claim,
     /// Its registration file cannot be had, is not what URI or chain say, or is there again.
     Metadata,
     /// Its runtime status, its liveness or the operator's word on it.
@@ -121,12 +131,17 @@ pub enum Alert {
 }
 
 impl Alert {
-    /// The columns whose changes are alerts.
-    pub const COLUMNS: [&'static str; 7] = [
+    /// The columns whose changes may be alerts: [`Alert::of`] says which are.
+    pub const COLUMNS: [&'static str; 12] = [
         "owner_address",
         "agent_wallet",
         "agent_uri",
         "metadata_state",
+        "document",
+        "endpoint_url",
+        "public_key",
+        "approved",
+        "claim",
         "runtime_status",
         "admin_status",
         "liveness",
@@ -142,6 +157,11 @@ impl Alert {
             "agent_wallet" => Self::Wallet,
             "agent_uri" => Self::Uri,
             "metadata_state" => Self::Metadata,
+            "document" if is_news(change) => Self::Document,
+            "endpoint_url" => Self::Endpoint,
+            "public_key" => Self::Key,
+            "approved" => Self::Approval,
+            "claim" => Self::Claim,
             "runtime_status" | "admin_status" | "liveness" => Self::Status,
             _ => return None,
         };
@@ -160,10 +180,21 @@ impl Alert {
             Self::Wallet => "wallet",
             Self::Uri => "uri",
             Self::Metadata => "metadata",
+            Self::Document => "document",
+            Self::Endpoint => "endpoint",
+            Self::Key => "key",
+            Self::Approval => "approval",
+            Self::Claim => "claim",
             Self::Status => "status",
             Self::Retracted => "retracted",
         }
     }
+}
+
+/// Whether a file says something else than before. The first version at a URI came with the URI, and that there is no file
+/// is the state of its metadata: both are alerts of their own.
+fn is_news(document: &HeadChange) -> bool {
+    !document.value.is_null() && !document.cause.ends_with("/document:1")
 }
 
 /// What a text names: an address, or an agent by any identifier. A DID and the full name of a token may be of an agent
@@ -410,6 +441,13 @@ mod tests {
         }
     }
 
+    fn document(version: u32, value: serde_json::Value, undone: bool) -> HeadChange {
+        HeadChange {
+            cause: format!("eip155:1/0x01/0/document:{version}"),
+            ..change("document", value, None, undone)
+        }
+    }
+
     #[test]
     fn a_change_is_an_alert_where_it_concerns_who_keeps_the_agent() {
         let to = json!("0x01");
@@ -446,13 +484,39 @@ mod tests {
                 change("liveness", json!("inactive"), None, false),
                 Some(Alert::Status),
             ),
+            (
+                change("endpoint_url", json!("https://x"), None, false),
+                Some(Alert::Endpoint),
+            ),
+            (
+                change("public_key", json!("ed25519:x"), None, false),
+                Some(Alert::Key),
+            ),
+            (
+                change("public_key", json!("ed25519:x"), None, true),
+                Some(Alert::Retracted),
+            ),
+            (
+                change("approved", json!(null), None, false),
+                Some(Alert::Approval),
+            ),
+            (
+                change("claim", json!("eip155:1:0x01/2"), None, false),
+                Some(Alert::Claim),
+            ),
+            (document(2, json!("5a"), false), Some(Alert::Document)),
+            (document(12, json!("5a"), true), Some(Alert::Retracted)),
+            (document(1, json!("5a"), false), None),
+            (document(1, json!("5a"), true), None),
+            (document(11, json!("5a"), false), Some(Alert::Document)),
+            (document(2, json!(null), false), None),
             (change("name", json!("x"), None, false), None),
             (change("name", json!("x"), None, true), None),
         ] {
             assert_eq!(Alert::of(&change), alert, "{change:?}");
             assert_eq!(
                 Alert::COLUMNS.contains(&change.what.as_str()),
-                alert.is_some()
+                alert.is_some() || change.what == "document"
             );
         }
     }

@@ -7,13 +7,18 @@ use identity::{
     Window,
     document::{Fetched, State, Verification, judge},
     head::{self, HeadChange, Wanted},
+    statement::Action,
     watch::{self, Alert, Target},
 };
 use kernel::{AgentId, Limit, Span};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::{Cause, Outcome};
 
-use super::kit::*;
+use super::{
+    kit::*,
+    statements::{By, did, founded, owner, say, token},
+};
 
 /// Gives positions to all that is committed.
 async fn order(world: &World) {
@@ -348,8 +353,8 @@ async fn a_uri_that_is_known_to_be_bad_is_told_of_whoever_moves_to_it(
     script.block(start() + 1, |b| b.register(9, BOB, "ipfs://bad"));
     script.block(start() + 2, |b| b.register(1, ALICE, "ipfs://good"));
     world.follow(&script).await?;
-    world.judge("ipfs://bad", &serde_json::Value::Null).await?;
-    let file = serde_json::json!({ "name": "A" });
+    world.judge("ipfs://bad", &Value::Null).await?;
+    let file = json!({ "name": "A" });
     world.judge("ipfs://good", &file).await?;
     world.sweep().await;
     let agent = script.agent(1);
@@ -433,7 +438,7 @@ async fn a_file_that_is_not_what_its_uri_says_is_told_of_until_it_is(
     }
     script.block(start() + 2, |b| b.register(2, ALICE, "ipfs://a"));
     world.follow(&script).await?;
-    let file = serde_json::json!({ "name": "A" });
+    let file = json!({ "name": "A" });
     world.judge("ipfs://a", &file).await?;
     world.sweep().await;
     for token in [1, 2] {
@@ -444,5 +449,57 @@ async fn a_file_that_is_not_what_its_uri_says_is_told_of_until_it_is(
         assert_eq!(of_file[0], "metadata mismatch");
         assert_ne!(of_file[1], "metadata mismatch");
     }
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn keys_endpoints_claims_approvals_and_changed_files_are_alerts(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start() + 1, |b| b.register(5, owner(1), "https://x/a"));
+    world.at(start() + 10);
+    world.follow(&script).await?;
+    let (keyed, of_token) = (founded(&world, 7).await?, script.agent(5));
+    let targets = [keyed, of_token].map(|agent| Target::Agent(agent.0));
+    watched(&world, &targets).await?;
+    world.judge("https://x/a", &json!({ "name": "A" })).await?;
+    world.sweep().await;
+    let known = [
+        alerts(&world, keyed).await.len(),
+        alerts(&world, of_token).await.len(),
+    ];
+    let first = alerts(&world, of_token).await;
+    assert!(
+        !first.iter().any(|word| word.starts_with("document")),
+        "its first file came with the URI: {first:?}"
+    );
+
+    let endpoint = json!({ "endpoint_url": "https://a.example/" });
+    let content = json!({ "token": token(5) });
+    let both = [By::Key(7), By::Wallet(1)];
+    say(&world, Action::Update, &did(7), endpoint, &both[..1]).await?;
+    say(&world, Action::Claim, &did(7), content, &both).await?;
+    let keys = [By::Key(7), By::Key(8)];
+    let content = json!({ "key": did(8) });
+    say(&world, Action::Rotate, &did(7), content, &keys).await?;
+    script.block(start() + 20, |b| b.approve(5, owner(1), BOB));
+    world.follow(&script).await?;
+    world.at(start() + 30);
+    world.judge("https://x/a", &json!({ "name": "B" })).await?;
+    world.sweep().await;
+
+    let all = alerts(&world, keyed).await;
+    let kinds = |all: &[String]| -> Vec<String> {
+        let kinds = all.iter().filter_map(|word| word.split(' ').next());
+        kinds.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        kinds(&all[known[0]..]),
+        ["endpoint", "claim", "key"],
+        "{all:?}"
+    );
+    let all = alerts(&world, of_token).await;
+    assert_eq!(kinds(&all[known[1]..]), ["approval", "document"], "{all:?}");
     Ok(())
 }
