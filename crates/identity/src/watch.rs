@@ -220,6 +220,15 @@ pub async fn target(db: &Db, text: &str) -> Result<Target> {
     Err(Error::NotFound(text.to_owned()))
 }
 
+/// The same; `None` where it names nobody now: what a reorganisation took has lost its short name.
+pub async fn named(db: &Db, text: &str) -> Result<Option<Target>> {
+    match target(db, text).await {
+        Ok(target) => Ok(Some(target)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds a target to a watch, and the watch where it is its first one. What is watched already stays as it is.
 pub async fn add(
     tx: &mut Tx,
@@ -267,20 +276,28 @@ pub async fn add(
     Ok(row.into())
 }
 
-/// Removes a target, with the text that names it, from a watch, or the whole watch. Errors where there is none.
+/// Removes a target from a watch, or the whole watch. A target goes by the text that it was watched by, else by whom the
+/// text names now. Errors where there is none.
 pub async fn remove(
     tx: &mut Tx,
     principal: &str,
     name: &str,
-    only: Option<(Target, &str)>,
+    only: Option<(Option<Target>, &str)>,
 ) -> Result<u64> {
     check_name(name)?;
-    let (owner, agent) = only.map_or((None, None), |(target, _)| columns(target));
-    let given = only.map(|(target, given)| shown(target, given));
+    let target = only.and_then(|(target, _)| target);
+    let (owner, agent) = target.map_or((None, None), columns);
+    let given = only.map(|(target, given)| match target {
+        Some(target) => shown(target, given),
+        None => vexel::lower(given),
+    });
     let gone = sqlx::query!(
         "DELETE FROM identity.watches
           WHERE principal = $1 AND name = $2
-            AND ($5::text IS NULL OR target = $5 OR owner = $3 OR agent_id = $4)",
+            AND ($5::text IS NULL OR target = $5
+                 OR ((owner = $3 OR agent_id = $4)
+                     AND NOT EXISTS (SELECT FROM identity.watches w
+                                      WHERE w.principal = $1 AND w.name = $2 AND w.target = $5)))",
         principal,
         name,
         owner,
@@ -571,11 +588,11 @@ mod tests {
 
         let mut tx = db.begin(Cause::Job("test")).await?;
         assert_eq!(
-            remove(&mut tx, "operator", "mine", Some((found, owner))).await?,
+            remove(&mut tx, "operator", "mine", Some((Some(found), owner))).await?,
             1
         );
         assert!(
-            remove(&mut tx, "operator", "mine", Some((found, owner)))
+            remove(&mut tx, "operator", "mine", Some((Some(found), owner)))
                 .await
                 .is_err()
         );
