@@ -80,7 +80,7 @@ async fn extend(tx: &mut Tx, chain: u64, cursor: Cursor, step: Extend) -> Result
         agents.extend(spoken_of(tx, chain, before.settled, settled.min(cursor.number)).await?);
     }
     let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
-    let feed = if live { Feed::Told } else { Feed::Skipped };
+    let feed = if live { Feed::Told } else { Feed::Watched };
     identity::project(tx, &agents, Mode::Forward, feed).await?;
     Ok(Applied {
         cursor: moved,

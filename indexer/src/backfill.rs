@@ -211,7 +211,7 @@ impl Whole {
             &mut tx,
             second.as_mut(),
             &self.window,
-            Feed::Skipped,
+            Feed::Watched,
             states,
         )
         .await?;
@@ -245,7 +245,7 @@ impl Whole {
         let agents = spoken_of(tx, self.chain, before.settled, before.head).await?;
         let agents: Vec<AgentId> = agents.into_iter().map(AgentId).collect();
         chain_row::settle(tx, self.chain, before.head).await?;
-        let report = identity::project(tx, &agents, Mode::Forward, Feed::Skipped).await?;
+        let report = identity::project(tx, &agents, Mode::Forward, Feed::Watched).await?;
         Ok(report.entries)
     }
 }

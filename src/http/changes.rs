@@ -67,8 +67,8 @@ struct Wanted {
     kind: Option<String>,
     /// At the head: of this column, such as `runtime_status`.
     column: Option<String>,
-    /// At the head: alerts of the caller's watch with this name. A stream goes on with the targets that the watch had
-    /// when it was opened.
+    /// At the head: alerts of the caller's watch with this name. A stream follows the watch: a target that is added or
+    /// removed counts within seconds.
     watch: Option<String>,
 }
 
@@ -178,7 +178,7 @@ async fn list(
     let filter = wanted.filter(&app, &caller, &proof).await?;
     let mut response = if wants_events(&headers) {
         let standing = Standing::of(&app, proof);
-        stream::open(app, &headers, wanted, filter, standing).await?
+        stream::open(app, &headers, wanted, filter, &caller, standing).await?
     } else {
         page(&app, &uri, &headers, &wanted, &filter).await?
     };

@@ -130,7 +130,7 @@ async fn add(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Gone {
-    /// Only this target, by any of its names; all of them unless told.
+    /// Only this target, by the text that it was added with or any of its names; all of them unless told.
     target: Option<String>,
 }
 
@@ -160,7 +160,7 @@ async fn remove(
 ) -> Result<axum::Json<Removed>, Problem> {
     let principal = whose(&caller)?;
     let only = match gone.target.as_deref() {
-        Some(text) => Some((watch::target(&app.db, text).await?, text)),
+        Some(text) => Some((watch::named(&app.db, text).await?, text)),
         None => None,
     };
     let mut tx = app.db.begin(Cause::Request(caller)).await?;

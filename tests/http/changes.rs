@@ -578,6 +578,43 @@ async fn whoever_never_reads_loses_the_seat(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn a_stream_of_a_watch_follows_its_targets(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let add = async |target: &str| {
+        let body = json!({ "target": target });
+        let answer = instance.send("POST", "/v1/watches", TOKEN, &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    };
+    add("did:vexel:nobody").await;
+    let path = "/v1/changes?level=head&watch=mine";
+    let request = Request::get(path).header("authorization", format!("Bearer {TOKEN}"));
+    let mut events = Events::of(&instance, request).await.expect("opened");
+    let greeting = events.next().await.expect("a greeting");
+    assert_eq!(greeting.data, Value::Null);
+    instance.sleep("1:1", "SLEEP").await;
+    instance.order().await;
+    let moment = Duration::from_millis(200);
+    let nothing = tokio::time::timeout(moment, events.next()).await;
+    assert!(nothing.is_err(), "nobody watches it: {nothing:?}");
+    add("1:1").await;
+    // What happens before the stream has looked is not in it.
+    let told = async {
+        for status in ["ACTIVE", "SLEEP"].into_iter().cycle() {
+            instance.sleep("1:1", status).await;
+            instance.order().await;
+            let next = tokio::time::timeout(moment, events.next());
+            match next.await.map(|event| event.expect("the stream goes on")) {
+                Ok(event) if !event.data.is_null() => return event.data,
+                _ => {}
+            }
+        }
+        unreachable!("it goes on for ever")
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await;
+    assert_eq!(told.expect("an alert")["alert"], "status");
+}
+
+#[sqlx::test]
 async fn atom_is_what_readers_of_news_read(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
     let hostile = "UPDATE identity.agents SET name = E'<b>&\"\\x1b]]>' WHERE id = $1::uuid";

@@ -188,6 +188,34 @@ async fn watches_are_kept_listed_and_removed(pool: PgPool) {
     }
 }
 
+/// A short name is a token's for as long as that is registered.
+#[sqlx::test]
+async fn a_target_that_is_gone_is_removed_by_what_it_was_watched_by(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    for agent in ["did:vexel:a", "did:vexel:b"] {
+        let answer = add(&instance, agent, "mine").await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    }
+    // As they stand where the token was there when it was watched, and where its name is another agent's now.
+    for (agent, text) in [("a", "31337:7"), ("b", "did:vexel:a")] {
+        let update = "UPDATE identity.watches SET target = $1 WHERE target = $2";
+        let did = format!("did:vexel:{agent}");
+        let update = sqlx::query(update).bind(text).bind(did);
+        let done = update.execute(instance.app.db.pool()).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{agent}");
+    }
+    let mut removed = Vec::new();
+    for target in ["did:vexel:a", "31337:7", "31337:7"] {
+        let path = format!("{PATH}/mine?target={target}");
+        let answer = known(&instance, "DELETE", &path).await;
+        removed.push((answer.status.as_u16(), answer.json()["removed"].clone()));
+    }
+    assert_eq!(
+        removed,
+        [(200, json!(1)), (200, json!(1)), (404, Value::Null)]
+    );
+}
+
 #[sqlx::test]
 async fn what_is_wrong_with_a_watch_is_told_and_strangers_see_none(pool: PgPool) {
     let instance = Instance::new(&pool).await;

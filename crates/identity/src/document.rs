@@ -182,6 +182,7 @@ async fn drop_job(db: &Db, hash: &[u8], job: &Job) -> Result<()> {
 }
 
 /// What is known of a URI before it is looked at again.
+#[derive(Debug)]
 struct Before {
     state: String,
     verification: Option<String>,
@@ -416,4 +417,83 @@ pub async fn of_agent(db: &Db, agent: uuid::Uuid) -> Result<Option<Metadata>> {
         warnings: row.warnings,
         document: row.raw,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn before(state: &str, verification: Option<&str>, attempts: i32) -> Before {
+        Before {
+            state: state.to_owned(),
+            verification: verification.map(str::to_owned),
+            attempts,
+        }
+    }
+
+    fn judged(state: &'static str, verification: &'static str) -> Judged {
+        Judged {
+            state,
+            verification,
+            sha256: None,
+            cid: None,
+            size: 0,
+            raw: None,
+            whole: BTreeMap::new(),
+            warnings: json!([]),
+        }
+    }
+
+    #[test]
+    fn that_a_file_is_bad_is_news_once_and_so_is_that_it_is_not_any_more() {
+        let new = || before("pending", None, 0);
+        let failing = |state: &str| before(state, Some("verified"), 3);
+        let wrong = || before("unavailable", Some("mismatch"), 1);
+        for (before, judged, news) in [
+            (new(), judged("fetched", "verified"), None),
+            (new(), judged("nonconformant", "unverified"), None),
+            (new(), judged("malformed", "verified"), Some("malformed")),
+            (new(), judged("too_large", "unverified"), Some("too_large")),
+            (new(), judged("blocked", "unverified"), Some("blocked")),
+            (new(), judged("fetched", "mismatch"), Some("mismatch")),
+            // There again, or found out to be something else.
+            (
+                failing("unavailable"),
+                judged("fetched", "verified"),
+                Some("fetched"),
+            ),
+            (
+                failing("fetched"),
+                judged("fetched", "verified"),
+                Some("fetched"),
+            ),
+            (
+                failing("unavailable"),
+                judged("unsupported", "unverified"),
+                Some("unsupported"),
+            ),
+            (wrong(), judged("fetched", "verified"), Some("fetched")),
+            (wrong(), judged("fetched", "mismatch"), None),
+            (wrong(), judged("malformed", "verified"), Some("malformed")),
+            // Nothing new.
+            (
+                before("malformed", Some("verified"), 0),
+                judged("malformed", "verified"),
+                None,
+            ),
+            (
+                before("fetched", Some("verified"), 0),
+                judged("fetched", "verified"),
+                None,
+            ),
+            // A page that was one file and is none any more.
+            (
+                before("fetched", Some("unverified"), 0),
+                judged("too_large", "unverified"),
+                Some("too_large"),
+            ),
+        ] {
+            assert_eq!(before.news(&judged), news, "{before:?} {judged:?}");
+        }
+    }
 }

@@ -141,7 +141,8 @@ async fn said<'a>(
 }
 
 /// Tells of those whose current URI this is, as far as somebody watches them or their owner, what became of the
-/// document there. No fact says it, so none takes it back: what follows is told the same way.
+/// document there. No fact says it: what follows is told the same way, and it is taken back where the agent turns out
+/// never to have named the URI.
 pub(crate) async fn tell_document(tx: &mut Tx, uri: &[u8], became: &str) -> Result<()> {
     let now = tx.now();
     sqlx::query!(
@@ -161,7 +162,47 @@ pub(crate) async fn tell_document(tx: &mut Tx, uri: &[u8], became: &str) -> Resu
     Ok(())
 }
 
-/// What the feed said last and the facts do not say any more.
+/// Tells of those who name another URI now that its file is known to be bad, as far as somebody watches them or their
+/// owner: whoever judged it told only of those who named it then. To be called after [`record`], so that it stands behind
+/// the URI; a naming that is told again, because it is not settled yet, brings it once.
+pub(crate) async fn tell_moved(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
+    let named = |one: &&Shown| one.new.iter().any(|told| told.change.column == "agent_uri");
+    let moved: Vec<Uuid> = shown.iter().filter(named).map(|one| one.agent.0).collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    sqlx::query!(
+        "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, undone)
+         SELECT $1, b.agent_id, ARRAY['metadata_state'], ARRAY[to_jsonb(b.became)], b.cause, b.owner, false
+           FROM (SELECT t.agent_id, a.owner_address AS owner, 'uri:' || encode(t.uri_hash, 'hex') AS cause,
+                        CASE WHEN u.verification = 'mismatch' THEN 'mismatch'
+                             WHEN u.attempts > 0 THEN 'unavailable'
+                             WHEN u.state NOT IN ('none', 'pending', 'fetched', 'nonconformant') THEN u.state
+                        END AS became
+                   FROM identity.tokens t
+                   JOIN identity.uris u ON u.hash = t.uri_hash
+                   LEFT JOIN identity.agents a ON a.id = t.agent_id
+                  WHERE t.agent_id = ANY($2)
+                    AND EXISTS (SELECT FROM identity.watches w
+                                 WHERE w.agent_id = t.agent_id OR w.owner = a.owner_address)) b
+          WHERE b.became IS NOT NULL
+            AND NOT EXISTS (SELECT FROM identity.head_steps m
+                             WHERE m.agent_id = b.agent_id AND m.cause = b.cause AND NOT m.undone
+                               AND m.values = ARRAY[to_jsonb(b.became)]
+                               AND m.seq > (SELECT coalesce(max(s.seq), 0) FROM identity.head_steps s
+                                             WHERE s.agent_id = b.agent_id AND 'agent_uri' = ANY(s.columns)
+                                               AND NOT s.undone))
+          ORDER BY b.agent_id",
+        now,
+        &moved,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// What the feed said last and the facts do not say any more. What was told of a file goes with the URI that named it.
 async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     let mut agents = Vec::new();
     let (mut of, mut whats, mut causes) = (Vec::new(), Vec::new(), Vec::new());
@@ -192,7 +233,11 @@ async fn undo(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
                   ORDER BY s.agent_id, s.cause, c.what, s.seq DESC, c.nth DESC) h
            LEFT JOIN unnest($3::uuid[], $4::text[], $5::text[]) AS k(agent, what, cause)
                   ON k.agent = h.agent_id AND k.what = h.what AND k.cause = h.cause
-          WHERE NOT h.undone AND k.agent IS NULL AND h.what <> 'metadata_state'
+          WHERE NOT h.undone AND k.agent IS NULL
+            AND (h.what <> 'metadata_state'
+                 OR NOT EXISTS (SELECT FROM identity.uri_agents u
+                                 WHERE u.agent_id = h.agent_id
+                                   AND 'uri:' || encode(u.uri_hash, 'hex') = h.cause))
           GROUP BY h.seq, h.agent_id, h.cause, h.owner, h.former_owner
           ORDER BY h.seq",
         now,

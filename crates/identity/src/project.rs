@@ -1,5 +1,6 @@
 //! Facts to rows, set-based: the only writer of projected rows, and of what the journal is owed.
 
+mod about;
 mod assemble;
 mod load;
 mod one;
@@ -14,8 +15,11 @@ use kernel::AgentId;
 use store::Tx;
 use uuid::Uuid;
 
-use self::one::{Folded, Work, fold};
 pub use self::window::project_window;
+use self::{
+    about::About,
+    one::{Folded, Work, fold},
+};
 pub(crate) use self::{
     load::Subject,
     uris::{FETCH, KEPT},
@@ -35,13 +39,14 @@ pub enum Mode {
     Refold,
 }
 
-/// Whether the head feed is told; a bulk backfill does not tell it.
+/// Of whom the head feed is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feed {
-    /// It is.
+    /// Of everybody.
     Told,
-    /// It is not.
-    Skipped,
+    /// Of those alone that somebody watches, by agent, owner or former owner: of a bulk backfill. An alert is not lost
+    /// because nobody followed the chain when it happened.
+    Watched,
 }
 
 /// Whether the states of a window's new agents are saved, from which the folds of a later window go on.
@@ -123,7 +128,8 @@ async fn as_planned(
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
-    let pulses = finish(tx, work, feed, &mut report).await?;
+    let about = About::of(tx, feed).await?;
+    let pulses = finish(tx, work, &about, &mut report).await?;
     Ok((report, pulses))
 }
 
@@ -178,18 +184,17 @@ async fn plan(tx: &mut Tx, mode: &str, whole_tables: &str) -> Result<()> {
 async fn finish(
     tx: &mut Tx,
     work: Vec<Work>,
-    feed: Feed,
+    about: &About,
     report: &mut Report,
 ) -> Result<Vec<Pulse>> {
     let mut folded = fold_all(tx, work).await?;
     write::rows(tx, &folded).await?;
     uris::want(tx, &folded).await?;
-    let settled = settle::settle(tx, &mut folded, feed).await?;
+    let settled = settle::settle(tx, &mut folded, about).await?;
     settle::save(tx, &folded).await?;
     settle::put_off(tx, &settled.put_off).await?;
-    if feed == Feed::Told {
-        head::record(tx, &settled.shown).await?;
-    }
+    head::record(tx, &settled.shown).await?;
+    head::tell_moved(tx, &settled.shown).await?;
     report.entries += settled.entries;
     report.put_off.extend(settled.put_off);
     Ok(write::pulses(&folded))

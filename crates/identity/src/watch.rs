@@ -1,6 +1,8 @@
 //! Watches: whose changes somebody wants to hear of, under a name. What is told of them are the changes of the head
 //! feed that matter to whoever owns or keeps an agent ([`Alert`]); there is no second feed.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Address, AgentId, Limit, Page, Token};
 use serde::Serialize;
@@ -55,6 +57,49 @@ impl Targets {
     }
 }
 
+/// Whom anybody watches: of them alone the head feed is told in bulk.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// Addresses in lower case.
+    owners: HashSet<String>,
+    agents: HashSet<Uuid>,
+}
+
+impl Watched {
+    /// All targets of all watches.
+    pub async fn read(tx: &mut Tx) -> Result<Self> {
+        let rows = sqlx::query!("SELECT DISTINCT owner, agent_id FROM identity.watches")
+            .fetch_all(tx.conn())
+            .await?;
+        let mut watched = Self::default();
+        for row in rows {
+            watched.owners.extend(row.owner);
+            watched.agents.extend(row.agent_id);
+        }
+        Ok(watched)
+    }
+
+    /// Whether nobody watches anybody.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty() && self.agents.is_empty()
+    }
+
+    /// Whether an agent is watched by itself.
+    pub fn has_agent(&self, agent: AgentId) -> bool {
+        self.agents.contains(&agent.0)
+    }
+
+    /// Whether any owner is watched.
+    pub fn has_owners(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// Whether an address is, in any case of its letters.
+    pub fn has_owner(&self, address: &str) -> bool {
+        self.owners.contains(&address.to_lowercase())
+    }
+}
+
 /// Why a change is worth a word to whoever watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +112,16 @@ pub enum Alert {
     Wallet,
     /// It names another registration file.
     Uri,
+    /// The registration file at the same URI says something else.
+    Document,
+    /// Its endpoint moved.
+    Endpoint,
+    /// Which key speaks for it: its first one, or another.
+    Key,
+    /// An address may act for its owner until the next transfer, or may not any more.
+    Approval,
+    /// It was said to be the same agent as a token, by its key and that token's owner.
+    Claim,
     /// Its registration file cannot be had, is not what URI or chain say, or is there again.
     Metadata,
     /// Its runtime status, its liveness or the operator's word on it.
@@ -76,12 +131,17 @@ pub enum Alert {
 }
 
 impl Alert {
-    /// The columns whose changes are alerts.
-    pub const COLUMNS: [&'static str; 7] = [
+    /// The columns whose changes may be alerts: [`Alert::of`] says which are.
+    pub const COLUMNS: [&'static str; 12] = [
         "owner_address",
         "agent_wallet",
         "agent_uri",
         "metadata_state",
+        "document",
+        "endpoint_url",
+        "public_key",
+        "approved",
+        "claim",
         "runtime_status",
         "admin_status",
         "liveness",
@@ -97,6 +157,11 @@ impl Alert {
             "agent_wallet" => Self::Wallet,
             "agent_uri" => Self::Uri,
             "metadata_state" => Self::Metadata,
+            "document" if is_news(change) => Self::Document,
+            "endpoint_url" => Self::Endpoint,
+            "public_key" => Self::Key,
+            "approved" => Self::Approval,
+            "claim" => Self::Claim,
             "runtime_status" | "admin_status" | "liveness" => Self::Status,
             _ => return None,
         };
@@ -115,10 +180,21 @@ impl Alert {
             Self::Wallet => "wallet",
             Self::Uri => "uri",
             Self::Metadata => "metadata",
+            Self::Document => "document",
+            Self::Endpoint => "endpoint",
+            Self::Key => "key",
+            Self::Approval => "approval",
+            Self::Claim => "claim",
             Self::Status => "status",
             Self::Retracted => "retracted",
         }
     }
+}
+
+/// Whether a file says something else than before. The first version at a URI came with the URI, and that there is no file
+/// is the state of its metadata: both are alerts of their own.
+fn is_news(document: &HeadChange) -> bool {
+    !document.value.is_null() && !document.cause.ends_with("/document:1")
 }
 
 /// What a text names: an address, or an agent by any identifier. A DID and the full name of a token may be of an agent
@@ -142,6 +218,15 @@ pub async fn target(db: &Db, text: &str) -> Result<Target> {
         return Ok(Target::Agent(AgentId::of_did(text).0));
     }
     Err(Error::NotFound(text.to_owned()))
+}
+
+/// The same; `None` where it names nobody now: what a reorganisation took has lost its short name.
+pub async fn named(db: &Db, text: &str) -> Result<Option<Target>> {
+    match target(db, text).await {
+        Ok(target) => Ok(Some(target)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Adds a target to a watch, and the watch where it is its first one. What is watched already stays as it is.
@@ -191,20 +276,28 @@ pub async fn add(
     Ok(row.into())
 }
 
-/// Removes a target, with the text that names it, from a watch, or the whole watch. Errors where there is none.
+/// Removes a target from a watch, or the whole watch. A target goes by the text that it was watched by, else by whom the
+/// text names now. Errors where there is none.
 pub async fn remove(
     tx: &mut Tx,
     principal: &str,
     name: &str,
-    only: Option<(Target, &str)>,
+    only: Option<(Option<Target>, &str)>,
 ) -> Result<u64> {
     check_name(name)?;
-    let (owner, agent) = only.map_or((None, None), |(target, _)| columns(target));
-    let given = only.map(|(target, given)| shown(target, given));
+    let target = only.and_then(|(target, _)| target);
+    let (owner, agent) = target.map_or((None, None), columns);
+    let given = only.map(|(target, given)| match target {
+        Some(target) => shown(target, given),
+        None => vexel::lower(given),
+    });
     let gone = sqlx::query!(
         "DELETE FROM identity.watches
           WHERE principal = $1 AND name = $2
-            AND ($5::text IS NULL OR target = $5 OR owner = $3 OR agent_id = $4)",
+            AND ($5::text IS NULL OR target = $5
+                 OR ((owner = $3 OR agent_id = $4)
+                     AND NOT EXISTS (SELECT FROM identity.watches w
+                                      WHERE w.principal = $1 AND w.name = $2 AND w.target = $5)))",
         principal,
         name,
         owner,
@@ -365,6 +458,13 @@ mod tests {
         }
     }
 
+    fn document(version: u32, value: serde_json::Value, undone: bool) -> HeadChange {
+        HeadChange {
+            cause: format!("eip155:1/0x01/0/document:{version}"),
+            ..change("document", value, None, undone)
+        }
+    }
+
     #[test]
     fn a_change_is_an_alert_where_it_concerns_who_keeps_the_agent() {
         let to = json!("0x01");
@@ -401,13 +501,39 @@ mod tests {
                 change("liveness", json!("inactive"), None, false),
                 Some(Alert::Status),
             ),
+            (
+                change("endpoint_url", json!("https://x"), None, false),
+                Some(Alert::Endpoint),
+            ),
+            (
+                change("public_key", json!("ed25519:x"), None, false),
+                Some(Alert::Key),
+            ),
+            (
+                change("public_key", json!("ed25519:x"), None, true),
+                Some(Alert::Retracted),
+            ),
+            (
+                change("approved", json!(null), None, false),
+                Some(Alert::Approval),
+            ),
+            (
+                change("claim", json!("eip155:1:0x01/2"), None, false),
+                Some(Alert::Claim),
+            ),
+            (document(2, json!("5a"), false), Some(Alert::Document)),
+            (document(12, json!("5a"), true), Some(Alert::Retracted)),
+            (document(1, json!("5a"), false), None),
+            (document(1, json!("5a"), true), None),
+            (document(11, json!("5a"), false), Some(Alert::Document)),
+            (document(2, json!(null), false), None),
             (change("name", json!("x"), None, false), None),
             (change("name", json!("x"), None, true), None),
         ] {
             assert_eq!(Alert::of(&change), alert, "{change:?}");
             assert_eq!(
                 Alert::COLUMNS.contains(&change.what.as_str()),
-                alert.is_some()
+                alert.is_some() || change.what == "document"
             );
         }
     }
@@ -462,11 +588,11 @@ mod tests {
 
         let mut tx = db.begin(Cause::Job("test")).await?;
         assert_eq!(
-            remove(&mut tx, "operator", "mine", Some((found, owner))).await?,
+            remove(&mut tx, "operator", "mine", Some((Some(found), owner))).await?,
             1
         );
         assert!(
-            remove(&mut tx, "operator", "mine", Some((found, owner)))
+            remove(&mut tx, "operator", "mine", Some((Some(found), owner)))
                 .await
                 .is_err()
         );

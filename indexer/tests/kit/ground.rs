@@ -81,7 +81,7 @@ impl World {
             &mut tx,
             None,
             window,
-            Feed::Skipped,
+            Feed::Watched,
             identity::States::Saved,
         )
         .await?;
@@ -105,7 +105,7 @@ impl World {
             &mut tx,
             both,
             window,
-            Feed::Skipped,
+            Feed::Watched,
             identity::States::Saved,
         )
         .await?;

@@ -149,6 +149,17 @@ impl Writer {
         self.log(self.registry, topics, vec![])
     }
 
+    /// The owner lets somebody act for him, until the next transfer.
+    pub fn approve(&mut self, token: u64, owner: Address, to: Address) -> &mut Self {
+        let topics = vec![
+            topics::APPROVAL,
+            owner.into_word(),
+            to.into_word(),
+            word(token),
+        ];
+        self.log(self.registry, topics, vec![])
+    }
+
     /// A whole registration: mint, the URI where there is one, `Registered`, the wallet.
     pub fn register(&mut self, token: u64, owner: Address, uri: &str) -> &mut Self {
         let outer = self.named;

@@ -102,7 +102,7 @@ async fn a_window_that_does_not_end_at_the_cursor_is_refused(pool: PgPool) -> an
         &mut tx,
         None,
         &ahead,
-        identity::Feed::Skipped,
+        identity::Feed::Watched,
         identity::States::Saved,
     )
     .await;

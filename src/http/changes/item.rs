@@ -50,8 +50,8 @@ pub struct Item {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     said: Vec<String>,
-    /// At the head, where it concerns whoever watches: `new_agent`, `transfer`, `wallet`, `uri`, `metadata`, `status`
-    /// or `retracted`.
+    /// At the head, where it concerns whoever watches: `new_agent`, `transfer`, `approval`, `wallet`, `uri`, `document`,
+    /// `metadata`, `endpoint`, `key`, `claim`, `status` or `retracted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     alert: Option<&'static str>,
     /// Whose it is for filters, lower case.

@@ -16,14 +16,15 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse::Event},
 };
 use futures::stream;
-use kernel::{Limit, Span};
+use identity::watch::{self, Targets};
+use kernel::{Limit, Principal, Span};
 use store::Db;
 use tokio::{
     sync::{
         OwnedSemaphorePermit, Semaphore,
         broadcast::{self, error::RecvError},
     },
-    time::Interval,
+    time::{Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_secs(1);
 /// A stream is never silent for longer, so that proxies keep it and the dead are found out.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a stream of a watch looks whom that is about: one look-up.
+const AGAIN: Duration = Duration::from_secs(3);
 /// What clients wait before they come back.
 const RETRY: Duration = Duration::from_secs(2);
 /// Changes that are read at once: an entry may have 64 KiB.
@@ -228,6 +231,7 @@ pub async fn open(
     headers: &HeaderMap,
     mut wanted: Wanted,
     filter: Filter,
+    caller: &Principal,
     standing: Standing,
 ) -> Result<Response, Problem> {
     let seat = app.streams.seat()?;
@@ -260,6 +264,7 @@ pub async fn open(
         behind: true,
         greeted: false,
         beat: tokio::time::interval(HEARTBEAT),
+        watching: wanted.watch.map(|name| Watching::of(caller, name)),
         standing,
         closed: false,
         _seat: seat,
@@ -281,6 +286,36 @@ pub async fn open(
     Ok(response)
 }
 
+/// The watch whose alerts a stream tells.
+struct Watching {
+    principal: String,
+    name: String,
+    again: Interval,
+}
+
+impl Watching {
+    fn of(caller: &Principal, name: String) -> Self {
+        let mut again = tokio::time::interval(AGAIN);
+        // A client that reads slowly is not asked about once for each time that it missed.
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            principal: caller.to_string(),
+            name,
+            again,
+        }
+    }
+
+    /// Waits until it is time to look whom it is about; for ever where there is none.
+    async fn due(watching: Option<&mut Self>) {
+        match watching {
+            Some(watching) => {
+                watching.again.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// One open stream.
 struct Listener {
     app: Shared,
@@ -293,6 +328,8 @@ struct Listener {
     behind: bool,
     greeted: bool,
     beat: Interval,
+    /// Where alerts are wanted.
+    watching: Option<Watching>,
     /// Of the proof that opened it.
     standing: Standing,
     /// Whether the last word was said.
@@ -334,9 +371,23 @@ impl Listener {
             tokio::select! {
                 () = stop.cancelled() => return None,
                 () = self.standing.over() => {}
+                () = Watching::due(self.watching.as_mut()) => self.look_whom().await,
                 batch = self.live.recv() => self.hear(batch)?,
                 _ = self.beat.tick() => return Some(self.at(self.place)),
             }
+        }
+    }
+
+    /// Goes on with the targets that its watch has now.
+    async fn look_whom(&mut self) {
+        let (Some(watching), Filter::Head(wanted)) = (&self.watching, &mut self.filter) else {
+            return;
+        };
+        match watch::targets(&self.app.db, &watching.principal, &watching.name).await {
+            Ok(targets) => wanted.watch = Some(targets),
+            // It was removed, and may be made again.
+            Err(identity::Error::NoWatch(_)) => wanted.watch = Some(Targets::default()),
+            Err(error) => tracing::info!("a stream goes on with the targets that it had: {error}"),
         }
     }
 

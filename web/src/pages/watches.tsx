@@ -27,7 +27,7 @@ export function WatchesPage() {
   return (
     <section>
       <h1>Watches</h1>
-      <p class="soft">Owners and agents whose changes you want to hear of: transfers, wallets, files, status, new agents, and what a reorg takes back.</p>
+      <p class="soft">Owners and agents whose changes you want to hear of: transfers, approvals, wallets, keys, endpoints, files, claims, status, new agents, and what a reorg takes back.</p>
       {who === null ? <Waiting what="who you are" /> : who.kind === "anonymous" ? <SignIn /> : <Watches who={who} />}
     </section>
   );

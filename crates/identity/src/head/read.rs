@@ -136,6 +136,9 @@ async fn find(db: &Db, wanted: &Wanted, mut span: Span, most: u64) -> Result<Fou
         items.reverse();
     }
     let reached = span.reached(items.iter().map(|change| change.position));
+    if wanted.watch.is_some() {
+        items.retain(|change| Alert::of(change).is_some());
+    }
     Ok(Found { items, reached })
 }
 

@@ -8,11 +8,8 @@ use kernel::AgentId;
 use store::{Tx, copy::Rows};
 use uuid::Uuid;
 
-use super::{Feed, Folded};
-use crate::{
-    Result, dirty,
-    head::{Shown, Told},
-};
+use super::{About, Folded};
+use crate::{Result, dirty, head::Shown};
 
 /// What settling did.
 #[derive(Default)]
@@ -29,7 +26,7 @@ pub(super) struct Settled {
 ///
 /// An agent that was folded on from its saved state owes just what the new facts changed. One that
 /// was folded from its first fact is compared with everything that its entries say.
-pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Result<Settled> {
+pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], about: &About) -> Result<Settled> {
     let compared: Vec<Owed<'_>> = folded
         .iter()
         .filter(|one| one.scratch)
@@ -46,10 +43,7 @@ pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], feed: Feed) -> Re
     } else {
         journal::settle(tx, &compared).await?
     };
-    let shown = match feed {
-        Feed::Told => shown(folded, &entries),
-        Feed::Skipped => Vec::new(),
-    };
+    let shown = shown(folded, &entries, about);
     for one in folded
         .iter_mut()
         .filter(|one| !one.scratch && !one.owed.is_empty())
@@ -82,7 +76,10 @@ pub(super) async fn put_off(tx: &mut Tx, agents: &[AgentId]) -> Result<()> {
 }
 
 /// What is new at the head: what is said now for the first time, and what is not settled yet.
-fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
+fn shown(folded: &[Folded], entries: &[NewEntry], about: &About) -> Vec<Shown> {
+    if about.is_nobody() {
+        return Vec::new();
+    }
     let mut said: HashMap<AgentId, &[Change]> = HashMap::new();
     for entry in entries
         .iter()
@@ -94,10 +91,10 @@ fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
     }
     folded
         .iter()
-        .map(|one| {
+        .filter_map(|one| {
             let agent = one.subject.id;
             let everything = one.at_head.as_ref().unwrap_or(&one.owed);
-            let mut new = Told::all(everything, one.owner_before.as_deref());
+            let mut new = about.told(agent, everything, one.owner_before.as_deref())?;
             if one.scratch {
                 let name = |change: &Change| (change.column.clone(), change.cause.clone());
                 let owed: HashSet<_> = one.owed.iter().map(name).collect();
@@ -108,11 +105,11 @@ fn shown(folded: &[Folded], entries: &[NewEntry]) -> Vec<Shown> {
                     said.contains(&name) || !owed.contains(&name)
                 });
             }
-            Shown {
+            Some(Shown {
                 agent,
                 new,
                 everything: one.scratch.then(|| everything.clone()),
-            }
+            })
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use super::{
-    Feed, Report, States, finish, gather,
+    About, Feed, Report, States, finish, gather,
     load::{self, ChainInfo, Saved, Subject},
     one::Work,
     plan_afresh, take_rows,
@@ -75,9 +75,11 @@ async fn project(
     let order = window.by_id();
     let known = subjects(tx, window, &order).await?;
     let spoken_of = spoken_of(tx, window, &order, &known).await?;
+    let about = About::of(tx, feed).await?;
     let (mut new, mut other): (Vec<u32>, Vec<u32>) = order.iter().partition(|place| {
         let id = window.agent(**place).0;
-        feed == Feed::Skipped && !known.contains_key(&id) && !spoken_of.contains(&id)
+        let is_known = known.contains_key(&id) || spoken_of.contains(&id);
+        !is_known && !about.may_be(window, **place)
     });
     if let Some(second) = second.as_deref_mut().filter(|_| !new.is_empty()) {
         ahead::begin(second, window).await?;
@@ -106,7 +108,7 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        pulses.extend(finish(tx, work, feed, &mut report).await?);
+        pulses.extend(finish(tx, work, &about, &mut report).await?);
     }
     heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
     Ok(report)
