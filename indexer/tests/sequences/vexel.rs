@@ -396,6 +396,61 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     Ok(())
 }
 
+/// Which of two chains is read first decides nothing, nor does a stranger who has contracts on another one.
+#[sqlx::test(migrations = "../migrations")]
+async fn an_agent_follows_the_chain_on_which_it_was_heard_first(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    let (mut strangers, mut hers) = (Script::new(1), Script::new(31337));
+    let (enrolled, founded) = ("did:vexel:agent2", "did:vexel:founded");
+    // He registers himself, and has her address beat, before she comes; and takes a DID that she has by then.
+    strangers.block(FAR, |b| {
+        b.tx("himself").enrol(DID, BOB).tx("beats").beat(DID);
+        b.tx("her address").enrol(enrolled, ALICE).beat(enrolled)
+    });
+    strangers.block(FAR + 300, |b| b.register_did(founded, BOB, "His"));
+    hers.block(FAR + 50, |b| b.register(9, CAROL, ""));
+    hers.block(FAR + 100, |b| {
+        b.tx("hers").enrol(DID, ALICE).enrol(enrolled, ALICE);
+        b.register_did(founded, ALICE, "Hers");
+        b.tx("she beats").beat(DID).beat(enrolled)
+    });
+    for script in [&strangers, &hers] {
+        world.open(script).await?;
+    }
+    for did in [DID, enrolled] {
+        insert(&world, did, &format!("{ALICE:#x}")).await?;
+    }
+    let owner = "SELECT owner_address FROM identity.agents WHERE did = 'did:vexel:founded'";
+    let followed = "SELECT DISTINCT chain_id FROM identity.subjects WHERE kind = 'did'";
+    let strange = "SELECT count(*) FROM identity.did_logs WHERE chain_id = 1 AND attributed";
+
+    world.follow(&strangers).await?;
+    assert_eq!(state(&world, DID).await, "ACTIVE unknown");
+    assert_eq!(state(&world, enrolled).await, "ACTIVE active");
+    assert_eq!(world.one(owner).await, format!("{BOB:#x}"));
+    assert_eq!(world.list(followed).await, ["1"]);
+    world.follow(&hers).await?;
+    for did in [DID, enrolled] {
+        assert_eq!(state(&world, did).await, "ACTIVE active", "{did}");
+    }
+    assert_eq!(world.one(owner).await, format!("{ALICE:#x}"));
+    assert_eq!(world.list(followed).await, ["31337"]);
+    assert_eq!(world.one(strange).await, "0");
+    world.assert_fresh(&[&strangers, &hers]).await;
+    world.assert_fresh(&[&hers, &strangers]).await;
+
+    // Where her blocks go, what is said elsewhere is all that there is.
+    world.rewind(&hers, 1).await?;
+    hers.fork(1);
+    assert_eq!(state(&world, DID).await, "ACTIVE unknown");
+    assert_eq!(world.one(owner).await, format!("{BOB:#x}"));
+    assert_eq!(world.list(followed).await, ["1"]);
+    world.assert_fresh(&[&hers, &strangers]).await;
+    Ok(())
+}
+
 /// Who has a DID keeps it, also while nobody has swept since he came: a registry founds no other agent of it, to whom all
 /// that is said of the DID would go.
 #[sqlx::test(migrations = "../migrations")]
