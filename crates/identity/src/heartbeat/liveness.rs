@@ -9,7 +9,7 @@ use serde_json::json;
 use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
-use super::{Falls, Pulse, agree, ttl};
+use super::{Falls, LEAST_TTL, Pulse, agree, ttl};
 use crate::{
     Result,
     project::{Feed, Mode, lock, without_beats},
@@ -148,12 +148,13 @@ pub async fn show(db: &Db) -> Result<Outcome> {
             AND last >= coalesce(shown, '-infinity') + CASE
                     -- The term of a beat on chain is no measure for those that come otherwise meanwhile.
                     WHEN next_due - last > make_interval(secs => $2)
-                    THEN (SELECT make_interval(secs => coalesce(nullif(greatest(a.ttl, 0), 0), $2))
+                    THEN (SELECT make_interval(secs => CASE WHEN a.ttl > 0 THEN greatest(a.ttl, $3::float8) ELSE $2 END)
                             FROM identity.agents a WHERE a.id = h.agent_id)
                     ELSE next_due - last END
             AND EXISTS (SELECT FROM identity.agents a WHERE a.id = h.agent_id) LIMIT $1",
         SHOWN,
         ttl(None).as_seconds_f64(),
+        LEAST_TTL.as_seconds_f64(),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use store::Tx;
 use uuid::Uuid;
 
+use super::LEAST_TTL;
 use crate::Result;
 
 /// How long a beat on chain lasts where the agent says nothing: it costs gas (VEXEL's default threshold).
@@ -37,7 +38,7 @@ pub(crate) enum Falls {
 pub(crate) fn lasts_on_chain(ttl: Option<i64>) -> TimeDelta {
     match ttl {
         Some(seconds) if (1..=i64::from(i32::MAX)).contains(&seconds) => {
-            TimeDelta::seconds(seconds)
+            LEAST_TTL.max(TimeDelta::seconds(seconds))
         }
         _ => CHAIN_TTL,
     }
