@@ -139,6 +139,35 @@ async fn a_beat_and_the_word_after_it_leave_nobody_alive(pool: PgPool) -> anyhow
     Ok(())
 }
 
+/// A chain whose time is an hour ahead of ours keeps nobody from beating otherwise meanwhile.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_beat_on_a_chain_that_is_ahead_keeps_no_other_beat_out(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world.at(start() + 10);
+    let named = json!({ "name": "Ada" });
+    let both = [By::Key(1), By::Wallet(1)];
+    say(&world, Action::Register, &did(1), named, &both).await?;
+    script.block(start() + 3_600, |b| {
+        b.tx("a").enrol(&did(1), owner(1)).tx("b").beat(&did(1))
+    });
+    world.at(start() + 20);
+    world.follow(&script).await?;
+    assert_eq!(liveness(&world).await, "active");
+    world.at(start() + 21);
+    assert_eq!(beat(&world, 1).await?, MONTH + 3_600, "it counts");
+    // Also once the agent is folded anew.
+    world
+        .sql("INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.agents")
+        .await?;
+    world.sweep().await;
+    world.at(start() + 31);
+    assert_eq!(beat(&world, 1).await?, MONTH + 3_600);
+    Ok(())
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn an_agent_whose_beat_on_chain_is_gone_is_alive_with_its_next_beat(
     pool: PgPool,

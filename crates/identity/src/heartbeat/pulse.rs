@@ -53,8 +53,14 @@ pub(crate) async fn agree(tx: &mut Tx, pulses: Vec<Pulse>, falls: Falls) -> Resu
     let pulses: BTreeMap<Uuid, Pulse> = pulses.into_iter().map(|one| (one.agent, one)).collect();
     let agents: Vec<Uuid> = pulses.keys().copied().collect();
     let alive: Vec<bool> = pulses.values().map(|one| one.alive).collect();
-    let (times, dues): (Vec<_>, Vec<_>) = pulses.values().map(|one| one.beat.unzip()).unzip();
     let now = tx.now();
+    // A chain whose time is ahead of ours keeps out no beat that comes otherwise meanwhile: the last one is not of the
+    // future.
+    let beats = pulses.values().map(|one| {
+        let beat = one.beat.map(|(at, due)| (at.min(now), due));
+        beat.unzip()
+    });
+    let (times, dues): (Vec<_>, Vec<_>) = beats.unzip();
     sqlx::query!(
         "INSERT INTO identity.heartbeats AS h (agent_id, last, next_due, alive)
          SELECT p.agent, coalesce(p.last, e.last), coalesce(p.due, least(e.last, $5)), p.alive
