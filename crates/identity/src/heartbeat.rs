@@ -16,7 +16,7 @@ use kernel::Kind;
 use store::{Cause, Db, Tx};
 use uuid::Uuid;
 
-pub(crate) use self::pulse::{Falls, Pulse, agree, lasts_on_chain};
+pub(crate) use self::pulse::{Falls, Pulse, Term, agree, lasts_on_chain};
 pub use self::{
     liveness::{show, transit},
     message::{Form, Heard, own_message},
