@@ -1,9 +1,9 @@
 //! Heartbeats that agents sign: an agent says that it is alive, and by when it will say so again.
 //!
 //! Beats are not facts (`model.md` §2): the last one of each agent is kept, and only what they lead to, a change of
-//! liveness, becomes an act ([`transit`]). Many are recorded in one transaction. A beat counts if its time is later
-//! than the last one's, whoever brought it and wherever: so one that is brought again is refused by every process,
-//! also after a restart.
+//! liveness, becomes an act ([`transit`]). Many are recorded in one transaction. A beat counts if its time is a
+//! second later than the last one's, whoever brought it and wherever: so one that is brought again is refused by every
+//! process, also after a restart.
 
 mod liveness;
 mod message;
