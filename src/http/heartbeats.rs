@@ -51,7 +51,8 @@ enum Signed {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OneBeat {
-    /// When, RFC 3339, exactly as it is signed: at most 60 s from our clock, later than the last one.
+    /// When, RFC 3339, exactly as it is signed: at most 60 s from our clock, a second later than the
+    /// last one or more.
     timestamp: String,
     /// By the agent's Ed25519 key: `ed25519:` and base64 (with padding) of 64 bytes.
     signature: String,
@@ -156,7 +157,7 @@ impl Told {
         (status = FORBIDDEN, body = Problem, description = "The signature is not the agent's"),
         (status = NOT_FOUND, body = Problem),
         (status = CONFLICT, body = Problem, description = "The agent beat then or later already, or ended"),
-        (status = TOO_MANY_REQUESTS, body = Problem),
+        (status = TOO_MANY_REQUESTS, body = Problem, description = "Also within a second of the agent's last beat"),
     ),
 )]
 async fn one(

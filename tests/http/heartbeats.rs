@@ -154,10 +154,13 @@ async fn a_beat_is_seen_at_once_and_counts_once(pool: PgPool) {
     assert_eq!(changes.len(), 1);
     let (new, who) = (&changes[0]["new"], &changes[0]["who"]);
     assert_eq!((new, who), (&json!("active"), &json!("liveness")));
-    let answer = instance
-        .send("POST", &agent.path(), "", &agent.own(&instance, 100))
-        .await;
+    let (late, soon) = (agent.own(&instance, 15_000), agent.own(&instance, 15_300));
+    let answer = instance.send("POST", &agent.path(), "", &late).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = instance.send("POST", &agent.path(), "", &soon).await;
+    let told = (answer.status, answer.text());
+    assert_eq!(told.0, StatusCode::TOO_MANY_REQUESTS, "{}", told.1);
+    assert!(told.1.contains("at most once in a second"), "{}", told.1);
 }
 
 #[sqlx::test]
@@ -252,7 +255,7 @@ async fn agents_beat_over_sockets_of_their_own_or_over_one(pool: PgPool) {
         "over another socket: {replayed}"
     );
     for message in [
-        a.named(a.own(&instance, 20)),
+        a.named(a.own(&instance, 1_500)),
         b.named(b.beat(&instance, 20)),
     ] {
         shared.send(message.to_string()).await.unwrap();

@@ -136,6 +136,8 @@ pub enum Vexel {
     Status {
         /// Its DID as it was given.
         did: String,
+        /// What it was, by the contract's word.
+        previous: u8,
         /// 0 ACTIVE, 1 SLEEP, 2 TERMINATED; unknown ones happen.
         status: u8,
     },
@@ -148,13 +150,55 @@ pub enum Vexel {
         /// Raw bytes.
         value: Bytes,
     },
-    /// An event that names its agent by address alone.
+    /// An event that names its agent by address.
     Of {
         /// The address.
         account: Address,
+        /// What is said of it.
+        said: OfAddress,
     },
     /// The contract itself has another owner.
-    Noted,
+    Ownership {
+        /// Who it was.
+        previous: Address,
+        /// Who it is.
+        owner: Address,
+    },
+}
+
+/// What the events say that name their agents by address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfAddress {
+    /// An agent was registered.
+    Registered {
+        /// Its DID as it was given.
+        did: String,
+        /// Raw bytes.
+        name: Bytes,
+        /// Raw bytes.
+        ipfs_hash: Bytes,
+    },
+    /// Its name and file were set.
+    Updated {
+        /// Raw bytes.
+        name: Bytes,
+        /// Raw bytes.
+        ipfs_hash: Bytes,
+    },
+    /// Its status was set.
+    Status {
+        /// What it was, by the contract's word.
+        previous: u8,
+        /// 0 ACTIVE, 1 SLEEP, 2 TERMINATED; unknown ones happen.
+        status: u8,
+    },
+    /// A capability was added, or set anew.
+    Capability {
+        /// Raw bytes.
+        name: Bytes,
+        /// Raw bytes.
+        value: Bytes,
+    },
 }
 
 impl Vexel {
@@ -170,7 +214,7 @@ impl Vexel {
             | Self::Updated { did, .. }
             | Self::Status { did, .. }
             | Self::Capability { did, .. } => Some(keccak256(did.as_bytes())),
-            Self::Of { .. } | Self::Noted => None,
+            Self::Of { .. } | Self::Ownership { .. } => None,
         }
     }
 
@@ -179,7 +223,7 @@ impl Vexel {
         match self {
             Self::Enrolled { account, .. }
             | Self::Deactivated { account, .. }
-            | Self::Of { account } => Some(*account),
+            | Self::Of { account, .. } => Some(*account),
             Self::Registered { owner, .. } => Some(*owner),
             _ => None,
         }
@@ -206,15 +250,15 @@ pub fn vexel(log: &Log) -> Option<Result<Vexel, Malformed>> {
                 hash: hash(log, 1)?,
             })
         }),
-        topics::OWNERSHIP => ("OwnershipTransferred", |_| Ok(Vexel::Noted)),
+        topics::OWNERSHIP => ("OwnershipTransferred", ownership),
         topics::DID_REGISTERED => ("AgentRegistered", registered),
         topics::DID_UPDATED => ("AgentUpdated", updated),
         topics::DID_STATUS => ("AgentStatusChanged", status),
         topics::DID_CAPABILITY => ("CapabilityAdded", capability),
-        topics::ADDRESS_REGISTERED => ("AgentRegistered", of_address),
-        topics::ADDRESS_UPDATED => ("AgentUpdated", of_address),
-        topics::ADDRESS_STATUS => ("AgentStatusChanged", of_address),
-        topics::ADDRESS_CAPABILITY => ("CapabilityAdded", of_address),
+        topics::ADDRESS_REGISTERED => ("AgentRegistered", registered_address),
+        topics::ADDRESS_UPDATED => ("AgentUpdated", updated_address),
+        topics::ADDRESS_STATUS => ("AgentStatusChanged", status_of_address),
+        topics::ADDRESS_CAPABILITY => ("CapabilityAdded", capability_of_address),
         _ => return None,
     };
     Some(read(log).map_err(Malformed::of(name)))
@@ -236,7 +280,10 @@ pub fn shown(log: &Log) -> Option<(&'static str, Value)> {
             json!({ "address": account.to_string() }),
         ),
         Ok(Vexel::Threshold { .. }) => ("InactivityThresholdUpdated", json!({})),
-        Ok(Vexel::Noted) => ("OwnershipTransferred", json!({})),
+        Ok(Vexel::Ownership { previous, owner }) => (
+            "OwnershipTransferred",
+            json!({ "previous_owner": previous.to_string(), "owner": owner.to_string() }),
+        ),
         Ok(Vexel::Registered {
             did,
             owner,
@@ -254,25 +301,49 @@ pub fn shown(log: &Log) -> Option<(&'static str, Value)> {
             "AgentUpdated",
             json!({ "did": did, "name": text(&name), "ipfs_hash": text(&ipfs_hash) }),
         ),
-        Ok(Vexel::Status { did, status }) => (
+        Ok(Vexel::Status {
+            did,
+            previous,
+            status,
+        }) => (
             "AgentStatusChanged",
-            json!({ "did": did, "status": status }),
+            json!({ "did": did, "previous": previous, "status": status }),
         ),
         Ok(Vexel::Capability { did, name, value }) => (
             "CapabilityAdded",
             json!({ "did": did, "name": text(&name), "value": text(&value) }),
         ),
-        Ok(Vexel::Of { account }) => {
-            let name = match log.topic0() {
-                Some(topics::ADDRESS_REGISTERED) => "AgentRegistered",
-                Some(topics::ADDRESS_UPDATED) => "AgentUpdated",
-                Some(topics::ADDRESS_STATUS) => "AgentStatusChanged",
-                _ => "CapabilityAdded",
-            };
-            (name, json!({ "address": account.to_string() }))
-        }
+        Ok(Vexel::Of { account, said }) => shown_of(account, &said),
     };
     Some((name, fields))
+}
+
+/// The same of an event that names its agent by address.
+fn shown_of(account: Address, said: &OfAddress) -> (&'static str, Value) {
+    let address = account.to_string();
+    let text = |bytes: &Bytes| kernel::clean_text(bytes).value;
+    match said {
+        OfAddress::Registered {
+            did,
+            name,
+            ipfs_hash,
+        } => (
+            "AgentRegistered",
+            json!({ "address": address, "did": did, "name": text(name), "ipfs_hash": text(ipfs_hash) }),
+        ),
+        OfAddress::Updated { name, ipfs_hash } => (
+            "AgentUpdated",
+            json!({ "address": address, "name": text(name), "ipfs_hash": text(ipfs_hash) }),
+        ),
+        OfAddress::Status { previous, status } => (
+            "AgentStatusChanged",
+            json!({ "address": address, "previous": previous, "status": status }),
+        ),
+        OfAddress::Capability { name, value } => (
+            "CapabilityAdded",
+            json!({ "address": address, "name": text(name), "value": text(value) }),
+        ),
+    }
 }
 
 type Read = Result<Vexel, &'static str>;
@@ -330,9 +401,9 @@ fn updated(log: &Log) -> Read {
 
 fn status(log: &Log) -> Read {
     only_topic0(log)?;
-    abi::byte(abi::word(&log.data, 1)?)?;
     Ok(Vexel::Status {
         did: did(&log.data)?,
+        previous: abi::byte(abi::word(&log.data, 1)?)?,
         status: abi::byte(abi::word(&log.data, 2)?)?,
     })
 }
@@ -346,12 +417,57 @@ fn capability(log: &Log) -> Read {
     })
 }
 
-fn of_address(log: &Log) -> Read {
+fn registered_address(log: &Log) -> Read {
+    let said = OfAddress::Registered {
+        did: did(&log.data)?,
+        name: abi::dynamic(&log.data, 1)?,
+        ipfs_hash: abi::dynamic(&log.data, 2)?,
+    };
+    of_address(log, said)
+}
+
+fn updated_address(log: &Log) -> Read {
+    let said = OfAddress::Updated {
+        name: abi::dynamic(&log.data, 0)?,
+        ipfs_hash: abi::dynamic(&log.data, 1)?,
+    };
+    of_address(log, said)
+}
+
+fn status_of_address(log: &Log) -> Read {
+    let said = OfAddress::Status {
+        previous: abi::byte(abi::word(&log.data, 0)?)?,
+        status: abi::byte(abi::word(&log.data, 1)?)?,
+    };
+    of_address(log, said)
+}
+
+fn capability_of_address(log: &Log) -> Read {
+    let said = OfAddress::Capability {
+        name: abi::dynamic(&log.data, 0)?,
+        value: abi::dynamic(&log.data, 1)?,
+    };
+    of_address(log, said)
+}
+
+/// The address of an event that indexes nothing else.
+fn of_address(log: &Log, said: OfAddress) -> Read {
     let [_, account] = log.topics.as_slice() else {
         return Err(TOPICS);
     };
     Ok(Vexel::Of {
         account: abi::address(*account)?,
+        said,
+    })
+}
+
+fn ownership(log: &Log) -> Read {
+    let [_, previous, owner] = log.topics.as_slice() else {
+        return Err(TOPICS);
+    };
+    Ok(Vexel::Ownership {
+        previous: abi::address(*previous)?,
+        owner: abi::address(*owner)?,
     })
 }
 

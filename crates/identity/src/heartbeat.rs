@@ -1,9 +1,9 @@
 //! Heartbeats that agents sign: an agent says that it is alive, and by when it will say so again.
 //!
 //! Beats are not facts (`model.md` §2): the last one of each agent is kept, and only what they lead to, a change of
-//! liveness, becomes an act ([`transit`]). Many are recorded in one transaction. A beat counts if its time is later
-//! than the last one's, whoever brought it and wherever: so one that is brought again is refused by every process,
-//! also after a restart.
+//! liveness, becomes an act ([`transit`]). Many are recorded in one transaction. A beat counts if its time is a
+//! second later than the last one's, whoever brought it and wherever: so one that is brought again is refused by every
+//! process, also after a restart.
 
 mod liveness;
 mod message;
@@ -16,7 +16,7 @@ use kernel::Kind;
 use store::{Cause, Db, Tx};
 use uuid::Uuid;
 
-pub(crate) use self::pulse::{Falls, Pulse, agree, lasts_on_chain};
+pub(crate) use self::pulse::{Falls, Pulse, Term, agree, lasts_on_chain};
 pub use self::{
     liveness::{show, transit},
     message::{Form, Heard, own_message},
@@ -28,6 +28,13 @@ pub const SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// How long a beat lasts where the agent says nothing (Zynd's `inactive_threshold_seconds`).
 pub const TTL: TimeDelta = TimeDelta::seconds(300);
+
+/// The least that a beat lasts, whatever `ttl` says: each time that an agent comes or goes is an entry in the journal, so
+/// that nobody writes more than four in a minute.
+pub const LEAST_TTL: TimeDelta = TimeDelta::seconds(30);
+
+/// How far an agent's beats lie apart at least.
+pub const APART: TimeDelta = TimeDelta::seconds(1);
 
 /// Most beats that are recorded at once.
 pub const MOST: usize = 4_096;
@@ -80,6 +87,9 @@ pub enum Refusal {
     /// It is not later than the last one.
     #[error("the agent beat at {0} already: a beat must be later than the last one")]
     Replayed(String),
+    /// It comes within [`APART`] of the last one.
+    #[error("the agent beat at {0} already: it beats at most once in a second")]
+    TooSoon(String),
     /// It ended.
     #[error("this agent is TERMINATED: it beats no more")]
     Ended,
@@ -93,6 +103,7 @@ impl Refusal {
             Self::NoAgent(_) => Kind::NotFound,
             Self::NoKey | Self::Forged => Kind::Denied,
             Self::Replayed(_) | Self::Ended => Kind::Conflict,
+            Self::TooSoon(_) => Kind::Limited,
         }
     }
 }
@@ -190,12 +201,15 @@ impl Checked {
     }
 }
 
-/// The time of an agent's beats rises, also among those that came together.
+/// The time of an agent's beats rises, and not by less than [`APART`], also among those that came together.
 fn in_order(answers: &mut [Answer], last: &mut HashMap<Uuid, DateTime<Utc>>) {
     for answer in answers {
         let Ok(taken) = answer else { continue };
         match last.get(&taken.agent) {
             Some(last) if *last >= taken.at => *answer = Err(replayed(*last)),
+            Some(last) if taken.at - *last < APART => {
+                *answer = Err(Refusal::TooSoon(shown(*last)));
+            }
             _ => {
                 last.insert(taken.agent, taken.at);
             }
@@ -204,7 +218,11 @@ fn in_order(answers: &mut [Answer], last: &mut HashMap<Uuid, DateTime<Utc>>) {
 }
 
 fn replayed(last: DateTime<Utc>) -> Refusal {
-    Refusal::Replayed(last.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+    Refusal::Replayed(shown(last))
+}
+
+fn shown(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 /// Checks signatures on threads of their own: a thousand of them are fifty milliseconds.
@@ -258,7 +276,7 @@ async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
 /// How long a beat of an agent lasts, by its own `ttl` in seconds.
 fn ttl(seconds: Option<i32>) -> TimeDelta {
     match seconds {
-        Some(seconds) if seconds > 0 => TimeDelta::seconds(i64::from(seconds)),
+        Some(seconds) if seconds > 0 => LEAST_TTL.max(TimeDelta::seconds(i64::from(seconds))),
         _ => TTL,
     }
 }
@@ -307,12 +325,13 @@ async fn upsert(
             SET last = EXCLUDED.last,
                 next_due = CASE WHEN h.agent_id = ANY($4) THEN EXCLUDED.next_due
                                 ELSE greatest(h.next_due, EXCLUDED.next_due) END
-          WHERE h.last < EXCLUDED.last
+          WHERE h.last <= EXCLUDED.last - make_interval(secs => $5)
          RETURNING agent_id, next_due",
         &agents,
         &times,
         &dues,
         sooner,
+        APART.as_seconds_f64(),
     )
     .fetch_all(tx.conn())
     .await?;

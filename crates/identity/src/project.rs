@@ -2,6 +2,7 @@
 
 mod about;
 mod assemble;
+mod following;
 mod load;
 mod one;
 mod settle;
@@ -133,23 +134,17 @@ async fn as_planned(
     Ok((report, pulses))
 }
 
-/// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before, and of whom a
-/// contract spoke already, he is folded from the first fact.
+/// Locks the subjects of agents in id order and gives who they are. Their DIDs are learned before. Of whom a contract
+/// spoke already, or who follows another chain than before, he is folded from the first fact.
 pub(crate) async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject>> {
     if !vexel::is_read(tx).await? {
         return load::subjects(tx, ids).await;
     }
     // Before anything is locked: whoever stores what a contract of VEXEL's said locks the hash first, too.
     let dids = vexel::dids_of(tx, ids).await?;
-    let spoken_of: Vec<Uuid> = vexel::learn(tx, &dids).await?.into_iter().collect();
+    let mut spoken_of: Vec<Uuid> = vexel::learn(tx, &dids).await?.into_iter().collect();
     let mut subjects = load::subjects(tx, ids).await?;
-    let without = subjects.iter().filter(|(_, one)| one.chain.is_none());
-    let without: Vec<Uuid> = without.map(|(id, _)| *id).collect();
-    for (id, chain) in vexel::follow(tx, &without).await? {
-        if let Some(subject) = subjects.get_mut(&id) {
-            subject.chain = Some(chain);
-        }
-    }
+    spoken_of.extend(following::follow(tx, &mut subjects).await?);
     if !spoken_of.is_empty() {
         settle::forget(tx, &spoken_of).await?;
     }
@@ -260,7 +255,10 @@ async fn gather(
     let serials: Vec<(Uuid, i64)> = ids.iter().map(|id| (*id, from(id).1)).collect();
     let mut logs = load::logs(tx, &blocks).await?;
     if chains.values().any(|chain| chain.vexel) {
-        load::add_vexel_logs(tx, &blocks, &mut logs).await?;
+        let followed = blocks
+            .iter()
+            .filter_map(|(id, above)| Some((*id, subjects.get(id)?.chain?, *above)));
+        load::add_vexel_logs(tx, &followed.collect::<Vec<_>>(), &mut logs).await?;
     }
     let mut spoken = load::spoken(tx, &serials).await?;
     Ok(ids

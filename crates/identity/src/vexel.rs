@@ -160,29 +160,6 @@ async fn among(tx: &mut Tx, hashes: &BTreeSet<B256>) -> Result<Vec<Uuid>> {
     .await?)
 }
 
-/// An agent without a token follows the first chain that speaks of its DID: places on two chains cannot be compared.
-/// The agents are locked, and follow none yet. Gives who follows which from now on.
-pub(crate) async fn follow(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<(Uuid, u64)>> {
-    if agents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = sqlx::query!(
-        r#"UPDATE identity.subjects s SET chain_id = said.chain
-             FROM (SELECT h.agent_id, min(d.chain_id) AS chain
-                     FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash
-                    WHERE h.agent_id = ANY($1) GROUP BY h.agent_id) said
-            WHERE s.id = said.agent_id
-            RETURNING s.id, s.chain_id AS "chain!""#,
-        agents,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let follow = rows
-        .into_iter()
-        .map(|row| (row.id, row.chain.unsigned_abs()));
-    Ok(follow.collect())
-}
-
 /// Forgets what blocks above `to` said.
 pub async fn rewind(tx: &mut Tx, chain: u64, to: i64) -> Result<()> {
     sqlx::query!(

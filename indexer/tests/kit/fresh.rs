@@ -91,19 +91,21 @@ impl Fresh {
     /// Indexes everything anew, as `way` says; gives the first difference.
     pub async fn differs(&self, world: &World, scripts: &[&Script], way: Way) -> Option<String> {
         Self::empty(&self.pool).await;
-        for (table, filter) in [
-            ("subjects", "kind <> 'token'"),
-            ("uris", "true"),
-            ("documents", "true"),
-            ("acts", "true"),
-            ("statements", "true"),
-            ("keys", "true"),
-            ("claims", "true"),
+        for (table, filter, without) in [
+            // Which chain an agent without a token follows is found anew.
+            ("subjects", "kind <> 'token'", "{chain_id}"),
+            ("uris", "true", "{}"),
+            ("documents", "true", "{}"),
+            ("acts", "true", "{}"),
+            ("statements", "true", "{}"),
+            ("keys", "true", "{}"),
+            ("claims", "true", "{}"),
         ] {
             let rows = list(
                 &world.pool,
                 &format!(
-                    "SELECT coalesce(json_agg(t), '[]') FROM identity.{table} t WHERE {filter}"
+                    "SELECT coalesce(jsonb_agg(to_jsonb(t) - '{without}'::text[]), '[]')
+                       FROM identity.{table} t WHERE {filter}"
                 ),
             )
             .await;

@@ -229,6 +229,7 @@ async fn two_acts_at_once_are_both_in_the_row(pool: PgPool) -> anyhow::Result<()
 #[sqlx::test(migrations = "../migrations")]
 async fn a_sweep_takes_all_rows_of_beats_in_one_order(pool: PgPool) -> anyhow::Result<()> {
     let (world, mut script) = (World::new(pool.clone()), Script::new(31337));
+    world.at(start() + 3);
     let mut agents = [script.agent(1), script.agent(2)];
     agents.sort();
     let [first, second] = agents;

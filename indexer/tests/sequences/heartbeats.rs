@@ -139,6 +139,69 @@ async fn a_beat_and_the_word_after_it_leave_nobody_alive(pool: PgPool) -> anyhow
     Ok(())
 }
 
+/// What an agent says of how long its beats last, holds for the one that it made last.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_changed_ttl_counts_from_the_last_beat_on(pool: PgPool) -> anyhow::Result<()> {
+    let (world, script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    founded(&world, 1).await?;
+    let due = format!(
+        "SELECT extract(epoch FROM next_due)::bigint - {} FROM identity.heartbeats",
+        start()
+    );
+    let lasts = async |seconds: serde_json::Value| {
+        let ttl = json!({ "ttl": seconds });
+        say(&world, Action::Update, &did(1), ttl, &[By::Key(1)]).await
+    };
+    world.at(start() + 40);
+    assert_eq!(beat(&world, 1).await?, 40 + TTL.num_seconds());
+    assert_eq!(told(&world, 50).await?, "active");
+    lasts(json!(3_600)).await?;
+    assert_eq!(world.one(&due).await, "3640");
+    assert_eq!(told(&world, 400).await?, "active");
+    lasts(json!(null)).await?;
+    assert_eq!(world.one(&due).await, "340");
+    assert_eq!(told(&world, 401).await?, "inactive");
+    // What is over begins again with a beat, and with nothing else.
+    lasts(json!(3_600)).await?;
+    assert_eq!(told(&world, 402).await?, "inactive");
+    assert_eq!(beat(&world, 1).await?, 402 + 3_600);
+    assert_eq!(told(&world, 403).await?, "active");
+    lasts(json!(60)).await?;
+    assert_eq!(told(&world, 461).await?, "active");
+    assert_eq!(told(&world, 463).await?, "inactive");
+    Ok(())
+}
+
+/// A chain whose time is an hour ahead of ours keeps nobody from beating otherwise meanwhile.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_beat_on_a_chain_that_is_ahead_keeps_no_other_beat_out(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world.at(start() + 10);
+    let named = json!({ "name": "Ada" });
+    let both = [By::Key(1), By::Wallet(1)];
+    say(&world, Action::Register, &did(1), named, &both).await?;
+    script.block(start() + 3_600, |b| {
+        b.tx("a").enrol(&did(1), owner(1)).tx("b").beat(&did(1))
+    });
+    world.at(start() + 20);
+    world.follow(&script).await?;
+    assert_eq!(liveness(&world).await, "active");
+    world.at(start() + 21);
+    assert_eq!(beat(&world, 1).await?, MONTH + 3_600, "it counts");
+    // Also once the agent is folded anew.
+    world
+        .sql("INSERT INTO identity.dirty (agent_id, refold) SELECT id, true FROM identity.agents")
+        .await?;
+    world.sweep().await;
+    world.at(start() + 31);
+    assert_eq!(beat(&world, 1).await?, MONTH + 3_600);
+    Ok(())
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn an_agent_whose_beat_on_chain_is_gone_is_alive_with_its_next_beat(
     pool: PgPool,

@@ -218,14 +218,8 @@ async fn s08_a_claim_follows_the_token(pool: PgPool) -> anyhow::Result<()> {
     let stranger = [By::Key(7), By::Wallet(2)];
     let refused = say(&world, Action::Claim, &did(7), content.clone(), &stranger).await;
     assert_eq!(refused.expect_err("not his").kind(), Kind::Denied);
-    say(
-        &world,
-        Action::Claim,
-        &did(7),
-        content,
-        &[By::Key(7), By::Wallet(1)],
-    )
-    .await?;
+    let both = [By::Key(7), By::Wallet(1)];
+    say(&world, Action::Claim, &did(7), content.clone(), &both).await?;
     let linked = "SELECT count(*) FROM identity.v_claims";
     assert_eq!(world.one(linked).await, "1");
     let names = identity::identifier::list(&world.db, agent.0).await?;
@@ -242,6 +236,13 @@ async fn s08_a_claim_follows_the_token(pool: PgPool) -> anyhow::Result<()> {
     world.follow(&script).await?;
     assert_eq!(world.one(linked).await, "0", "sold");
     world.assert_fresh(&[&script]).await;
+    script.block(start() + 21, |b| b.transfer(5, BOB, owner(1)));
+    world.follow(&script).await?;
+    assert_eq!(
+        world.one(linked).await,
+        "0",
+        "of what he bought he said nothing"
+    );
     world.rewind(&script, 2).await?;
     script.fork(2);
     assert_eq!(world.one(linked).await, "1", "it was never sold");
@@ -256,6 +257,12 @@ async fn s08_a_claim_follows_the_token(pool: PgPool) -> anyhow::Result<()> {
     )
     .await?;
     assert_eq!(world.one(linked).await, "0");
+    // It begins anew with its key: of this life the token's owner has signed nothing.
+    founded(&world, 7).await?;
+    assert_eq!(world.one(linked).await, "0");
+    world.assert_fresh(&[&script]).await;
+    say(&world, Action::Claim, &did(7), content, &both).await?;
+    assert_eq!(world.one(linked).await, "1");
     Ok(())
 }
 

@@ -1,11 +1,18 @@
 //! VEXEL's contracts: what they say of a DID counts only where it is the agent's own word, and finds its agent whichever
 //! of both is known first.
 
-use identity::vexel::{Filter, list};
+use identity::{
+    statement::Action,
+    vexel::{Filter, list},
+};
 use kernel::{AgentId, Limit};
+use serde_json::json;
 use sqlx::PgPool;
 
-use crate::kit::{ALICE, BOB, CAROL, Script, World, start};
+use crate::{
+    kit::{ALICE, BOB, CAROL, Script, World, start},
+    statements::{By, did as did_of, owner, say},
+};
 
 const DID: &str = "did:vexel:agent1";
 
@@ -126,6 +133,96 @@ async fn s18_a_stranger_deactivates_or_registers_a_one_day_threshold_for_somebod
         before,
         "from the first fact it is the same"
     );
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn s18_whoever_sold_a_token_has_no_say_in_its_heartbeat_contract(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let did = format!("did:nft:eip155:31337_erc721:{:#x}_1", crate::kit::REGISTRY);
+    script.block(start(), |b| b.register(1, ALICE, ""));
+    script.block(start() + 10, |b| {
+        b.tx("enrolled").enrol(&did, ALICE).tx("beat").beat(&did)
+    });
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &did).await, "ACTIVE active");
+    let before = script.tip();
+    // A sale takes the wallet away, too.
+    script.block(start() + 20, |b| {
+        b.tx("sale")
+            .transfer(1, ALICE, BOB)
+            .metadata(1, "agentWallet", b"")
+    });
+    script.block(start() + 30, |b| b.inactive(&did).beat(&did));
+    script.block(start() + 40, |b| b.deactivate(&did, ALICE));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &did).await, "ACTIVE active", "it is Bob's");
+    let said = ["true", "true", "false", "false", "false"];
+    let heard = events(&world, &did).await;
+    let attributed = heard
+        .iter()
+        .map(|event| event.split(' ').nth(1).unwrap_or_default());
+    assert_eq!(attributed.collect::<Vec<_>>(), said, "{heard:?}");
+    world.assert_fresh(&[&script]).await;
+
+    // He sells it back: the contract speaks for it again, of what comes from now on.
+    script.block(start() + 50, |b| b.transfer(1, BOB, ALICE).inactive(&did));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &did).await, "SLEEP inactive");
+
+    // A reorganisation takes the sale back, and the deactivation counts.
+    world.rewind(&script, before).await?;
+    script.fork(before);
+    assert_eq!(state(&world, &did).await, "ACTIVE active");
+    script.block(start() + 42, |b| b.deactivate(&did, ALICE));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &did).await, "TERMINATED active final");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// The same where the agent is handed over by a statement.
+#[sqlx::test(migrations = "../migrations")]
+async fn s18_whoever_signed_an_agent_over_has_no_say_in_vexels_contracts(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world.at(start() + 10);
+    let (key, registered) = (did_of(1), "did:vexel:registered");
+    let named = json!({ "name": "Ada" });
+    let both = [By::Key(1), By::Wallet(1)];
+    say(&world, Action::Register, &key, named, &both).await?;
+    script.block(start() + 20, |b| {
+        b.tx("enrolled")
+            .enrol(&key, owner(1))
+            .register_did(registered, owner(1), "Hers")
+            .tx("beat")
+            .beat(&key)
+    });
+    world.at(start() + 20);
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &key).await, "ACTIVE active");
+    world.at(start() + 30);
+    let buyer = json!({ "owner": format!("{:#x}", owner(2)) });
+    for did in [key.as_str(), registered] {
+        let by = [By::Wallet(1)];
+        say(&world, Action::Transfer, did, buyer.clone(), &by).await?;
+    }
+    script.block(start() + 40, |b| {
+        b.inactive(&key)
+            .deactivate(&key, owner(1))
+            .status_of_did(registered, 2)
+            .update_did(registered, "Stolen", "")
+    });
+    world.at(start() + 40);
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &key).await, "ACTIVE active");
+    let names = "SELECT name || ' ' || runtime_status FROM identity.agents ORDER BY name";
+    assert_eq!(world.list(names).await, ["Ada ACTIVE", "Hers ACTIVE"]);
+    world.assert_fresh(&[&script]).await;
     Ok(())
 }
 
@@ -296,6 +393,61 @@ async fn a_registry_founds_the_did_of_an_account_for_that_account_alone(
     let said = ["false", "true", "false"].map(|spoke| format!("AgentRegistered {spoke}"));
     assert_eq!(events(&world, &of_alice).await, said);
     world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Which of two chains is read first decides nothing, nor does a stranger who has contracts on another one.
+#[sqlx::test(migrations = "../migrations")]
+async fn an_agent_follows_the_chain_on_which_it_was_heard_first(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::new(pool);
+    let (mut strangers, mut hers) = (Script::new(1), Script::new(31337));
+    let (enrolled, founded) = ("did:vexel:agent2", "did:vexel:founded");
+    // He registers himself, and has her address beat, before she comes; and takes a DID that she has by then.
+    strangers.block(FAR, |b| {
+        b.tx("himself").enrol(DID, BOB).tx("beats").beat(DID);
+        b.tx("her address").enrol(enrolled, ALICE).beat(enrolled)
+    });
+    strangers.block(FAR + 300, |b| b.register_did(founded, BOB, "His"));
+    hers.block(FAR + 50, |b| b.register(9, CAROL, ""));
+    hers.block(FAR + 100, |b| {
+        b.tx("hers").enrol(DID, ALICE).enrol(enrolled, ALICE);
+        b.register_did(founded, ALICE, "Hers");
+        b.tx("she beats").beat(DID).beat(enrolled)
+    });
+    for script in [&strangers, &hers] {
+        world.open(script).await?;
+    }
+    for did in [DID, enrolled] {
+        insert(&world, did, &format!("{ALICE:#x}")).await?;
+    }
+    let owner = "SELECT owner_address FROM identity.agents WHERE did = 'did:vexel:founded'";
+    let followed = "SELECT DISTINCT chain_id FROM identity.subjects WHERE kind = 'did'";
+    let strange = "SELECT count(*) FROM identity.did_logs WHERE chain_id = 1 AND attributed";
+
+    world.follow(&strangers).await?;
+    assert_eq!(state(&world, DID).await, "ACTIVE unknown");
+    assert_eq!(state(&world, enrolled).await, "ACTIVE active");
+    assert_eq!(world.one(owner).await, format!("{BOB:#x}"));
+    assert_eq!(world.list(followed).await, ["1"]);
+    world.follow(&hers).await?;
+    for did in [DID, enrolled] {
+        assert_eq!(state(&world, did).await, "ACTIVE active", "{did}");
+    }
+    assert_eq!(world.one(owner).await, format!("{ALICE:#x}"));
+    assert_eq!(world.list(followed).await, ["31337"]);
+    assert_eq!(world.one(strange).await, "0");
+    world.assert_fresh(&[&strangers, &hers]).await;
+    world.assert_fresh(&[&hers, &strangers]).await;
+
+    // Where her blocks go, what is said elsewhere is all that there is.
+    world.rewind(&hers, 1).await?;
+    hers.fork(1);
+    assert_eq!(state(&world, DID).await, "ACTIVE unknown");
+    assert_eq!(world.one(owner).await, format!("{BOB:#x}"));
+    assert_eq!(world.list(followed).await, ["1"]);
+    world.assert_fresh(&[&hers, &strangers]).await;
     Ok(())
 }
 

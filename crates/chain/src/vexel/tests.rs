@@ -87,113 +87,261 @@ fn encoded(event: &impl alloy::sol_types::SolEvent) -> Log {
     log(data.topics().to_vec(), data.data.to_vec())
 }
 
-#[test]
-fn each_event_says_what_was_emitted() {
-    use events::{ByAddress, Heartbeat, Registry};
-    let (hash, account) = (keccak256(b"did:vexel:agent1"), Address::repeat_byte(7));
-    assert_eq!(
-        alloy::hex::encode(hash),
-        "beb56bdbc46d3f159f48c27c50fa8514e0989b904d0bd7922af0ac7477b8e548"
-    );
-    let did = "did:vexel:agent1".to_owned();
+const DID: &str = "did:vexel:agent1";
+
+/// `AgentHeartbeat`'s events, what they say, and how their fields are shown.
+fn heartbeats(hash: B256, account: Address) -> Vec<(Log, Vexel, Value)> {
+    use events::Heartbeat as H;
     let number = kernel::U256::from(86_400);
-    let said = |log: &Log| vexel(log).expect("one of theirs").expect("well-formed");
-    for (log, expected) in [
+    let address = account.to_string();
+    let enrolled = H::AgentRegistered {
+        did: hash,
+        agent: account,
+        threshold: number,
+    };
+    let beat = H::HeartbeatRecorded {
+        did: hash,
+        time: number,
+    };
+    let inactive = H::InactivityDetected {
+        did: hash,
+        last: number,
+        time: number,
+    };
+    let deactivated = H::AgentDeactivated {
+        did: hash,
+        agent: account,
+    };
+    let threshold = H::InactivityThresholdUpdated {
+        did: hash,
+        threshold: number,
+    };
+    let other = Address::repeat_byte(8);
+    let ownership = H::OwnershipTransferred {
+        previousOwner: account,
+        newOwner: other,
+    };
+    vec![
         (
-            encoded(&Heartbeat::AgentRegistered {
-                did: hash,
-                agent: account,
-                threshold: number,
-            }),
+            encoded(&enrolled),
             Vexel::Enrolled { hash, account },
+            json!({ "address": address }),
         ),
+        (encoded(&beat), Vexel::Beat { hash }, json!({})),
+        (encoded(&inactive), Vexel::Inactive { hash }, json!({})),
         (
-            encoded(&Heartbeat::HeartbeatRecorded {
-                did: hash,
-                time: number,
-            }),
-            Vexel::Beat { hash },
-        ),
-        (
-            encoded(&Heartbeat::InactivityDetected {
-                did: hash,
-                last: number,
-                time: number,
-            }),
-            Vexel::Inactive { hash },
-        ),
-        (
-            encoded(&Heartbeat::AgentDeactivated {
-                did: hash,
-                agent: account,
-            }),
+            encoded(&deactivated),
             Vexel::Deactivated { hash, account },
+            json!({ "address": address }),
         ),
+        (encoded(&threshold), Vexel::Threshold { hash }, json!({})),
         (
-            encoded(&Registry::AgentStatusChanged {
-                did: did.clone(),
-                previous: 0,
-                current: 2,
-            }),
-            Vexel::Status {
-                did: did.clone(),
-                status: 2,
+            encoded(&ownership),
+            Vexel::Ownership {
+                previous: account,
+                owner: other,
             },
+            json!({ "previous_owner": address, "owner": other.to_string() }),
+        ),
+    ]
+}
+
+/// The same of `AgentRegistry`, by DID.
+fn by_did(account: Address) -> Vec<(Log, Vexel, Value)> {
+    use events::Registry as R;
+    let (did, name) = (DID.to_owned(), "N".to_owned());
+    let registered = R::AgentRegistered {
+        owner: account,
+        did: did.clone(),
+        name: name.clone(),
+        description: "D".to_owned(),
+        ipfsHash: keccak256(b"Qm"),
+    };
+    let updated = R::AgentUpdated {
+        did: did.clone(),
+        name: name.clone(),
+        ipfsHash: "Qm".to_owned(),
+    };
+    let status = R::AgentStatusChanged {
+        did: did.clone(),
+        previous: 1,
+        current: 2,
+    };
+    let capability = R::CapabilityAdded {
+        did: did.clone(),
+        name,
+        value: "v".to_owned(),
+    };
+    vec![
+        (
+            encoded(&registered),
+            Vexel::Registered {
+                did: did.clone(),
+                owner: account,
+                name: "N".into(),
+                description: "D".into(),
+            },
+            json!({ "did": DID, "owner": account.to_string(), "name": "N", "description": "D" }),
         ),
         (
-            encoded(&Registry::AgentUpdated {
-                did: did.clone(),
-                name: "N".to_owned(),
-                ipfsHash: "Qm".to_owned(),
-            }),
+            encoded(&updated),
             Vexel::Updated {
                 did: did.clone(),
                 name: "N".into(),
                 ipfs_hash: "Qm".into(),
             },
+            json!({ "did": DID, "name": "N", "ipfs_hash": "Qm" }),
         ),
         (
-            encoded(&Registry::CapabilityAdded {
+            encoded(&status),
+            Vexel::Status {
                 did: did.clone(),
-                name: "N".to_owned(),
-                value: "v".to_owned(),
-            }),
+                previous: 1,
+                status: 2,
+            },
+            json!({ "did": DID, "previous": 1, "status": 2 }),
+        ),
+        (
+            encoded(&capability),
             Vexel::Capability {
                 did,
                 name: "N".into(),
                 value: "v".into(),
             },
+            json!({ "did": DID, "name": "N", "value": "v" }),
+        ),
+    ]
+}
+
+/// The same by address.
+fn by_address(account: Address) -> Vec<(Log, Vexel, Value)> {
+    use events::ByAddress as A;
+    let address = account.to_string();
+    let name = "N".to_owned();
+    let registered = A::AgentRegistered {
+        agent: account,
+        did: DID.to_owned(),
+        name: name.clone(),
+        ipfsHash: "Qm".to_owned(),
+    };
+    let updated = A::AgentUpdated {
+        agent: account,
+        name: name.clone(),
+        ipfsHash: "Qm".to_owned(),
+    };
+    let status = A::AgentStatusChanged {
+        agent: account,
+        previous: 1,
+        current: 2,
+    };
+    let capability = A::CapabilityAdded {
+        agent: account,
+        name,
+        value: "v".to_owned(),
+    };
+    let of = |said: OfAddress| Vexel::Of { account, said };
+    vec![
+        (
+            encoded(&registered),
+            of(OfAddress::Registered {
+                did: DID.to_owned(),
+                name: "N".into(),
+                ipfs_hash: "Qm".into(),
+            }),
+            json!({ "address": address, "did": DID, "name": "N", "ipfs_hash": "Qm" }),
         ),
         (
-            encoded(&ByAddress::AgentStatusChanged {
-                agent: account,
-                previous: 0,
-                current: 1,
+            encoded(&updated),
+            of(OfAddress::Updated {
+                name: "N".into(),
+                ipfs_hash: "Qm".into(),
             }),
-            Vexel::Of { account },
+            json!({ "address": address, "name": "N", "ipfs_hash": "Qm" }),
         ),
-    ] {
-        assert_eq!(said(&log), expected);
-        assert!(shown(&log).is_some());
+        (
+            encoded(&status),
+            of(OfAddress::Status {
+                previous: 1,
+                status: 2,
+            }),
+            json!({ "address": address, "previous": 1, "status": 2 }),
+        ),
+        (
+            encoded(&capability),
+            of(OfAddress::Capability {
+                name: "N".into(),
+                value: "v".into(),
+            }),
+            json!({ "address": address, "name": "N", "value": "v" }),
+        ),
+    ]
+}
+
+/// All events, what they say, and how their fields are shown.
+fn all() -> Vec<(Log, Vexel, Value)> {
+    let (hash, account) = (keccak256(DID.as_bytes()), Address::repeat_byte(7));
+    let mut all = heartbeats(hash, account);
+    all.extend(by_did(account));
+    all.extend(by_address(account));
+    all
+}
+
+#[test]
+fn each_event_says_what_was_emitted() {
+    let hash = keccak256(DID.as_bytes());
+    assert_eq!(
+        alloy::hex::encode(hash),
+        "beb56bdbc46d3f159f48c27c50fa8514e0989b904d0bd7922af0ac7477b8e548"
+    );
+    let mut seen = std::collections::HashSet::new();
+    for (log, expected, fields) in all() {
+        seen.insert(log.topics[0]);
+        let said = vexel(&log).expect("one of theirs").expect("well-formed");
+        assert_eq!(said, expected);
+        assert_eq!(shown(&log).expect("one of theirs").1, fields);
+        let names_did = !matches!(said, Vexel::Of { .. } | Vexel::Ownership { .. });
+        assert_eq!(said.hash(), names_did.then_some(hash));
+        let account = fields.get("address").or(fields.get("owner"));
+        let account = account.filter(|_| !matches!(said, Vexel::Ownership { .. }));
+        let named = said.account().map(|account| json!(account.to_string()));
+        assert_eq!(named.as_ref(), account);
     }
-    let registered = encoded(&Registry::AgentRegistered {
-        owner: account,
-        did: "did:vexel:agent1".to_owned(),
-        name: "N".to_owned(),
-        description: "D".to_owned(),
-        ipfsHash: keccak256(b"Qm"),
-    });
-    assert_eq!(said(&registered).hash(), Some(hash));
-    assert_eq!(said(&registered).account(), Some(account));
+    assert_eq!(seen.len(), VECTOR.len());
+}
+
+#[test]
+fn what_is_cut_off_is_malformed() {
+    for (whole, said, _) in all() {
+        let size = whole.data.len();
+        for cut in 0..size {
+            let log = log(whole.topics.clone(), whole.data[..cut].to_vec());
+            let read = vexel(&log).expect("one of theirs");
+            // The padding of the last text says nothing.
+            let padded = cut + 32 > size && read.as_ref() == Ok(&said);
+            assert!(padded || read.is_err(), "{said:?}: {cut} of {size} bytes");
+            if read.is_err() {
+                let shown = shown(&log).expect("one of theirs").1;
+                assert!(shown["malformed"].is_string(), "{shown}");
+            }
+        }
+        let fewer = &whole.topics[..whole.topics.len() - 1];
+        let more = [whole.topics[0]; 4];
+        for topics in [fewer, more.as_slice()] {
+            if topics.is_empty() {
+                continue;
+            }
+            let log = log(topics.to_vec(), whole.data.to_vec());
+            let read = vexel(&log).expect("one of theirs");
+            assert!(read.is_err(), "{said:?} with {} topics", topics.len());
+        }
+    }
 }
 
 #[test]
 fn what_is_not_so_encoded_is_malformed_and_never_guessed_at() {
     let short = |topic0: B256| log(vec![topic0], vec![]);
     for (topic, _) in VECTOR {
-        if topic != topics::OWNERSHIP {
-            assert!(vexel(&short(topic)).expect("one of theirs").is_err());
-        }
+        assert!(vexel(&short(topic)).expect("one of theirs").is_err());
     }
     let long = format!("did:x:{}", "a".repeat(300));
     for did in ["", "agent1", "did:x:\n", &long] {

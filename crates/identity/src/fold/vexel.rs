@@ -3,7 +3,8 @@
 //! `AgentHeartbeat` lets anybody register any address for any DID. So an address counts if it was the agent's owner or
 //! wallet when it was registered, or is the one that its DID names; where the agent was not known then, its first owner
 //! is asked. That the agent accepts the contract, shows in a beat after the registration: only then the contract may say
-//! that it sleeps or ended, for a stranger can register the right address, and a threshold of a day.
+//! that it sleeps or ended, for a stranger can register the right address, and a threshold of a day. Each word is asked
+//! anew whose the address is where the word stands: whoever sold an agent speaks for it no more.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +29,9 @@ pub struct VexelState {
     /// By heartbeat contract.
     #[serde(skip_serializing_if = "is_default")]
     enrolled: BTreeMap<Address, Enrolled>,
-    /// The registry that founded the agent.
+    /// The registry that founded the agent, and whom that has as its owner.
     #[serde(skip_serializing_if = "is_default")]
-    registry: Option<Address>,
+    registry: Option<(Address, Address)>,
 }
 
 /// An agent's place in a heartbeat contract. The contract gives it once.
@@ -39,7 +40,9 @@ struct Enrolled {
     account: Address,
     at: At,
     tx: B256,
-    /// Whether the address was the agent's.
+    /// Whether the agent's own DID is of the address, which no sale changes.
+    named: bool,
+    /// Whether the address was the agent's when it was registered.
     ours: bool,
     /// Whether the agent was not known yet.
     waits: bool,
@@ -81,18 +84,14 @@ impl State {
                 }
                 accepted
             }
-            VexelSaid::Threshold => self
-                .vexel
-                .enrolled
-                .get(&word.contract)
-                .is_some_and(|enrolled| enrolled.ours),
+            VexelSaid::Threshold => self.place_in(word.contract).is_some(),
             VexelSaid::Registered {
                 owner,
                 name,
                 description,
             } => self.register(word.contract, *owner, name, description, run),
             said => {
-                let speaks = self.exists && self.vexel.registry == Some(word.contract);
+                let speaks = self.exists && self.is_founded_by(word.contract);
                 if speaks {
                     self.apply_registry(said, run);
                 }
@@ -116,6 +115,7 @@ impl State {
             account,
             at,
             tx,
+            named: is_named,
             ours,
             waits,
             beaten: false,
@@ -132,7 +132,7 @@ impl State {
         };
         enrolled.beaten |= enrolled.tx != tx;
         enrolled.last = Some((at, time));
-        let speaks = enrolled.ours && !enrolled.waits;
+        let speaks = self.place_in(contract).is_some();
         if speaks {
             self.beat(run);
             if self.status.runtime != Some(RuntimeStatus::Active) {
@@ -143,10 +143,23 @@ impl State {
         speaks
     }
 
+    /// The agent's place in a contract, as long as its address is the agent's.
+    fn place_in(&self, contract: Address) -> Option<&Enrolled> {
+        let enrolled = self.vexel.enrolled.get(&contract)?;
+        let still = enrolled.named || self.is_ours(enrolled.account);
+        (enrolled.ours && still && !enrolled.waits).then_some(enrolled)
+    }
+
     /// The address of an agent that accepted the contract.
     fn accepted(&self, contract: Address) -> Option<Address> {
-        let enrolled = self.vexel.enrolled.get(&contract)?;
-        (enrolled.ours && !enrolled.waits && enrolled.beaten).then_some(enrolled.account)
+        let accepted = self.place_in(contract).filter(|enrolled| enrolled.beaten);
+        accepted.map(|enrolled| enrolled.account)
+    }
+
+    /// Whether a registry founded the agent, and whom it has as its owner still is.
+    fn is_founded_by(&self, contract: Address) -> bool {
+        let founder = self.vexel.registry;
+        founder.is_some_and(|(registry, owner)| registry == contract && self.is_ours(owner))
     }
 
     fn fall_asleep(&mut self, run: &mut Run<'_>) {
@@ -206,10 +219,12 @@ impl State {
         description: &str,
         run: &mut Run<'_>,
     ) -> bool {
-        let again = self.vexel.registry == Some(contract) && self.is_ours(owner);
+        let founder = self.vexel.registry.map(|(registry, _)| registry);
+        let again = founder == Some(contract) && self.is_ours(owner);
         if self.exists && !again {
             return false;
         }
+        self.vexel.registry = Some((contract, owner));
         let owner = json!(hex_0x(owner.as_slice()));
         for (column, value) in [
             ("owner_address", owner),
@@ -219,7 +234,6 @@ impl State {
             self.set_column(column, value, run);
         }
         if !again {
-            self.vexel.registry = Some(contract);
             self.begin(run, "Agent registered");
         }
         true

@@ -9,7 +9,7 @@ use serde_json::json;
 use store::{Cause, Db, Outcome, Tx};
 use uuid::Uuid;
 
-use super::{Falls, Pulse, agree, ttl};
+use super::{Falls, LEAST_TTL, Pulse, agree, pulse::hold, ttl};
 use crate::{
     Result,
     project::{Feed, Mode, lock, without_beats},
@@ -119,23 +119,17 @@ async fn told(tx: &mut Tx, due: &[Due], heard: Vec<Pulse>) -> Result<()> {
         .into_iter()
         .map(|pulse| (pulse.agent, pulse))
         .collect();
-    let pulses = due.iter().map(|due| Pulse {
-        agent: due.agent,
-        // Told also where somebody holds the row, and the fold follows later: else it is told again and again.
-        alive: due.alive,
-        beat: heard.remove(&due.agent).and_then(|pulse| pulse.beat),
+    let pulses = due.iter().map(|due| {
+        let heard = heard.remove(&due.agent);
+        Pulse {
+            agent: due.agent,
+            // Told also where somebody holds the row, and the fold follows later: else it is told again and again.
+            alive: due.alive,
+            beat: heard.and_then(|pulse| pulse.beat),
+            term: heard.and_then(|pulse| pulse.term),
+        }
     });
     agree(tx, pulses.collect(), Falls::Overdue).await
-}
-
-/// Takes rows in the order in which beats take them, so that neither waits for the other in a circle.
-async fn hold(tx: &mut Tx, agents: &[Uuid]) -> Result<()> {
-    let rows = sqlx::query!(
-        "SELECT FROM identity.heartbeats WHERE agent_id = ANY($1) ORDER BY agent_id FOR NO KEY UPDATE",
-        agents
-    );
-    rows.execute(tx.conn()).await?;
-    Ok(())
 }
 
 /// Writes the last beat into the rows of agents, for those who read them with SQL: once per TTL, because a row of
@@ -148,12 +142,13 @@ pub async fn show(db: &Db) -> Result<Outcome> {
             AND last >= coalesce(shown, '-infinity') + CASE
                     -- The term of a beat on chain is no measure for those that come otherwise meanwhile.
                     WHEN next_due - last > make_interval(secs => $2)
-                    THEN (SELECT make_interval(secs => coalesce(nullif(greatest(a.ttl, 0), 0), $2))
+                    THEN (SELECT make_interval(secs => CASE WHEN a.ttl > 0 THEN greatest(a.ttl, $3::float8) ELSE $2 END)
                             FROM identity.agents a WHERE a.id = h.agent_id)
                     ELSE next_due - last END
             AND EXISTS (SELECT FROM identity.agents a WHERE a.id = h.agent_id) LIMIT $1",
         SHOWN,
         ttl(None).as_seconds_f64(),
+        LEAST_TTL.as_seconds_f64(),
     )
     .fetch_all(tx.conn())
     .await?;

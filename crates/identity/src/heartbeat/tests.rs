@@ -70,8 +70,12 @@ impl Office {
 
     /// An agent's beat, `seconds` from our clock.
     fn beat(&self, name: &'static str, seconds: i64) -> Beat {
-        let at = self.db.clock().now() + TimeDelta::seconds(seconds);
-        let timestamp = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        self.beat_in(name, TimeDelta::seconds(seconds))
+    }
+
+    fn beat_in(&self, name: &'static str, off: TimeDelta) -> Beat {
+        let at = self.db.clock().now() + off;
+        let timestamp = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let message = own_message(OFFICE, &format!("did:vexel:{name}"), &timestamp);
         let signature = self.keys[name].sign(message.as_bytes());
         Beat {
@@ -274,6 +278,38 @@ async fn only_changes_of_liveness_become_acts_and_entries(pool: PgPool) -> anyho
         .one("SELECT runtime_status FROM identity.agents WHERE did = 'did:vexel:a'")
         .await?;
     assert_eq!(status, "ACTIVE", "beats move liveness alone");
+    Ok(())
+}
+
+/// However often an agent says that it lives, and however little it says that this lasts, the journal hears little of it.
+#[sqlx::test(migrations = "../../migrations")]
+async fn beats_lie_a_second_apart_and_last_half_a_minute(pool: PgPool) -> anyhow::Result<()> {
+    let office = Office::open(pool).await?;
+    office
+        .sql("UPDATE identity.agents SET ttl = 1 WHERE did = 'did:vexel:a'")
+        .await?;
+    office.sweep().await?;
+    let beat = |ms: i64| office.beat_in("a", TimeDelta::milliseconds(ms));
+    let answers = office.record([beat(0), beat(999), beat(1_000)]).await?;
+    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+    let soon = refused(&answers[1]);
+    assert!(matches!(soon, Refusal::TooSoon(_)), "{soon}");
+    assert_eq!(soon.kind(), Kind::Limited);
+    let soon = office.record([beat(1_999)]).await?;
+    assert!(matches!(refused(&soon[0]), Refusal::TooSoon(_)), "{soon:?}");
+    let taken = office.record([beat(2_000)]).await?.remove(0)?;
+    assert_eq!(taken.next_due - taken.at, LEAST_TTL);
+
+    let alive = ">active liveness".to_owned();
+    for _ in 0..20 {
+        office.db.clock().advance(TimeDelta::seconds(4));
+        assert!(office.record([office.beat("a", 0)]).await?[0].is_ok());
+        office.transit().await?;
+        // It is not overdue before the half minute is over.
+        office.db.clock().advance(LEAST_TTL - TimeDelta::seconds(1));
+        office.transit().await?;
+        assert_eq!(office.alive("a").await?.1, alive);
+    }
     Ok(())
 }
 

@@ -216,7 +216,7 @@ fn vexel_word(said: &Vexel, did: &str, chain: u64) -> Option<VexelSaid> {
             name: text(name),
             value: text(value),
         },
-        Vexel::Of { .. } | Vexel::Noted => return None,
+        Vexel::Of { .. } | Vexel::Ownership { .. } => return None,
     })
 }
 

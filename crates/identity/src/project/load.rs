@@ -265,28 +265,33 @@ pub async fn logs(tx: &mut Tx, from: &[(Uuid, i64)]) -> Result<HashMap<Uuid, Log
     Ok(out)
 }
 
-/// Adds the logs of VEXEL's contracts that are about an agent's DID, of the agent's chain alone.
+/// Adds the logs of VEXEL's contracts that are about an agent's DID, of one chain for each agent, above a block.
 pub async fn add_vexel_logs(
     tx: &mut Tx,
-    from: &[(Uuid, i64)],
+    from: &[(Uuid, u64, i64)],
     logs: &mut HashMap<Uuid, Logs>,
 ) -> Result<()> {
-    let (ids, above): (Vec<Uuid>, Vec<i64>) = from.iter().copied().unzip();
+    let ids: Vec<Uuid> = from.iter().map(|(id, ..)| *id).collect();
+    let chains: Vec<i64> = from
+        .iter()
+        .map(|(_, chain, _)| chain.cast_signed())
+        .collect();
+    let above: Vec<i64> = from.iter().map(|(.., above)| *above).collect();
     let rows = sqlx::query_as!(
         LogRow,
         r#"SELECT h.agent_id AS "subject!", l.chain_id AS "chain!", l.block_number AS "block!",
                   l.log_index AS "index!", l.block_hash AS "block_hash!", l.block_time AS "time!",
                   l.tx_index AS "tx_index!", l.tx_hash AS "tx_hash!", l.address AS "address!",
                   l.topic0, l.topic1, l.topic2, l.topic3, l.data AS "data!"
-             FROM unnest($1::uuid[], $2::bigint[]) AS wanted(id, above)
-             JOIN identity.subjects s ON s.id = wanted.id
+             FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS wanted(id, chain, above)
              JOIN identity.did_hashes h ON h.agent_id = wanted.id
-             JOIN identity.did_logs d ON d.hash = h.hash AND d.chain_id = s.chain_id AND d.block_number > wanted.above
+             JOIN identity.did_logs d ON d.hash = h.hash AND d.chain_id = wanted.chain AND d.block_number > wanted.above
              JOIN chain.v_chains c ON c.chain_id = d.chain_id AND d.block_number <= c.head_number
              JOIN chain.v_logs l ON l.chain_id = d.chain_id AND l.block_number = d.block_number
                                 AND l.log_index = d.log_index
             ORDER BY 1, 3, 4"#,
         &ids,
+        &chains,
         &above,
     )
     .fetch_all(tx.conn())

@@ -96,6 +96,8 @@ pub(super) struct Folded {
     pub base: Base,
     /// What changed at the head; its changes are in `owed` or `at_head`.
     pub delta: Delta,
+    /// Whether how long its beats last was set.
+    pub termed: bool,
 }
 
 impl Folded {
@@ -179,6 +181,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
     let mut head = state;
     let mut delta = head.fold(&facts);
     let changes = std::mem::take(&mut delta.changes);
+    let termed = changes.iter().any(|change| change.column == "ttl");
     let (settled, owed, at_head) = match settled {
         Some((settled, owed)) => (Some(settled), owed, Some(changes)),
         None => (None, changes, None),
@@ -194,6 +197,7 @@ pub(super) fn fold(work: Work, versions: &Versions) -> Result<Box<Folded>, Box<S
         base,
         head,
         delta,
+        termed,
         subject,
         chain,
     }))

@@ -19,7 +19,7 @@ pub(super) use self::new::NewAgents;
 use super::Folded;
 use crate::{
     Result,
-    heartbeat::{self, Pulse},
+    heartbeat::{self, Pulse, Term},
     identifier, vexel,
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
 pub(super) fn pulses(folded: &[Folded]) -> Vec<Pulse> {
     let touched = folded.iter().filter(|one| {
         let life = &one.delta.life;
-        one.scratch || life.changed || life.beat.is_some()
+        one.scratch || one.termed || life.changed || life.beat.is_some()
     });
     touched.map(pulse).collect()
 }
@@ -64,10 +64,17 @@ fn pulse(one: &Folded) -> Pulse {
         .value("ttl")
         .and_then(serde_json::Value::as_i64);
     let beat = one.delta.life.beat.filter(|_| state.exists);
+    // From the first fact it is known which beat on chain still holds.
+    let heard = if one.scratch {
+        beat
+    } else {
+        state.last_heartbeat
+    };
     Pulse {
         agent: id,
         alive: state.status.liveness.1.as_deref() == Some("active"),
         beat: beat.map(|at| (at, at + heartbeat::lasts_on_chain(ttl))),
+        term: one.termed.then(|| Term::new(ttl, heard)),
     }
 }
 

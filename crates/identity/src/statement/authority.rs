@@ -250,6 +250,7 @@ impl Case<'_> {
             at: allowed.at,
             founding: founding.clone(),
             owner,
+            transfer: held.transfer.clone(),
             statement: 0,
         });
         Ok(())
