@@ -1,5 +1,6 @@
 //! Who asks, and whether he may: a proof is looked for in the request's head, held against the table of grants, and what
-//! is refused is noted. Reading what is everybody's, with or without the token or a key, asks the database nothing.
+//! is refused is noted. Reading what is everybody's, with or without the token or a key that is no agent's, asks the
+//! database nothing.
 
 mod limits;
 mod proof;
@@ -51,8 +52,8 @@ pub enum Proof {
     Key(Arc<Known>),
     /// A session, by its token.
     Session(Session, String),
-    /// A signature of this request: Ed25519 (RFC 9421).
-    Signature,
+    /// A signature of this request: Ed25519 (RFC 9421), of the key of this DID.
+    Signature(String),
     /// A signature of this request: a wallet's (EIP-712).
     Wallet,
 }
@@ -154,6 +155,7 @@ async fn ask(
             }
             counter.key(key).await?;
         }
+        proof::refuse_former(app, &asker.principal).await?;
         return Ok(asker);
     }
     counter.address().await?;
@@ -164,7 +166,7 @@ async fn ask(
         let detail = format!("the proof was not verified within {} s", within.as_secs());
         Err(Problem::new(Code::Timeout, detail))
     })?;
-    if let (Proof::Signature, Principal::Key(did)) = (&asker.proof, &asker.principal) {
+    if let Proof::Signature(did) = &asker.proof {
         counter.agent(did).await?;
     }
     let is_page = matches!(asker.proof, Proof::Session(..)) && asker.is_by_cookie;

@@ -237,7 +237,7 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// A WebSocket for the beats of one agent: each text message is a beat as `POST .../heartbeat` takes it, and each is
 /// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected, and within
-/// seconds (1008) who opened it with an API key or a session that ends.
+/// seconds (1008) who opened it with an API key, a session or a key of an agent that ends.
 #[utoipa::path(
     get, path = "/v1/agents/{agent}/ws", tag = "heartbeats", params(schema::AgentName),
     responses(

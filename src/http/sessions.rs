@@ -218,7 +218,7 @@ async fn current(
         Proof::Token => ("token", None, None),
         Proof::Key(key) => ("api_key", Some(key.scopes.clone()), key.expires_at),
         Proof::Session(session, _) => ("session", None, Some(session.expires_at)),
-        Proof::Signature => ("signature", None, None),
+        Proof::Signature(_) => ("signature", None, None),
         Proof::Wallet => ("wallet", None, None),
     };
     let who = Who {

@@ -13,7 +13,10 @@ use kernel::{Address, B256, keccak256, sha256};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::kit::{Answer, Instance, TOKEN};
+use super::{
+    kit::{Answer, Instance, TOKEN},
+    statements::{bring, by_key, did, prepared, registered},
+};
 
 const HOST: &str = "localhost:8004";
 
@@ -585,6 +588,77 @@ async fn an_agents_key_signs_requests_each_once(pool: PgPool) {
         ("signature", "sig=:AA==:"),
     ];
     assert_eq!(who(&here, &strange).await["kind"], "anonymous");
+}
+
+#[sqlx::test]
+async fn a_key_that_was_rotated_away_proves_nothing_nor_does_what_it_made(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    registered(&instance, 7).await;
+    let (old, new) = (Agent::new(7), Agent::new(8));
+    let mine = async |agent: &Agent, nonce: &'static str| {
+        let headers = agent.headers("GET", "/v1/keys", b"", Signing { nonce, ..SIGNING });
+        ask(
+            &instance,
+            "GET",
+            "/v1/keys",
+            &borrowed(&headers),
+            &Value::Null,
+        )
+        .await
+    };
+    let make = async |agent: &Agent, nonce: &'static str| {
+        let wish = json!({"name": "mine", "scopes": ["keys:read"]});
+        let body = wish.to_string();
+        let signing = Signing { nonce, ..SIGNING };
+        let headers = agent.headers("POST", "/v1/keys", body.as_bytes(), signing);
+        ask(&instance, "POST", "/v1/keys", &borrowed(&headers), &wish).await
+    };
+    assert_eq!(mine(&old, "before-00001").await.status, StatusCode::OK);
+    let made = make(&old, "made-0000001").await.json();
+    let secret = made["key"].as_str().unwrap();
+    let with_key = async |path: &str| {
+        ask(
+            &instance,
+            "GET",
+            path,
+            &[("x-api-key", secret)],
+            &Value::Null,
+        )
+        .await
+    };
+    assert_eq!(with_key("/v1/keys").await.status, StatusCode::OK);
+
+    let rotate = prepared(&instance, "rotate", &did(7), json!({"key": did(8)})).await;
+    let body =
+        json!({ "statement": rotate, "signatures": [by_key(7, &rotate), by_key(8, &rotate)] });
+    let path = format!("/v1/agents/{}/statements", did(7));
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+
+    for (what, refused) in [
+        ("its signature", mine(&old, "after-000001").await),
+        ("another key of its", make(&old, "after-000002").await),
+        ("its key", with_key("/v1/keys").await),
+        (
+            "its key where nobody needs one",
+            with_key("/v1/agents").await,
+        ),
+    ] {
+        let text = refused.text();
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{what}: {text}");
+        assert_eq!(refused.json()["code"], "unauthorized", "{what}");
+        assert!(text.contains("rotated away"), "{what}: {text}");
+    }
+    let of_the_new = mine(&new, "the-new-0001").await;
+    assert_eq!(of_the_new.status, StatusCode::OK);
+    assert_eq!(
+        of_the_new.json()["items"],
+        json!([]),
+        "nor does it inherit any"
+    );
+    // A key that no agent ever had is nobody's former one.
+    let stranger = mine(&Agent::new(9), "stranger-001").await;
+    assert_eq!(stranger.status, StatusCode::OK);
 }
 
 #[sqlx::test]

@@ -23,7 +23,7 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn did(seed: u8) -> String {
+pub fn did(seed: u8) -> String {
     key(seed).public().did()
 }
 
@@ -31,7 +31,7 @@ fn owner(seed: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&[seed; 32]).unwrap()
 }
 
-fn by_key(seed: u8, statement: &Value) -> Value {
+pub fn by_key(seed: u8, statement: &Value) -> Value {
     let statement: Statement = serde_json::from_value(statement.clone()).unwrap();
     let signature = key(seed).sign(&statement.key_bytes());
     json!({ "by": did(seed), "signature": ed25519::signature_wire(&signature) })
@@ -47,7 +47,7 @@ fn by_owner(seed: u8, statement: &Value) -> Value {
 }
 
 /// A statement as the instance prepares it.
-async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value) -> Value {
+pub async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value) -> Value {
     let wish = json!({ "action": action, "agent": agent, "content": content, "account": "eip155:1:0x00000000000000000000000000000000000000aa" });
     let answer = instance
         .send("POST", "/v1/statements/prepare", "", &wish)
@@ -66,7 +66,12 @@ async fn prepared(instance: &Instance, action: &str, agent: &str, content: Value
     answer["statement"].clone()
 }
 
-async fn bring(instance: &Instance, path: &str, body: &Value, idempotency: Option<&str>) -> Answer {
+pub async fn bring(
+    instance: &Instance,
+    path: &str,
+    body: &Value,
+    idempotency: Option<&str>,
+) -> Answer {
     let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     if let Some(key) = idempotency {
         request = request.header("idempotency-key", key);
@@ -76,7 +81,7 @@ async fn bring(instance: &Instance, path: &str, body: &Value, idempotency: Optio
         .await
 }
 
-async fn registered(instance: &Instance, seed: u8) -> Value {
+pub async fn registered(instance: &Instance, seed: u8) -> Value {
     let content =
         json!({ "name": format!("Agent {seed}"), "endpoint_url": "https://a.example/a2a" });
     let statement = prepared(instance, "register", &did(seed), content).await;

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
 };
 use chain::contract_signature::{self, Checked, SignatureError};
+use did::methods::key::PublicKey;
 use kernel::{Address, B256, Kind, Principal, sha256};
 
 use super::{Proof, site};
@@ -175,8 +176,32 @@ async fn signed(
     let read = MessageSignature::parse(input, signature)?;
     let body = whole_body(app, request).await?;
     let signer = signer(app, request, &read, &body)?;
+    let principal = Principal::Key(signer.did.clone());
+    refuse_former(app, &principal).await?;
     nonce::put(&app.db, &signer.did, &signer.nonce, signer.expires_at).await?;
-    Ok(Asker::new(Principal::Key(signer.did), Proof::Signature))
+    Ok(Asker::new(principal, Proof::Signature(signer.did)))
+}
+
+/// Refuses a key that its agent rotated away, and what acts for it: whoever still has it is not the agent.
+pub async fn refuse_former(app: &Shared, principal: &Principal) -> Result<(), Problem> {
+    if !is_former(app, principal).await? {
+        return Ok(());
+    }
+    let detail = "this key was rotated away: its agent asks with the key that it has now";
+    Err(Problem::new(Code::Unauthorized, detail))
+}
+
+/// Whether this is a key that its agent rotated away. Judged whenever it is used, so that no rotation has to find what
+/// was made with the key, not even while it is being made.
+pub async fn is_former(app: &Shared, principal: &Principal) -> Result<bool, Problem> {
+    let Principal::Key(id) = principal else {
+        return Ok(false);
+    };
+    let key = id.strip_prefix("did:key:").map(PublicKey::from_multibase);
+    let Some(Ok(key)) = key else {
+        return Ok(false);
+    };
+    Ok(identity::key::is_former(&app.db, &key).await?)
 }
 
 fn signer(
