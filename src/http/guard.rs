@@ -30,7 +30,7 @@ use super::{
 use limits::Counter;
 pub use limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use proof::Asker;
-pub use proof::signed_by;
+pub use proof::{signed_by, who_signed};
 pub use remote::Remote;
 pub use site::{COOKIE, here, is_browser, is_ours, set_cookie};
 pub use standing::Standing;

@@ -163,18 +163,13 @@ async fn begin(
 ) -> Result<(String, session::Session), Problem> {
     session::check(message, here, app.db.clock().now())?;
     let digest = typed::personal(signed.message.as_bytes());
-    guard::signed_by(
-        app,
-        message.chain,
-        message.address,
-        digest,
-        &signed.signature,
-    )
-    .await?;
-    let caller = Principal::Account(message.address);
+    let (chain, address) = (message.chain, message.address);
+    let checked = guard::signed_by(app, chain, address, digest, &signed.signature).await?;
+    let caller = guard::who_signed(chain, address, checked);
+    let is_contract = matches!(caller, Principal::Contract { .. });
     let longest = TimeDelta::seconds(i64::from(app.config.access.session_seconds));
     let mut tx = app.db.begin(Cause::Request(caller)).await?;
-    let begun = session::open(&mut tx, message, longest).await?;
+    let begun = session::open(&mut tx, message, is_contract, longest).await?;
     audit_log::write(&mut tx, EventType::Authentication, event).await?;
     tx.commit().await?;
     Ok(begun)
@@ -185,7 +180,8 @@ async fn begin(
 struct Who {
     /// `operator`, `account`, `key` or `anonymous`.
     kind: &'static str,
-    /// The address (EIP-55), DID or key; null for the operator and for nobody.
+    /// The address (EIP-55), DID or key; of a contract `eip155:<chain>:<address>`, for it is this account on that chain
+    /// alone. Null for the operator and for nobody.
     #[schema(required)]
     id: Option<String>,
     /// What proved it: `token`, `api_key`, `session`, `signature`, `wallet` or `nothing`.
@@ -210,6 +206,9 @@ async fn current(
     let (kind, id) = match principal {
         Principal::Operator => ("operator", None),
         Principal::Account(address) => ("account", Some(address.to_string())),
+        Principal::Contract { chain, address } => {
+            ("account", Some(format!("eip155:{chain}:{address}")))
+        }
         Principal::Key(id) => ("key", Some(id)),
         Principal::Anonymous => ("anonymous", None),
     };

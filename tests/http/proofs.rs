@@ -18,7 +18,7 @@ use super::{
     statements::{bring, by_key, did, prepared, registered},
 };
 
-const HOST: &str = "localhost:8004";
+pub const HOST: &str = "localhost:8004";
 
 /// An account that is a key.
 pub struct Wallet(k256::ecdsa::SigningKey);
@@ -33,7 +33,7 @@ impl Wallet {
         Address::from_slice(&keccak256(&point.as_bytes()[1..])[12..])
     }
 
-    fn sign(&self, digest: B256) -> Vec<u8> {
+    pub fn sign(&self, digest: B256) -> Vec<u8> {
         let (signature, parity) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
         let mut bytes = signature.to_bytes().to_vec();
         bytes.push(27 + parity.to_byte());

@@ -1,7 +1,7 @@
 //! Sessions: an Ethereum account that proved itself once (EIP-4361) asks with a token for a while.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::Address;
+use kernel::{Address, Principal};
 use serde::Serialize;
 use store::{Db, Tx};
 
@@ -28,6 +28,8 @@ pub struct Session {
     pub account: String,
     /// EIP-155 id of the chain that it named.
     pub chain_id: i64,
+    /// Whether a contract said there that it signed; else the account's key did, which is its on all chains.
+    pub is_contract: bool,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// When it ends.
@@ -35,9 +37,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// The account.
-    pub fn address(&self) -> Address {
-        self.account.parse().unwrap_or_default()
+    /// Whose it is.
+    pub fn principal(&self) -> Principal {
+        let address = self.account.parse().unwrap_or_default();
+        let chain = self.chain_id.unsigned_abs();
+        if self.is_contract {
+            Principal::Contract { chain, address }
+        } else {
+            Principal::Account(address)
+        }
     }
 }
 
@@ -88,9 +96,15 @@ pub fn check(message: &Message, here: &Origin, now: DateTime<Utc>) -> Result<()>
     Ok(())
 }
 
-/// Begins a session: takes the message's nonce back, and gives a token that is shown once. Errors with
-/// [`Error::Unproven`] where the nonce is not one of ours, was used, or is over.
-pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<(String, Session)> {
+/// Begins a session of whoever signed, by his key or (`is_contract`) by the contract that he is: takes the message's
+/// nonce back, and gives a token that is shown once. Errors with [`Error::Unproven`] where the nonce is not one of ours,
+/// was used, or is over.
+pub async fn open(
+    tx: &mut Tx,
+    message: &Message,
+    is_contract: bool,
+    longest: TimeDelta,
+) -> Result<(String, Session)> {
     let now = tx.now();
     let taken = sqlx::query_scalar!(
         "DELETE FROM access.challenges WHERE nonce = $1 RETURNING expires_at",
@@ -107,15 +121,17 @@ pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<
     let session = Session {
         account: message.address.to_string(),
         chain_id: i64::try_from(message.chain).unwrap_or(i64::MAX),
+        is_contract,
         created_at: now,
         expires_at: message.expires_at.map_or(end, |asked| asked.min(end)),
     };
     sqlx::query!(
-        "INSERT INTO access.sessions (token_hash, account, chain_id, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO access.sessions (token_hash, account, chain_id, is_contract, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
         secret::digest(&secret),
         format!("{:#x}", message.address),
         session.chain_id,
+        is_contract,
         session.created_at,
         session.expires_at,
     )
@@ -130,7 +146,7 @@ pub async fn find(db: &Db, token: &str) -> Result<Option<Session>> {
         return Ok(None);
     };
     let row = sqlx::query!(
-        "SELECT account, chain_id, created_at, expires_at FROM access.sessions
+        "SELECT account, chain_id, is_contract, created_at, expires_at FROM access.sessions
           WHERE token_hash = $1 AND expires_at > $2",
         digest,
         db.clock().now(),
@@ -144,6 +160,7 @@ pub async fn find(db: &Db, token: &str) -> Result<Option<Session>> {
             .unwrap_or_default()
             .to_string(),
         chain_id: row.chain_id,
+        is_contract: row.is_contract,
         created_at: row.created_at,
         expires_at: row.expires_at,
     }))
@@ -254,7 +271,7 @@ mod tests {
         };
         let begin = async |message: &Message| -> Result<(String, Session)> {
             let mut tx = db.begin(Cause::Job("test")).await?;
-            let opened = open(&mut tx, message, HOUR).await?;
+            let opened = open(&mut tx, message, false, HOUR).await?;
             tx.commit().await?;
             Ok(opened)
         };

@@ -4,7 +4,7 @@
 use access::{
     API_KEY, SESSION,
     message_signature::{Message, MessageSignature, Signer},
-    nonce, session,
+    nonce, principal, session,
     typed_request::{SCHEME, TypedRequest},
 };
 use axum::{
@@ -160,10 +160,7 @@ pub async fn verify(
 
 async fn session(app: &Shared, token: String) -> Result<Option<Asker>, Problem> {
     let found = session::find(&app.db, &token).await?;
-    Ok(found.map(|session| {
-        let account = Principal::Account(session.address());
-        Asker::new(account, Proof::Session(session, token))
-    }))
+    Ok(found.map(|session| Asker::new(session.principal(), Proof::Session(session, token))))
 }
 
 /// An agent's key that signed this request.
@@ -235,10 +232,21 @@ async fn wallet(app: &Shared, request: &mut Request, parameters: &str) -> Result
     let target = request.uri().path_and_query();
     let target = target.map_or("/", |target| target.as_str());
     let digest = read.digest(here, request.method().as_str(), target, &body);
-    signed_by(app, read.chain, read.account, digest, &read.signature).await?;
-    let signer = format!("{:#x}", read.account);
+    let checked = signed_by(app, read.chain, read.account, digest, &read.signature).await?;
+    let principal = who_signed(read.chain, read.account, checked);
+    let signer = principal::text(&principal).unwrap_or_default();
     nonce::put(&app.db, &signer, &read.nonce(), read.expires_at()?).await?;
-    Ok(Asker::new(Principal::Account(read.account), Proof::Wallet))
+    Ok(Asker::new(principal, Proof::Wallet))
+}
+
+/// Who an account is that signed: a key's is the same on all chains, what a contract says counts on its own alone.
+pub fn who_signed(chain: u64, address: Address, checked: Checked) -> Principal {
+    match checked {
+        Checked::ByKey => Principal::Account(address),
+        Checked::ByContract { .. } | Checked::BeforeDeployment { .. } => {
+            Principal::Contract { chain, address }
+        }
+    }
 }
 
 /// Takes the body out, reads it, and puts it back.
