@@ -139,7 +139,7 @@ async fn ask(
     grant: &Grant,
     counter: &mut Counter<'_>,
 ) -> Result<Asker, Problem> {
-    let presented = match proof::presented(app, request.headers(), grant) {
+    let presented = match proof::presented(counter.origins(), request.headers(), grant) {
         Ok(presented) => presented,
         Err(several) => {
             counter.is_proof_sent = true;
@@ -161,7 +161,9 @@ async fn ask(
     counter.address().await?;
     // Bodies may come slowly, and so may what nodes say: the layer that bounds answers is further in.
     let within = Duration::from_secs(app.config.http.timeout_seconds);
-    let verified = tokio::time::timeout(within, proof::verify(app, request, presented)).await;
+    let origins = counter.origins();
+    let verified = proof::verify(app, origins, request, presented);
+    let verified = tokio::time::timeout(within, verified).await;
     let asker = verified.unwrap_or_else(|_| {
         let detail = format!("the proof was not verified within {} s", within.as_secs());
         Err(Problem::new(Code::Timeout, detail))
@@ -170,7 +172,7 @@ async fn ask(
         counter.agent(did).await?;
     }
     let is_page = matches!(asker.proof, Proof::Session(..)) && asker.is_by_cookie;
-    if is_page && !grant.is_harmless() && !is_ours(request.headers(), app.origins()) {
+    if is_page && !grant.is_harmless() && !is_ours(request.headers(), origins) {
         let detail = "a page of another origin asked for this in your name: it is refused";
         return Err(Problem::new(Code::Denied, detail));
     }

@@ -2,6 +2,7 @@
 
 use access::{
     audit_log::{self, Event, EventType},
+    origin::{Origin, Origins},
     session,
     siwe::Message,
 };
@@ -57,9 +58,14 @@ struct Challenge {
         (status = FORBIDDEN, body = Problem, description = "A page of another origin asked"),
     ),
 )]
-async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
-    no_stranger(&app, &headers)?;
-    let here = guard::here(&app, &headers)?;
+async fn nonce(
+    State(app): State<Shared>,
+    Extension(remote): Extension<Remote>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let origins = remote.origins(&app);
+    no_stranger(origins, &headers)?;
+    let here = guard::here(origins, &headers)?;
     let mut tx = app.db.begin(Cause::Request(Principal::Anonymous)).await?;
     let given = session::challenge(&mut tx).await?;
     tx.commit().await?;
@@ -76,8 +82,8 @@ async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response
 
 /// Refuses a page of another origin, which a browser lets ask, though not read. It may run on this machine, where
 /// nobody is counted.
-fn no_stranger(app: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
-    if guard::is_browser(headers) && !guard::is_ours(headers, app.origins()) {
+fn no_stranger(origins: &Origins, headers: &HeaderMap) -> Result<(), Problem> {
+    if guard::is_browser(headers) && !guard::is_ours(headers, origins) {
         let detail = "a page of another origin asked for this: it is refused";
         return Err(Problem::new(Code::Denied, detail));
     }
@@ -124,9 +130,10 @@ async fn open(
     headers: HeaderMap,
     Json(signed): Json<SignedMessage>,
 ) -> Result<Response, Problem> {
-    no_stranger(&app, &headers)?;
+    let origins = remote.origins(&app);
+    no_stranger(origins, &headers)?;
     let is_browser = guard::is_browser(&headers);
-    let here = guard::here(&app, &headers)?;
+    let here = guard::here(origins, &headers)?;
     let message = Message::parse(&signed.message)?;
     let event = Event {
         client_id: Some(format!("{:#x}", message.address)),
@@ -158,7 +165,7 @@ async fn begin(
     app: &Shared,
     message: &Message,
     signed: &SignedMessage,
-    here: &access::origin::Origin,
+    here: &Origin,
     event: Event,
 ) -> Result<(String, session::Session), Problem> {
     session::check(message, here, app.db.clock().now())?;
@@ -242,6 +249,7 @@ async fn close(
     State(app): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     Extension(proof): Extension<Proof>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Proof::Session(_, token) = proof else {
@@ -255,7 +263,7 @@ async fn close(
         Extension(Proof::Nothing),
     );
     let mut response = current(nobody.0, nobody.1, headers.clone()).await;
-    if let Ok(here) = guard::here(&app, &headers) {
+    if let Ok(here) = guard::here(remote.origins(&app), &headers) {
         guard::set_cookie(&mut response, here, "", 0);
     }
     Ok(response)

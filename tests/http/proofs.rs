@@ -1,11 +1,15 @@
 //! Sessions and signed requests: what proves who asks, and what does not.
 
+use std::net::SocketAddr;
+
 use access::{message_signature::LONGEST, origin::Origin, typed_request::TypedRequest};
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{Request, StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chancery::config::Flag;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use did::methods::key::{KeyType, PublicKey};
 use ed25519_dalek::Signer as _;
@@ -360,6 +364,41 @@ async fn what_is_no_sign_in_is_refused(pool: PgPool) {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
+#[sqlx::test]
+async fn an_office_that_has_a_name_is_every_machines_localhost_to_nobody_else(pool: PgPool) {
+    const NAME: &str = "office.example";
+    let origins = Flag::new("access.origins", json!([format!("https://{NAME}")]));
+    let instance = Instance::with(&pool, &[origins]).await;
+    let cases: [(&str, &str, &[(&str, &str)], u16); 9] = [
+        ("127.0.0.1", HOST, &[], 200),
+        ("::1", HOST, &[], 200),
+        ("127.0.0.1", NAME, &[], 200),
+        ("192.0.2.1", NAME, &[], 200),
+        ("127.0.0.1", NAME, &[("x-forwarded-for", "192.0.2.1")], 200),
+        ("192.0.2.1", HOST, &[], 400),
+        ("127.0.0.1", HOST, &[("x-forwarded-for", "192.0.2.1")], 400),
+        ("127.0.0.1", HOST, &[("forwarded", "for=192.0.2.1")], 400),
+        ("127.0.0.1", HOST, &[("via", "1.1 proxy")], 400),
+    ];
+    for (peer, host, headers, wanted) in cases {
+        let mut request = Request::post("/v1/sessions/nonce").header(header::HOST, host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        let from = SocketAddr::new(peer.parse().unwrap(), 4711);
+        request.extensions_mut().insert(ConnectInfo(from));
+        let answer = instance.ask(request).await;
+        let text = answer.text();
+        assert_eq!(
+            answer.status.as_u16(),
+            wanted,
+            "{peer} {host} {headers:?}: {text}"
+        );
+        assert_eq!(text.contains("access.origins"), wanted == 400, "{text}");
+    }
+}
+
 /// An agent's key.
 struct Agent(ed25519_dalek::SigningKey);
 
@@ -663,7 +702,7 @@ async fn a_key_that_was_rotated_away_proves_nothing_nor_does_what_it_made(pool: 
 
 #[sqlx::test]
 async fn an_agent_asks_an_endpoint_so_often(pool: PgPool) {
-    let flags = [chancery::config::Flag::new("access.per_minute", 2)];
+    let flags = [Flag::new("access.per_minute", 2)];
     let instance = Instance::with(&pool, &flags).await;
     let agent = Agent::new(7);
     let ask = async |path: &str, nonce: &'static str| {

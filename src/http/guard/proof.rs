@@ -4,7 +4,9 @@
 use access::{
     API_KEY, SESSION,
     message_signature::{Message, MessageSignature, Signer},
-    nonce, principal, session,
+    nonce,
+    origin::Origins,
+    principal, session,
     typed_request::{SCHEME, TypedRequest},
 };
 use axum::{
@@ -67,7 +69,11 @@ impl Presented {
 
 /// What a request's head presents: one thing at most. The cookie, which browsers add by themselves, gives way, and is
 /// not looked at where requests do not count: what is there is the same for everybody.
-pub fn presented(app: &Shared, headers: &HeaderMap, grant: &Grant) -> Result<Presented, Problem> {
+pub fn presented(
+    origins: &Origins,
+    headers: &HeaderMap,
+    grant: &Grant,
+) -> Result<Presented, Problem> {
     let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let authorization = headers.get_all(header::AUTHORIZATION).iter();
     let authorization = authorization.map(|value| scheme(&text(value)));
@@ -89,7 +95,7 @@ pub fn presented(app: &Shared, headers: &HeaderMap, grant: &Grant) -> Result<Pre
         }
         (None, _) if !grant.is_counted() => Ok(Presented::Nothing),
         (None, _) => {
-            let cookie = site::cookie(headers, app.origins());
+            let cookie = site::cookie(headers, origins);
             Ok(cookie.map_or(Presented::Nothing, |token| {
                 Presented::Cookie(token.to_owned())
             }))
@@ -126,6 +132,7 @@ pub async fn in_memory(app: &Shared, presented: &Presented) -> Result<Option<Ask
 /// believes that he is known. Only a cookie that is over says nothing: nobody sent it on purpose.
 pub async fn verify(
     app: &Shared,
+    origins: &Origins,
     request: &mut Request,
     presented: Presented,
 ) -> Result<Asker, Problem> {
@@ -151,9 +158,9 @@ pub async fn verify(
             })
         }
         // Apart, because they ask chains: a request without a proof, as most are, does not carry room for it.
-        Presented::Wallet(parameters) => Box::pin(wallet(app, request, &parameters)).await,
+        Presented::Wallet(parameters) => Box::pin(wallet(app, origins, request, &parameters)).await,
         Presented::Signature(input, signature) => {
-            Box::pin(signed(app, request, &input, &signature)).await
+            Box::pin(signed(app, origins, request, &input, &signature)).await
         }
     }
 }
@@ -166,13 +173,14 @@ async fn session(app: &Shared, token: String) -> Result<Option<Asker>, Problem> 
 /// An agent's key that signed this request.
 async fn signed(
     app: &Shared,
+    origins: &Origins,
     request: &mut Request,
     input: &str,
     signature: &str,
 ) -> Result<Asker, Problem> {
     let read = MessageSignature::parse(input, signature)?;
     let body = whole_body(app, request).await?;
-    let signer = signer(app, request, &read, &body)?;
+    let signer = signer(app, origins, request, &read, &body)?;
     let principal = Principal::Key(signer.did.clone());
     refuse_former(app, &principal).await?;
     nonce::put(&app.db, &signer.did, &signer.nonce, signer.expires_at).await?;
@@ -203,6 +211,7 @@ pub async fn is_former(app: &Shared, principal: &Principal) -> Result<bool, Prob
 
 fn signer(
     app: &Shared,
+    origins: &Origins,
     request: &Request,
     signature: &MessageSignature,
     body: &[u8],
@@ -215,7 +224,7 @@ fn signer(
     };
     let message = Message {
         method: request.method().as_str(),
-        origin: site::here(app, headers)?,
+        origin: site::here(origins, headers)?,
         path: request.uri().path(),
         query: request.uri().query(),
         headers: &values,
@@ -224,11 +233,16 @@ fn signer(
 }
 
 /// A wallet that signed this request.
-async fn wallet(app: &Shared, request: &mut Request, parameters: &str) -> Result<Asker, Problem> {
+async fn wallet(
+    app: &Shared,
+    origins: &Origins,
+    request: &mut Request,
+    parameters: &str,
+) -> Result<Asker, Problem> {
     let read = TypedRequest::parse(parameters)?;
     read.check(app.db.clock().now())?;
     let body = whole_body(app, request).await?;
-    let here = site::here(app, request.headers())?;
+    let here = site::here(origins, request.headers())?;
     let target = request.uri().path_and_query();
     let target = target.map_or("/", |target| target.as_str());
     let digest = read.digest(here, request.method().as_str(), target, &body);

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use crate::http::{Code, Problem, Shared};
+use crate::http::{Code, Problem};
 
 /// The cookie's name over plain http, which only this machine's own names are reached by.
 pub const COOKIE: &str = "chancery_session";
@@ -17,9 +17,9 @@ const HOST_COOKIE: &str = "__Host-chancery_session";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where this request was sent to, if it is one of our names: what is signed counts for it alone.
-pub fn here<'a>(app: &'a Shared, headers: &HeaderMap) -> Result<&'a Origin, Problem> {
+pub fn here<'a>(origins: &'a Origins, headers: &HeaderMap) -> Result<&'a Origin, Problem> {
     let host = text(headers, &header::HOST).unwrap_or_default();
-    app.origins().of_host(host).ok_or_else(|| {
+    origins.of_host(host).ok_or_else(|| {
         let detail =
             "this office is not reached by this name: see access.origins in its configuration";
         Problem::new(Code::Invalid, detail)
@@ -76,6 +76,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use access::origin::Whence;
+
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -90,7 +92,8 @@ mod tests {
 
     fn origins() -> Origins {
         let configured = ["https://office.example".to_owned()];
-        Origins::new(&configured, "127.0.0.1:8004".parse().unwrap()).unwrap()
+        let listening = "127.0.0.1:8004".parse().unwrap();
+        Origins::new(&configured, listening, Whence::Here).unwrap()
     }
 
     #[test]
