@@ -236,7 +236,7 @@ pub const GRANTS: &[Grant] = &[
         "/v1/keys",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "GET",
@@ -250,14 +250,14 @@ pub const GRANTS: &[Grant] = &[
         "/v1/keys/{key}",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "POST",
         "/v1/keys/{key}/rotate",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "GET",
