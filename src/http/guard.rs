@@ -32,7 +32,7 @@ pub use limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use proof::Asker;
 pub use proof::{signed_by, who_signed};
 pub use remote::Remote;
-pub use site::{COOKIE, here, is_browser, is_ours, set_cookie};
+pub use site::{COOKIE, here, is_browser, is_ours, no_strangers_socket, set_cookie};
 pub use standing::Standing;
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`. Who asks with an API key is the one for

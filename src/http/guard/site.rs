@@ -40,6 +40,17 @@ pub fn is_ours(headers: &HeaderMap, origins: &Origins) -> bool {
     }
 }
 
+/// Refuses a socket to a page of another origin: browsers let any page open one, and say of which origin it is.
+pub fn no_strangers_socket(headers: &HeaderMap, origins: &Origins) -> Result<(), Problem> {
+    match text(headers, &header::ORIGIN) {
+        Some(origin) if !origins.has(origin) => {
+            let detail = "a page of another origin asked for this socket: it is refused";
+            Err(Problem::new(Code::Denied, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The session's token in the cookie. Where we are reached over https only the name counts that no neighbour can set:
 /// else a page of a host beside ours could sign its visitors in as somebody else.
 pub fn cookie<'a>(headers: &'a HeaderMap, origins: &Origins) -> Option<&'a str> {
@@ -70,8 +81,10 @@ pub fn set_cookie(response: &mut Response, here: &Origin, token: &str, seconds: 
     }
 }
 
+/// A header's text; of bytes that are none, none of anybody's.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    let value = headers.get(name)?;
+    Some(value.to_str().unwrap_or_default())
 }
 
 #[cfg(test)]
