@@ -121,7 +121,6 @@ pub const GRANTS: &[Grant] = &[
     open("/v1/changes"),
     open("/v1/changes.atom"),
     open("/v1/sync"),
-    open("/v1/sync/digest"),
     open("/v1/sync/ranges"),
     open("/v1/transactions/{chain}/{tx}"),
     open("/v1/ipfs/{cid}"),
@@ -199,6 +198,14 @@ pub const GRANTS: &[Grant] = &[
         Who::Operator,
         Some("content:write"),
         Effect::Journaled,
+    ),
+    // It reads every row.
+    grant(
+        "GET",
+        "/v1/sync/digest",
+        Who::Operator,
+        Some("sync:verify"),
+        Effect::None,
     ),
     grant(
         "POST",
@@ -296,6 +303,9 @@ pub const GRANTS: &[Grant] = &[
     ),
 ];
 
+/// Files of the page that ask the database, so that requests for them count. They are no API.
+const PAGES: &[Grant] = &[open("/agents/{agent}")];
+
 /// What a route that is not in the table is: reading files of the page is everybody's, all else the operator's.
 const UNLISTED_READ: Grant = grant("GET", "", Who::Everybody, None, Effect::None);
 const UNLISTED: Grant = grant("POST", "", Who::Operator, None, Effect::Journaled);
@@ -305,6 +315,7 @@ pub fn of(method: &Method, route: Option<&str>) -> &'static Grant {
     static BY_ROUTE: LazyLock<HashMap<(&str, &str), &Grant>> = LazyLock::new(|| {
         let by_route = GRANTS
             .iter()
+            .chain(PAGES)
             .map(|grant| ((grant.method, grant.route), grant));
         by_route.collect()
     });
