@@ -169,6 +169,7 @@ async fn begin(
     event: Event,
 ) -> Result<(String, session::Session), Problem> {
     session::check(message, here, app.db.clock().now())?;
+    session::expect(&app.db, message).await?;
     let digest = typed::personal(signed.message.as_bytes());
     let (chain, address) = (message.chain, message.address);
     let checked = guard::signed_by(app, chain, address, digest, &signed.signature).await?;

@@ -365,6 +365,21 @@ async fn what_is_no_sign_in_is_refused(pool: PgPool) {
 }
 
 #[sqlx::test]
+async fn no_node_is_asked_about_a_nonce_that_is_none_of_ours(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let (signer, account) = (Wallet::new(1), Wallet::new(2));
+    let (own, other) = (signer.address().to_string(), account.address().to_string());
+    let given = nonce(&instance).await;
+    // Not by the account's key, so that its chain would be asked whether it is a contract.
+    for (nonce, word) in [("0123456789abcdef", "none of ours"), (&given, "no node")] {
+        let signed = signer.message(nonce, |text| text.replace(&own, &other));
+        let refused = sign_in(&instance, &[], &signed).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{nonce}");
+        assert!(refused.text().contains(word), "{nonce}: {}", refused.text());
+    }
+}
+
+#[sqlx::test]
 async fn an_office_that_has_a_name_is_every_machines_localhost_to_nobody_else(pool: PgPool) {
     const NAME: &str = "office.example";
     let origins = Flag::new("access.origins", json!([format!("https://{NAME}")]));

@@ -96,6 +96,25 @@ pub fn check(message: &Message, here: &Origin, now: DateTime<Utc>) -> Result<()>
     Ok(())
 }
 
+/// Whether a message names a nonce that we gave away and that nobody came back with, so that it is worth asking a chain
+/// who signed it. Errors as [`open`], which takes the nonce.
+pub async fn expect(db: &Db, message: &Message) -> Result<()> {
+    let expected = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM access.challenges WHERE nonce = $1 AND expires_at > $2) AS "expected!""#,
+        message.nonce,
+        db.clock().now(),
+    );
+    if expected.fetch_one(db.pool()).await? {
+        return Ok(());
+    }
+    Err(no_nonce_of_ours())
+}
+
+fn no_nonce_of_ours() -> Error {
+    let why = "the nonce is none of ours, was used, or is over: ask for another one";
+    Error::Unproven(why.to_owned())
+}
+
 /// Begins a session of whoever signed, by his key or (`is_contract`) by the contract that he is: takes the message's
 /// nonce back, and gives a token that is shown once. Errors with [`Error::Unproven`] where the nonce is not one of ours,
 /// was used, or is over.
@@ -113,8 +132,7 @@ pub async fn open(
     .fetch_optional(tx.conn())
     .await?;
     if taken.is_none_or(|end| end <= now) {
-        let why = "the nonce is none of ours, was used, or is over: ask for another one";
-        return Err(Error::Unproven(why.to_owned()));
+        return Err(no_nonce_of_ours());
     }
     let secret = secret::session()?;
     let end = now + longest;
@@ -276,17 +294,21 @@ mod tests {
             Ok(opened)
         };
         let nonce = give().await?;
-        let (token, session) = begin(&message(&nonce, clock.now())).await?;
+        let asked = message(&nonce, clock.now());
+        expect(&db, &asked).await?;
+        let (token, session) = begin(&asked).await?;
         assert_eq!(session.expires_at, clock.now() + HOUR);
         assert_eq!(find(&db, &token).await?, Some(session));
         let stored = sqlx::query_scalar!(r#"SELECT s::text AS "s!" FROM access.sessions s"#);
         assert!(!stored.fetch_one(db.pool()).await?.contains(&token));
         for used in [nonce.as_str(), "12345678"] {
-            let refused = begin(&message(used, clock.now())).await;
-            assert!(refused.unwrap_err().is_unproven());
+            let asked = message(used, clock.now());
+            assert!(expect(&db, &asked).await.unwrap_err().is_unproven());
+            assert!(begin(&asked).await.unwrap_err().is_unproven());
         }
         let late = give().await?;
         clock.advance(PATIENCE);
+        assert!(expect(&db, &message(&late, clock.now())).await.is_err());
         assert!(begin(&message(&late, clock.now())).await.is_err());
         let mut short = message(&give().await?, clock.now());
         short.expires_at = Some(clock.now() + TimeDelta::minutes(1));
