@@ -371,7 +371,10 @@ async fn no_node_is_asked_about_a_nonce_that_is_none_of_ours(pool: PgPool) {
     let (own, other) = (signer.address().to_string(), account.address().to_string());
     let given = nonce(&instance).await;
     // Not by the account's key, so that its chain would be asked whether it is a contract.
-    for (nonce, word) in [("0123456789abcdef", "none of ours"), (&given, "no node")] {
+    for (nonce, word) in [
+        ("0123456789abcdef", "none of ours"),
+        (given.as_str(), "no node"),
+    ] {
         let signed = signer.message(nonce, |text| text.replace(&own, &other));
         let refused = sign_in(&instance, &[], &signed).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{nonce}");
@@ -642,6 +645,28 @@ async fn an_agents_key_signs_requests_each_once(pool: PgPool) {
         ("signature", "sig=:AA==:"),
     ];
     assert_eq!(who(&here, &strange).await["kind"], "anonymous");
+    // But beside one of ours nothing goes unread, in whichever line it comes.
+    let signing = Signing {
+        nonce: "two-lines-01",
+        ..SIGNING
+    };
+    let mine = agent.headers("GET", "/v1/keys", b"", signing);
+    let again = mine[1].1.clone();
+    for more in [
+        strange[0],
+        ("signature-input", again.as_str()),
+        ("signature", "sig=:AA==:"),
+    ] {
+        for place in [0, mine.len()] {
+            let mut lines = borrowed(&mine);
+            lines.insert(place, more);
+            let refused = ask(&here, "GET", "/v1/keys", &lines, &Value::Null).await;
+            let text = refused.text();
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{more:?}: {text}");
+        }
+    }
+    let alone = ask(&here, "GET", "/v1/keys", &borrowed(&mine), &Value::Null).await;
+    assert_eq!(alone.status, StatusCode::OK, "{}", alone.text());
 }
 
 #[sqlx::test]

@@ -80,12 +80,15 @@ pub fn presented(
     let keys = headers.get_all(X_API_KEY).iter();
     let keys = keys.map(|value| Presented::Secret(text(value)));
     let mut found: Vec<Presented> = authorization.chain(keys).collect();
-    if let Some(input) = headers.get(SIGNATURE_INPUT).map(text) {
-        // Others sign requests for reasons of their own; who names a DID wants to be known here.
-        if input.contains("keyid=\"did:") {
-            let signature = headers.get(SIGNATURE).map(text).unwrap_or_default();
-            found.push(Presented::Signature(input, signature));
-        }
+    // Lines of one header are one list (RFC 9110, 5.3).
+    let whole = |name: HeaderName| {
+        let lines = headers.get_all(name).iter().map(text);
+        lines.collect::<Vec<String>>().join(", ")
+    };
+    let input = whole(SIGNATURE_INPUT);
+    // Others sign requests for reasons of their own; who names a DID wants to be known here.
+    if input.contains("keyid=\"did:") {
+        found.push(Presented::Signature(input, whole(SIGNATURE)));
     }
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
