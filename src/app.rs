@@ -86,7 +86,7 @@ pub struct App {
     pub operators_proofs: Semaphore,
 }
 
-/// By which names.
+/// The names that count, by who asks.
 struct Reached {
     here: Origins,
     elsewhere: Origins,
