@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use access::{Keyring, Limiter, Usage, address::Network, audit_log::AuditLog, origin::Origins};
+use access::{
+    Keyring, Limiter, Usage,
+    address::Network,
+    audit_log::AuditLog,
+    origin::{Origins, Whence},
+};
 use content::{Content, ipns::Key};
 use journal::{LogKey, Sealer, backlog::Room};
 use store::{Archive, Clock, Db, Reach};
@@ -41,7 +46,7 @@ pub struct App {
     /// Proxies whose word counts.
     pub proxies: Vec<Network>,
     /// Where this instance is reached; known once it listens.
-    reached: OnceLock<Origins>,
+    reached: OnceLock<Reached>,
     /// How often keys are used.
     pub usage: Usage,
     /// What was seen of those who ask.
@@ -81,6 +86,12 @@ pub struct App {
     pub proofs: Semaphore,
     /// The same, for who has the token.
     pub operators_proofs: Semaphore,
+}
+
+/// The names that count, by who asks.
+struct Reached {
+    here: Origins,
+    elsewhere: Origins,
 }
 
 impl App {
@@ -166,14 +177,23 @@ impl App {
     }
 
     /// Where this instance is reached.
-    pub fn origins(&self) -> &Origins {
+    pub fn origins(&self, from: Whence) -> &Origins {
         let configured = self.config.http.listen;
-        self.reached.get_or_init(|| self.names(configured))
+        let reached = self.reached.get_or_init(|| self.names(configured));
+        match from {
+            Whence::Here => &reached.here,
+            Whence::Elsewhere => &reached.elsewhere,
+        }
     }
 
-    fn names(&self, address: SocketAddr) -> Origins {
+    fn names(&self, address: SocketAddr) -> Reached {
         // They were checked with the configuration.
-        Origins::new(&self.config.access.origins, address).unwrap_or_default()
+        let names =
+            |from| Origins::new(&self.config.access.origins, address, from).unwrap_or_default();
+        Reached {
+            here: names(Whence::Here),
+            elsewhere: names(Whence::Elsewhere),
+        }
     }
 
     /// Why this process seals nothing now, in words.

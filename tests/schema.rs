@@ -26,12 +26,12 @@ const ROWS: [(&str, &str); 7] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 38] = [
+const MADE_BY: [&str; 39] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
     "journal", "identity", "journal", "journal", "publish", "publish", "journal", "identity",
     "identity", "access", "access", "identity", "identity", "access", "identity", "access",
-    "identity", "access", "journal", "access", "identity",
+    "identity", "access", "journal", "access", "identity", "access",
 ];
 
 #[derive(Deserialize)]

@@ -83,7 +83,8 @@ pub const KEYS: &[Key] = &[
     key(
         "access.origins",
         "Where this instance is reached from elsewhere, such as [\"https://office.example\"]: sessions and signed \
-         requests name one of these, or the address that it listens on.",
+         requests name one of these. Names of this machine such as localhost count besides: for its own programs, and \
+         where none is configured for everybody.",
     ),
     key(
         "access.session_seconds",

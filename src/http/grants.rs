@@ -121,7 +121,6 @@ pub const GRANTS: &[Grant] = &[
     open("/v1/changes"),
     open("/v1/changes.atom"),
     open("/v1/sync"),
-    open("/v1/sync/digest"),
     open("/v1/sync/ranges"),
     open("/v1/transactions/{chain}/{tx}"),
     open("/v1/ipfs/{cid}"),
@@ -200,6 +199,14 @@ pub const GRANTS: &[Grant] = &[
         Some("content:write"),
         Effect::Journaled,
     ),
+    // It reads every row.
+    grant(
+        "GET",
+        "/v1/sync/digest",
+        Who::Operator,
+        Some("sync:verify"),
+        Effect::None,
+    ),
     grant(
         "POST",
         "/v1/sync/verify",
@@ -236,7 +243,7 @@ pub const GRANTS: &[Grant] = &[
         "/v1/keys",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "GET",
@@ -250,14 +257,14 @@ pub const GRANTS: &[Grant] = &[
         "/v1/keys/{key}",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "POST",
         "/v1/keys/{key}/rotate",
         Who::Proven,
         Some("keys:write"),
-        Effect::Kept,
+        Effect::Journaled,
     ),
     grant(
         "GET",
@@ -296,6 +303,9 @@ pub const GRANTS: &[Grant] = &[
     ),
 ];
 
+/// Files of the page that ask the database, so that requests for them count. They are no API.
+const PAGES: &[Grant] = &[open("/agents/{agent}")];
+
 /// What a route that is not in the table is: reading files of the page is everybody's, all else the operator's.
 const UNLISTED_READ: Grant = grant("GET", "", Who::Everybody, None, Effect::None);
 const UNLISTED: Grant = grant("POST", "", Who::Operator, None, Effect::Journaled);
@@ -305,6 +315,7 @@ pub fn of(method: &Method, route: Option<&str>) -> &'static Grant {
     static BY_ROUTE: LazyLock<HashMap<(&str, &str), &Grant>> = LazyLock::new(|| {
         let by_route = GRANTS
             .iter()
+            .chain(PAGES)
             .map(|grant| ((grant.method, grant.route), grant));
         by_route.collect()
     });

@@ -1,5 +1,6 @@
 //! Who asks, and whether he may: a proof is looked for in the request's head, held against the table of grants, and what
-//! is refused is noted. Reading what is everybody's, with or without the token or a key, asks the database nothing.
+//! is refused is noted. Reading what is everybody's, with or without the token or a key that is no agent's, asks the
+//! database nothing.
 
 mod limits;
 mod proof;
@@ -29,9 +30,9 @@ use super::{
 use limits::Counter;
 pub use limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use proof::Asker;
-pub use proof::signed_by;
+pub use proof::{signed_by, who_signed};
 pub use remote::Remote;
-pub use site::{COOKIE, here, is_browser, is_ours, set_cookie};
+pub use site::{COOKIE, here, is_browser, is_ours, no_strangers_socket, set_cookie};
 pub use standing::Standing;
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`. Who asks with an API key is the one for
@@ -51,8 +52,8 @@ pub enum Proof {
     Key(Arc<Known>),
     /// A session, by its token.
     Session(Session, String),
-    /// A signature of this request: Ed25519 (RFC 9421).
-    Signature,
+    /// A signature of this request: Ed25519 (RFC 9421), of the key of this DID.
+    Signature(String),
     /// A signature of this request: a wallet's (EIP-712).
     Wallet,
 }
@@ -138,7 +139,7 @@ async fn ask(
     grant: &Grant,
     counter: &mut Counter<'_>,
 ) -> Result<Asker, Problem> {
-    let presented = match proof::presented(app, request.headers(), grant) {
+    let presented = match proof::presented(counter.origins(), request.headers(), grant) {
         Ok(presented) => presented,
         Err(several) => {
             counter.is_proof_sent = true;
@@ -154,21 +155,24 @@ async fn ask(
             }
             counter.key(key).await?;
         }
+        proof::refuse_former(app, &asker.principal).await?;
         return Ok(asker);
     }
     counter.address().await?;
     // Bodies may come slowly, and so may what nodes say: the layer that bounds answers is further in.
     let within = Duration::from_secs(app.config.http.timeout_seconds);
-    let verified = tokio::time::timeout(within, proof::verify(app, request, presented)).await;
+    let origins = counter.origins();
+    let verified = proof::verify(app, origins, request, presented);
+    let verified = tokio::time::timeout(within, verified).await;
     let asker = verified.unwrap_or_else(|_| {
         let detail = format!("the proof was not verified within {} s", within.as_secs());
         Err(Problem::new(Code::Timeout, detail))
     })?;
-    if let (Proof::Signature, Principal::Key(did)) = (&asker.proof, &asker.principal) {
+    if let Proof::Signature(did) = &asker.proof {
         counter.agent(did).await?;
     }
     let is_page = matches!(asker.proof, Proof::Session(..)) && asker.is_by_cookie;
-    if is_page && !grant.is_harmless() && !is_ours(request.headers(), app.origins()) {
+    if is_page && !grant.is_harmless() && !is_ours(request.headers(), origins) {
         let detail = "a page of another origin asked for this in your name: it is refused";
         return Err(Problem::new(Code::Denied, detail));
     }

@@ -6,6 +6,7 @@ mod socket;
 use axum::{
     Extension, Json as Answered,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::HeaderMap,
     response::Response,
 };
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     Code, Json, Path, Problem, Shared,
-    guard::{Proof, Standing},
+    guard::{Proof, Remote, Standing, no_strangers_socket},
     schema,
 };
 
@@ -238,12 +239,13 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// A WebSocket for the beats of one agent: each text message is a beat as `POST .../heartbeat` takes it, and each is
 /// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected, and within
-/// seconds (1008) who opened it with an API key or a session that ends.
+/// seconds (1008) who opened it with an API key, a session or a key of an agent that ends.
 #[utoipa::path(
     get, path = "/v1/agents/{agent}/ws", tag = "heartbeats", params(schema::AgentName),
     responses(
         (status = SWITCHING_PROTOCOLS, description = "The socket is open"),
         (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
+        (status = FORBIDDEN, body = Problem, description = "A page of another origin asks"),
         (status = NOT_FOUND, body = Problem),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
     ),
@@ -251,9 +253,12 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 async fn of_agent(
     State(app): State<Shared>,
     Extension(proof): Extension<Proof>,
+    Extension(remote): Extension<Remote>,
+    headers: HeaderMap,
     Path(name): Path<String>,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
+    no_strangers_socket(&headers, remote.origins(&app))?;
     let found = identifier::find(&app.db, &name).await?;
     let id = found.ok_or_else(|| identity::Error::NotFound(name))?;
     let standing = Standing::of(&app, proof);
@@ -266,14 +271,18 @@ async fn of_agent(
     responses(
         (status = SWITCHING_PROTOCOLS, description = "The socket is open"),
         (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
+        (status = FORBIDDEN, body = Problem, description = "A page of another origin asks"),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
     ),
 )]
 async fn of_many(
     State(app): State<Shared>,
     Extension(proof): Extension<Proof>,
+    Extension(remote): Extension<Remote>,
+    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
+    no_strangers_socket(&headers, remote.origins(&app))?;
     let standing = Standing::of(&app, proof);
     socket::open(app, upgrade, None, standing)
 }

@@ -13,7 +13,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use journal::{Change, NewEntry};
 use kernel::Principal;
 use serde::{Deserialize, Serialize};
@@ -99,15 +99,15 @@ struct KeyWish {
     /// Whose it is, in your words. Absent: the principal's name.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
-    /// When it ends by itself.
+    /// When it ends by itself; a key that asks makes none that outlives it. Absent: with that one, else never.
     expires_at: Option<DateTime<Utc>>,
     /// The same, counted from now.
     #[schema(minimum = 1)]
     expires_in_seconds: Option<u32>,
-    /// Requests in a minute; 60 unless told. The operator alone may give more.
+    /// Requests in a minute; 60 unless told. The operator alone may give more, and a key no more than it has.
     #[schema(minimum = 1)]
     rate_limit_per_minute: Option<i32>,
-    /// Requests in an hour; 1000 unless told. The operator alone may give more.
+    /// Requests in an hour; 1000 unless told. The operator alone may give more, and a key no more than it has.
     #[schema(minimum = 1)]
     rate_limit_per_hour: Option<i32>,
     /// More about it.
@@ -195,7 +195,8 @@ async fn rotate(
     Json(rotation): Json<Rotation>,
 ) -> Result<Response, Problem> {
     let old = key::get(&app.db, &key_id, caller.owner().as_deref()).await?;
-    within(&proof, &old.scopes.0)?;
+    let quotas = (old.rate_limit_per_minute, old.rate_limit_per_hour);
+    within(&proof, &old.scopes.0, quotas)?;
     let overlap = rotation
         .overlap_seconds
         .map_or(OVERLAP.as_secs(), u64::from);
@@ -324,15 +325,16 @@ impl KeyWish {
             );
             return Err(Problem::new(Code::Invalid, detail));
         }
-        within(proof, &self.scopes)?;
+        let expires_at = self.end(proof, now)?;
         let acts_for = match self.principal.as_deref() {
             None => Some(caller.clone()),
             Some(text) => named(text)?,
         };
-        let (per_minute, per_hour) = (
-            self.rate_limit_per_minute.unwrap_or(key::PER_MINUTE),
-            self.rate_limit_per_hour.unwrap_or(key::PER_HOUR),
-        );
+        let (most_a_minute, most_an_hour) = quotas(proof);
+        let per_minute = self.rate_limit_per_minute;
+        let per_minute = per_minute.unwrap_or(key::PER_MINUTE.min(most_a_minute));
+        let per_hour = self.rate_limit_per_hour;
+        let per_hour = per_hour.unwrap_or(key::PER_HOUR.min(most_an_hour));
         if *caller != Principal::Operator {
             if acts_for.as_ref() != Some(caller) {
                 let detail = "your keys act for you: the operator alone makes keys for others";
@@ -343,6 +345,23 @@ impl KeyWish {
                 return Err(Problem::new(Code::Denied, detail));
             }
         }
+        within(proof, &self.scopes, (per_minute, per_hour))?;
+        Ok(NewKey {
+            principal: acts_for,
+            client_id: self.client_id,
+            name: self.name,
+            scopes: self.scopes,
+            expires_at,
+            per_minute,
+            per_hour,
+            created_by: caller.clone(),
+            made_with: asked_with(proof).map(str::to_owned),
+            description: self.description,
+        })
+    }
+
+    /// When it is to end: with the key that asks at the latest.
+    fn end(&self, proof: &Proof, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Problem> {
         let in_seconds = self
             .expires_in_seconds
             .map(|seconds| now + TimeDelta::seconds(i64::from(seconds)));
@@ -350,18 +369,16 @@ impl KeyWish {
             let detail = "expires_at or expires_in_seconds, not both";
             return Err(Problem::new(Code::Invalid, detail));
         }
-        Ok(NewKey {
-            principal: acts_for,
-            client_id: self.client_id,
-            name: self.name,
-            scopes: self.scopes,
-            expires_at: self.expires_at.or(in_seconds),
-            per_minute,
-            per_hour,
-            created_by: caller.clone(),
-            made_with: asked_with(proof).map(str::to_owned),
-            description: self.description,
-        })
+        let wanted = self.expires_at.or(in_seconds);
+        let last = proof.key().and_then(|key| key.expires_at);
+        if let (Some(wanted), Some(last)) = (wanted, last)
+            && wanted > last
+        {
+            let last = last.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let detail = format!("this API key ends at {last}: it makes none that outlives it");
+            return Err(Problem::new(Code::Denied, detail));
+        }
+        Ok(wanted.or(last))
     }
 }
 
@@ -388,18 +405,31 @@ fn asked_with(proof: &Proof) -> Option<&str> {
     proof.key().map(|key| &*key.key_id)
 }
 
-/// A key makes no key that may do more than itself.
-fn within(proof: &Proof, scopes: &[String]) -> Result<(), Problem> {
+/// The most requests in a minute and in an hour that whoever asks may give a key: those of the key that he asks with.
+fn quotas(proof: &Proof) -> (i32, i32) {
+    let most = |own: u32| i32::try_from(own).unwrap_or(i32::MAX);
+    proof.key().map_or((i32::MAX, i32::MAX), |key| {
+        (most(key.per_minute), most(key.per_hour))
+    })
+}
+
+/// A key makes no key that may do more than itself, nor more often.
+fn within(proof: &Proof, scopes: &[String], (minute, hour): (i32, i32)) -> Result<(), Problem> {
     let Some(key) = proof.key() else {
         return Ok(());
     };
-    match scopes.iter().find(|scope| !key.scopes.contains(scope)) {
-        None => Ok(()),
-        Some(scope) => {
-            let detail = format!("this API key lacks the scope `{scope}`, so it gives it to none");
-            Err(Problem::new(Code::Denied, detail))
-        }
+    if let Some(scope) = scopes.iter().find(|scope| !key.scopes.contains(scope)) {
+        let detail = format!("this API key lacks the scope `{scope}`, so it gives it to none");
+        return Err(Problem::new(Code::Denied, detail));
     }
+    let (most_a_minute, most_an_hour) = quotas(proof);
+    if minute > most_a_minute || hour > most_an_hour {
+        let detail = format!(
+            "this API key has {most_a_minute} requests in a minute and {most_an_hour} in an hour: it gives none more"
+        );
+        return Err(Problem::new(Code::Denied, detail));
+    }
+    Ok(())
 }
 
 fn seen(caller: &Caller, proof: &Proof, remote: &Remote, action: &str, key_id: &str) -> Event {

@@ -2,6 +2,7 @@
 
 use access::{
     audit_log::{self, Event, EventType},
+    origin::{Origin, Origins},
     session,
     siwe::Message,
 };
@@ -57,9 +58,14 @@ struct Challenge {
         (status = FORBIDDEN, body = Problem, description = "A page of another origin asked"),
     ),
 )]
-async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
-    no_stranger(&app, &headers)?;
-    let here = guard::here(&app, &headers)?;
+async fn nonce(
+    State(app): State<Shared>,
+    Extension(remote): Extension<Remote>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let origins = remote.origins(&app);
+    no_stranger(origins, &headers)?;
+    let here = guard::here(origins, &headers)?;
     let mut tx = app.db.begin(Cause::Request(Principal::Anonymous)).await?;
     let given = session::challenge(&mut tx).await?;
     tx.commit().await?;
@@ -76,8 +82,8 @@ async fn nonce(State(app): State<Shared>, headers: HeaderMap) -> Result<Response
 
 /// Refuses a page of another origin, which a browser lets ask, though not read. It may run on this machine, where
 /// nobody is counted.
-fn no_stranger(app: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
-    if guard::is_browser(headers) && !guard::is_ours(headers, app.origins()) {
+fn no_stranger(origins: &Origins, headers: &HeaderMap) -> Result<(), Problem> {
+    if guard::is_browser(headers) && !guard::is_ours(headers, origins) {
         let detail = "a page of another origin asked for this: it is refused";
         return Err(Problem::new(Code::Denied, detail));
     }
@@ -124,9 +130,10 @@ async fn open(
     headers: HeaderMap,
     Json(signed): Json<SignedMessage>,
 ) -> Result<Response, Problem> {
-    no_stranger(&app, &headers)?;
+    let origins = remote.origins(&app);
+    no_stranger(origins, &headers)?;
     let is_browser = guard::is_browser(&headers);
-    let here = guard::here(&app, &headers)?;
+    let here = guard::here(origins, &headers)?;
     let message = Message::parse(&signed.message)?;
     let event = Event {
         client_id: Some(format!("{:#x}", message.address)),
@@ -158,23 +165,19 @@ async fn begin(
     app: &Shared,
     message: &Message,
     signed: &SignedMessage,
-    here: &access::origin::Origin,
+    here: &Origin,
     event: Event,
 ) -> Result<(String, session::Session), Problem> {
     session::check(message, here, app.db.clock().now())?;
+    session::expect(&app.db, message).await?;
     let digest = typed::personal(signed.message.as_bytes());
-    guard::signed_by(
-        app,
-        message.chain,
-        message.address,
-        digest,
-        &signed.signature,
-    )
-    .await?;
-    let caller = Principal::Account(message.address);
+    let (chain, address) = (message.chain, message.address);
+    let checked = guard::signed_by(app, chain, address, digest, &signed.signature).await?;
+    let caller = guard::who_signed(chain, address, checked);
+    let is_contract = matches!(caller, Principal::Contract { .. });
     let longest = TimeDelta::seconds(i64::from(app.config.access.session_seconds));
     let mut tx = app.db.begin(Cause::Request(caller)).await?;
-    let begun = session::open(&mut tx, message, longest).await?;
+    let begun = session::open(&mut tx, message, is_contract, longest).await?;
     audit_log::write(&mut tx, EventType::Authentication, event).await?;
     tx.commit().await?;
     Ok(begun)
@@ -185,7 +188,8 @@ async fn begin(
 struct Who {
     /// `operator`, `account`, `key` or `anonymous`.
     kind: &'static str,
-    /// The address (EIP-55), DID or key; null for the operator and for nobody.
+    /// The address (EIP-55), DID or key; of a contract `eip155:<chain>:<address>`, for it is this account on that chain
+    /// alone. Null for the operator and for nobody.
     #[schema(required)]
     id: Option<String>,
     /// What proved it: `token`, `api_key`, `session`, `signature`, `wallet` or `nothing`.
@@ -210,6 +214,9 @@ async fn current(
     let (kind, id) = match principal {
         Principal::Operator => ("operator", None),
         Principal::Account(address) => ("account", Some(address.to_string())),
+        Principal::Contract { chain, address } => {
+            ("account", Some(format!("eip155:{chain}:{address}")))
+        }
         Principal::Key(id) => ("key", Some(id)),
         Principal::Anonymous => ("anonymous", None),
     };
@@ -218,7 +225,7 @@ async fn current(
         Proof::Token => ("token", None, None),
         Proof::Key(key) => ("api_key", Some(key.scopes.clone()), key.expires_at),
         Proof::Session(session, _) => ("session", None, Some(session.expires_at)),
-        Proof::Signature => ("signature", None, None),
+        Proof::Signature(_) => ("signature", None, None),
         Proof::Wallet => ("wallet", None, None),
     };
     let who = Who {
@@ -243,6 +250,7 @@ async fn close(
     State(app): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     Extension(proof): Extension<Proof>,
+    Extension(remote): Extension<Remote>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Proof::Session(_, token) = proof else {
@@ -256,7 +264,7 @@ async fn close(
         Extension(Proof::Nothing),
     );
     let mut response = current(nobody.0, nobody.1, headers.clone()).await;
-    if let Ok(here) = guard::here(&app, &headers) {
+    if let Ok(here) = guard::here(remote.origins(&app), &headers) {
         guard::set_cookie(&mut response, here, "", 0);
     }
     Ok(response)

@@ -564,6 +564,7 @@ async fn nobody_gives_more_than_he_has(pool: PgPool) {
         2,
         "its own and its child"
     );
+    no_key_gives_more_than_it_has(&instance, account, &mine).await;
     for (method, rest) in [
         ("GET", ""),
         ("DELETE", ""),
@@ -598,6 +599,46 @@ async fn nobody_gives_more_than_he_has(pool: PgPool) {
             "{wrong}: {}",
             answer.text()
         );
+    }
+}
+
+/// Nor longer, or more often, whoever's it is; `large` is another one of the account's, without an end.
+async fn no_key_gives_more_than_it_has(instance: &Instance, account: &str, large: &Value) {
+    for principal in ["operator", account] {
+        let wish = json!({
+            "name": "small", "principal": principal, "scopes": large["scopes"], "expires_in_seconds": 3600,
+            "rate_limit_per_minute": 30, "rate_limit_per_hour": 100,
+        });
+        let small = key(instance, &wish).await;
+        for (wish, word) in [
+            (json!({"rate_limit_per_minute": 31}), "30 requests"),
+            (json!({"rate_limit_per_hour": 101}), "100 in an hour"),
+            (json!({"expires_in_seconds": 7200}), "outlives"),
+            (json!({"expires_at": "2101-01-01T00:00:00Z"}), "outlives"),
+        ] {
+            let mut wish = wish;
+            wish["name"] = json!("x");
+            let answer = instance.send("POST", "/v1/keys", secret(&small), &wish);
+            let answer = answer.await;
+            let text = answer.text();
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{wish}: {text}");
+            assert!(text.contains(word), "{wish}: {text}");
+        }
+        let ask = async |path: &str, body: Value| {
+            let answer = instance.send("POST", path, secret(&small), &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            answer.json()
+        };
+        let child = ask("/v1/keys", json!({"name": "child"})).await;
+        let path = format!("/v1/keys/{}/rotate", id(&child));
+        for made in [&child, &ask(&path, json!({})).await] {
+            for field in ["expires_at", "rate_limit_per_minute", "rate_limit_per_hour"] {
+                assert_eq!(made[field], small[field], "{principal}: {field}");
+            }
+        }
+        let path = format!("/v1/keys/{}/rotate", id(large));
+        let others = instance.send("POST", &path, secret(&small), &json!({}));
+        assert_eq!(others.await.status, StatusCode::FORBIDDEN, "{principal}");
     }
 }
 

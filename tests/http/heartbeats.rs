@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -284,6 +287,31 @@ async fn agents_beat_over_sockets_of_their_own_or_over_one(pool: PgPool) {
     stop.cancel();
     drop(alone);
     server.await.unwrap().unwrap();
+}
+
+#[sqlx::test]
+async fn pages_of_other_origins_open_no_sockets(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    // That none is asked for as it has to be, and that there is no such agent, is found after who asks.
+    for (path, otherwise) in [("/v1/heartbeat", 400), ("/v1/agents/nobody/ws", 404)] {
+        for (origin, wanted) in [
+            (None, otherwise),
+            (Some("http://localhost:8004"), otherwise),
+            (Some("http://localhost:3000"), 403),
+            (Some("https://evil.example"), 403),
+            (Some("null"), 403),
+            (Some(""), 403),
+        ] {
+            let mut request = Request::get(path).header(header::HOST, "localhost:8004");
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let answer = instance.ask(request).await;
+            let text = answer.text();
+            assert_eq!(answer.status.as_u16(), wanted, "{path} {origin:?}: {text}");
+        }
+    }
 }
 
 #[sqlx::test]

@@ -99,6 +99,15 @@ async fn an_address_asks_so_often_and_is_told(pool: PgPool) {
     assert_eq!(events.len(), 2, "one of each bucket");
     assert_eq!(events[1]["ip_address"], "192.0.2.1");
     assert_eq!(events[1]["action"], "GET /v1/agents");
+    // The page of an agent asks the database, so it counts.
+    let page = async |address: &str| from(&instance, address, "/agents/1:1", &[]).await;
+    assert_eq!(
+        page("192.0.2.1").await.status,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    let counted = page("192.0.2.3").await;
+    assert_eq!(counted.status, StatusCode::NOT_FOUND);
+    assert!(counted.header("ratelimit").starts_with("\"minute\";r=2;t="));
 }
 
 #[sqlx::test]

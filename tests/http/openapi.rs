@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use super::kit::Instance;
+use super::kit::{Instance, TOKEN};
 
 /// Where `value` is not as `schema` says; only the keywords that our document uses.
 fn differences(schema: &Value, value: &Value, document: &Value, at: &str) -> Vec<String> {
@@ -146,6 +146,7 @@ async fn answers_are_as_described(pool: PgPool) {
         agent["id"].as_str().unwrap(),
         agent["last_tx"].as_str().unwrap(),
     );
+    let operator = format!("Bearer {TOKEN}");
     for (route, path) in [
         ("/v1/agents", "/v1/agents?limit=200".to_owned()),
         (
@@ -190,7 +191,7 @@ async fn answers_are_as_described(pool: PgPool) {
         ("/v1/ipfs/{cid}", format!("/v1/ipfs/{cid}")),
         ("/readyz", "/readyz".to_owned()),
     ] {
-        let answer = instance.get(&path).await;
+        let answer = instance.get_as(&path, "authorization", &operator).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         let place = &document["paths"][route]["get"]["responses"]["200"]["content"]["application/json"]
             ["schema"];

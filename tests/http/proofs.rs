@@ -1,11 +1,15 @@
 //! Sessions and signed requests: what proves who asks, and what does not.
 
+use std::net::SocketAddr;
+
 use access::{message_signature::LONGEST, origin::Origin, typed_request::TypedRequest};
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{Request, StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chancery::config::Flag;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use did::methods::key::{KeyType, PublicKey};
 use ed25519_dalek::Signer as _;
@@ -13,7 +17,10 @@ use kernel::{Address, B256, keccak256, sha256};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::kit::{Answer, Instance, TOKEN};
+use super::{
+    kit::{Answer, Instance, TOKEN},
+    statements::{bring, by_key, did, prepared, registered},
+};
 
 pub const HOST: &str = "localhost:8004";
 
@@ -357,6 +364,59 @@ async fn what_is_no_sign_in_is_refused(pool: PgPool) {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
+#[sqlx::test]
+async fn no_node_is_asked_about_a_nonce_that_is_none_of_ours(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let (signer, account) = (Wallet::new(1), Wallet::new(2));
+    let (own, other) = (signer.address().to_string(), account.address().to_string());
+    let given = nonce(&instance).await;
+    // Not by the account's key, so that its chain would be asked whether it is a contract.
+    for (nonce, word) in [
+        ("0123456789abcdef", "none of ours"),
+        (given.as_str(), "no node"),
+    ] {
+        let signed = signer.message(nonce, |text| text.replace(&own, &other));
+        let refused = sign_in(&instance, &[], &signed).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{nonce}");
+        assert!(refused.text().contains(word), "{nonce}: {}", refused.text());
+    }
+}
+
+#[sqlx::test]
+async fn an_office_that_has_a_name_is_every_machines_localhost_to_nobody_else(pool: PgPool) {
+    const NAME: &str = "office.example";
+    let origins = Flag::new("access.origins", json!([format!("https://{NAME}")]));
+    let instance = Instance::with(&pool, &[origins]).await;
+    let cases: [(&str, &str, &[(&str, &str)], u16); 9] = [
+        ("127.0.0.1", HOST, &[], 200),
+        ("::1", HOST, &[], 200),
+        ("127.0.0.1", NAME, &[], 200),
+        ("192.0.2.1", NAME, &[], 200),
+        ("127.0.0.1", NAME, &[("x-forwarded-for", "192.0.2.1")], 200),
+        ("192.0.2.1", HOST, &[], 400),
+        ("127.0.0.1", HOST, &[("x-forwarded-for", "192.0.2.1")], 400),
+        ("127.0.0.1", HOST, &[("forwarded", "for=192.0.2.1")], 400),
+        ("127.0.0.1", HOST, &[("via", "1.1 proxy")], 400),
+    ];
+    for (peer, host, headers, wanted) in cases {
+        let mut request = Request::post("/v1/sessions/nonce").header(header::HOST, host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        let from = SocketAddr::new(peer.parse().unwrap(), 4711);
+        request.extensions_mut().insert(ConnectInfo(from));
+        let answer = instance.ask(request).await;
+        let text = answer.text();
+        assert_eq!(
+            answer.status.as_u16(),
+            wanted,
+            "{peer} {host} {headers:?}: {text}"
+        );
+        assert_eq!(text.contains("access.origins"), wanted == 400, "{text}");
+    }
+}
+
 /// An agent's key.
 struct Agent(ed25519_dalek::SigningKey);
 
@@ -585,11 +645,104 @@ async fn an_agents_key_signs_requests_each_once(pool: PgPool) {
         ("signature", "sig=:AA==:"),
     ];
     assert_eq!(who(&here, &strange).await["kind"], "anonymous");
+    // But beside one of ours nothing goes unread, in whichever line it comes.
+    let signing = Signing {
+        nonce: "two-lines-01",
+        ..SIGNING
+    };
+    let mine = agent.headers("GET", "/v1/keys", b"", signing);
+    let again = mine[1].1.clone();
+    for more in [
+        strange[0],
+        ("signature-input", again.as_str()),
+        ("signature", "sig=:AA==:"),
+    ] {
+        for place in [0, mine.len()] {
+            let mut lines = borrowed(&mine);
+            lines.insert(place, more);
+            let refused = ask(&here, "GET", "/v1/keys", &lines, &Value::Null).await;
+            let text = refused.text();
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{more:?}: {text}");
+        }
+    }
+    let alone = ask(&here, "GET", "/v1/keys", &borrowed(&mine), &Value::Null).await;
+    assert_eq!(alone.status, StatusCode::OK, "{}", alone.text());
+}
+
+#[sqlx::test]
+async fn a_key_that_was_rotated_away_proves_nothing_nor_does_what_it_made(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    registered(&instance, 7).await;
+    let (old, new) = (Agent::new(7), Agent::new(8));
+    let mine = async |agent: &Agent, nonce: &'static str| {
+        let headers = agent.headers("GET", "/v1/keys", b"", Signing { nonce, ..SIGNING });
+        ask(
+            &instance,
+            "GET",
+            "/v1/keys",
+            &borrowed(&headers),
+            &Value::Null,
+        )
+        .await
+    };
+    let make = async |agent: &Agent, nonce: &'static str| {
+        let wish = json!({"name": "mine", "scopes": ["keys:read"]});
+        let body = wish.to_string();
+        let signing = Signing { nonce, ..SIGNING };
+        let headers = agent.headers("POST", "/v1/keys", body.as_bytes(), signing);
+        ask(&instance, "POST", "/v1/keys", &borrowed(&headers), &wish).await
+    };
+    assert_eq!(mine(&old, "before-00001").await.status, StatusCode::OK);
+    let made = make(&old, "made-0000001").await.json();
+    let secret = made["key"].as_str().unwrap();
+    let with_key = async |path: &str| {
+        ask(
+            &instance,
+            "GET",
+            path,
+            &[("x-api-key", secret)],
+            &Value::Null,
+        )
+        .await
+    };
+    assert_eq!(with_key("/v1/keys").await.status, StatusCode::OK);
+
+    let rotate = prepared(&instance, "rotate", &did(7), json!({"key": did(8)})).await;
+    let body =
+        json!({ "statement": rotate, "signatures": [by_key(7, &rotate), by_key(8, &rotate)] });
+    let path = format!("/v1/agents/{}/statements", did(7));
+    let answer = bring(&instance, &path, &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+
+    for (what, refused) in [
+        ("its signature", mine(&old, "after-000001").await),
+        ("another key of its", make(&old, "after-000002").await),
+        ("its key", with_key("/v1/keys").await),
+        (
+            "its key where nobody needs one",
+            with_key("/v1/agents").await,
+        ),
+    ] {
+        let text = refused.text();
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{what}: {text}");
+        assert_eq!(refused.json()["code"], "unauthorized", "{what}");
+        assert!(text.contains("rotated away"), "{what}: {text}");
+    }
+    let of_the_new = mine(&new, "the-new-0001").await;
+    assert_eq!(of_the_new.status, StatusCode::OK);
+    assert_eq!(
+        of_the_new.json()["items"],
+        json!([]),
+        "nor does it inherit any"
+    );
+    // A key that no agent ever had is nobody's former one.
+    let stranger = mine(&Agent::new(9), "stranger-001").await;
+    assert_eq!(stranger.status, StatusCode::OK);
 }
 
 #[sqlx::test]
 async fn an_agent_asks_an_endpoint_so_often(pool: PgPool) {
-    let flags = [chancery::config::Flag::new("access.per_minute", 2)];
+    let flags = [Flag::new("access.per_minute", 2)];
     let instance = Instance::with(&pool, &flags).await;
     let agent = Agent::new(7);
     let ask = async |path: &str, nonce: &'static str| {

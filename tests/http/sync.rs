@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
 
-use crate::kit::Instance;
+use crate::kit::{Instance, TOKEN};
 
 /// The recorded logs of mainnet, each with a time of its block: without one, that of storing counts.
 fn timed(dir: &std::path::Path) -> std::path::PathBuf {
@@ -39,7 +39,10 @@ async fn second(pool: &PgPool) -> (String, PgPool) {
 }
 
 async fn digest(instance: &Instance) -> Value {
-    let answer = instance.get("/v1/sync/digest").await;
+    let path = "/v1/sync/digest";
+    let stranger = instance.get(path).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    let answer = instance.send("GET", path, TOKEN, &Value::Null).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     answer.json()
 }

@@ -44,6 +44,13 @@ async fn nobody_writes_without_the_token(pool: PgPool) {
 #[sqlx::test]
 async fn writes_wait_while_the_journal_is_full_and_nothing_else_does(pool: PgPool) {
     let instance = Instance::with(&pool, &[Flag::new("journal.max_queued", 50)]).await;
+    let wish = json!({ "name": "made while there was room" });
+    // By another process, so that this one asks for room only once there is none.
+    let elsewhere = Instance::new(&pool).await;
+    let key = elsewhere.send("POST", "/v1/keys", TOKEN, &wish).await;
+    let key = key.json();
+    let key = format!("/v1/keys/{}", key["key_id"].as_str().unwrap());
+    let rotate = format!("{key}/rotate");
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/erc8004");
     instance.replay(&corpus.join("mainnet-logs.json")).await;
     let status = |status| json!({ "status": status });
@@ -51,6 +58,9 @@ async fn writes_wait_while_the_journal_is_full_and_nothing_else_does(pool: PgPoo
         ("PUT", "/v1/agents/1:1/status", status("SLEEP")),
         ("POST", "/v1/transactions", json!({"chain": 1, "raw": "0x"})),
         ("POST", "/v1/ipfs", json!("x")),
+        ("POST", "/v1/keys", wish),
+        ("POST", rotate.as_str(), json!({})),
+        ("DELETE", key.as_str(), Value::Null),
     ] {
         let answer = instance.send(method, path, TOKEN, &body).await;
         assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
@@ -63,9 +73,14 @@ async fn writes_wait_while_the_journal_is_full_and_nothing_else_does(pool: PgPoo
     }
     let agent = instance.get("/v1/agents/1:1").await.json();
     assert_eq!(agent["runtime_status"], "ACTIVE", "nothing was written");
+    let keys = instance.send("GET", "/v1/keys", TOKEN, &Value::Null).await;
+    let keys = keys.json()["items"].as_array().unwrap().clone();
+    assert_eq!((keys.len(), &keys[0]["active"]), (1, &json!(true)));
     instance.seal().await;
     let path = "/v1/agents/1:1/status";
     let answer = instance.send("PUT", path, TOKEN, &status("SLEEP")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = instance.send("DELETE", &key, TOKEN, &Value::Null).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Limiter, Quotas,
     address::Network,
     limit::{PATIENCE, Shared},
-    origin::Origins,
+    origin::{Origins, Whence},
 };
 
 /// Section `access`.
@@ -63,7 +63,7 @@ impl Config {
             }
         }
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Origins::new(&self.origins, anywhere).map_err(|why| ("origins", why))?;
+        Origins::new(&self.origins, anywhere, Whence::Here).map_err(|why| ("origins", why))?;
         self.trusted().map_err(|why| ("trusted_proxies", why))?;
         self.limiter().map_err(|why| ("redis", why))?;
         Ok(())

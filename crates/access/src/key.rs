@@ -206,8 +206,8 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
 /// Gives a key a successor of the same rights, and ends it after `overlap`: until then both hold, and no third one of
 /// their line, for the key that it replaced itself ends at once. A line has one quota. What the key made is the
 /// successor's from then on. That one is made with the key that asks, its predecessor perhaps, else with the one that
-/// its predecessor was made with. It acts for whom the old one did: what is a client's stays with it. One that is
-/// revoked or over has none.
+/// its predecessor was made with, and ends with the key that asks at the latest, unless that asks for its own successor.
+/// It acts for whom the old one did: what is a client's stays with it. One that is revoked or over has none.
 pub async fn rotate(
     tx: &mut Tx,
     key_id: &str,
@@ -215,7 +215,7 @@ pub async fn rotate(
     asked_with: Option<&str>,
 ) -> Result<Rotated> {
     check_overlap(overlap)?;
-    lineage::take_turn(tx, asked_with).await?;
+    let end_of_asker = lineage::take_turn(tx, asked_with).await?;
     let ended = lineage::end_replaced(tx, key_id).await?;
     let now = tx.now();
     let old = sqlx::query_as!(
@@ -243,11 +243,9 @@ pub async fn rotate(
     {
         lineage::leave_room(tx, owner).await?;
     }
-    // A key that was to last for so long is followed by one that lasts as long.
-    let lasting = old.expires_at.map(|end| {
-        let length = end - old.created_at;
-        now.checked_add_signed(length).unwrap_or(end)
-    });
+    // What a key made does not outlive it, but its own successor does.
+    let bound = end_of_asker.filter(|_| asked_with != Some(key_id));
+    let lasting = [lasting(&old, now), bound].into_iter().flatten().min();
     let end = old
         .expires_at
         .map_or(now + overlap, |end| end.min(now + overlap));
@@ -287,6 +285,14 @@ pub async fn rotate(
     };
     let issued = insert(tx, &new, row).await?;
     Ok(Rotated { issued, ended })
+}
+
+/// A key that was to last for so long is followed by one that lasts as long.
+fn lasting(old: &ApiKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    old.expires_at.map(|end| {
+        let length = end - old.created_at;
+        now.checked_add_signed(length).unwrap_or(end)
+    })
 }
 
 /// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force

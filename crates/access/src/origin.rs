@@ -56,25 +56,35 @@ fn plain(scheme: &str, authority: &str) -> String {
     }
 }
 
+/// Whom an office's names are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whence {
+    /// A program of the office's own machine, which reached it without a proxy.
+    Here,
+    /// Everybody else.
+    Elsewhere,
+}
+
 /// All of this office.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(Vec<Origin>);
 
 impl Origins {
-    /// The configured ones, and the address that is listened on under the names that this machine has for itself.
-    /// Errors, in words, where a configured one is none.
-    pub fn new(configured: &[String], listening: SocketAddr) -> Result<Self, String> {
+    /// The configured ones, the address that is listened on, and the names that each machine has for itself. Where some
+    /// are configured these last are ours for this machine alone: whoever signed for his own `localhost` signed nothing
+    /// that anybody may bring to an office that others reach. Errors, in words, where a configured one is none.
+    pub fn new(configured: &[String], listening: SocketAddr, from: Whence) -> Result<Self, String> {
         let mut origins: Vec<Origin> = configured
             .iter()
             .map(|text| Origin::parse(text))
             .collect::<Result<_, _>>()?;
         let port = listening.port();
-        let mut hosts = vec![
-            format!("localhost:{port}"),
-            format!("127.0.0.1:{port}"),
-            format!("[::1]:{port}"),
-        ];
-        if !listening.ip().is_unspecified() {
+        let mut hosts = Vec::new();
+        if origins.is_empty() || from == Whence::Here {
+            hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")));
+        }
+        let ip = listening.ip();
+        if !ip.is_unspecified() && (!ip.is_loopback() || !hosts.is_empty()) {
             hosts.push(listening.to_string());
         }
         origins.extend(hosts.iter().map(|authority| Origin {
@@ -101,9 +111,13 @@ mod tests {
     use super::*;
 
     fn origins() -> Origins {
+        of("127.0.0.1:8004", Whence::Here)
+    }
+
+    fn of(listening: &str, from: Whence) -> Origins {
         let configured =
             ["https://Office.example/", "http://intern.example:8080"].map(str::to_owned);
-        Origins::new(&configured, "127.0.0.1:8004".parse().unwrap()).unwrap()
+        Origins::new(&configured, listening.parse().unwrap(), from).unwrap()
     }
 
     #[test]
@@ -140,6 +154,30 @@ mod tests {
         ] {
             assert!(!origins().has(stranger), "{stranger}");
         }
+    }
+
+    #[test]
+    fn the_names_of_every_machine_are_no_strangers_where_an_office_has_its_own() {
+        let own = [
+            "localhost:8004",
+            "127.0.0.1:8004",
+            "[::1]:8004",
+            "127.0.0.9:8004",
+        ];
+        let elsewhere = of("127.0.0.9:8004", Whence::Elsewhere);
+        for host in own {
+            assert!(of("127.0.0.9:8004", Whence::Here).of_host(host).is_some());
+            assert_eq!(elsewhere.of_host(host), None, "{host}");
+            assert!(!elsewhere.has(&format!("http://{host}")), "{host}");
+            // Who configured none is reached by these alone.
+            let listening = "127.0.0.9:8004".parse().unwrap();
+            let unnamed = Origins::new(&[], listening, Whence::Elsewhere).unwrap();
+            assert!(unnamed.of_host(host).is_some(), "{host}");
+        }
+        assert!(elsewhere.of_host("office.example").is_some());
+        let other = of("192.0.2.1:8004", Whence::Elsewhere);
+        assert!(other.of_host("192.0.2.1:8004").is_some());
+        assert_eq!(other.of_host("localhost:8004"), None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! How a principal stands in a column: `operator`, an address in lower case, or the id of a key.
+//! How a principal stands in a column: `operator`, an address in lower case (of a contract CAIP-10's, which names its
+//! chain), or the id of a key.
 
-use kernel::Principal;
+use kernel::{Address, Principal};
 
 /// The column's text; nobody has none.
 pub fn text(principal: &Principal) -> Option<String> {
     match principal {
         Principal::Operator => Some("operator".to_owned()),
         Principal::Account(address) => Some(format!("{address:#x}")),
+        Principal::Contract { chain, address } => Some(format!("eip155:{chain}:{address:#x}")),
         Principal::Key(id) => Some(id.clone()),
         Principal::Anonymous => None,
     }
@@ -17,8 +19,16 @@ pub fn parse(text: &str) -> Principal {
     if text == "operator" {
         return Principal::Operator;
     }
+    if let Some((chain, address)) = contract(text) {
+        return Principal::Contract { chain, address };
+    }
     text.parse()
         .map_or_else(|_| Principal::Key(text.to_owned()), Principal::Account)
+}
+
+fn contract(text: &str) -> Option<(u64, Address)> {
+    let (chain, address) = text.strip_prefix("eip155:")?.split_once(':')?;
+    Some((chain.parse().ok()?, address.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -31,6 +41,10 @@ mod tests {
         for principal in [
             Principal::Operator,
             Principal::Account(account.parse().unwrap()),
+            Principal::Contract {
+                chain: 1,
+                address: account.parse().unwrap(),
+            },
             Principal::Key("did:key:z6MkhaXg".to_owned()),
         ] {
             let text = text(&principal).unwrap();

@@ -1,7 +1,7 @@
 //! Sessions: an Ethereum account that proved itself once (EIP-4361) asks with a token for a while.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::Address;
+use kernel::{Address, Principal};
 use serde::Serialize;
 use store::{Db, Tx};
 
@@ -28,6 +28,8 @@ pub struct Session {
     pub account: String,
     /// EIP-155 id of the chain that it named.
     pub chain_id: i64,
+    /// Whether a contract said there that it signed; else the account's key did, which is its on all chains.
+    pub is_contract: bool,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// When it ends.
@@ -35,9 +37,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// The account.
-    pub fn address(&self) -> Address {
-        self.account.parse().unwrap_or_default()
+    /// Whose it is.
+    pub fn principal(&self) -> Principal {
+        let address = self.account.parse().unwrap_or_default();
+        let chain = self.chain_id.unsigned_abs();
+        if self.is_contract {
+            Principal::Contract { chain, address }
+        } else {
+            Principal::Account(address)
+        }
     }
 }
 
@@ -88,9 +96,34 @@ pub fn check(message: &Message, here: &Origin, now: DateTime<Utc>) -> Result<()>
     Ok(())
 }
 
-/// Begins a session: takes the message's nonce back, and gives a token that is shown once. Errors with
-/// [`Error::Unproven`] where the nonce is not one of ours, was used, or is over.
-pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<(String, Session)> {
+/// Whether a message names a nonce that we gave away and that nobody came back with, so that it is worth asking a chain
+/// who signed it. Errors as [`open`], which takes the nonce.
+pub async fn expect(db: &Db, message: &Message) -> Result<()> {
+    let expected = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM access.challenges WHERE nonce = $1 AND expires_at > $2) AS "expected!""#,
+        message.nonce,
+        db.clock().now(),
+    );
+    if expected.fetch_one(db.pool()).await? {
+        return Ok(());
+    }
+    Err(no_nonce_of_ours())
+}
+
+fn no_nonce_of_ours() -> Error {
+    let why = "the nonce is none of ours, was used, or is over: ask for another one";
+    Error::Unproven(why.to_owned())
+}
+
+/// Begins a session of whoever signed, by his key or (`is_contract`) by the contract that he is: takes the message's
+/// nonce back, and gives a token that is shown once. Errors with [`Error::Unproven`] where the nonce is not one of ours,
+/// was used, or is over.
+pub async fn open(
+    tx: &mut Tx,
+    message: &Message,
+    is_contract: bool,
+    longest: TimeDelta,
+) -> Result<(String, Session)> {
     let now = tx.now();
     let taken = sqlx::query_scalar!(
         "DELETE FROM access.challenges WHERE nonce = $1 RETURNING expires_at",
@@ -99,23 +132,24 @@ pub async fn open(tx: &mut Tx, message: &Message, longest: TimeDelta) -> Result<
     .fetch_optional(tx.conn())
     .await?;
     if taken.is_none_or(|end| end <= now) {
-        let why = "the nonce is none of ours, was used, or is over: ask for another one";
-        return Err(Error::Unproven(why.to_owned()));
+        return Err(no_nonce_of_ours());
     }
     let secret = secret::session()?;
     let end = now + longest;
     let session = Session {
         account: message.address.to_string(),
         chain_id: i64::try_from(message.chain).unwrap_or(i64::MAX),
+        is_contract,
         created_at: now,
         expires_at: message.expires_at.map_or(end, |asked| asked.min(end)),
     };
     sqlx::query!(
-        "INSERT INTO access.sessions (token_hash, account, chain_id, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO access.sessions (token_hash, account, chain_id, is_contract, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
         secret::digest(&secret),
         format!("{:#x}", message.address),
         session.chain_id,
+        is_contract,
         session.created_at,
         session.expires_at,
     )
@@ -130,7 +164,7 @@ pub async fn find(db: &Db, token: &str) -> Result<Option<Session>> {
         return Ok(None);
     };
     let row = sqlx::query!(
-        "SELECT account, chain_id, created_at, expires_at FROM access.sessions
+        "SELECT account, chain_id, is_contract, created_at, expires_at FROM access.sessions
           WHERE token_hash = $1 AND expires_at > $2",
         digest,
         db.clock().now(),
@@ -144,6 +178,7 @@ pub async fn find(db: &Db, token: &str) -> Result<Option<Session>> {
             .unwrap_or_default()
             .to_string(),
         chain_id: row.chain_id,
+        is_contract: row.is_contract,
         created_at: row.created_at,
         expires_at: row.expires_at,
     }))
@@ -254,22 +289,26 @@ mod tests {
         };
         let begin = async |message: &Message| -> Result<(String, Session)> {
             let mut tx = db.begin(Cause::Job("test")).await?;
-            let opened = open(&mut tx, message, HOUR).await?;
+            let opened = open(&mut tx, message, false, HOUR).await?;
             tx.commit().await?;
             Ok(opened)
         };
         let nonce = give().await?;
-        let (token, session) = begin(&message(&nonce, clock.now())).await?;
+        let asked = message(&nonce, clock.now());
+        expect(&db, &asked).await?;
+        let (token, session) = begin(&asked).await?;
         assert_eq!(session.expires_at, clock.now() + HOUR);
         assert_eq!(find(&db, &token).await?, Some(session));
         let stored = sqlx::query_scalar!(r#"SELECT s::text AS "s!" FROM access.sessions s"#);
         assert!(!stored.fetch_one(db.pool()).await?.contains(&token));
         for used in [nonce.as_str(), "12345678"] {
-            let refused = begin(&message(used, clock.now())).await;
-            assert!(refused.unwrap_err().is_unproven());
+            let asked = message(used, clock.now());
+            assert!(expect(&db, &asked).await.unwrap_err().is_unproven());
+            assert!(begin(&asked).await.unwrap_err().is_unproven());
         }
         let late = give().await?;
         clock.advance(PATIENCE);
+        assert!(expect(&db, &message(&late, clock.now())).await.is_err());
         assert!(begin(&message(&late, clock.now())).await.is_err());
         let mut short = message(&give().await?, clock.now());
         short.expires_at = Some(clock.now() + TimeDelta::minutes(1));

@@ -5,10 +5,20 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use did::methods::key::PublicKey;
-use store::Tx;
+use store::{Db, Tx};
 use uuid::Uuid;
 
 use crate::Result;
+
+/// Whether an agent had this key and has another one now: whoever still holds it speaks for nobody. A key that no agent
+/// ever had is none of these.
+pub async fn is_former(db: &Db, key: &PublicKey) -> Result<bool> {
+    let former = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM identity.keys WHERE public_key = $1 AND until IS NOT NULL) AS "former!""#,
+        key.to_bytes(),
+    );
+    Ok(former.fetch_one(db.pool()).await?)
+}
 
 /// Whose a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

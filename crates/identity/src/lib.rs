@@ -20,7 +20,7 @@ pub mod head;
 pub mod heartbeat;
 pub mod history;
 pub mod identifier;
-mod key;
+pub mod key;
 pub mod operator;
 mod project;
 pub mod registration;

@@ -6,6 +6,7 @@ use access::{
     Known, Quotas, Verdict,
     address::of_one_caller,
     audit_log::{Event, EventType},
+    origin::Origins,
 };
 use axum::{
     http::{HeaderName, HeaderValue},
@@ -41,6 +42,11 @@ impl<'a> Counter<'a> {
             is_proof_sent: false,
             verdict: None,
         }
+    }
+
+    /// The names that are ours for who asks.
+    pub fn origins(&self) -> &'a Origins {
+        self.remote.origins(self.app)
     }
 
     /// On the address of who asks. Programs on this machine share one, and are its owner's: they are not counted.

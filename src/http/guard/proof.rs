@@ -4,7 +4,9 @@
 use access::{
     API_KEY, SESSION,
     message_signature::{Message, MessageSignature, Signer},
-    nonce, session,
+    nonce,
+    origin::Origins,
+    principal, session,
     typed_request::{SCHEME, TypedRequest},
 };
 use axum::{
@@ -13,6 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
 };
 use chain::contract_signature::{self, Checked, SignatureError};
+use did::methods::key::PublicKey;
 use kernel::{Address, B256, Kind, Principal, sha256};
 
 use super::{Proof, site};
@@ -66,19 +69,26 @@ impl Presented {
 
 /// What a request's head presents: one thing at most. The cookie, which browsers add by themselves, gives way, and is
 /// not looked at where requests do not count: what is there is the same for everybody.
-pub fn presented(app: &Shared, headers: &HeaderMap, grant: &Grant) -> Result<Presented, Problem> {
+pub fn presented(
+    origins: &Origins,
+    headers: &HeaderMap,
+    grant: &Grant,
+) -> Result<Presented, Problem> {
     let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let authorization = headers.get_all(header::AUTHORIZATION).iter();
     let authorization = authorization.map(|value| scheme(&text(value)));
     let keys = headers.get_all(X_API_KEY).iter();
     let keys = keys.map(|value| Presented::Secret(text(value)));
     let mut found: Vec<Presented> = authorization.chain(keys).collect();
-    if let Some(input) = headers.get(SIGNATURE_INPUT).map(text) {
-        // Others sign requests for reasons of their own; who names a DID wants to be known here.
-        if input.contains("keyid=\"did:") {
-            let signature = headers.get(SIGNATURE).map(text).unwrap_or_default();
-            found.push(Presented::Signature(input, signature));
-        }
+    // Lines of one header are one list (RFC 9110, 5.3).
+    let whole = |name: HeaderName| {
+        let lines = headers.get_all(name).iter().map(text);
+        lines.collect::<Vec<String>>().join(", ")
+    };
+    let input = whole(SIGNATURE_INPUT);
+    // Others sign requests for reasons of their own; who names a DID wants to be known here.
+    if input.contains("keyid=\"did:") {
+        found.push(Presented::Signature(input, whole(SIGNATURE)));
     }
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
@@ -88,7 +98,7 @@ pub fn presented(app: &Shared, headers: &HeaderMap, grant: &Grant) -> Result<Pre
         }
         (None, _) if !grant.is_counted() => Ok(Presented::Nothing),
         (None, _) => {
-            let cookie = site::cookie(headers, app.origins());
+            let cookie = site::cookie(headers, origins);
             Ok(cookie.map_or(Presented::Nothing, |token| {
                 Presented::Cookie(token.to_owned())
             }))
@@ -125,6 +135,7 @@ pub async fn in_memory(app: &Shared, presented: &Presented) -> Result<Option<Ask
 /// believes that he is known. Only a cookie that is over says nothing: nobody sent it on purpose.
 pub async fn verify(
     app: &Shared,
+    origins: &Origins,
     request: &mut Request,
     presented: Presented,
 ) -> Result<Asker, Problem> {
@@ -150,37 +161,60 @@ pub async fn verify(
             })
         }
         // Apart, because they ask chains: a request without a proof, as most are, does not carry room for it.
-        Presented::Wallet(parameters) => Box::pin(wallet(app, request, &parameters)).await,
+        Presented::Wallet(parameters) => Box::pin(wallet(app, origins, request, &parameters)).await,
         Presented::Signature(input, signature) => {
-            Box::pin(signed(app, request, &input, &signature)).await
+            Box::pin(signed(app, origins, request, &input, &signature)).await
         }
     }
 }
 
 async fn session(app: &Shared, token: String) -> Result<Option<Asker>, Problem> {
     let found = session::find(&app.db, &token).await?;
-    Ok(found.map(|session| {
-        let account = Principal::Account(session.address());
-        Asker::new(account, Proof::Session(session, token))
-    }))
+    Ok(found.map(|session| Asker::new(session.principal(), Proof::Session(session, token))))
 }
 
 /// An agent's key that signed this request.
 async fn signed(
     app: &Shared,
+    origins: &Origins,
     request: &mut Request,
     input: &str,
     signature: &str,
 ) -> Result<Asker, Problem> {
     let read = MessageSignature::parse(input, signature)?;
     let body = whole_body(app, request).await?;
-    let signer = signer(app, request, &read, &body)?;
+    let signer = signer(app, origins, request, &read, &body)?;
+    let principal = Principal::Key(signer.did.clone());
+    refuse_former(app, &principal).await?;
     nonce::put(&app.db, &signer.did, &signer.nonce, signer.expires_at).await?;
-    Ok(Asker::new(Principal::Key(signer.did), Proof::Signature))
+    Ok(Asker::new(principal, Proof::Signature(signer.did)))
+}
+
+/// Refuses a key that its agent rotated away, and what acts for it: whoever still has it is not the agent.
+pub async fn refuse_former(app: &Shared, principal: &Principal) -> Result<(), Problem> {
+    if !is_former(app, principal).await? {
+        return Ok(());
+    }
+    let detail = "this key was rotated away: its agent asks with the key that it has now";
+    Err(Problem::new(Code::Unauthorized, detail))
+}
+
+/// Whether this is a key that its agent rotated away. Judged whenever it is used, so that no rotation has to find what
+/// was made with the key, not even while it is being made.
+pub async fn is_former(app: &Shared, principal: &Principal) -> Result<bool, Problem> {
+    let Principal::Key(id) = principal else {
+        return Ok(false);
+    };
+    let key = id.strip_prefix("did:key:").map(PublicKey::from_multibase);
+    let Some(Ok(key)) = key else {
+        return Ok(false);
+    };
+    Ok(identity::key::is_former(&app.db, &key).await?)
 }
 
 fn signer(
     app: &Shared,
+    origins: &Origins,
     request: &Request,
     signature: &MessageSignature,
     body: &[u8],
@@ -193,7 +227,7 @@ fn signer(
     };
     let message = Message {
         method: request.method().as_str(),
-        origin: site::here(app, headers)?,
+        origin: site::here(origins, headers)?,
         path: request.uri().path(),
         query: request.uri().query(),
         headers: &values,
@@ -202,18 +236,34 @@ fn signer(
 }
 
 /// A wallet that signed this request.
-async fn wallet(app: &Shared, request: &mut Request, parameters: &str) -> Result<Asker, Problem> {
+async fn wallet(
+    app: &Shared,
+    origins: &Origins,
+    request: &mut Request,
+    parameters: &str,
+) -> Result<Asker, Problem> {
     let read = TypedRequest::parse(parameters)?;
     read.check(app.db.clock().now())?;
     let body = whole_body(app, request).await?;
-    let here = site::here(app, request.headers())?;
+    let here = site::here(origins, request.headers())?;
     let target = request.uri().path_and_query();
     let target = target.map_or("/", |target| target.as_str());
     let digest = read.digest(here, request.method().as_str(), target, &body);
-    signed_by(app, read.chain, read.account, digest, &read.signature).await?;
-    let signer = format!("{:#x}", read.account);
+    let checked = signed_by(app, read.chain, read.account, digest, &read.signature).await?;
+    let principal = who_signed(read.chain, read.account, checked);
+    let signer = principal::text(&principal).unwrap_or_default();
     nonce::put(&app.db, &signer, &read.nonce(), read.expires_at()?).await?;
-    Ok(Asker::new(Principal::Account(read.account), Proof::Wallet))
+    Ok(Asker::new(principal, Proof::Wallet))
+}
+
+/// Who an account is that signed: a key's is the same on all chains, what a contract says counts on its own alone.
+pub fn who_signed(chain: u64, address: Address, checked: Checked) -> Principal {
+    match checked {
+        Checked::ByKey => Principal::Account(address),
+        Checked::ByContract { .. } | Checked::BeforeDeployment { .. } => {
+            Principal::Contract { chain, address }
+        }
+    }
 }
 
 /// Takes the body out, reads it, and puts it back.

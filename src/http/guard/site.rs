@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use crate::http::{Code, Problem, Shared};
+use crate::http::{Code, Problem};
 
 /// The cookie's name over plain http, which only this machine's own names are reached by.
 pub const COOKIE: &str = "chancery_session";
@@ -17,9 +17,9 @@ const HOST_COOKIE: &str = "__Host-chancery_session";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where this request was sent to, if it is one of our names: what is signed counts for it alone.
-pub fn here<'a>(app: &'a Shared, headers: &HeaderMap) -> Result<&'a Origin, Problem> {
+pub fn here<'a>(origins: &'a Origins, headers: &HeaderMap) -> Result<&'a Origin, Problem> {
     let host = text(headers, &header::HOST).unwrap_or_default();
-    app.origins().of_host(host).ok_or_else(|| {
+    origins.of_host(host).ok_or_else(|| {
         let detail =
             "this office is not reached by this name: see access.origins in its configuration";
         Problem::new(Code::Invalid, detail)
@@ -37,6 +37,17 @@ pub fn is_ours(headers: &HeaderMap, origins: &Origins) -> bool {
     match text(headers, &SEC_FETCH_SITE) {
         Some(site) => site == "same-origin" && is_of_origin.unwrap_or(true),
         None => is_of_origin.unwrap_or(false),
+    }
+}
+
+/// Refuses a socket to a page of another origin: browsers let any page open one, and say of which origin it is.
+pub fn no_strangers_socket(headers: &HeaderMap, origins: &Origins) -> Result<(), Problem> {
+    match text(headers, &header::ORIGIN) {
+        Some(origin) if !origins.has(origin) => {
+            let detail = "a page of another origin asked for this socket: it is refused";
+            Err(Problem::new(Code::Denied, detail))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -70,12 +81,16 @@ pub fn set_cookie(response: &mut Response, here: &Origin, token: &str, seconds: 
     }
 }
 
+/// A header's text; of bytes that are none, none of anybody's.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    let value = headers.get(name)?;
+    Some(value.to_str().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
+    use access::origin::Whence;
+
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -90,7 +105,8 @@ mod tests {
 
     fn origins() -> Origins {
         let configured = ["https://office.example".to_owned()];
-        Origins::new(&configured, "127.0.0.1:8004".parse().unwrap()).unwrap()
+        let listening = "127.0.0.1:8004".parse().unwrap();
+        Origins::new(&configured, listening, Whence::Here).unwrap()
     }
 
     #[test]

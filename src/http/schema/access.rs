@@ -85,6 +85,8 @@ pub struct Session {
     account: String,
     /// EIP-155 id of the chain that it named.
     chain_id: i64,
+    /// Whether a contract said there that it signed; else the account's key did, which is its on all chains.
+    is_contract: bool,
     /// When it began.
     created_at: DateTime<Utc>,
     /// When it ends.

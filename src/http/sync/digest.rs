@@ -56,7 +56,7 @@ impl Part {
 }
 
 /// Digests of all rows that follow from facts, and of what the journal says: equal on two instances that
-/// saw the same facts
+/// saw the same facts. Every row is read for it, so it is the operator's.
 #[utoipa::path(get, path = "/v1/sync/digest", tag = "health", responses(
     (status = OK, body = Digests),
     (status = TOO_MANY_REQUESTS, body = Problem, description = "another digest is being made"),

@@ -4,6 +4,7 @@
 //! A key is made with the key that asked for it, by creation or by rotation: whoever had that one knows this one's
 //! secret, too. A successor takes over what its predecessor made.
 
+use chrono::{DateTime, Utc};
 use store::Tx;
 
 use super::unknown;
@@ -15,29 +16,29 @@ pub const MOST_KEYS: i64 = 100;
 pub const MOST_MADE: i64 = 1_000;
 
 /// Waits until nobody else changes keys, so that none is made with a key that ends meanwhile, and no two take the last
-/// place. Each change raises the number in this row anyway, and waits for it then. Errors with [`Error::Unproven`]
-/// where the key that asks has ended.
-pub(super) async fn take_turn(tx: &mut Tx, asked_with: Option<&str>) -> Result<()> {
+/// place. Each change raises the number in this row anyway, and waits for it then. Gives when the key that asks ends by
+/// itself. Errors with [`Error::Unproven`] where it has ended.
+pub(super) async fn take_turn(
+    tx: &mut Tx,
+    asked_with: Option<&str>,
+) -> Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("SELECT revision FROM access.revision FOR UPDATE")
         .fetch_one(tx.conn())
         .await?;
     let Some(key_id) = asked_with else {
-        return Ok(());
+        return Ok(None);
     };
     let now = tx.now();
-    let holds = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM access.api_keys WHERE key_id = $1
-                             AND active AND (expires_at IS NULL OR expires_at > $2)) AS "holds!""#,
+    let end = sqlx::query_scalar!(
+        "SELECT expires_at FROM access.api_keys
+          WHERE key_id = $1 AND active AND (expires_at IS NULL OR expires_at > $2)",
         key_id,
         now,
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    if holds {
-        return Ok(());
-    }
-    let why = "this API key was revoked, or is over".to_owned();
-    Err(Error::Unproven(why))
+    let over = || Error::Unproven("this API key was revoked, or is over".to_owned());
+    end.ok_or_else(over)
 }
 
 /// Whether a principal may have one more key. Errors with [`Error::Conflict`] where it has too many.
