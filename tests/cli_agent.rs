@@ -517,6 +517,9 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
     assert!(cli.ok(&["agent", "history", "31337:0"]).contains("retired"));
 }
 
+/// No registry.
+const STRANGER: &str = "0x00000000000000000000000000000000000000aa";
+
 #[test]
 fn another_transaction_than_was_asked_for_is_not_signed() {
     let place = Place::new("data");
@@ -526,15 +529,62 @@ fn another_transaction_than_was_asked_for_is_not_signed() {
     // A transfer of everything instead of a registration.
     let transaction = json!({
         "chainId": "0x1", "from": OWNER, "nonce": "0x0", "data": "0x", "gas": "0x5208",
-        "to": "0x00000000000000000000000000000000000000aa", "value": "0xde0b6b3a7640000",
+        "to": STRANGER, "value": "0xde0b6b3a7640000",
         "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1",
     });
-    let body = json!({"chain": 1, "transaction": transaction}).to_string();
-    let liar = Liar::saying(vec![("/v1/transactions/prepare", body)]);
-    let args = [&["--url", &liar.url][..], &ADA, &["--key", &key]].concat();
-    let error = cli.fails(6, &args);
-    assert!(error.contains("nothing was signed"), "{error}");
-    assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
+    let answers = |transaction: &Value| {
+        let body = json!({"chain": 1, "transaction": transaction}).to_string();
+        Liar::saying(vec![("/v1/transactions/prepare", body)])
+    };
+    let refused = |transaction: &Value, code: i32| {
+        let liar = answers(transaction);
+        let args = ["--as", "data", "--key", &key];
+        let error = cli.fails(code, &[&["--url", &liar.url][..], &ADA, &args].concat());
+        assert!(error.contains("nothing was signed"), "{error}");
+        assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
+        error
+    };
+    refused(&transaction, 6);
+
+    // What was asked for, of another contract.
+    let uri = cli.json(&[&ADA[..], &["--as", "data", "--dry-run"]].concat());
+    let data = chain::registry::register_with_uri(uri["uri"].as_str().unwrap());
+    let mut transaction = transaction;
+    transaction["data"] = json!(data.to_string());
+    transaction["value"] = json!("0x0");
+    let error = refused(&transaction, 6);
+    let canonical = chain::preset::MAINNET_REGISTRY.to_string();
+    assert!(
+        error.contains(&canonical) && error.to_lowercase().contains(STRANGER),
+        "{error}"
+    );
+
+    // Of the registry, for a hundred ether.
+    transaction["to"] = json!(canonical);
+    transaction["gas"] = json!("0x3b9aca00");
+    transaction["maxFeePerGas"] = json!("0x174876e800");
+    let error = refused(&transaction, 5);
+    assert!(
+        error.contains("may cost 100 of") && error.contains("--max-fee allows 0.02"),
+        "{error}"
+    );
+    let liar = answers(&transaction);
+    let token = cli.key("token", "any", 0o600);
+    let agreed = [
+        "--as",
+        "data",
+        "--key",
+        &key,
+        "--max-fee",
+        "100",
+        "--token-file",
+        &token,
+    ];
+    cli.fails(3, &[&["--url", &liar.url][..], &ADA, &agreed].concat());
+    assert!(liar.asked("POST /v1/transactions "), "it was signed");
+    let agreed = ["--key", &key, "--max-fee", "1e2"];
+    let error = cli.fails(2, &[&ADA[..], &agreed].concat());
+    assert!(error.contains("500000gwei"), "{error}");
 }
 
 #[test]

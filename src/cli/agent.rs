@@ -1,6 +1,7 @@
 //! `chancery agent`: what the instance knows of agents, and what owners, their agents and the operator say.
 
 mod beat;
+mod bounds;
 mod describe;
 mod gasless;
 mod history;

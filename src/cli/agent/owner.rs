@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Which,
+    bounds::{Bounds, Callee},
     describe::Described,
     find,
     hosted::Hosted,
@@ -32,6 +33,8 @@ pub struct Signing {
     key: Option<PathBuf>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// Arguments of `agent edit`.
@@ -85,12 +88,13 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let uri = register::named(&draft, way, &args.hosted)?;
     let client = Client::of(context)?;
     let (_, agent) = find(&client, &args.which).await?;
-    let (chain, _, id) = token(&agent)?;
+    let (chain, registry, id) = token(&agent)?;
     register::hand_out(&client, &draft, way, &args.hosted).await?;
     let action = Action {
         json: json!({ "kind": "set_uri", "agent": agent.id, "uri": uri.uri }),
         data: registry::set_agent_uri(id, &uri.uri),
         chain: Some(chain),
+        callee: Callee::Registry(Some(registry)),
     };
     let (value, agent) = sent(&client, &args.which, &args.signing, &action, "editing").await?;
     let value = match agent {
@@ -121,6 +125,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
             json: json!({ "kind": "unset_wallet", "agent": agent.id }),
             data: registry::unset_agent_wallet(id),
             chain: Some(chain),
+            callee: Callee::Registry(Some(registry)),
         },
         (Some(file), _) => {
             let wallet = key::read(file)?;
@@ -155,6 +160,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
                 }),
                 data: registry::set_agent_wallet(id, to, consent.deadline, signature),
                 chain: Some(chain),
+                callee: Callee::Registry(Some(registry)),
             }
         }
     };
@@ -166,7 +172,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
 pub async fn transfer(args: Transfer, context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?;
     let (_, agent) = find(&client, &args.which).await?;
-    let (chain, _, id) = token(&agent)?;
+    let (chain, registry, id) = token(&agent)?;
     let owner = agent
         .owner_address
         .as_deref()
@@ -176,6 +182,7 @@ pub async fn transfer(args: Transfer, context: &Context) -> anyhow::Result<()> {
         json: json!({ "kind": "transfer", "agent": agent.id, "to": args.to.to_string() }),
         data: registry::transfer(owner, args.to, id),
         chain: Some(chain),
+        callee: Callee::Registry(Some(registry)),
     };
     let (value, _) = sent(&client, &args.which, &args.signing, &action, "a transfer").await?;
     show(context, &client, &value)
@@ -193,7 +200,7 @@ async fn sent(
         return Err(key::missing(client, action.chain, doing).await.into());
     };
     let signer = key::read(file)?;
-    let ready = send::prepare(client, &signer, action).await?;
+    let ready = send::prepare(client, &signer, action, &signing.bounds).await?;
     eprintln!("{}", ready.preview());
     let sent = ready.send(client, &signer).await?;
     let progress = sent.wait(client, signing.waiting).await?;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    bounds::{Bounds, Callee},
     chain_id,
     describe::{Described, Draft, as_data, cid},
     gasless,
@@ -46,7 +47,7 @@ pub struct Args {
     key: Option<PathBuf>,
     /// Register without gas: by a statement that the agent's own key signs. --key is then its Ed25519 key, and
     /// made where the file is not there
-    #[arg(long, conflicts_with_all = ["way", "at", "folder", "chain", "again", "wait", "timeout"])]
+    #[arg(long, conflicts_with_all = ["way", "at", "folder", "chain", "again", "wait", "timeout", "max_fee", "registry"])]
     gasless: bool,
     /// The owner's key, which signs the registration, too [default: the agent has no owner]
     #[arg(long, value_name = "FILE", requires = "gasless")]
@@ -56,6 +57,8 @@ pub struct Args {
     chain: Option<String>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
     /// Register it even though the key's account has the same agent already
     #[arg(long)]
     again: bool,
@@ -132,9 +135,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         json: json!({ "kind": "register", "uri": uri.uri }),
         data: registry::register_with_uri(&uri.uri),
         chain,
+        callee: Callee::Registry(None),
     };
     // Before anything is stored: what would revert, or cannot be paid, is refused here.
-    let ready = send::prepare(&client, &signer, &action).await?;
+    let ready = send::prepare(&client, &signer, &action, &args.bounds).await?;
     eprintln!("{}", ready.preview());
     if args.dry_run {
         return dry(&draft, &uri, context);

@@ -8,7 +8,10 @@ use kernel::{Bytes, Kind, U256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::view::Entry;
+use super::{
+    bounds::{Bounds, Callee},
+    view::Entry,
+};
 use crate::cli::{
     client::Client,
     exit::Failure,
@@ -45,6 +48,8 @@ pub struct Action {
     pub data: Bytes,
     /// The chain, where one was named.
     pub chain: Option<u64>,
+    /// Whom it must call.
+    pub callee: Callee,
 }
 
 /// A transaction that may be signed.
@@ -82,11 +87,12 @@ pub struct Progress {
     reason: Option<String>,
 }
 
-/// Has it prepared, and refuses to sign anything but what was asked for.
+/// Has it prepared, and refuses to sign anything but what was asked for, within what is allowed.
 pub async fn prepare(
     client: &Client<'_>,
     signer: &PrivateKeySigner,
     action: &Action,
+    bounds: &Bounds,
 ) -> Result<Ready, Failure> {
     let request = json!({
         "from": signer.address().to_string(), "chain": action.chain, "action": action.json,
@@ -108,6 +114,7 @@ pub async fn prepare(
             "the instance prepared another transaction than was asked for: nothing was signed";
         return Err(Failure::Unverified(why.to_owned()));
     }
+    bounds.check(action.callee, &prepared)?;
     Ok(Ready { chain, prepared })
 }
 
