@@ -447,6 +447,25 @@ fn an_instance_that_lies_is_not_believed() {
     assert!(error.contains("the instance's proof is wrong"), "{error}");
 }
 
+#[test]
+fn files_go_to_ipfs_by_themselves_where_the_world_reads_them() {
+    let place = Place::new("data");
+    let cli = Cli(&place);
+    let uri = |sync: Value, more: &[&str]| {
+        let instance = Liar::saying(vec![("/v1/sync", sync.to_string())]);
+        let args = [&["--url", &instance.url][..], &ADA, &["--dry-run"], more].concat();
+        cli.json(&args)["uri"].as_str().unwrap().to_owned()
+    };
+    let public = || json!({"public_pin": true});
+    assert!(uri(public(), &[]).starts_with("ipfs://bafk"));
+    assert!(uri(public(), &["--as", "data"]).starts_with("data:"));
+    assert!(uri(json!({"public_pin": false}), &[]).starts_with("data:"));
+    assert!(
+        uri(json!({}), &[]).starts_with("data:"),
+        "an older instance"
+    );
+}
+
 /// anvil's second account.
 const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const OTHERS_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";

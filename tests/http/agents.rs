@@ -270,6 +270,7 @@ async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     );
     assert_eq!(chain["state"], Value::Null, "nobody follows it now");
     assert_eq!(sync["agents"], 92);
+    assert_eq!(sync["public_pin"], false);
     assert_eq!(sync["journal"]["size"], 0);
     let queued = sync["journal"]["queued"].as_i64().unwrap();
     assert!(queued >= 92);

@@ -120,6 +120,8 @@ export interface Sync {
   chains: Chain[];
   agents: number;
   journal: { size: number; root: string | null; origin: string; vkey: string; queued: number };
+  /** Whether the world reads what is pinned here. */
+  public_pin: boolean;
 }
 
 /** What became of a transaction. */

@@ -84,9 +84,9 @@ pub struct Transfer {
 pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let draft = args.described.draft()?;
     draft.warn();
-    let way = args.way.map_or_else(|| register::usual(context), Ok)?;
-    let uri = register::named(&draft, way, &args.hosted)?;
     let client = Client::of(context)?;
+    let way = register::usual(args.way, &client).await?;
+    let uri = register::named(&draft, way, &args.hosted)?;
     let (_, agent) = find(&client, &args.which).await?;
     let (chain, registry, id) = token(&agent)?;
     register::hand_out(&client, &draft, way, &args.hosted).await?;

@@ -36,7 +36,7 @@ pub struct Args {
     #[command(flatten)]
     described: Described,
     /// Where the registration file is kept: in the URI itself, on IPFS, or on a web server of yours
-    /// [default: data, and ipfs where Kubo is configured]
+    /// [default: data, and ipfs where the instance says that the world reads what it pins]
     #[arg(long = "as", id = "way", value_enum, value_name = "WAY")]
     way: Option<Way>,
     #[command(flatten)]
@@ -114,8 +114,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         let (key, owner_key) = (args.key.as_deref(), args.owner_key.as_deref());
         return gasless::register(&draft, key, owner_key, context).await;
     }
-    let way = args.way.map_or_else(|| usual(context), Ok)?;
     if args.dry_run && (args.key.is_none() || args.gasless) {
+        let way = match args.way {
+            Some(way) => way,
+            None => usual_without(context).await,
+        };
         return dry(&draft, &named(&draft, way, &args.hosted)?, context);
     }
     let client = Client::of(context)?;
@@ -127,6 +130,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         return Err(key::missing(&client, chain, "registering").await.into());
     };
     let signer = key::read(file)?;
+    let way = usual(args.way, &client).await?;
     let uri = named(&draft, way, &args.hosted)?;
     if !args.again {
         already(&client, signer.address(), chain, &draft).await?;
@@ -215,18 +219,25 @@ pub async fn judged(client: &Client<'_>, id: &str, draft: &Draft) -> Result<Agen
     }
 }
 
-/// `data`, unless this machine's configuration names a Kubo.
-pub fn usual(context: &Context) -> anyhow::Result<Way> {
-    let elsewhere =
-        context.global.url.is_some() || context.environment.get("CHANCERY_URL").is_some();
-    let kubo = !elsewhere
-        && context
-            .gather(Vec::new())?
-            .config
-            .content
-            .kubo_url
-            .is_some();
-    Ok(if kubo { Way::Ipfs } else { Way::Data })
+/// The way that was asked for, else `data`, unless the instance's operator says that the world reads what is pinned
+/// there.
+pub async fn usual(asked: Option<Way>, client: &Client<'_>) -> Result<Way, Failure> {
+    if let Some(way) = asked {
+        return Ok(way);
+    }
+    let sync = client.get("v1/sync").await?;
+    Ok(match sync["public_pin"].as_bool() {
+        Some(true) => Way::Ipfs,
+        _ => Way::Data,
+    })
+}
+
+/// The same where nothing is sent, so that no instance is needed.
+async fn usual_without(context: &Context) -> Way {
+    match Client::of(context) {
+        Ok(client) => usual(None, &client).await.unwrap_or(Way::Data),
+        Err(_) => Way::Data,
+    }
 }
 
 /// The URI that will stand on the chain.

@@ -1,6 +1,6 @@
 // Where a registration file is kept.
 
-import { Problem, type Checked } from "../api";
+import { Problem, type Checked, type Sync } from "../api";
 import { Note } from "./show";
 
 export interface Place {
@@ -13,7 +13,8 @@ export interface Place {
   stored: string | null;
 }
 
-export const ON_CHAIN: Place = { way: "data", url: "", token: "", stored: null };
+/** On the chain, unless the operator says that the world reads what is pinned here. */
+export const usual = (sync: Sync): Place => ({ way: sync.public_pin ? "ipfs" : "data", url: "", token: "", stored: null });
 
 const WAYS: [Place["way"], string, string][] = [
   ["data", "On the chain, in the URI itself", "Nothing else is needed, and anybody can verify it. Gas grows with the file."],
