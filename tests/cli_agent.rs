@@ -123,15 +123,22 @@ fn an_owner_registers_looks_and_proves() {
         "{error}"
     );
 
-    // As IPFS, for people.
-    let text = cli.ok(&[
-        &ADA[..],
-        &[
-            "--active", "false", "--key", &key, "--as", "ipfs", "--again",
-        ],
-    ]
-    .concat());
+    // As IPFS, for people: nothing is paid for a file that nobody else would keep, unless one wants that.
+    let on_ipfs = [
+        "--active", "false", "--key", &key, "--as", "ipfs", "--again",
+    ];
+    let error = cli.fails(5, &[&ADA[..], &on_ipfs].concat());
+    assert!(
+        error.contains("Nothing was paid") && error.contains("--unpinned"),
+        "{error}"
+    );
+    assert!(!error.contains("sent 0x"), "{error}");
+    let text = cli.ok(&[&ADA[..], &on_ipfs, &["--unpinned"]].concat());
     fits(&text);
+    assert!(
+        text.contains("kept   by this instance alone\nread   /ipfs/bafkrei"),
+        "{text}"
+    );
     assert!(
         text.contains("agent  31337:1\nname   Ada\nDID    did:nft:"),
         "{text}"

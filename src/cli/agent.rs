@@ -6,6 +6,7 @@ mod describe;
 mod gasless;
 mod history;
 mod hosted;
+mod kept;
 mod list;
 mod operator;
 mod owner;

@@ -12,6 +12,7 @@ use super::{
     describe::Described,
     find,
     hosted::Hosted,
+    kept::Keeping,
     register::{self, Way},
     send::{self, Action, Waiting},
     status::{token, with},
@@ -49,6 +50,8 @@ pub struct Edit {
     way: Option<Way>,
     #[command(flatten)]
     hosted: Hosted,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     signing: Signing,
 }
@@ -89,7 +92,7 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let uri = register::named(&draft, way, &args.hosted)?;
     let (_, agent) = find(&client, &args.which).await?;
     let (chain, registry, id) = token(&agent)?;
-    register::hand_out(&client, &draft, way, &args.hosted).await?;
+    let kept = register::hand_out(&client, &draft, way, &args.hosted, args.keeping).await?;
     let action = Action {
         json: json!({ "kind": "set_uri", "agent": agent.id, "uri": uri.uri }),
         data: registry::set_agent_uri(id, &uri.uri),
@@ -111,6 +114,7 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
         }
         None => value,
     };
+    let value = with(value, &[("kept", json!(kept))]);
     show(context, &client, &value)
 }
 
@@ -219,6 +223,8 @@ fn show(context: &Context, client: &Client<'_>, value: &Value) -> anyhow::Result
             ("name", Some(clean(&agent.name))),
             ("owner", agent.owner_address.as_deref().map(clean)),
             ("wallet", agent.agent_wallet.as_deref().map(clean)),
+            ("kept", text(&value["kept"]["by"])),
+            ("read", text(&value["kept"]["at"][0])),
             ("tx", text(&value["tx"])),
             ("entry", text(&value["entry"]["cid"])),
             ("", text(&value["entry"]["state"])),

@@ -16,6 +16,7 @@ use super::{
     describe::{Described, Draft, as_data, cid},
     gasless,
     hosted::Hosted,
+    kept::{Keeping, Kept},
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
 };
@@ -23,7 +24,7 @@ use crate::cli::{
     Context,
     client::{Client, segment},
     exit::Failure,
-    ipfs, key,
+    key,
     show::{clean, fields},
 };
 
@@ -41,13 +42,15 @@ pub struct Args {
     way: Option<Way>,
     #[command(flatten)]
     hosted: Hosted,
+    #[command(flatten)]
+    keeping: Keeping,
     /// The owner's key: a keystore (JSON) or a file of 0x and 64 hex digits, mode 0600. It is read
     /// here and sent nowhere
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Register without gas: by a statement that the agent's own key signs. --key is then its Ed25519 key, and
     /// made where the file is not there
-    #[arg(long, conflicts_with_all = ["way", "at", "folder", "chain", "again", "wait", "timeout", "max_fee", "registry"])]
+    #[arg(long, conflicts_with_all = ["way", "at", "folder", "unpinned", "chain", "again", "wait", "timeout", "max_fee", "registry"])]
     gasless: bool,
     /// The owner's key, which signs the registration, too [default: the agent has no owner]
     #[arg(long, value_name = "FILE", requires = "gasless")]
@@ -99,6 +102,8 @@ struct Registered {
     metadata_verification: Option<String>,
     #[serde(flatten)]
     uri: Uri,
+    /// Who keeps the file, where it is on IPFS.
+    kept: Option<Kept>,
     chain: u64,
     tx: String,
     state: String,
@@ -147,7 +152,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if args.dry_run {
         return dry(&draft, &uri, context);
     }
-    hand_out(&client, &draft, way, &args.hosted).await?;
+    let kept = hand_out(&client, &draft, way, &args.hosted, args.keeping).await?;
     let sent = ready.send(&client, &signer).await?;
     let progress = sent.wait(&client, args.waiting).await?;
     let agent = match progress
@@ -161,7 +166,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if let (Draft::File(bytes, _), Way::Https, Some(agent)) = (&draft, way, &agent) {
         args.hosted.write_proof(bytes, agent)?;
     }
-    let registered = Registered::of(uri, sent, progress, agent.as_ref());
+    let registered = Registered::of(uri, kept, sent, progress, agent.as_ref());
     Ok(context.output.one(&registered, || registered.human())?)
 }
 
@@ -265,21 +270,23 @@ pub fn named(draft: &Draft, way: Way, hosted: &Hosted) -> anyhow::Result<Uri> {
     })
 }
 
-/// Puts the file where its URI leads to, as far as that can be done from here; nothing is paid before.
+/// Puts the file where its URI leads to, as far as that can be done from here; nothing is paid before. Gives who keeps
+/// it, where it is on IPFS.
 pub async fn hand_out(
     client: &Client<'_>,
     draft: &Draft,
     way: Way,
     hosted: &Hosted,
-) -> anyhow::Result<()> {
+    keeping: Keeping,
+) -> anyhow::Result<Option<Kept>> {
     match (draft, way) {
-        (Draft::File(bytes, _), Way::Ipfs) => {
-            ipfs::store(client, bytes.clone()).await?;
+        (Draft::File(bytes, _), Way::Ipfs) => keeping.store(client, bytes.clone()).await.map(Some),
+        (Draft::File(bytes, _), Way::Https) => {
+            hosted.write(bytes)?;
+            Ok(None)
         }
-        (Draft::File(bytes, _), Way::Https) => hosted.write(bytes)?,
-        _ => {}
+        _ => Ok(None),
     }
-    Ok(())
 }
 
 /// Prints what would be registered.
@@ -302,7 +309,13 @@ fn dry(draft: &Draft, uri: &Uri, context: &Context) -> anyhow::Result<()> {
 }
 
 impl Registered {
-    fn of(uri: Uri, sent: Sent, progress: Progress, known: Option<&Agent>) -> Self {
+    fn of(
+        uri: Uri,
+        kept: Option<Kept>,
+        sent: Sent,
+        progress: Progress,
+        known: Option<&Agent>,
+    ) -> Self {
         Self {
             agent: known.map(Agent::short),
             id: known.map(|agent| clean(&agent.id)),
@@ -311,6 +324,7 @@ impl Registered {
             metadata_state: known.and_then(|agent| agent.metadata_state.clone()),
             metadata_verification: known.and_then(|agent| agent.metadata_verification.clone()),
             uri,
+            kept,
             chain: sent.chain,
             tx: sent.tx,
             state: if progress.indexed {
@@ -328,12 +342,17 @@ impl Registered {
             self.metadata_state.as_deref(),
             self.metadata_verification.as_deref(),
         );
+        let cid = self.uri.cid.as_deref().unwrap_or_default();
+        let kept = self.kept.as_ref().map(|kept| kept.words(cid));
+        let [kept, read] = kept.unwrap_or([("kept", None), ("read", None)]);
         fields(&[
             ("agent", self.agent.clone()),
             ("name", self.name.as_deref().map(clean)),
             ("DID", self.did.clone()),
             ("URI", Some(view::uri(&self.uri.uri))),
             ("CID", self.uri.cid.clone()),
+            kept,
+            read,
             ("file", file),
             ("tx", Some(self.tx.clone())),
             ("state", Some(clean(&self.state))),

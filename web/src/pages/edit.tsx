@@ -102,7 +102,7 @@ function EditForm({ agent, chain, sync, document }: { agent: Agent; chain: Chain
           chain={chain}
           label="Save"
           blocked={check.isFresh ? bad : "The file is being checked…"}
-          changed={`${text} ${place.way} ${place.url}`}
+          changed={`${text} ${place.way} ${place.url} ${place.unpinned}`}
           wish={async () => ({ kind: "set_uri", agent: agent.id, uri: await uriOf(place, text, check.checked, setPlace) })}
         />
       </div>

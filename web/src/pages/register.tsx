@@ -86,7 +86,7 @@ function Register({ chains, sync }: { chains: Chain[]; sync: Sync }) {
           chain={chain}
           label="Register"
           blocked={reason(check.checked, check.isFresh, agreed)}
-          changed={`${text} ${chain.chain} ${place.way} ${place.url}`}
+          changed={`${text} ${chain.chain} ${place.way} ${place.url} ${place.unpinned}`}
           wish={async () => ({ kind: "register", uri: await uriOf(place, text, check.checked, setPlace) })}
         />
       </div>
