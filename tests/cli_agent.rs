@@ -507,6 +507,31 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
     let shown = read(".well-known/agent-registration.json");
     assert_eq!(shown["registrations"][0]["agentId"], 1);
     cli.fails(2, &[&ADA[..], &["--as", "https", "--key", &key]].concat());
+    let unseen = ["--again", "--key", &key, "--wait", "seen"];
+    let error = cli.fails(2, &[&ADA[..], &hosted, &unseen].concat());
+    assert!(error.contains("--wait indexed"), "{error}");
+    let uri = ["agent", "register", "--key", &key, "--uri"];
+    let error = cli.fails(
+        5,
+        &[&uri[..], &["https://ada.example/agents/ada.json"]].concat(),
+    );
+    assert!(
+        error.contains("31337:1") && error.contains("has the same file"),
+        "{error}"
+    );
+    assert_eq!(cli.json(&["agent", "list"]).as_array().unwrap().len(), 2);
+
+    // An edit is served, and shown to be the domain's, as well.
+    let words = ["--name", "Ada", "--description", "Hosted."];
+    let edit = ["agent", "edit", "31337:1", "--key", &key];
+    let edited = cli.json(&[&edit[..], &words, &hosted].concat());
+    assert_eq!(edited["agent_uri"], "https://ada.example/agents/ada.json");
+    assert_eq!(read("agents/ada.json")["description"], "Hosted.");
+    let shown = read(".well-known/agent-registration.json");
+    assert_eq!(
+        (&shown["description"], &shown["registrations"][0]["agentId"]),
+        (&json!("Hosted."), &json!(1))
+    );
 
     let words = ["--name", "Ada", "--description", "Reads reports out."];
     let edit = ["agent", "edit", "31337:0"];

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Which,
     bounds::{Bounds, Callee},
-    describe::Described,
+    describe::{Described, Draft},
     find,
     hosted::Hosted,
     kept::Keeping,
@@ -93,6 +93,9 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let (_, agent) = find(&client, &args.which).await?;
     let (chain, registry, id) = token(&agent)?;
     let kept = register::hand_out(&client, &draft, way, &args.hosted, args.keeping).await?;
+    if let (Draft::File(bytes, _), Way::Https) = (&draft, way) {
+        args.hosted.write_proof(bytes, &agent)?;
+    }
     let action = Action {
         json: json!({ "kind": "set_uri", "agent": agent.id, "uri": uri.uri }),
         data: registry::set_agent_uri(id, &uri.uri),

@@ -137,8 +137,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let signer = key::read(file)?;
     let way = usual(args.way, &client).await?;
     let uri = named(&draft, way, &args.hosted)?;
+    if let (Draft::File(..), Way::Https) = (&draft, way) {
+        args.waiting.needs_a_number()?;
+    }
     if !args.again {
-        already(&client, signer.address(), chain, &draft).await?;
+        already(&client, signer.address(), chain, (&draft, way, &uri.uri)).await?;
     }
     let action = Action {
         json: json!({ "kind": "register", "uri": uri.uri }),
@@ -175,13 +178,17 @@ async fn already(
     client: &Client<'_>,
     owner: Address,
     chain: Option<u64>,
-    draft: &Draft,
+    (draft, way, uri): (&Draft, Way, &str),
 ) -> Result<(), Failure> {
-    let Draft::File(bytes, _) = draft else {
-        return Ok(());
+    let text = match draft {
+        Draft::File(bytes, _) => String::from_utf8_lossy(bytes),
+        Draft::Uri(_) => "".into(),
     };
-    let text = String::from_utf8_lossy(bytes);
-    let question = json!({ "text": text, "owner": owner.to_string(), "chain": chain });
+    let mut question = json!({ "text": text, "owner": owner.to_string(), "chain": chain });
+    // What holds the file or names its hash, the instance makes of the file itself.
+    if matches!((draft, way), (Draft::Uri(_), _) | (_, Way::Https)) {
+        question["uri"] = json!(uri);
+    }
     let answer = match client.ask("v1/registration-files/check", &question).await {
         Ok(answer) => answer,
         // An older instance does not know it, and a file may be larger than it looks at.

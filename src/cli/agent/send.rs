@@ -40,6 +40,18 @@ pub struct Waiting {
     timeout: Option<u64>,
 }
 
+impl Waiting {
+    /// Refuses to wait for less than the agent's number, which its proof of a domain has to say.
+    pub fn needs_a_number(self) -> Result<(), Failure> {
+        if self.wait == Wait::Seen {
+            let why = "--as https writes the agent's number into /.well-known/agent-registration.json, and \
+                       --wait seen does not wait for it: say --wait indexed, or register the file's address with --uri";
+            return Err(Failure::invalid(why));
+        }
+        Ok(())
+    }
+}
+
 /// What shall be sent.
 pub struct Action {
     /// As the API takes it.
