@@ -486,7 +486,11 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
         cli.key("key", KEY, 0o600),
         cli.key("other", OTHERS_KEY, 0o600),
     );
-    cli.json(&[&ADA[..], &["--key", &key]].concat());
+    let ada = cli.json(&[&ADA[..], &["--key", &key, "--wait", "finalized"]].concat());
+    assert_eq!(
+        (&ada["state"], &ada["finalized"]),
+        (&json!("indexed"), &json!(true))
+    );
 
     // On a web server: the file first, then what shows that the domain is the agent's.
     let folder = place.dir().with_file_name("www");

@@ -129,6 +129,8 @@ export interface Outcome {
   state: "pending" | "mined" | "failed";
   block: number | null;
   indexed: boolean;
+  /** Null while nobody says what is final. */
+  finalized: boolean | null;
   agents: { id: string; name: string; chain: number | null; agent_id: string | null }[];
   entries: { cid: string; state: string }[];
 }

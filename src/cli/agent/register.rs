@@ -108,6 +108,8 @@ struct Registered {
     tx: String,
     state: String,
     block: Option<u64>,
+    /// Whether that is final, where somebody says what is.
+    finalized: Option<bool>,
     entry: Option<Entry>,
 }
 
@@ -340,6 +342,7 @@ impl Registered {
                 progress.state
             },
             block: progress.block,
+            finalized: progress.finalized,
             entry: progress.entries.into_iter().next(),
         }
     }

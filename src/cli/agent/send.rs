@@ -27,6 +27,8 @@ pub enum Wait {
     Indexed,
     /// Until what it changed is sealed in the journal
     Journaled,
+    /// Until its block is final: no reorganisation takes it back
+    Finalized,
 }
 
 /// How to wait.
@@ -35,7 +37,7 @@ pub struct Waiting {
     /// What to wait for
     #[arg(long, value_enum, default_value = "indexed")]
     wait: Wait,
-    /// How long at most [default: 300, with --wait journaled 3600]
+    /// How long at most [default: 300, with --wait journaled or finalized 3600]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
 }
@@ -88,6 +90,9 @@ pub struct Progress {
     /// Whether that is indexed.
     #[serde(default)]
     pub indexed: bool,
+    /// Whether nothing takes it back any more, where somebody says what is final.
+    #[serde(default)]
+    pub finalized: Option<bool>,
     /// The agents that it speaks of.
     #[serde(default)]
     pub agents: Vec<Value>,
@@ -173,10 +178,9 @@ impl Sent {
         how: Waiting,
         bar: &ProgressBar,
     ) -> Result<Progress, Failure> {
-        let usual = if how.wait == Wait::Journaled {
-            3_600
-        } else {
-            300
+        let usual = match how.wait {
+            Wait::Seen | Wait::Indexed => 300,
+            Wait::Journaled | Wait::Finalized => 3_600,
         };
         let patience = Duration::from_secs(how.timeout.unwrap_or(usual));
         let begun = Instant::now();
@@ -192,7 +196,7 @@ impl Sent {
                     if progress.reached(how.wait) {
                         return Ok(progress);
                     }
-                    doing = progress.words();
+                    doing = progress.words(how.wait);
                 }
                 // The node may not show it yet, the instance may be starting again.
                 Err(Failure::Of(Kind::NotFound | Kind::Unavailable | Kind::Limited, _)) => {}
@@ -240,11 +244,16 @@ impl Progress {
                 let sealed = |entry: &Entry| entry.state != "queued";
                 self.indexed && !self.entries.is_empty() && self.entries.iter().all(sealed)
             }
+            Wait::Finalized => self.indexed && self.finalized == Some(true),
         }
     }
 
-    fn words(&self) -> String {
+    fn words(&self, wait: Wait) -> String {
         match (self.indexed, self.block) {
+            (true, _) if wait == Wait::Finalized && self.finalized.is_none() => {
+                "indexed, and nobody says what is final on its chain".to_owned()
+            }
+            (true, _) if wait == Wait::Finalized => "indexed, not final yet".to_owned(),
             (true, _) => "indexed, not sealed yet".to_owned(),
             (false, Some(block)) => format!("in block {block}, not indexed yet"),
             (false, None) => clean(&self.state),
@@ -267,5 +276,29 @@ mod tests {
         assert!(!progress(json!([])).reached(Wait::Journaled));
         assert!(!progress(entry("queued")).reached(Wait::Journaled));
         assert!(progress(entry("stored")).reached(Wait::Journaled));
+    }
+
+    #[test]
+    fn final_is_what_somebody_calls_so() {
+        for (finalized, reached, words) in [
+            (json!(null), false, "nobody says"),
+            (json!(false), false, "not final yet"),
+            (json!(true), true, ""),
+        ] {
+            let answer =
+                json!({"state": "mined", "block": 1, "indexed": true, "finalized": finalized});
+            let progress: Progress = serde_json::from_value(answer).expect("progress");
+            assert_eq!(progress.reached(Wait::Finalized), reached, "{finalized}");
+            assert!(
+                progress.words(Wait::Finalized).contains(words),
+                "{finalized}"
+            );
+        }
+        let answer = json!({"state": "mined", "block": 1, "finalized": true});
+        let progress: Progress = serde_json::from_value(answer).expect("progress");
+        assert!(
+            !progress.reached(Wait::Finalized),
+            "its agents are not known yet"
+        );
     }
 }
