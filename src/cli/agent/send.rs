@@ -152,7 +152,7 @@ impl Ready {
             .sign(signer)
             .map_err(|error| Failure::Of(error.kind(), error.to_string()))?;
         let body = json!({ "chain": self.chain, "raw": raw });
-        client.post("v1/transactions", &body).await?;
+        client.post_as(signer, "v1/transactions", &body).await?;
         let sent = Sent {
             chain: self.chain,
             tx: hash.to_string(),
