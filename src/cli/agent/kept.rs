@@ -52,7 +52,8 @@ impl Keeping {
             (Some(first), false) => Some(pinned(client, &cid, first).await?),
             (found, true) => found,
         };
-        if !pin.is_some_and(|pin| pin.is_pinned()) {
+        let is_pinned = pin.is_some_and(|pin| pin.is_pinned());
+        if !is_pinned {
             return Ok(Kept {
                 by: "instance",
                 public: false,
