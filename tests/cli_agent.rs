@@ -643,6 +643,30 @@ fn another_transaction_than_was_asked_for_is_not_signed() {
 }
 
 #[test]
+fn another_agent_than_was_named_is_not_given_away() {
+    let place = Place::new("data");
+    fs::create_dir(place.dir()).unwrap();
+    let cli = Cli(&place);
+    let key = cli.key("key", KEY, 0o600);
+    let agent = json!({
+        "id": "b29284c6-ba90-5385-979c-867b535e883d", "did": "did:x", "name": "Ada",
+        "name_source": "document", "created_at": "2026-01-02T03:04:05Z",
+        "updated_at": "2026-01-02T03:04:05Z", "runtime_status": "ACTIVE", "liveness": "unknown",
+        "admin_status": "ACTIVE", "load": "AVAILABLE", "complete": true, "burned": false,
+        "chain": 1, "registry": chain::preset::MAINNET_REGISTRY.to_string(), "agent_id": "6",
+        "owner_address": OWNER,
+    });
+    let liar = Liar::saying(vec![("/v1/agents/", agent.to_string())]);
+    let give = ["agent", "transfer", "1:5", "--to", OTHER, "--key", &key];
+    let error = cli.fails(6, &[&["--url", &liar.url][..], &give].concat());
+    assert!(
+        error.contains("answered with 1:6 where 1:5 was asked for"),
+        "{error}"
+    );
+    assert!(!liar.asked("/v1/transactions/prepare"));
+}
+
+#[test]
 fn an_owner_keeps_an_agent_without_gas() {
     let place = Place::new("data");
     let instance = place.up();
