@@ -620,7 +620,7 @@ fn another_transaction_than_was_asked_for_is_not_signed() {
     transaction["maxFeePerGas"] = json!("0x174876e800");
     let error = refused(&transaction, 5);
     assert!(
-        error.contains("may cost 100 of") && error.contains("--max-fee allows 0.02"),
+        error.contains("may cost 100 of") && error.contains("--max-fee allows 0.05"),
         "{error}"
     );
     let liar = answers(&transaction);

@@ -9,7 +9,7 @@ use crate::cli::{exit::Failure, show};
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Bounds {
     /// The most that the transaction may cost, of the chain's coin; also in gwei, such as 500000gwei
-    #[arg(long, value_name = "AMOUNT", value_parser = amount, default_value = "0.02")]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount, default_value = "0.05")]
     max_fee: U256,
     /// The identity registry, where it is another one than all know on a chain
     #[arg(long, value_name = "ADDRESS", value_parser = kernel::written_address)]
@@ -55,11 +55,11 @@ impl Bounds {
     }
 }
 
-/// Reads `0.02` or `500000gwei`: wei.
+/// Reads `0.05` or `500000gwei`: wei.
 fn amount(text: &str) -> Result<U256, String> {
     let wrong = || {
         format!(
-            "`{text}` is no amount: expected 0.02, of the chain's coin, or gwei such as 500000gwei"
+            "`{text}` is no amount: expected 0.05, of the chain's coin, or gwei such as 500000gwei"
         )
     };
     let (number, places) = match text.strip_suffix("gwei") {
