@@ -22,6 +22,7 @@ mod prove;
 mod psql;
 mod serve;
 mod show;
+mod signer;
 mod sync;
 mod trusted;
 mod up;

@@ -123,15 +123,22 @@ fn an_owner_registers_looks_and_proves() {
         "{error}"
     );
 
-    // As IPFS, for people.
-    let text = cli.ok(&[
-        &ADA[..],
-        &[
-            "--active", "false", "--key", &key, "--as", "ipfs", "--again",
-        ],
-    ]
-    .concat());
+    // As IPFS, for people: nothing is paid for a file that nobody else would keep, unless one wants that.
+    let on_ipfs = [
+        "--active", "false", "--key", &key, "--as", "ipfs", "--again",
+    ];
+    let error = cli.fails(5, &[&ADA[..], &on_ipfs].concat());
+    assert!(
+        error.contains("Nothing was paid") && error.contains("--unpinned"),
+        "{error}"
+    );
+    assert!(!error.contains("sent 0x"), "{error}");
+    let text = cli.ok(&[&ADA[..], &on_ipfs, &["--unpinned"]].concat());
     fits(&text);
+    assert!(
+        text.contains("kept   by this instance alone\nread   /ipfs/bafkrei"),
+        "{text}"
+    );
     assert!(
         text.contains("agent  31337:1\nname   Ada\nDID    did:nft:"),
         "{text}"
@@ -447,6 +454,25 @@ fn an_instance_that_lies_is_not_believed() {
     assert!(error.contains("the instance's proof is wrong"), "{error}");
 }
 
+#[test]
+fn files_go_to_ipfs_by_themselves_where_the_world_reads_them() {
+    let place = Place::new("data");
+    let cli = Cli(&place);
+    let uri = |sync: Value, more: &[&str]| {
+        let instance = Liar::saying(vec![("/v1/sync", sync.to_string())]);
+        let args = [&["--url", &instance.url][..], &ADA, &["--dry-run"], more].concat();
+        cli.json(&args)["uri"].as_str().unwrap().to_owned()
+    };
+    let public = || json!({"public_pin": true});
+    assert!(uri(public(), &[]).starts_with("ipfs://bafk"));
+    assert!(uri(public(), &["--as", "data"]).starts_with("data:"));
+    assert!(uri(json!({"public_pin": false}), &[]).starts_with("data:"));
+    assert!(
+        uri(json!({}), &[]).starts_with("data:"),
+        "an older instance"
+    );
+}
+
 /// anvil's second account.
 const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const OTHERS_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -460,7 +486,11 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
         cli.key("key", KEY, 0o600),
         cli.key("other", OTHERS_KEY, 0o600),
     );
-    cli.json(&[&ADA[..], &["--key", &key]].concat());
+    let ada = cli.json(&[&ADA[..], &["--key", &key, "--wait", "finalized"]].concat());
+    assert_eq!(
+        (&ada["state"], &ada["finalized"]),
+        (&json!("indexed"), &json!(true))
+    );
 
     // On a web server: the file first, then what shows that the domain is the agent's.
     let folder = place.dir().with_file_name("www");
@@ -481,6 +511,31 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
     let shown = read(".well-known/agent-registration.json");
     assert_eq!(shown["registrations"][0]["agentId"], 1);
     cli.fails(2, &[&ADA[..], &["--as", "https", "--key", &key]].concat());
+    let unseen = ["--again", "--key", &key, "--wait", "seen"];
+    let error = cli.fails(2, &[&ADA[..], &hosted, &unseen].concat());
+    assert!(error.contains("--wait indexed"), "{error}");
+    let uri = ["agent", "register", "--key", &key, "--uri"];
+    let error = cli.fails(
+        5,
+        &[&uri[..], &["https://ada.example/agents/ada.json"]].concat(),
+    );
+    assert!(
+        error.contains("31337:1") && error.contains("has the same file"),
+        "{error}"
+    );
+    assert_eq!(cli.json(&["agent", "list"]).as_array().unwrap().len(), 2);
+
+    // An edit is served, and shown to be the domain's, as well.
+    let words = ["--name", "Ada", "--description", "Hosted."];
+    let edit = ["agent", "edit", "31337:1", "--key", &key];
+    let edited = cli.json(&[&edit[..], &words, &hosted].concat());
+    assert_eq!(edited["agent_uri"], "https://ada.example/agents/ada.json");
+    assert_eq!(read("agents/ada.json")["description"], "Hosted.");
+    let shown = read(".well-known/agent-registration.json");
+    assert_eq!(
+        (&shown["description"], &shown["registrations"][0]["agentId"]),
+        (&json!("Hosted."), &json!(1))
+    );
 
     let words = ["--name", "Ada", "--description", "Reads reports out."];
     let edit = ["agent", "edit", "31337:0"];
@@ -517,6 +572,9 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
     assert!(cli.ok(&["agent", "history", "31337:0"]).contains("retired"));
 }
 
+/// No registry.
+const STRANGER: &str = "0x00000000000000000000000000000000000000aa";
+
 #[test]
 fn another_transaction_than_was_asked_for_is_not_signed() {
     let place = Place::new("data");
@@ -526,15 +584,86 @@ fn another_transaction_than_was_asked_for_is_not_signed() {
     // A transfer of everything instead of a registration.
     let transaction = json!({
         "chainId": "0x1", "from": OWNER, "nonce": "0x0", "data": "0x", "gas": "0x5208",
-        "to": "0x00000000000000000000000000000000000000aa", "value": "0xde0b6b3a7640000",
+        "to": STRANGER, "value": "0xde0b6b3a7640000",
         "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1",
     });
-    let body = json!({"chain": 1, "transaction": transaction}).to_string();
-    let liar = Liar::saying(vec![("/v1/transactions/prepare", body)]);
-    let args = [&["--url", &liar.url][..], &ADA, &["--key", &key]].concat();
-    let error = cli.fails(6, &args);
-    assert!(error.contains("nothing was signed"), "{error}");
-    assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
+    let answers = |transaction: &Value| {
+        let body = json!({"chain": 1, "transaction": transaction}).to_string();
+        Liar::saying(vec![("/v1/transactions/prepare", body)])
+    };
+    let refused = |transaction: &Value, code: i32| {
+        let liar = answers(transaction);
+        let args = ["--as", "data", "--key", &key];
+        let error = cli.fails(code, &[&["--url", &liar.url][..], &ADA, &args].concat());
+        assert!(error.contains("nothing was signed"), "{error}");
+        assert!(liar.asked("/v1/transactions/prepare") && !liar.asked("POST /v1/transactions "));
+        error
+    };
+    refused(&transaction, 6);
+
+    // What was asked for, of another contract.
+    let uri = cli.json(&[&ADA[..], &["--as", "data", "--dry-run"]].concat());
+    let data = chain::registry::register_with_uri(uri["uri"].as_str().unwrap());
+    let mut transaction = transaction;
+    transaction["data"] = json!(data.to_string());
+    transaction["value"] = json!("0x0");
+    let error = refused(&transaction, 6);
+    let canonical = chain::preset::MAINNET_REGISTRY.to_string();
+    assert!(
+        error.contains(&canonical) && error.to_lowercase().contains(STRANGER),
+        "{error}"
+    );
+
+    // Of the registry, for a hundred ether.
+    transaction["to"] = json!(canonical);
+    transaction["gas"] = json!("0x3b9aca00");
+    transaction["maxFeePerGas"] = json!("0x174876e800");
+    let error = refused(&transaction, 5);
+    assert!(
+        error.contains("may cost 100 of") && error.contains("--max-fee allows 0.05"),
+        "{error}"
+    );
+    let liar = answers(&transaction);
+    let token = cli.key("token", "any", 0o600);
+    let agreed = [
+        "--as",
+        "data",
+        "--key",
+        &key,
+        "--max-fee",
+        "100",
+        "--token-file",
+        &token,
+    ];
+    cli.fails(3, &[&["--url", &liar.url][..], &ADA, &agreed].concat());
+    assert!(liar.asked("POST /v1/transactions "), "it was signed");
+    let agreed = ["--key", &key, "--max-fee", "1e2"];
+    let error = cli.fails(2, &[&ADA[..], &agreed].concat());
+    assert!(error.contains("500000gwei"), "{error}");
+}
+
+#[test]
+fn another_agent_than_was_named_is_not_given_away() {
+    let place = Place::new("data");
+    fs::create_dir(place.dir()).unwrap();
+    let cli = Cli(&place);
+    let key = cli.key("key", KEY, 0o600);
+    let agent = json!({
+        "id": "b29284c6-ba90-5385-979c-867b535e883d", "did": "did:x", "name": "Ada",
+        "name_source": "document", "created_at": "2026-01-02T03:04:05Z",
+        "updated_at": "2026-01-02T03:04:05Z", "runtime_status": "ACTIVE", "liveness": "unknown",
+        "admin_status": "ACTIVE", "load": "AVAILABLE", "complete": true, "burned": false,
+        "chain": 1, "registry": chain::preset::MAINNET_REGISTRY.to_string(), "agent_id": "6",
+        "owner_address": OWNER,
+    });
+    let liar = Liar::saying(vec![("/v1/agents/", agent.to_string())]);
+    let give = ["agent", "transfer", "1:5", "--to", OTHER, "--key", &key];
+    let error = cli.fails(6, &[&["--url", &liar.url][..], &give].concat());
+    assert!(
+        error.contains("answered with 1:6 where 1:5 was asked for"),
+        "{error}"
+    );
+    assert!(!liar.asked("/v1/transactions/prepare"));
 }
 
 #[test]

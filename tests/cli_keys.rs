@@ -4,7 +4,7 @@
 #[path = "cli/instance.rs"]
 mod instance;
 
-use std::process::Output;
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use instance::Place;
 use serde_json::Value;
@@ -191,4 +191,95 @@ fn tells_who_asked(place: &Place, parent: &str, child: &str) {
     let says = format!("api key created: POST /v1/keys by operator with {parent} on {child}");
     assert!(shown.contains(&says), "{shown}");
     assert!(text(&newest.stderr).contains("--all"), "{newest:?}");
+}
+
+/// anvil's first account.
+const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+/// Its second one's key.
+const OTHERS_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
+#[test]
+fn who_has_a_key_needs_no_token_at_an_office_that_is_not_his() {
+    let office = Place::new("data");
+    let up = office.up();
+    let url = up.ready["url"].as_str().unwrap();
+    // A machine without an instance, and so without a token.
+    let home = Place::new("data");
+    let ask = |args: &[&str]| home.run(&[&["--url", url][..], args, &["-o", "json"]].concat());
+    let file = |name: &str, key: &str| {
+        let path = home.dir().with_file_name(name);
+        fs::write(&path, format!("{key}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let (key, other) = (file("key", KEY), file("other", OTHERS_KEY));
+    let denied = ask(&["watch", "add", OWNER]);
+    assert_eq!(denied.status.code(), Some(4), "{denied:?}");
+
+    // What somebody watches is his own.
+    json(&ask(&["watch", "add", OWNER, "--key", &key]));
+    let watched = |by: [&str; 2]| {
+        let listed = json(&ask(&[&["watch", "list"][..], &by].concat()));
+        listed.as_array().unwrap().len()
+    };
+    assert_eq!(watched(["--key", &key]), 1);
+    assert_eq!(watched(["--key", &other]), 0);
+    let agent = home.dir().with_file_name("agent.key");
+    let agent = agent.to_str().unwrap();
+    json(&ask(&["did", "create", "--out", agent]));
+    assert_eq!(watched(["--agent-key", agent]), 0);
+    for target in [
+        OWNER,
+        "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+    ] {
+        json(&ask(&["watch", "add", target, "--agent-key", agent]));
+    }
+    assert_eq!(watched(["--agent-key", agent]), 2);
+    // The query is signed, too.
+    let gone = ["watch", "rm", "mine", OWNER, "--agent-key", agent];
+    assert_eq!(json(&ask(&gone))["removed"], 1);
+    assert_eq!(watched(["--agent-key", agent]), 1);
+    let alerts = ["changes", "--watch", "mine", "--key", &key];
+    assert!(ask(&alerts).status.success());
+    let stranger = ["changes", "--watch", "mine", "--key", &other];
+    assert!(!ask(&stranger).status.success(), "he watches nothing");
+
+    // His transaction is relayed.
+    let register = [
+        "agent",
+        "register",
+        "--name",
+        "Ada",
+        "--description",
+        "d",
+        "--as",
+        "data",
+        "--key",
+        &key,
+    ];
+    assert_eq!(json(&ask(&register))["agent"], "31337:0");
+
+    // His first API key acts for him from then on.
+    let create = [
+        "key",
+        "create",
+        "mine",
+        "--scope",
+        "watches:read",
+        "--key",
+        &key,
+    ];
+    let made = json(&ask(&create));
+    let secret = made["key"].as_str().unwrap();
+    let mut command = home.command(&["--url", url, "watch", "list", "-o", "json"]);
+    let listed = json(&command.env("CHANCERY_TOKEN", secret).output().unwrap());
+    assert_eq!(listed[0]["owner"], OWNER);
+    let keys = json(&ask(&["key", "list", "--key", &key]));
+    let id = keys[0]["key_id"].as_str().unwrap();
+    let denied = ask(&["key", "revoke", id, "--key", &other]);
+    assert_eq!(denied.status.code(), Some(3), "somebody else's: {denied:?}");
+    json(&ask(&["key", "revoke", id, "--key", &key]));
+    let both = ["watch", "list", "--key", &key, "--agent-key", agent];
+    assert_eq!(ask(&both).status.code(), Some(2), "one of the two");
 }

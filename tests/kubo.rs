@@ -7,6 +7,7 @@ mod kit;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -299,6 +300,98 @@ async fn whole_log_is_read_from(kubo: &Kubo, place: &Place, up: &Instance, db: &
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert!(verified["entries"].as_u64().unwrap() > 1, "{verified}");
     assert!(verified["tiles"].as_u64().unwrap() > 0, "{verified}");
+}
+
+/// At a prompt nothing is paid before Kubo says that it keeps the file; who is told that the world reads from it needs
+/// not say `--as ipfs`.
+#[test]
+fn a_registered_file_is_pinned_before_anything_is_paid() {
+    let mut kubo = Kubo::start();
+    let place = Place::new("data");
+    let _left = Left::on(place.dir());
+    let (config, key) = (
+        place.dir().with_file_name("chancery.toml"),
+        place.dir().with_file_name("key"),
+    );
+    let section = format!(
+        "[content]\nkubo_url = \"{}\"\npublic_pin = true\n",
+        kubo.url()
+    );
+    fs::write(&config, section).unwrap();
+    // anvil's first account.
+    let account = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80\n";
+    fs::write(&key, account).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let up = place.up_with(&["--config", config.to_str().unwrap()]);
+    let register = |name: &str, more: &[&str]| {
+        let key = key.to_str().unwrap();
+        let args = [
+            "agent",
+            "register",
+            "--name",
+            name,
+            "--description",
+            "d",
+            "--key",
+            key,
+            "-o",
+            "json",
+        ];
+        place.run(&[&args[..], more].concat())
+    };
+    let output = register("First", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let first: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cid = first["cid"].as_str().unwrap();
+    let url = up.ready["url"].as_str().unwrap();
+    assert_eq!(first["uri"], format!("ipfs://{cid}"));
+    assert_eq!(
+        first["kept"],
+        json!({
+            "by": "kubo", "public": true,
+            "at": [format!("ipfs://{cid}"), format!("{url}/ipfs/{cid}")],
+        })
+    );
+    assert!(kubo.lists(cid), "ipfs pin ls");
+
+    // While it is away, nothing is sent.
+    kubo.stop();
+    let output = register("Second", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("did not pin the file"), "{said}");
+    assert!(said.contains("nothing was paid") && !said.contains("sent 0x"));
+    let output = register("Second", &["--unpinned"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let second: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&second["agent"], &second["kept"]["by"]),
+        (&json!("31337:1"), &json!("instance"))
+    );
+
+    // An edit waits as well; what once failed counts as soon as Kubo is back.
+    kubo.resume();
+    let edit = [
+        "agent",
+        "edit",
+        "31337:1",
+        "--name",
+        "Second",
+        "--description",
+        "d",
+        "--key",
+        key.to_str().unwrap(),
+        "-o",
+        "json",
+    ];
+    let output = place.run(&edit);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let edited: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(edited["kept"]["by"], "kubo");
+    assert!(up.stop(Signal::SIGTERM).success());
 }
 
 /// Kubo is killed while it takes the journal's entries, again and again: what it said to have pinned, it has.

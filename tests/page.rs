@@ -170,6 +170,13 @@ fn what_needs_no_gas_is_signed_on_the_page_and_the_journal_proves_it() {
 }
 
 #[test]
+fn nothing_is_paid_on_the_page_for_a_file_that_is_not_pinned() {
+    let place = Place::new("data");
+    let instance = place.up();
+    browse("pins.mjs", &instance, &kept("page-pins"));
+}
+
+#[test]
 fn the_page_is_light_and_for_everybody() {
     let place = Place::new("data");
     let instance = place.up_with(&["--demo"]);

@@ -1,10 +1,12 @@
 //! `chancery agent`: what the instance knows of agents, and what owners, their agents and the operator say.
 
 mod beat;
+mod bounds;
 mod describe;
 mod gasless;
 mod history;
 mod hosted;
+mod kept;
 mod list;
 mod operator;
 mod owner;
@@ -21,6 +23,7 @@ use super::{
     Context,
     client::{Client, segment},
     exit::Failure,
+    show,
 };
 
 /// The verbs of `agent`.
@@ -113,7 +116,47 @@ async fn find(
             other => other,
         })?;
     let agent = view::Agent::read(client, &value)?;
+    let token = (
+        agent.chain,
+        agent.registry.as_deref().unwrap_or_default(),
+        agent.agent_id.as_deref().unwrap_or_default(),
+    );
+    if !may_name(&which.id, token) {
+        let why = format!(
+            "the instance answered with {} where {} was asked for",
+            agent.short(),
+            show::clean(&which.id)
+        );
+        return Err(Failure::Unverified(why));
+    }
     Ok((value, agent))
+}
+
+/// Whether a name is that of a token (chain, registry, agentId), as far as the name itself says of which one it is: who
+/// signs something about `1:5` shall not sign it about `1:6`.
+fn may_name(name: &str, (chain, registry, id): (Option<u64>, &str, &str)) -> bool {
+    let name = name.to_lowercase();
+    let parts = if let Some(rest) = name.strip_prefix("did:nft:eip155:") {
+        rest.split_once("_erc721:")
+    } else {
+        let rest = name.strip_prefix("eip155:").unwrap_or(&name);
+        rest.split_once(':')
+    };
+    let Some((named_chain, rest)) = parts else {
+        return true;
+    };
+    let (named_registry, named_id) = match rest.rsplit_once(['_', '/']) {
+        Some((registry, id)) => (Some(registry), id),
+        None => (None, rest),
+    };
+    let is_number = !named_id.is_empty() && named_id.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(named_chain) = named_chain.parse::<u64>().ok().filter(|_| is_number) else {
+        return true;
+    };
+    let plain = |digits: &str| digits.trim_start_matches('0').to_owned();
+    chain == Some(named_chain)
+        && plain(id) == plain(named_id)
+        && named_registry.is_none_or(|named| registry.eq_ignore_ascii_case(named))
 }
 
 /// A chain's id from `--chain`: a number, a well-known name, or the instance's own name for it.
@@ -134,4 +177,41 @@ async fn chain_id(client: &Client<'_>, chain: &str) -> Result<u64, Failure> {
     named
         .and_then(|known| known["chain"].as_u64())
         .ok_or_else(|| Failure::invalid(format!("--chain {chain}: no chain of this name is known")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_token_names_no_other() {
+        let registry = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
+        let may = |name: &str| may_name(name, (Some(1), registry, "50"));
+        for name in [
+            "1:50",
+            "1:050",
+            "eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432/50",
+            "did:nft:eip155:1_erc721:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432_50",
+            // What says nothing of a token.
+            "b29284c6-ba90-5385-979c-867b535e883d",
+            "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
+            "did:web:example.com:8004",
+            "did:pkh:eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432",
+            "agdns:0123",
+            "ada.eth",
+        ] {
+            assert!(may(name), "{name}");
+        }
+        for name in [
+            "1:5",
+            "1:500",
+            "8453:50",
+            "eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432/51",
+            "eip155:1:0x00000000000000000000000000000000000000aa/50",
+            "did:nft:eip155:8453_erc721:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432_50",
+        ] {
+            assert!(!may(name), "{name}");
+        }
+        assert!(!may_name("1:0", (None, "", "")), "it has no token");
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     Context,
     client::{Client, segment},
     show::{clean, fields, listed_as, table, who},
+    signer::Asking,
 };
 
 /// The verbs of `key`.
@@ -29,6 +30,19 @@ pub enum Command {
     Usage(usage::Args),
     /// Show who proved himself, failed to, made keys, registered agents or asked too often, newest first
     Log(log::Args),
+}
+
+impl Command {
+    /// Whose key signs; the log is the operator's alone, who has a token.
+    fn asking(&self) -> Option<&Asking> {
+        match self {
+            Self::Create(args) => Some(&args.asking),
+            Self::List(args) => Some(&args.asking),
+            Self::Rotate(args) => Some(&args.asking),
+            Self::Revoke(args) => Some(&args.asking),
+            Self::Log(_) => None,
+        }
+    }
 }
 
 /// Arguments of `key create`.
@@ -58,6 +72,8 @@ pub struct Create {
     /// More about it
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Arguments of `key list`.
@@ -66,6 +82,8 @@ pub struct List {
     /// Those that are revoked, too
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Arguments of `key rotate`.
@@ -76,6 +94,8 @@ pub struct Rotate {
     /// For so long the old key holds, too, such as 1h
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = length)]
     overlap: TimeDelta,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Arguments of `key revoke`.
@@ -83,6 +103,8 @@ pub struct Rotate {
 pub struct Revoke {
     /// The key's id, key_...
     id: String,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Reads `90d`.
@@ -102,7 +124,11 @@ fn length(text: &str) -> Result<TimeDelta, String> {
 
 /// Runs the verb.
 pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
-    let client = Client::of(context)?.known()?;
+    let signer = match command.asking() {
+        Some(asking) => asking.signer()?,
+        None => None,
+    };
+    let client = Client::of(context)?.signed_by(signer).known()?;
     match command {
         Command::Create(args) => create(&client, args, context).await,
         Command::List(args) => list(&client, &args, context).await,

@@ -12,6 +12,7 @@ use super::{
     client::Client,
     exit::{Failure, may_pass},
     show::{clean, cut, listed_as},
+    signer::{Asking, Signer},
 };
 
 /// Where the feeds are.
@@ -60,6 +61,8 @@ pub struct Args {
     /// Go on: print what comes as it comes, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Which feed.
@@ -74,10 +77,12 @@ enum Level {
 /// Prints them.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let query = query(&args);
-    let client = client(context, &query)?;
+    let signer = args.asking.signer()?;
+    let signer = signer.as_ref();
+    let client = client(context, &query, signer)?;
     let (limit, after) = (args.limit as usize, args.after.as_str());
     if args.follow && after != "newest" {
-        return follow(context, &query, after).await;
+        return follow(context, &query, signer, after).await;
     }
     let (items, next) = if after == "newest" {
         newest(&client, &query, limit).await?
@@ -88,7 +93,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         for item in &items {
             print(context, item)?;
         }
-        return follow(context, &query, &next).await;
+        return follow(context, &query, signer, &next).await;
     }
     listed_as(context, &items, || {
         items.iter().map(human).collect::<Vec<_>>().join("\n")
@@ -124,8 +129,9 @@ fn query(args: &Args) -> Vec<(&'static str, String)> {
 fn client<'a>(
     context: &'a Context,
     query: &[(&'static str, String)],
+    signer: Option<&Signer>,
 ) -> anyhow::Result<Client<'a>> {
-    let client = Client::of(context)?;
+    let client = Client::of(context)?.signed_by(signer.cloned());
     if query.iter().any(|(name, _)| *name == WATCH) {
         return client.known();
     }
@@ -203,15 +209,16 @@ async fn newest(
 async fn follow(
     context: &Context,
     query: &[(&'static str, String)],
+    signer: Option<&Signer>,
     after: &str,
 ) -> anyhow::Result<()> {
     let mut query = query.to_vec();
     query.push(("after", after.to_owned()));
-    let mut events = open(context, &query, None).await?;
+    let mut events = open(context, &query, signer, None).await?;
     loop {
         let why = print_all(&mut events, context).await?;
         eprintln!("the stream is lost ({why}): coming back");
-        events = reopen(context, &query, events.last_id()).await?;
+        events = reopen(context, &query, signer, events.last_id()).await?;
     }
 }
 
@@ -219,9 +226,12 @@ async fn follow(
 async fn open(
     context: &Context,
     query: &[(&'static str, String)],
+    signer: Option<&Signer>,
     last: Option<&str>,
 ) -> anyhow::Result<Events> {
-    Ok(client(context, query)?.events(PATH, query, last).await?)
+    Ok(client(context, query, signer)?
+        .events(PATH, query, last)
+        .await?)
 }
 
 /// Prints events until there are no more, and says why.
@@ -243,12 +253,13 @@ async fn print_all(events: &mut Events, context: &Context) -> anyhow::Result<Str
 async fn reopen(
     context: &Context,
     query: &[(&'static str, String)],
+    signer: Option<&Signer>,
     last: Option<&str>,
 ) -> anyhow::Result<Events> {
     let mut pause = PAUSES.0;
     loop {
         tokio::time::sleep(pause).await;
-        match open(context, query, last).await {
+        match open(context, query, signer, last).await {
             Err(error) if may_pass(&error) => pause = (pause * 2).min(PAUSES.1),
             outcome => return outcome,
         }

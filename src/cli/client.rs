@@ -2,13 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
+use chain::PrivateKeySigner;
 use kernel::Kind;
 use net::{Call, Events, Opened, Reply, Service};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use url::{Host, Url};
 
-use super::{Context, exit::Failure};
+use super::{Context, exit::Failure, signer::Signer};
 use crate::data_dir::DataDir;
 
 /// One answer has so long.
@@ -37,6 +39,12 @@ pub struct Client<'a> {
     ours: bool,
     patience: Duration,
     reader: Service,
+    /// Signs what has to be proven, in a token's place.
+    signer: Option<Signer>,
+    /// Whether what is read is proven, too.
+    is_known: bool,
+    /// A chain that the instance follows, once somebody had to know.
+    chain: OnceCell<u64>,
 }
 
 /// Items of a list.
@@ -63,12 +71,22 @@ impl<'a> Client<'a> {
             ours,
             patience: PATIENCE,
             reader,
+            signer: None,
+            is_known: false,
+            chain: OnceCell::new(),
         })
     }
 
-    /// Asks everything with the token: what is read belongs to whoever has it.
+    /// Proves who asks by signing each request, where somebody signs; the token stays here then.
+    pub fn signed_by(mut self, signer: Option<Signer>) -> Self {
+        self.signer = signer;
+        self
+    }
+
+    /// Asks everything with a proof: what is read belongs to whoever asks.
     pub fn known(mut self) -> anyhow::Result<Self> {
         self.reader = self.writer()?;
+        self.is_known = true;
         Ok(self)
     }
 
@@ -92,7 +110,7 @@ impl<'a> Client<'a> {
     /// GET of JSON, with a query.
     pub async fn query(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
         let call = with(self.reader.get(path).accept("application/json"), query);
-        self.json(self.send(call).await?)
+        self.json(self.send(self.reading(call).await?).await?)
     }
 
     /// GET of whatever there is: a success or a problem.
@@ -103,8 +121,7 @@ impl<'a> Client<'a> {
 
     /// The same with the token, where it was given or is this instance's own: strangers do not take its owner's place.
     pub async fn raw_of_owner(&self, path: &str) -> anyhow::Result<Reply> {
-        let given = self.context.global.token_file.is_some()
-            || self.context.environment.get("CHANCERY_TOKEN").is_some();
+        let given = self.is_token_given();
         let writer = (given || self.ours).then(|| self.writer()).transpose();
         let call = match writer {
             Ok(Some(writer)) => writer.get(path),
@@ -127,7 +144,9 @@ impl<'a> Client<'a> {
         last: Option<&str>,
     ) -> Result<Events, Failure> {
         let call = with(self.reader.get(path), query);
-        match call
+        match self
+            .reading(call)
+            .await?
             .events(last, SILENCE)
             .await
             .map_err(|error| self.failed(error))?
@@ -145,27 +164,44 @@ impl<'a> Client<'a> {
 
     /// POST of JSON that changes something.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let call = self.writer()?.post(path);
-        Ok(self.json(self.send(json_body(call, body)).await?)?)
+        let call = json_body(self.writer()?.post(path), body);
+        self.write(call).await
+    }
+
+    /// The same, signed by an account where no token was given for an instance that is not ours: its owner need not
+    /// know us.
+    pub async fn post_as(
+        &self,
+        account: &PrivateKeySigner,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        if self.ours || self.is_token_given() {
+            return self.post(path, body).await;
+        }
+        let signer = Signer::Account(account.clone());
+        let call = json_body(self.reader.post(path), body);
+        let call = signer.sign(call, self.chain().await?)?;
+        Ok(self.json(self.send(call).await?)?)
     }
 
     /// PUT of JSON.
     pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let call = self.writer()?.put(path);
-        Ok(self.json(self.send(json_body(call, body)).await?)?)
+        let call = json_body(self.writer()?.put(path), body);
+        self.write(call).await
     }
 
     /// DELETE, with a query.
     pub async fn delete(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let call = self.writer()?.delete(path).accept("application/json");
-        Ok(self.json(self.send(with(call, query)).await?)?)
+        self.write(with(call, query)).await
     }
 
     /// POST of bytes.
     pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> anyhow::Result<Value> {
         let call = self.writer()?.post(path);
-        let call = call.body("application/octet-stream", bytes);
-        Ok(self.json(self.send(call).await?)?)
+        self.write(call.body("application/octet-stream", bytes))
+            .await
     }
 
     /// A list, page by page, up to `limit` items or to its end.
@@ -197,8 +233,55 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Whether somebody said which token is sent.
+    fn is_token_given(&self) -> bool {
+        self.context.global.token_file.is_some()
+            || self.context.environment.get("CHANCERY_TOKEN").is_some()
+    }
+
+    /// Sends what changes something.
+    async fn write(&self, call: Call) -> anyhow::Result<Value> {
+        let call = self.proven(call).await?;
+        Ok(self.json(self.send(call).await?)?)
+    }
+
+    /// What is read, with a proof where it is somebody's own.
+    async fn reading(&self, call: Call) -> Result<Call, Failure> {
+        if self.is_known {
+            return self.proven(call).await;
+        }
+        Ok(call)
+    }
+
+    /// A call with the signature of whoever signs; all others have the token already.
+    async fn proven(&self, call: Call) -> Result<Call, Failure> {
+        match &self.signer {
+            None => Ok(call),
+            Some(key @ Signer::Key(_)) => key.sign(call, 0),
+            Some(account @ Signer::Account(_)) => account.sign(call, self.chain().await?),
+        }
+    }
+
+    /// A chain that the instance keeps, looked up once.
+    async fn chain(&self) -> Result<u64, Failure> {
+        let asked = self.chain.get_or_try_init(|| self.kept_chain()).await;
+        asked.copied()
+    }
+
+    /// The first chain that the instance keeps; where it keeps none, any will do.
+    async fn kept_chain(&self) -> Result<u64, Failure> {
+        let call = self.reader.get("v1/sync").accept("application/json");
+        let sync = self.json(self.send(call).await?)?;
+        let chains = sync["chains"].as_array().into_iter().flatten();
+        let mut kept = chains.filter(|chain| chain["head"].is_i64());
+        Ok(kept.find_map(|chain| chain["chain"].as_u64()).unwrap_or(1))
+    }
+
     /// An instance that may write.
     fn writer(&self) -> anyhow::Result<Service> {
+        if self.signer.is_some() {
+            return Ok(self.reader.clone());
+        }
         Ok(service(&self.url, Some(self.token()?), self.patience)?)
     }
 
@@ -213,7 +296,8 @@ impl<'a> Client<'a> {
         }
         if !self.ours && !is_loopback(&self.url) {
             let why = format!(
-                "{} needs a token for this: give it with --token-file FILE or CHANCERY_TOKEN",
+                "{} needs a proof of who asks: a token by --token-file FILE or CHANCERY_TOKEN, or a signature by \
+                 --key FILE where the command takes it",
                 self.url
             );
             return Err(Failure::Of(Kind::Denied, why).into());

@@ -152,7 +152,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], gives: usize) -> String {
 pub fn transaction(chain: u64, prepared: &Prepared) -> String {
     let (gas, fees) = (prepared.gas, prepared.fees());
     let price = decimal(U256::from(fees.max_fee), 9);
-    let most = decimal(fees.most(gas), 18);
+    let most = coins(fees.most(gas));
     fields(&[
         ("chain", Some(chain.to_string())),
         ("from", Some(prepared.from.to_string())),
@@ -160,6 +160,11 @@ pub fn transaction(chain: u64, prepared: &Prepared) -> String {
         ("gas", Some(format!("{gas} at up to {price} gwei"))),
         ("costs", Some(format!("{most} of the chain's coin at most"))),
     ])
+}
+
+/// An amount in wei, of the chain's coin.
+pub fn coins(wei: U256) -> String {
+    decimal(wei, 18)
 }
 
 /// A whole number of the smallest unit as a decimal fraction, without idle zeros.

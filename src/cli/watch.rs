@@ -7,6 +7,7 @@ use super::{
     Context,
     client::{Client, segment},
     show::{clean, listed_as, short_address, table},
+    signer::Asking,
 };
 
 /// Where watches are.
@@ -23,12 +24,16 @@ pub enum Command {
         /// The watch's name
         #[arg(long, value_name = "NAME", default_value = "mine")]
         name: String,
+        #[command(flatten)]
+        asking: Asking,
     },
     /// List what you watch
     List {
         /// Only the watch of this name
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
     },
     /// Watch no more
     Rm {
@@ -38,14 +43,26 @@ pub enum Command {
         /// Only this target of it
         #[arg(value_name = "OWNER|DID|AGENT")]
         target: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
     },
+}
+
+impl Command {
+    fn asking(&self) -> &Asking {
+        match self {
+            Self::Add { asking, .. } | Self::List { asking, .. } | Self::Rm { asking, .. } => {
+                asking
+            }
+        }
+    }
 }
 
 /// Does it.
 pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
-    let client = Client::of(context)?;
+    let client = Client::of(context)?.signed_by(command.asking().signer()?);
     match command {
-        Command::Add { target, name } => {
+        Command::Add { target, name, .. } => {
             let body = json!({ "target": target, "name": name });
             let watch = client.post(PATH, &body).await?;
             context.output.one(&watch, || {
@@ -56,7 +73,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
                 )
             })?;
         }
-        Command::List { name } => {
+        Command::List { name, .. } => {
             let query: Vec<_> = name.map(|name| ("name", name)).into_iter().collect();
             let listed = client.known()?.list(PATH, &query, None).await?;
             listed_as(context, &listed.items, || as_table(&listed.items))?;
@@ -64,7 +81,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<()> {
                 eprintln!("nothing is watched: chancery watch add OWNER|DID|AGENT");
             }
         }
-        Command::Rm { name, target } => {
+        Command::Rm { name, target, .. } => {
             let query: Vec<_> = target
                 .map(|target| ("target", target))
                 .into_iter()

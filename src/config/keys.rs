@@ -197,6 +197,10 @@ pub const KEYS: &[Key] = &[
         "How long Kubo may take to find a file or to pin one.",
     ),
     key(
+        "content.public_pin",
+        "Whether the world reads what that Kubo pins. Registration files then go to IPFS unless somebody says otherwise.",
+    ),
+    key(
         "content.gateways",
         "Trustless gateways, asked in this order after Kubo.",
     ),

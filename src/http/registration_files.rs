@@ -22,14 +22,20 @@ pub fn routes() -> OpenApiRouter<Shared> {
 
 /// The largest file that is looked at.
 const LARGEST: usize = 256 * 1024;
+/// The longest URI that is worth its gas.
+const LONGEST_URI: usize = 64 * 1024;
 
 /// A registration file that somebody is about to register.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FileToCheck {
-    /// The file, byte for byte.
+    /// The file, byte for byte; empty where only its URI is known.
     #[schema(max_length = 262_144)]
     text: String,
+    /// The URI that will lead to it, where that neither holds the file nor names its hash: agents that have it already
+    /// have the same file.
+    #[schema(max_length = 65_536)]
+    uri: Option<String>,
     /// Who will own the agent; absent: it is not looked whether he has it already.
     #[schema(value_type = Option<String>)]
     owner: Option<Address>,
@@ -93,6 +99,11 @@ async fn check(
         let detail = format!("a file that is checked has at most {LARGEST} bytes");
         return Err(Problem::new(Code::TooLarge, detail));
     }
+    let uri = question.uri.filter(|uri| !uri.is_empty());
+    if uri.as_ref().is_some_and(|uri| uri.len() > LONGEST_URI) {
+        let detail = format!("a URI that is checked has at most {LONGEST_URI} bytes");
+        return Err(Problem::new(Code::TooLarge, detail));
+    }
     let chain = question.chain;
     if chain.is_some_and(|chain| i64::try_from(chain).is_err()) {
         return Err(Problem::new(Code::Invalid, "no chain has so large an id"));
@@ -103,7 +114,7 @@ async fn check(
         .then(|| format!("data:application/json;base64,{}", STANDARD.encode(bytes)));
     let already = match question.owner {
         Some(owner) => {
-            let uris = [Some(format!("ipfs://{cid}")), data_uri.clone()];
+            let uris = [Some(format!("ipfs://{cid}")), data_uri.clone(), uri];
             let sought = Sought {
                 chain,
                 name: parsed.file.name.clone(),

@@ -40,6 +40,9 @@ struct Sync {
     agents: i64,
     /// The journal.
     journal: Journal,
+    /// Whether the operator says that the world reads what is pinned here (`content.public_pin`): then registration files
+    /// go to IPFS unless somebody says otherwise.
+    public_pin: bool,
 }
 
 /// How far a chain is read.
@@ -213,6 +216,7 @@ async fn show(State(app): State<Shared>, headers: HeaderMap) -> Result<Response,
             chains,
             agents,
             journal,
+            public_pin: app.config.content.public_pin,
         },
     ))
 }

@@ -256,6 +256,29 @@ async fn history_capabilities_metadata_and_events(pool: PgPool) {
     assert!(walked > 0, "some agent has capabilities");
 }
 
+/// A transaction is as final as its chain's word for it; a dev chain of our own has none, and what is settled stays.
+#[sqlx::test]
+async fn what_is_final_is_told_and_nothing_before(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let agent = instance.items("/v1/agents?limit=1").await.remove(0);
+    let block = agent["last_block"].as_i64().unwrap();
+    let path = format!("/v1/transactions/1/{}", agent["last_tx"].as_str().unwrap());
+    for (origin, finalized, settled, told) in [
+        ("rpc", None, block, Value::Null),
+        ("rpc", Some(block - 1), block, false.into()),
+        ("rpc", Some(block), block - 1, true.into()),
+        ("started", None, block - 1, false.into()),
+        ("started", None, block, true.into()),
+    ] {
+        let set = "UPDATE chain.chains SET origin = $1, finalized_number = $2, settled_number = $3";
+        let set = sqlx::query(set).bind(origin).bind(finalized).bind(settled);
+        set.execute(&pool).await.unwrap();
+        let outcome = instance.get(&path).await.json();
+        assert_eq!(outcome["finalized"], told, "{origin} {finalized:?}");
+        assert_eq!(outcome["indexed"], true);
+    }
+}
+
 #[sqlx::test]
 async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     let instance = Instance::with_mainnet(&pool).await;
@@ -270,6 +293,7 @@ async fn sync_and_changes_tell_how_far_everything_is(pool: PgPool) {
     );
     assert_eq!(chain["state"], Value::Null, "nobody follows it now");
     assert_eq!(sync["agents"], 92);
+    assert_eq!(sync["public_pin"], false);
     assert_eq!(sync["journal"]["size"], 0);
     let queued = sync["journal"]["queued"].as_i64().unwrap();
     assert!(queued >= 92);

@@ -114,6 +114,31 @@ async fn the_same_file_is_the_same_file(pool: PgPool) {
     );
 }
 
+/// So is what the same URI leads to, whatever it is.
+#[sqlx::test]
+async fn the_same_uri_is_the_same_file(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    let all = instance.items("/v1/agents?limit=200").await;
+    let is_hosted = |agent: &&Value| {
+        let uri = agent["agent_uri"].as_str().unwrap_or_default();
+        uri.starts_with("https://") && agent["owner_address"].is_string()
+    };
+    let agent = all.iter().find(is_hosted).unwrap();
+    let ask = |uri: &str| json!({ "text": "", "uri": uri, "owner": agent["owner_address"] });
+    let uri = agent["agent_uri"].as_str().unwrap();
+    let said = check(&instance, &ask(uri)).await.json();
+    let already = said["already"].as_array().unwrap();
+    let one = already
+        .iter()
+        .find(|one| one["agent"]["id"] == agent["id"])
+        .expect("itself");
+    assert_eq!(one["same"], json!(["file"]));
+    for other in [&format!("{uri}x"), ""] {
+        let said = check(&instance, &ask(other)).await.json();
+        assert_eq!(said["already"], json!([]), "{other}");
+    }
+}
+
 #[sqlx::test]
 async fn what_is_no_question_is_refused(pool: PgPool) {
     let instance = Instance::new(&pool).await;
@@ -129,6 +154,11 @@ async fn what_is_no_question_is_refused(pool: PgPool) {
             StatusCode::BAD_REQUEST,
         ),
         (json!({ "text": "{}", "more": 1 }), StatusCode::BAD_REQUEST),
+        (json!({ "text": "", "uri": 1 }), StatusCode::BAD_REQUEST),
+        (
+            json!({ "text": "", "uri": "x".repeat(64 * 1024 + 1) }),
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
         (
             json!({ "text": "x".repeat(256 * 1024 + 1) }),
             StatusCode::PAYLOAD_TOO_LARGE,

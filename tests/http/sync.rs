@@ -1,6 +1,7 @@
 //! `/v1/sync` and what stands below it.
 
 use axum::http::StatusCode;
+use chancery::config::Flag;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
 
@@ -36,6 +37,19 @@ async fn second(pool: &PgPool) -> (String, PgPool) {
     let pool = options.await.unwrap();
     sqlx::migrate!("./migrations").run(&pool).await.unwrap();
     (name, pool)
+}
+
+#[sqlx::test]
+async fn whether_the_world_reads_pins_is_told(pool: PgPool) {
+    let keys = [
+        Flag::new("content.kubo_url", "http://127.0.0.1:1"),
+        Flag::new("content.public_pin", json!(true)),
+    ];
+    let instance = Instance::with(&pool, &keys).await;
+    assert_eq!(
+        instance.get("/v1/sync").await.json()["public_pin"],
+        json!(true)
+    );
 }
 
 async fn digest(instance: &Instance) -> Value {

@@ -21,6 +21,7 @@ const mine = [owner(agent), ...accounts.filter((account) => account !== owner(ag
 const PAGES = {
   agents: ["/", (page) => page.locator("table.ledger tbody tr").first()],
   register: ["/register", (page) => page.locator(".warnings li").first(), fill],
+  statement: ["/register?way=statement", (page) => page.getByRole("button", { name: "Save the key file" }), makeKey],
   agent: [place, (page) => page.locator(".history li").first()],
   edit: [`${place}/edit`, (page) => page.locator("pre.file")],
   wallet: [`${place}/wallet`, (page) => page.getByLabel("New wallet")],
@@ -37,6 +38,12 @@ async function fill(page) {
   await page.getByLabel("Name", { exact: true }).fill("Ada");
   await page.getByLabel("Description").fill("Files reports.");
   await page.getByLabel("Service 1: endpoint").fill("https://ada.example.com/.well-known/agent-card.json");
+}
+
+async function makeKey(page) {
+  await page.getByLabel("Name", { exact: true }).fill("Grace");
+  await page.getByLabel("Description").fill("Compiles.");
+  await page.getByRole("button", { name: "Make a key" }).click();
 }
 
 const wrong = [];
@@ -59,9 +66,10 @@ for (const size of ["desktop", "phone"]) {
       await page.screenshot({ path: join(out, `${name}-${size}-${scheme}.png`), fullPage: true, caret: "initial" });
     }
     await dialogs(page, `${size}-${scheme}`);
+    await watches(page, `${size}-${scheme}`);
     // The narrowest width that WCAG asks for (1.4.10).
     await page.setViewportSize({ width: 320, height: 640 });
-    for (const path of ["/", place, "/register", "/office"]) {
+    for (const path of ["/", place, "/register", "/register?way=statement", "/watches", "/office"]) {
       await page.goto(base + path);
       await page.locator("main h1").waitFor();
       await fits(page, `${path} at 320 px`);
@@ -82,6 +90,23 @@ async function dialogs(page, suffix) {
   await page.getByRole("dialog").getByText("Speak as").waitFor();
   await judge(page, `account (${suffix})`);
   await page.screenshot({ path: join(out, `account-${suffix}.png`), caret: "initial" });
+}
+
+/** Signed out, and signed in with somebody to watch. */
+async function watches(page, suffix) {
+  await page.goto(`${base}/watches`);
+  const sign = page.getByRole("button", { name: "Sign in with Test wallet" });
+  await sign.waitFor();
+  await judge(page, `watches, signed out (${suffix})`);
+  await page.screenshot({ path: join(out, `signed-out-${suffix}.png`), fullPage: true, caret: "initial" });
+  await sign.click();
+  await page.getByText("Signed in as").waitFor();
+  await page.getByLabel("An owner's address").fill(mine[0]);
+  await page.getByRole("main").getByRole("button", { name: "Watch", exact: true }).click();
+  await page.getByRole("button", { name: `Stop watching ${mine[0]}` }).waitFor();
+  await page.getByRole("heading", { name: "What happened" }).waitFor();
+  await judge(page, `watches, signed in (${suffix})`);
+  await page.screenshot({ path: join(out, `watches-${suffix}.png`), fullPage: true, caret: "initial" });
 }
 
 async function judge(page, where) {

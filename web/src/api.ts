@@ -120,6 +120,8 @@ export interface Sync {
   chains: Chain[];
   agents: number;
   journal: { size: number; root: string | null; origin: string; vkey: string; queued: number };
+  /** Whether the world reads what is pinned here. */
+  public_pin: boolean;
 }
 
 /** What became of a transaction. */
@@ -127,6 +129,8 @@ export interface Outcome {
   state: "pending" | "mined" | "failed";
   block: number | null;
   indexed: boolean;
+  /** Null while nobody says what is final. */
+  finalized: boolean | null;
   agents: { id: string; name: string; chain: number | null; agent_id: string | null }[];
   entries: { cid: string; state: string }[];
 }

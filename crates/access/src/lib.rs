@@ -14,6 +14,7 @@ pub mod limit;
 pub mod message_signature;
 pub mod nonce;
 pub mod origin;
+pub mod outgoing;
 pub mod principal;
 mod secret;
 pub mod session;

@@ -8,11 +8,15 @@ mod fields;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
-use did::methods::key::PublicKey;
+use did::{ed25519::SecretKey, methods::key::PublicKey};
 use ed25519_dalek::Signature;
 use kernel::sha256;
 
-use crate::{Error, Result, freshness, origin::Origin};
+use crate::{
+    Error, Result, freshness,
+    origin::Origin,
+    outgoing::{Outgoing, Stamp},
+};
 use fields::Input;
 
 /// The longest time for which a signature is believed.
@@ -52,6 +56,52 @@ pub struct Signer {
     pub nonce: String,
     /// Until when it is believed.
     pub expires_at: DateTime<Utc>,
+}
+
+/// Signs a request with a key: the headers that it is sent with, by their names.
+pub fn sign(
+    key: &SecretKey,
+    request: &Outgoing<'_>,
+    stamp: &Stamp,
+) -> Result<Vec<(&'static str, String)>> {
+    let digest = format!("sha-256=:{}:", STANDARD.encode(sha256(request.body)));
+    let has_body = !request.body.is_empty();
+    let covered = if has_body {
+        r#"("@method" "@target-uri" "content-digest")"#
+    } else {
+        r#"("@method" "@target-uri")"#
+    };
+    let input = format!(
+        r#"sig1={covered};created={};expires={};keyid="{}";nonce="{}""#,
+        stamp.issued.timestamp(),
+        stamp.expires.timestamp(),
+        key.public().did(),
+        hex::encode(stamp.nonce),
+    );
+    let draft = MessageSignature {
+        input: Input::parse(&input)?,
+        signature: Signature::from_bytes(&[0; 64]),
+    };
+    let values = |name: &str| -> Vec<String> {
+        let is_digest = name == "content-digest";
+        is_digest.then(|| digest.clone()).into_iter().collect()
+    };
+    let base = draft.base(&Message {
+        method: request.method,
+        origin: request.origin,
+        path: request.path,
+        query: request.query,
+        headers: &values,
+    })?;
+    let signature = STANDARD.encode(key.sign(base.as_bytes()));
+    let mut headers = vec![
+        ("signature-input", input),
+        ("signature", format!("sig1=:{signature}:")),
+    ];
+    if has_body {
+        headers.push(("content-digest", digest));
+    }
+    Ok(headers)
 }
 
 impl MessageSignature {

@@ -45,6 +45,11 @@ pub fn salt() -> Result<[u8; 16]> {
     chance()
 }
 
+/// What makes a signature of ours count once.
+pub fn once() -> Result<[u8; 16]> {
+    chance()
+}
+
 /// What is kept of a secret: SHA-256, hex. So much chance needs no slow hash. `None`: it is too long to be ours.
 pub fn digest(secret: &str) -> Option<String> {
     (secret.len() <= LONGEST).then(|| hex::encode(sha256(secret.as_bytes())))

@@ -6,11 +6,18 @@
 //! query as they are sent, `content` keccak-256 of the body, times are seconds since 1970. The account is signed, too:
 //! contracts take their owner's signature for any hash, and he may own several.
 
-use chain::typed::{Domain, Field, Typed};
+use chain::{
+    PrivateKeySigner,
+    typed::{Domain, Field, Typed},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Address, B256, keccak256};
 
-use crate::{Error, Result, freshness, origin::Origin};
+use crate::{
+    Error, Result, freshness,
+    origin::Origin,
+    outgoing::{Outgoing, Stamp},
+};
 
 /// The scheme's name in `Authorization`.
 pub const SCHEME: &str = "EIP712";
@@ -83,6 +90,43 @@ impl TypedRequest {
             expires: number(4)?,
             signature: signature.ok_or_else(|| refused("signature is 0x and hex digits"))?,
         })
+    }
+
+    /// Signs a request with an account's key. `chain` is one that the office follows; a key's signature is good on all.
+    pub fn sign(
+        signer: &PrivateKeySigner,
+        chain: u64,
+        request: &Outgoing<'_>,
+        stamp: &Stamp,
+    ) -> Result<Self> {
+        let seconds = |time: DateTime<Utc>| u64::try_from(time.timestamp()).unwrap_or_default();
+        let mut signed = Self {
+            account: signer.address(),
+            chain,
+            nonce: stamp.nonce,
+            issued: seconds(stamp.issued),
+            expires: seconds(stamp.expires),
+            signature: Vec::new(),
+        };
+        let query = request.query.map(|query| format!("?{query}"));
+        let target = format!("{}{}", request.path, query.unwrap_or_default());
+        let digest = signed.digest(request.origin, request.method, &target, request.body);
+        signed.signature =
+            chain::key::sign(signer, digest).map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(signed)
+    }
+
+    /// What `Authorization` says, the scheme included.
+    pub fn authorization(&self) -> String {
+        format!(
+            r#"{SCHEME} account="{}", chain="{}", nonce="{}", issued="{}", expires="{}", signature="0x{}""#,
+            self.account,
+            self.chain,
+            self.nonce(),
+            self.issued,
+            self.expires,
+            hex::encode(&self.signature),
+        )
     }
 
     /// Whether it is believed now. The signature and the nonce are still to be looked at.
@@ -192,6 +236,33 @@ mod tests {
         assert!(read.check(now).is_ok());
         assert!(read.check(now + TimeDelta::seconds(60)).is_err());
         assert!(read.check(now - TimeDelta::seconds(61)).is_err());
+    }
+
+    #[test]
+    fn what_a_client_signs_is_read_and_is_his() {
+        let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+        let here = Origin::parse("http://127.0.0.1:8004").unwrap();
+        let now = seconds(1_800_000_000).unwrap();
+        let stamp = Stamp::new(now).unwrap();
+        for (query, target) in [(None, "/v1/keys"), (Some("a=b%20c"), "/v1/keys?a=b%20c")] {
+            let request = Outgoing {
+                origin: &here,
+                method: "POST",
+                path: "/v1/keys",
+                query,
+                body: b"{}",
+            };
+            let signed = TypedRequest::sign(&signer, 31_337, &request, &stamp).unwrap();
+            let sent = signed.authorization();
+            let read = TypedRequest::parse(sent.strip_prefix("EIP712 ").unwrap()).unwrap();
+            assert_eq!(read, signed);
+            assert!(read.check(now).is_ok());
+            let digest = read.digest(&here, "POST", target, b"{}");
+            let by = chain::contract_signature::recover(digest, &read.signature);
+            assert_eq!(by.unwrap(), signer.address());
+        }
+        let other = Stamp::new(now).unwrap();
+        assert_ne!(other.nonce, stamp.nonce);
     }
 
     proptest! {

@@ -20,6 +20,8 @@ pub struct Config {
     pub kubo_token: Option<String>,
     /// How long Kubo may take to find a file or to pin one, in seconds.
     pub kubo_timeout_seconds: u64,
+    /// Whether the world reads what Kubo pins: then it is where registration files go unless somebody says otherwise.
+    pub public_pin: bool,
     /// Trustless gateways, asked in this order after Kubo. https ones must be on the public
     /// internet or on `net.allow`; http ones are taken as they are.
     pub gateways: Vec<String>,
@@ -37,6 +39,7 @@ impl Default for Config {
             kubo_url: None,
             kubo_token: None,
             kubo_timeout_seconds: 10,
+            public_pin: false,
             gateways: Vec::new(),
             gateway_timeout_seconds: 10,
             max_bytes: 1024 * 1024,
@@ -68,6 +71,11 @@ impl Config {
                 "content: a timeout of 0 seconds finds nothing".to_owned(),
             ));
         }
+        if self.public_pin && self.kubo_url.is_none() {
+            return Err(Error::Config(
+                "content.public_pin: without content.kubo_url nothing is pinned".to_owned(),
+            ));
+        }
         if self.max_bytes > net::HARD_MAX_BYTES {
             let most = net::HARD_MAX_BYTES;
             return Err(Error::Config(format!(
@@ -85,5 +93,22 @@ impl std::fmt::Debug for Config {
             .field("gateways", &self.gateways)
             .field("max_bytes", &self.max_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_pin_needs_somebody_who_pins() {
+        let mut config = Config {
+            public_pin: true,
+            ..Config::default()
+        };
+        let why = config.check().unwrap_err().to_string();
+        assert!(why.contains("content.kubo_url"), "{why}");
+        config.kubo_url = Some("http://127.0.0.1:5001".to_owned());
+        assert!(config.check().is_ok());
     }
 }

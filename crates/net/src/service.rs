@@ -33,6 +33,7 @@ pub struct Call {
     url: Url,
     bearer: Option<String>,
     accept: Option<&'static str>,
+    headers: Vec<(&'static str, String)>,
     pub(crate) timeout: Duration,
     pub(crate) max_bytes: usize,
     body: Option<Body>,
@@ -165,6 +166,7 @@ impl Service {
             url,
             bearer: self.bearer.clone(),
             accept: None,
+            headers: Vec::new(),
             timeout: self.timeout,
             max_bytes: self.max_bytes,
             body: None,
@@ -191,6 +193,30 @@ impl Call {
     pub fn accept(mut self, media_type: &'static str) -> Self {
         self.accept = Some(media_type);
         self
+    }
+
+    /// A header of this call.
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The method, in capitals.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// What is called: path and query are sent as they stand in it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The body, where it is sent as it was given: a file of a form is not.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Some(Body::Bytes(_, bytes)) => bytes,
+            Some(Body::File(_)) | None => &[],
+        }
     }
 
     /// How long this call may take, body included.
@@ -232,6 +258,9 @@ impl Call {
         }
         if let Some(accept) = self.accept {
             request = request.header(ACCEPT, accept);
+        }
+        for (name, value) in self.headers {
+            request = request.header(name, value);
         }
         match self.body {
             Some(Body::File(bytes)) => {

@@ -58,6 +58,9 @@ impl Hosted {
     /// Hands out what shows that the domain is the agent's, once it has its number.
     pub fn write_proof(&self, file: &[u8], agent: &Agent) -> Result<(), Failure> {
         let Some(bytes) = proof(file, agent) else {
+            eprintln!(
+                "there is no /{WELL_KNOWN}: `registrations` of the file is no list, so it cannot name the agent"
+            );
             return Ok(());
         };
         let what =
@@ -101,7 +104,10 @@ fn proof(file: &[u8], agent: &Agent) -> Option<Vec<u8>> {
     });
     let map = file.as_object_mut()?;
     let named = map.entry("registrations").or_insert_with(|| json!([]));
-    named.as_array_mut()?.push(entry);
+    let named = named.as_array_mut()?;
+    if !named.contains(&entry) {
+        named.push(entry);
+    }
     serde_json::to_vec_pretty(&file).ok()
 }
 

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::{
     Which,
-    describe::Described,
+    bounds::{Bounds, Callee},
+    describe::{Described, Draft},
     find,
     hosted::Hosted,
+    kept::Keeping,
     register::{self, Way},
     send::{self, Action, Waiting},
     status::{token, with},
@@ -32,6 +34,8 @@ pub struct Signing {
     key: Option<PathBuf>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// Arguments of `agent edit`.
@@ -46,6 +50,8 @@ pub struct Edit {
     way: Option<Way>,
     #[command(flatten)]
     hosted: Hosted,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     signing: Signing,
 }
@@ -81,16 +87,20 @@ pub struct Transfer {
 pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
     let draft = args.described.draft()?;
     draft.warn();
-    let way = args.way.map_or_else(|| register::usual(context), Ok)?;
-    let uri = register::named(&draft, way, &args.hosted)?;
     let client = Client::of(context)?;
+    let way = register::usual(args.way, &client).await?;
+    let uri = register::named(&draft, way, &args.hosted)?;
     let (_, agent) = find(&client, &args.which).await?;
-    let (chain, _, id) = token(&agent)?;
-    register::hand_out(&client, &draft, way, &args.hosted).await?;
+    let (chain, registry, id) = token(&agent)?;
+    let kept = register::hand_out(&client, &draft, way, &args.hosted, args.keeping).await?;
+    if let (Draft::File(bytes, _), Way::Https) = (&draft, way) {
+        args.hosted.write_proof(bytes, &agent)?;
+    }
     let action = Action {
         json: json!({ "kind": "set_uri", "agent": agent.id, "uri": uri.uri }),
         data: registry::set_agent_uri(id, &uri.uri),
         chain: Some(chain),
+        callee: Callee::Registry(Some(registry)),
     };
     let (value, agent) = sent(&client, &args.which, &args.signing, &action, "editing").await?;
     let value = match agent {
@@ -107,6 +117,7 @@ pub async fn edit(args: Edit, context: &Context) -> anyhow::Result<()> {
         }
         None => value,
     };
+    let value = with(value, &[("kept", json!(kept))]);
     show(context, &client, &value)
 }
 
@@ -121,6 +132,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
             json: json!({ "kind": "unset_wallet", "agent": agent.id }),
             data: registry::unset_agent_wallet(id),
             chain: Some(chain),
+            callee: Callee::Registry(Some(registry)),
         },
         (Some(file), _) => {
             let wallet = key::read(file)?;
@@ -155,6 +167,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
                 }),
                 data: registry::set_agent_wallet(id, to, consent.deadline, signature),
                 chain: Some(chain),
+                callee: Callee::Registry(Some(registry)),
             }
         }
     };
@@ -166,7 +179,7 @@ pub async fn wallet(args: Wallet, context: &Context) -> anyhow::Result<()> {
 pub async fn transfer(args: Transfer, context: &Context) -> anyhow::Result<()> {
     let client = Client::of(context)?;
     let (_, agent) = find(&client, &args.which).await?;
-    let (chain, _, id) = token(&agent)?;
+    let (chain, registry, id) = token(&agent)?;
     let owner = agent
         .owner_address
         .as_deref()
@@ -176,6 +189,7 @@ pub async fn transfer(args: Transfer, context: &Context) -> anyhow::Result<()> {
         json: json!({ "kind": "transfer", "agent": agent.id, "to": args.to.to_string() }),
         data: registry::transfer(owner, args.to, id),
         chain: Some(chain),
+        callee: Callee::Registry(Some(registry)),
     };
     let (value, _) = sent(&client, &args.which, &args.signing, &action, "a transfer").await?;
     show(context, &client, &value)
@@ -193,7 +207,7 @@ async fn sent(
         return Err(key::missing(client, action.chain, doing).await.into());
     };
     let signer = key::read(file)?;
-    let ready = send::prepare(client, &signer, action).await?;
+    let ready = send::prepare(client, &signer, action, &signing.bounds).await?;
     eprintln!("{}", ready.preview());
     let sent = ready.send(client, &signer).await?;
     let progress = sent.wait(client, signing.waiting).await?;
@@ -212,6 +226,8 @@ fn show(context: &Context, client: &Client<'_>, value: &Value) -> anyhow::Result
             ("name", Some(clean(&agent.name))),
             ("owner", agent.owner_address.as_deref().map(clean)),
             ("wallet", agent.agent_wallet.as_deref().map(clean)),
+            ("kept", text(&value["kept"]["by"])),
+            ("read", text(&value["kept"]["at"][0])),
             ("tx", text(&value["tx"])),
             ("entry", text(&value["entry"]["cid"])),
             ("", text(&value["entry"]["state"])),

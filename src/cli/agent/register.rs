@@ -11,10 +11,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    bounds::{Bounds, Callee},
     chain_id,
     describe::{Described, Draft, as_data, cid},
     gasless,
     hosted::Hosted,
+    kept::{Keeping, Kept},
     send::{self, Action, Progress, Sent, Waiting},
     view::{self, Agent, Entry},
 };
@@ -22,7 +24,7 @@ use crate::cli::{
     Context,
     client::{Client, segment},
     exit::Failure,
-    ipfs, key,
+    key,
     show::{clean, fields},
 };
 
@@ -35,18 +37,20 @@ pub struct Args {
     #[command(flatten)]
     described: Described,
     /// Where the registration file is kept: in the URI itself, on IPFS, or on a web server of yours
-    /// [default: data, and ipfs where Kubo is configured]
+    /// [default: data, and ipfs where the instance says that the world reads what it pins]
     #[arg(long = "as", id = "way", value_enum, value_name = "WAY")]
     way: Option<Way>,
     #[command(flatten)]
     hosted: Hosted,
+    #[command(flatten)]
+    keeping: Keeping,
     /// The owner's key: a keystore (JSON) or a file of 0x and 64 hex digits, mode 0600. It is read
     /// here and sent nowhere
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Register without gas: by a statement that the agent's own key signs. --key is then its Ed25519 key, and
     /// made where the file is not there
-    #[arg(long, conflicts_with_all = ["way", "at", "folder", "chain", "again", "wait", "timeout"])]
+    #[arg(long, conflicts_with_all = ["way", "at", "folder", "unpinned", "chain", "again", "wait", "timeout", "max_fee", "registry"])]
     gasless: bool,
     /// The owner's key, which signs the registration, too [default: the agent has no owner]
     #[arg(long, value_name = "FILE", requires = "gasless")]
@@ -56,6 +60,8 @@ pub struct Args {
     chain: Option<String>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
     /// Register it even though the key's account has the same agent already
     #[arg(long)]
     again: bool,
@@ -96,10 +102,14 @@ struct Registered {
     metadata_verification: Option<String>,
     #[serde(flatten)]
     uri: Uri,
+    /// Who keeps the file, where it is on IPFS.
+    kept: Option<Kept>,
     chain: u64,
     tx: String,
     state: String,
     block: Option<u64>,
+    /// Whether that is final, where somebody says what is.
+    finalized: Option<bool>,
     entry: Option<Entry>,
 }
 
@@ -111,8 +121,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         let (key, owner_key) = (args.key.as_deref(), args.owner_key.as_deref());
         return gasless::register(&draft, key, owner_key, context).await;
     }
-    let way = args.way.map_or_else(|| usual(context), Ok)?;
     if args.dry_run && (args.key.is_none() || args.gasless) {
+        let way = match args.way {
+            Some(way) => way,
+            None => usual_without(context).await,
+        };
         return dry(&draft, &named(&draft, way, &args.hosted)?, context);
     }
     let client = Client::of(context)?;
@@ -124,22 +137,27 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         return Err(key::missing(&client, chain, "registering").await.into());
     };
     let signer = key::read(file)?;
+    let way = usual(args.way, &client).await?;
     let uri = named(&draft, way, &args.hosted)?;
+    if let (Draft::File(..), Way::Https) = (&draft, way) {
+        args.waiting.needs_a_number()?;
+    }
     if !args.again {
-        already(&client, signer.address(), chain, &draft).await?;
+        already(&client, signer.address(), chain, (&draft, way, &uri.uri)).await?;
     }
     let action = Action {
         json: json!({ "kind": "register", "uri": uri.uri }),
         data: registry::register_with_uri(&uri.uri),
         chain,
+        callee: Callee::Registry(None),
     };
     // Before anything is stored: what would revert, or cannot be paid, is refused here.
-    let ready = send::prepare(&client, &signer, &action).await?;
+    let ready = send::prepare(&client, &signer, &action, &args.bounds).await?;
     eprintln!("{}", ready.preview());
     if args.dry_run {
         return dry(&draft, &uri, context);
     }
-    hand_out(&client, &draft, way, &args.hosted).await?;
+    let kept = hand_out(&client, &draft, way, &args.hosted, args.keeping).await?;
     let sent = ready.send(&client, &signer).await?;
     let progress = sent.wait(&client, args.waiting).await?;
     let agent = match progress
@@ -153,7 +171,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if let (Draft::File(bytes, _), Way::Https, Some(agent)) = (&draft, way, &agent) {
         args.hosted.write_proof(bytes, agent)?;
     }
-    let registered = Registered::of(uri, sent, progress, agent.as_ref());
+    let registered = Registered::of(uri, kept, sent, progress, agent.as_ref());
     Ok(context.output.one(&registered, || registered.human())?)
 }
 
@@ -162,13 +180,17 @@ async fn already(
     client: &Client<'_>,
     owner: Address,
     chain: Option<u64>,
-    draft: &Draft,
+    (draft, way, uri): (&Draft, Way, &str),
 ) -> Result<(), Failure> {
-    let Draft::File(bytes, _) = draft else {
-        return Ok(());
+    let text = match draft {
+        Draft::File(bytes, _) => String::from_utf8_lossy(bytes),
+        Draft::Uri(_) => "".into(),
     };
-    let text = String::from_utf8_lossy(bytes);
-    let question = json!({ "text": text, "owner": owner.to_string(), "chain": chain });
+    let mut question = json!({ "text": text, "owner": owner.to_string(), "chain": chain });
+    // What holds the file or names its hash, the instance makes of the file itself.
+    if matches!((draft, way), (Draft::Uri(_), _) | (_, Way::Https)) {
+        question["uri"] = json!(uri);
+    }
     let answer = match client.ask("v1/registration-files/check", &question).await {
         Ok(answer) => answer,
         // An older instance does not know it, and a file may be larger than it looks at.
@@ -211,18 +233,25 @@ pub async fn judged(client: &Client<'_>, id: &str, draft: &Draft) -> Result<Agen
     }
 }
 
-/// `data`, unless this machine's configuration names a Kubo.
-pub fn usual(context: &Context) -> anyhow::Result<Way> {
-    let elsewhere =
-        context.global.url.is_some() || context.environment.get("CHANCERY_URL").is_some();
-    let kubo = !elsewhere
-        && context
-            .gather(Vec::new())?
-            .config
-            .content
-            .kubo_url
-            .is_some();
-    Ok(if kubo { Way::Ipfs } else { Way::Data })
+/// The way that was asked for, else `data`, unless the instance's operator says that the world reads what is pinned
+/// there.
+pub async fn usual(asked: Option<Way>, client: &Client<'_>) -> Result<Way, Failure> {
+    if let Some(way) = asked {
+        return Ok(way);
+    }
+    let sync = client.get("v1/sync").await?;
+    Ok(match sync["public_pin"].as_bool() {
+        Some(true) => Way::Ipfs,
+        _ => Way::Data,
+    })
+}
+
+/// The same where nothing is sent, so that no instance is needed.
+async fn usual_without(context: &Context) -> Way {
+    match Client::of(context) {
+        Ok(client) => usual(None, &client).await.unwrap_or(Way::Data),
+        Err(_) => Way::Data,
+    }
 }
 
 /// The URI that will stand on the chain.
@@ -250,21 +279,23 @@ pub fn named(draft: &Draft, way: Way, hosted: &Hosted) -> anyhow::Result<Uri> {
     })
 }
 
-/// Puts the file where its URI leads to, as far as that can be done from here; nothing is paid before.
+/// Puts the file where its URI leads to, as far as that can be done from here; nothing is paid before. Gives who keeps
+/// it, where it is on IPFS.
 pub async fn hand_out(
     client: &Client<'_>,
     draft: &Draft,
     way: Way,
     hosted: &Hosted,
-) -> anyhow::Result<()> {
+    keeping: Keeping,
+) -> anyhow::Result<Option<Kept>> {
     match (draft, way) {
-        (Draft::File(bytes, _), Way::Ipfs) => {
-            ipfs::store(client, bytes.clone()).await?;
+        (Draft::File(bytes, _), Way::Ipfs) => keeping.store(client, bytes.clone()).await.map(Some),
+        (Draft::File(bytes, _), Way::Https) => {
+            hosted.write(bytes)?;
+            Ok(None)
         }
-        (Draft::File(bytes, _), Way::Https) => hosted.write(bytes)?,
-        _ => {}
+        _ => Ok(None),
     }
-    Ok(())
 }
 
 /// Prints what would be registered.
@@ -287,7 +318,13 @@ fn dry(draft: &Draft, uri: &Uri, context: &Context) -> anyhow::Result<()> {
 }
 
 impl Registered {
-    fn of(uri: Uri, sent: Sent, progress: Progress, known: Option<&Agent>) -> Self {
+    fn of(
+        uri: Uri,
+        kept: Option<Kept>,
+        sent: Sent,
+        progress: Progress,
+        known: Option<&Agent>,
+    ) -> Self {
         Self {
             agent: known.map(Agent::short),
             id: known.map(|agent| clean(&agent.id)),
@@ -296,6 +333,7 @@ impl Registered {
             metadata_state: known.and_then(|agent| agent.metadata_state.clone()),
             metadata_verification: known.and_then(|agent| agent.metadata_verification.clone()),
             uri,
+            kept,
             chain: sent.chain,
             tx: sent.tx,
             state: if progress.indexed {
@@ -304,6 +342,7 @@ impl Registered {
                 progress.state
             },
             block: progress.block,
+            finalized: progress.finalized,
             entry: progress.entries.into_iter().next(),
         }
     }
@@ -313,12 +352,17 @@ impl Registered {
             self.metadata_state.as_deref(),
             self.metadata_verification.as_deref(),
         );
+        let cid = self.uri.cid.as_deref().unwrap_or_default();
+        let kept = self.kept.as_ref().map(|kept| kept.words(cid));
+        let [kept, read] = kept.unwrap_or([("kept", None), ("read", None)]);
         fields(&[
             ("agent", self.agent.clone()),
             ("name", self.name.as_deref().map(clean)),
             ("DID", self.did.clone()),
             ("URI", Some(view::uri(&self.uri.uri))),
             ("CID", self.uri.cid.clone()),
+            kept,
+            read,
             ("file", file),
             ("tx", Some(self.tx.clone())),
             ("state", Some(clean(&self.state))),

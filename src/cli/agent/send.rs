@@ -8,7 +8,10 @@ use kernel::{Bytes, Kind, U256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::view::Entry;
+use super::{
+    bounds::{Bounds, Callee},
+    view::Entry,
+};
 use crate::cli::{
     client::Client,
     exit::Failure,
@@ -24,6 +27,8 @@ pub enum Wait {
     Indexed,
     /// Until what it changed is sealed in the journal
     Journaled,
+    /// Until its block is final: no reorganisation takes it back
+    Finalized,
 }
 
 /// How to wait.
@@ -32,9 +37,21 @@ pub struct Waiting {
     /// What to wait for
     #[arg(long, value_enum, default_value = "indexed")]
     wait: Wait,
-    /// How long at most [default: 300, with --wait journaled 3600]
+    /// How long at most [default: 300, with --wait journaled or finalized 3600]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+}
+
+impl Waiting {
+    /// Refuses to wait for less than the agent's number, which its proof of a domain has to say.
+    pub fn needs_a_number(self) -> Result<(), Failure> {
+        if self.wait == Wait::Seen {
+            let why = "--as https writes the agent's number into /.well-known/agent-registration.json, and \
+                       --wait seen does not wait for it: say --wait indexed, or register the file's address with --uri";
+            return Err(Failure::invalid(why));
+        }
+        Ok(())
+    }
 }
 
 /// What shall be sent.
@@ -45,6 +62,8 @@ pub struct Action {
     pub data: Bytes,
     /// The chain, where one was named.
     pub chain: Option<u64>,
+    /// Whom it must call.
+    pub callee: Callee,
 }
 
 /// A transaction that may be signed.
@@ -71,6 +90,9 @@ pub struct Progress {
     /// Whether that is indexed.
     #[serde(default)]
     pub indexed: bool,
+    /// Whether nothing takes it back any more, where somebody says what is final.
+    #[serde(default)]
+    pub finalized: Option<bool>,
     /// The agents that it speaks of.
     #[serde(default)]
     pub agents: Vec<Value>,
@@ -82,11 +104,12 @@ pub struct Progress {
     reason: Option<String>,
 }
 
-/// Has it prepared, and refuses to sign anything but what was asked for.
+/// Has it prepared, and refuses to sign anything but what was asked for, within what is allowed.
 pub async fn prepare(
     client: &Client<'_>,
     signer: &PrivateKeySigner,
     action: &Action,
+    bounds: &Bounds,
 ) -> Result<Ready, Failure> {
     let request = json!({
         "from": signer.address().to_string(), "chain": action.chain, "action": action.json,
@@ -108,6 +131,7 @@ pub async fn prepare(
             "the instance prepared another transaction than was asked for: nothing was signed";
         return Err(Failure::Unverified(why.to_owned()));
     }
+    bounds.check(action.callee, &prepared)?;
     Ok(Ready { chain, prepared })
 }
 
@@ -128,7 +152,7 @@ impl Ready {
             .sign(signer)
             .map_err(|error| Failure::Of(error.kind(), error.to_string()))?;
         let body = json!({ "chain": self.chain, "raw": raw });
-        client.post("v1/transactions", &body).await?;
+        client.post_as(signer, "v1/transactions", &body).await?;
         let sent = Sent {
             chain: self.chain,
             tx: hash.to_string(),
@@ -154,10 +178,9 @@ impl Sent {
         how: Waiting,
         bar: &ProgressBar,
     ) -> Result<Progress, Failure> {
-        let usual = if how.wait == Wait::Journaled {
-            3_600
-        } else {
-            300
+        let usual = match how.wait {
+            Wait::Seen | Wait::Indexed => 300,
+            Wait::Journaled | Wait::Finalized => 3_600,
         };
         let patience = Duration::from_secs(how.timeout.unwrap_or(usual));
         let begun = Instant::now();
@@ -173,7 +196,7 @@ impl Sent {
                     if progress.reached(how.wait) {
                         return Ok(progress);
                     }
-                    doing = progress.words();
+                    doing = progress.words(how.wait);
                 }
                 // The node may not show it yet, the instance may be starting again.
                 Err(Failure::Of(Kind::NotFound | Kind::Unavailable | Kind::Limited, _)) => {}
@@ -221,11 +244,16 @@ impl Progress {
                 let sealed = |entry: &Entry| entry.state != "queued";
                 self.indexed && !self.entries.is_empty() && self.entries.iter().all(sealed)
             }
+            Wait::Finalized => self.indexed && self.finalized == Some(true),
         }
     }
 
-    fn words(&self) -> String {
+    fn words(&self, wait: Wait) -> String {
         match (self.indexed, self.block) {
+            (true, _) if wait == Wait::Finalized && self.finalized.is_none() => {
+                "indexed, and nobody says what is final on its chain".to_owned()
+            }
+            (true, _) if wait == Wait::Finalized => "indexed, not final yet".to_owned(),
             (true, _) => "indexed, not sealed yet".to_owned(),
             (false, Some(block)) => format!("in block {block}, not indexed yet"),
             (false, None) => clean(&self.state),
@@ -248,5 +276,29 @@ mod tests {
         assert!(!progress(json!([])).reached(Wait::Journaled));
         assert!(!progress(entry("queued")).reached(Wait::Journaled));
         assert!(progress(entry("stored")).reached(Wait::Journaled));
+    }
+
+    #[test]
+    fn final_is_what_somebody_calls_so() {
+        for (finalized, reached, words) in [
+            (json!(null), false, "nobody says"),
+            (json!(false), false, "not final yet"),
+            (json!(true), true, ""),
+        ] {
+            let answer =
+                json!({"state": "mined", "block": 1, "indexed": true, "finalized": finalized});
+            let progress: Progress = serde_json::from_value(answer).expect("progress");
+            assert_eq!(progress.reached(Wait::Finalized), reached, "{finalized}");
+            assert!(
+                progress.words(Wait::Finalized).contains(words),
+                "{finalized}"
+            );
+        }
+        let answer = json!({"state": "mined", "block": 1, "finalized": true});
+        let progress: Progress = serde_json::from_value(answer).expect("progress");
+        assert!(
+            !progress.reached(Wait::Finalized),
+            "its agents are not known yet"
+        );
     }
 }

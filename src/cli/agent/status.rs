@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Which, find, list,
+    Which,
+    bounds::{Bounds, Callee},
+    find, list,
     send::{self, Action, Waiting},
     view::{Agent, Change, Entry},
 };
@@ -41,6 +43,8 @@ pub struct Args {
     key: Option<PathBuf>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// Arguments of `agent deregister`.
@@ -56,6 +60,8 @@ pub struct Deregister {
     key: Option<PathBuf>,
     #[command(flatten)]
     waiting: Waiting,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 impl From<Deregister> for Args {
@@ -67,6 +73,7 @@ impl From<Deregister> for Args {
             on_chain: true,
             key: args.key,
             waiting: args.waiting,
+            bounds: args.bounds,
         }
     }
 }
@@ -157,8 +164,9 @@ async fn on_chain(
         }),
         data: registry::set_status(registry, id, code(status), reason),
         chain: Some(chain),
+        callee: Callee::Status,
     };
-    let ready = send::prepare(client, &signer, &action).await?;
+    let ready = send::prepare(client, &signer, &action, &args.bounds).await?;
     eprintln!("{}", ready.preview());
     let sent = ready.send(client, &signer).await?;
     let progress = sent.wait(client, args.waiting).await?;

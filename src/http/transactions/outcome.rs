@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use chain::{Receipt, Rpc};
 use identity::{agent, by_tx, fact::RuntimeStatus};
+use indexer::view::{self, ChainView};
 use kernel::{AgentId, B256, Limit};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,6 +24,10 @@ struct Outcome {
     block: Option<i64>,
     /// Whether that block is indexed.
     indexed: bool,
+    /// Whether nothing takes that block back any more; null while nobody says what is final on its chain. A dev chain of
+    /// our own has no consensus: what is settled there stays.
+    #[schema(required)]
+    finalized: Option<bool>,
     /// The agents that its logs speak of.
     agents: Vec<Short>,
     /// The journal entries that say what it changed.
@@ -89,14 +94,14 @@ pub async fn show(
         _ => by_tx::mentions(&app.db, chain, tx, block).await?,
     };
     let mut outcome = state_of(rpc.as_ref(), receipt, mentions.first(), tx).await?;
-    let read = indexer::view::chains(&app.db).await?;
-    let read = read
+    let read = view::chains(&app.db).await?;
+    let kept = read
         .iter()
-        .find(|kept| u64::try_from(kept.chain) == Ok(chain))
-        .map(|kept| kept.head);
-    outcome.indexed = outcome
-        .block
-        .is_some_and(|block| read.is_some_and(|head| head >= block));
+        .find(|kept| u64::try_from(kept.chain) == Ok(chain));
+    if let (Some(kept), Some(block)) = (kept, outcome.block) {
+        outcome.indexed = kept.head >= block;
+        outcome.finalized = last_final(kept).map(|last| last >= block);
+    }
     let agents: BTreeSet<Uuid> = mentions.iter().map(|mention| mention.agent).collect();
     for id in agents {
         outcome.agents.extend(
@@ -107,6 +112,14 @@ pub async fn show(
         outcome.entries.extend(entries(&app, id, &mentions).await?);
     }
     Ok(paging::json(&headers, &outcome))
+}
+
+/// The last block that nothing takes back.
+fn last_final(kept: &ChainView) -> Option<i64> {
+    if kept.origin == "started" {
+        return Some(kept.settled);
+    }
+    kept.finalized
 }
 
 async fn state_of(
@@ -140,6 +153,7 @@ async fn state_of(
         state,
         block,
         indexed: false,
+        finalized: None,
         agents: Vec::new(),
         entries: Vec::new(),
     })

@@ -54,7 +54,7 @@ export function ActionPage({ name, action }: { name: string; action: string }) {
         </Note>
       ) : null}
       {fits ? (
-        <Body agent={agent} chain={chain} chains={sync.chains} />
+        <Body agent={agent} chain={chain} sync={sync} />
       ) : (
         <Note tone="warn">This instance has no node of the agent's chain, so nothing can be sent there from here.</Note>
       )}

@@ -1,19 +1,19 @@
 // Editing what an agent says of itself.
 
 import { useState } from "preact/hooks";
-import { agentPath, type Agent, type Chain, type Metadata } from "../api";
+import { agentPath, type Agent, type Chain, type Metadata, type Sync } from "../api";
 import { useRead } from "../live";
 import { build, emptyDraft, fits, naming, read, type Draft } from "../registration";
 import { Form, Preview, useCheck } from "../parts/form";
 import { noSubmit, type Props } from "../parts/owning";
-import { ON_CHAIN, Where, uriOf, type Place } from "../parts/place";
+import { usual, Where, uriOf, type Place } from "../parts/place";
 import { Say } from "../parts/say";
 import { Sign } from "../parts/send";
 import { Alarm, Waiting } from "../parts/show";
 
-export function Edit({ agent, chain }: Props) {
+export function Edit({ agent, chain, sync }: Props) {
   if (chain === null) return <EditStatement agent={agent} />;
-  return <EditFile agent={agent} chain={chain} />;
+  return <EditFile agent={agent} chain={chain} sync={sync} />;
 }
 
 /** An agent without a token has no file: its owner says its columns anew. */
@@ -52,16 +52,16 @@ function EditStatement({ agent }: { agent: Agent }) {
   );
 }
 
-function EditFile({ agent, chain }: { agent: Agent; chain: Chain }) {
+function EditFile({ agent, chain, sync }: { agent: Agent; chain: Chain; sync: Sync }) {
   const metadata = useRead<Metadata>(agent.agent_uri ? `${agentPath(agent.id)}/metadata` : null);
   if (agent.agent_uri && metadata.data === null) return metadata.error ? <Alarm>{metadata.error.message}</Alarm> : <Waiting what="the file" />;
-  return <EditForm agent={agent} chain={chain} document={metadata.data?.document ?? null} />;
+  return <EditForm agent={agent} chain={chain} sync={sync} document={metadata.data?.document ?? null} />;
 }
 
-function EditForm({ agent, chain, document }: { agent: Agent; chain: Chain; document: unknown }) {
+function EditForm({ agent, chain, sync, document }: { agent: Agent; chain: Chain; sync: Sync; document: unknown }) {
   const [plain, setPlain] = useState<string | null>(document === null || fits(document) ? null : JSON.stringify(document, null, 2));
   const [draft, setDraft] = useState<Draft>(() => (fits(document) ? read(document) : emptyDraft()));
-  const [place, setPlace] = useState<Place>(ON_CHAIN);
+  const [place, setPlace] = useState<Place>(() => usual(sync));
   const [names, setNames] = useState(true);
   const token = { chain: agent.chain ?? 0, registry: (agent.registry ?? "").toLowerCase(), agentId: agent.agent_id ?? "" };
   const file = build(draft);
@@ -102,7 +102,7 @@ function EditForm({ agent, chain, document }: { agent: Agent; chain: Chain; docu
           chain={chain}
           label="Save"
           blocked={check.isFresh ? bad : "The file is being checked…"}
-          changed={`${text} ${place.way} ${place.url}`}
+          changed={`${text} ${place.way} ${place.url} ${place.unpinned}`}
           wish={async () => ({ kind: "set_uri", agent: agent.id, uri: await uriOf(place, text, check.checked, setPlace) })}
         />
       </div>

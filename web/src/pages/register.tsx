@@ -9,7 +9,7 @@ import { Gasless } from "./gasless";
 import { Already, Form, Preview, useCheck } from "../parts/form";
 import { Alarm, Note, Waiting } from "../parts/show";
 import { Sign } from "../parts/send";
-import { ON_CHAIN, Where, uriOf, type Place } from "../parts/place";
+import { usual, Where, uriOf, type Place } from "../parts/place";
 import { useWallet } from "../wallet";
 
 /** Chains on which somebody can register through this instance. */
@@ -47,16 +47,16 @@ export function RegisterPage() {
       {sync && !gasless && chains.length === 0 ? (
         <Note tone="warn">No chain here takes registrations: none has a registry and a node. The office page says how far each is.</Note>
       ) : null}
-      {!gasless && chains.length > 0 ? <Register chains={chains} /> : null}
+      {sync && !gasless && chains.length > 0 ? <Register chains={chains} sync={sync} /> : null}
     </>
   );
 }
 
-function Register({ chains }: { chains: Chain[] }) {
+function Register({ chains, sync }: { chains: Chain[]; sync: Sync }) {
   const { connected } = useWallet();
   const [draft, setDraft] = useState<Draft>(emptyDraft);
   const [chosen, setChosen] = useState(0);
-  const [place, setPlace] = useState<Place>(ON_CHAIN);
+  const [place, setPlace] = useState<Place>(() => usual(sync));
   const [agreed, setAgreed] = useState(false);
   const chain = chains[chosen] ?? (chains[0] as Chain);
   const text = JSON.stringify(build(draft));
@@ -86,7 +86,7 @@ function Register({ chains }: { chains: Chain[] }) {
           chain={chain}
           label="Register"
           blocked={reason(check.checked, check.isFresh, agreed)}
-          changed={`${text} ${chain.chain} ${place.way} ${place.url}`}
+          changed={`${text} ${chain.chain} ${place.way} ${place.url} ${place.unpinned}`}
           wish={async () => ({ kind: "register", uri: await uriOf(place, text, check.checked, setPlace) })}
         />
       </div>

@@ -90,7 +90,7 @@ function OnChain({
   label,
   same,
   blocked,
-}: Omit<Props, "chains"> & { status: Status; reason: string; label: string; same: boolean; blocked?: string | null }) {
+}: Omit<Props, "sync"> & { status: Status; reason: string; label: string; same: boolean; blocked?: string | null }) {
   const canGo = chain !== null && chain.contracts.status.length > 0;
   const [free, setFree] = useState(!canGo);
   const said = reason.trim() === "" ? {} : { reason: reason.trim() };

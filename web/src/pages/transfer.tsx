@@ -13,7 +13,7 @@ import { isAddress, sameAddress } from "../words";
 /** No chain is named: the new owner's account has no code. */
 const ANY = "any";
 
-export function Transfer({ agent, chain, chains }: Props) {
+export function Transfer({ agent, chain, sync }: Props) {
   const [to, setTo] = useState("");
   const here = useChain();
   const [chosen, setChosen] = useState<string | null>(null);
@@ -37,7 +37,7 @@ export function Transfer({ agent, chain, chains }: Props) {
       <AddressField id="f-to" label="New owner" value={to} change={setTo} />
       {chain === null ? (
         <>
-          <Home chains={chains} here={here} home={home} change={setChosen} />
+          <Home chains={sync.chains} here={here} home={home} change={setChosen} />
           <Say agent={agent} action="transfer" content={() => ({ owner: owner() })} label="Transfer" blocked={blocked} />
         </>
       ) : (

@@ -1,6 +1,6 @@
 // Where a registration file is kept.
 
-import { Problem, type Checked } from "../api";
+import { get, Problem, type Checked, type Sync } from "../api";
 import { Note } from "./show";
 
 export interface Place {
@@ -9,11 +9,14 @@ export interface Place {
   url: string;
   /** With `ipfs`: the operator's token, which storing needs. It is sent with that request alone and kept nowhere. */
   token: string;
+  /** With `ipfs`: go on although nobody but this instance keeps the file. */
+  unpinned: boolean;
   /** With `ipfs`: who can read the file, once it is stored. */
   stored: string | null;
 }
 
-export const ON_CHAIN: Place = { way: "data", url: "", token: "", stored: null };
+/** On the chain, unless the operator says that the world reads what is pinned here. */
+export const usual = (sync: Sync): Place => ({ way: sync.public_pin ? "ipfs" : "data", url: "", token: "", unpinned: false, stored: null });
 
 const WAYS: [Place["way"], string, string][] = [
   ["data", "On the chain, in the URI itself", "Nothing else is needed, and anybody can verify it. Gas grows with the file."],
@@ -46,6 +49,12 @@ export function Where({ place, change, text }: { place: Place; change: (place: P
           <p class="hint">
             Storing is the operator's: on your own machine the token is in the file <code>token</code> of the data directory.
           </p>
+          <label class="check">
+            <input type="checkbox" checked={place.unpinned} onChange={(event) => change({ ...place, unpinned: event.currentTarget.checked })} />
+            <span>
+              Go on although this instance alone keeps it <span class="hint">The world may not be able to read it.</span>
+            </span>
+          </label>
           {place.stored ? <Note>{place.stored}</Note> : null}
         </div>
       ) : null}
@@ -89,7 +98,38 @@ export function Download({ text, name }: { text: string; name: string }) {
   );
 }
 
-/** The URI that will stand on the chain; with `ipfs` the file is stored first. */
+/** What an instance says of a file at its IPFS node. */
+interface Pin {
+  store: string;
+  state: string;
+  attempts: number;
+  last_error: string | null;
+}
+
+/** A pin has so long, and between two looks it is this long: an address may ask 60 times in a minute. */
+const PATIENCE = 60_000;
+const PAUSE = 2_000;
+
+const atNode = (pins: Pin[] | undefined) => pins?.find((pin) => pin.store === "kubo");
+
+/** Waits until the node keeps it: nothing is paid before. An attempt that fails after `first` was said is enough. */
+async function pinned(cid: string, first: Pin): Promise<void> {
+  let pin: Pin | undefined = first;
+  for (const end = Date.now() + PATIENCE; pin?.state !== "pinned"; ) {
+    const why = pin?.last_error ? ` (${pin.last_error})` : "";
+    if (pin !== undefined && pin.attempts > first.attempts) throw new Error(`The IPFS node here did not pin the file${why}. Nothing was paid.`);
+    if (Date.now() >= end) throw new Error(`The IPFS node here has not pinned the file within a minute${why}. Nothing was paid.`);
+    await new Promise((done) => setTimeout(done, PAUSE));
+    try {
+      pin = atNode((await get<{ pins: Pin[] }>(`/v1/ipfs/${cid}`)).pins);
+    } catch (error) {
+      // It may be starting again, or asks for patience.
+      if (!(error instanceof Problem) || ![0, 429, 503, 504].includes(error.status)) throw error;
+    }
+  }
+}
+
+/** The URI that will stand on the chain; with `ipfs` the file is stored first, and kept by others than this instance. */
 export async function uriOf(place: Place, text: string, checked: Checked | null, change: (place: Place) => void): Promise<string> {
   if (place.way === "https") return place.url;
   if (place.way === "data") {
@@ -102,13 +142,19 @@ export async function uriOf(place: Place, text: string, checked: Checked | null,
   if (response.status === 401 || response.status === 403) {
     throw new Error("This instance stores files for its operator alone: give its token, or keep the file on the chain or on your web server.");
   }
-  const body = (await response.json()) as { cid?: string; detail?: string; pins?: { store: string; state: string }[] };
+  const body = (await response.json()) as { cid?: string; detail?: string; pins?: Pin[] };
   if (!response.ok || !body.cid) throw new Problem(response.status, "", body.detail ?? "the file was not stored");
-  const kubo = body.pins?.find((pin) => pin.store === "kubo");
-  const stored =
-    kubo === undefined
-      ? "Stored in this instance alone: no IPFS node is configured here, so the world cannot read it by its hash yet."
-      : `Stored here; the IPFS node that the world reads it from says: ${kubo.state}.`;
+  const first = atNode(body.pins);
+  if (!place.unpinned) {
+    if (first === undefined) {
+      throw new Error("Nobody but this instance would keep the file: it has no IPFS node. Say above to go on all the same, or keep the file elsewhere.");
+    }
+    await pinned(body.cid, first);
+  }
+  const isKept = !place.unpinned || first?.state === "pinned";
+  const stored = isKept
+    ? `Pinned by this instance's IPFS node; whoever reaches that reads it at ipfs://${body.cid}.`
+    : "Stored in this instance alone, so the world may not be able to read it by its hash yet.";
   change({ ...place, stored });
   return `ipfs://${body.cid}`;
 }

@@ -286,3 +286,36 @@ fn a_weak_key_is_nobodys() {
     let refused = verify(&signature, &Request::post(), &origin()).unwrap_err();
     assert!(refused.to_string().contains("keyid"), "{refused}");
 }
+
+#[test]
+fn what_a_client_signs_is_his() {
+    let key = SecretKey::from_seed(&[7; 32]);
+    let at = origin();
+    let now = freshness::time(NOW).unwrap();
+    for body in [&b"{\"a\": 1}"[..], b""] {
+        let request = Outgoing {
+            origin: &at,
+            method: "DELETE",
+            path: "/v1/watches/mine",
+            query: Some("target=a%20b"),
+            body,
+        };
+        let stamp = Stamp::new(now).unwrap();
+        let sent = super::sign(&key, &request, &stamp).unwrap();
+        let header = |name: &str| -> Vec<String> {
+            let found = sent.iter().filter(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone()).collect()
+        };
+        let read = MessageSignature::parse(&header("signature-input")[0], &header("signature")[0]);
+        let message = Message {
+            method: "DELETE",
+            origin: &at,
+            path: "/v1/watches/mine",
+            query: Some("target=a%20b"),
+            headers: &header,
+        };
+        let signer = read.unwrap().verify(&message, body, now).unwrap();
+        assert_eq!(signer.did, key.public().did());
+        assert_eq!(signer.nonce, hex::encode(stamp.nonce));
+    }
+}
