@@ -106,7 +106,7 @@ pub async fn check(app: &App, place: &Place) -> Result<(), Error> {
     match checked.await {
         Err(error @ Error::Publish(_)) if error.kind().is_transient() => {
             app.anchor_unread.send_replace(Some(error.to_string()));
-            tracing::warn!("{}", app.unsealed().unwrap_or_default());
+            tracing::warn!("{}", app.unanchored().unwrap_or_default());
             Ok(())
         }
         checked => checked,
@@ -153,10 +153,10 @@ async fn round(app: &App, place: &Place, opened: &mut Option<Anchor>) -> Result<
     let Some(anchor) = opened else {
         return Ok(Outcome::Idle);
     };
-    if app.unsealed().is_some() {
+    if app.unanchored().is_some() {
         anchor.check(&app.db).await?;
         app.anchor_unread.send_replace(None);
-        tracing::info!("the journal begins with what is anchored: it is sealed");
+        tracing::info!("the journal begins with what is anchored");
     }
     Ok(anchor.round(&app.db, app.process).await?)
 }

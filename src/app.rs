@@ -56,6 +56,8 @@ pub struct App {
     pub name_key: Key,
     /// Why the anchor could not be asked yet whether this log is the anchored one: this process seals nothing until then.
     pub anchor_unread: watch::Sender<Option<String>>,
+    /// The same of Kubo, which may have a later head than the database.
+    pub kubo_unread: watch::Sender<Option<String>>,
     /// Wakes what seals, so that nothing that this process commits waits for its period.
     pub committed: Arc<Notify>,
     /// What each chain of this process is doing.
@@ -114,6 +116,7 @@ impl App {
         if let Some(shown) = data_dir.checkpoint()? {
             journal::witness::check(&db, sealer.vkey(), &shown).await?;
         }
+        publish::witness::own_blocks(&db, &content, sealer.vkey(), &opened.ends).await?;
         let wrong = |key: &str, why| config::Error::Value {
             key: format!("access.{key}"),
             why,
@@ -141,6 +144,7 @@ impl App {
             sealer,
             name_key,
             anchor_unread: watch::Sender::default(),
+            kubo_unread: watch::Sender::default(),
             committed: Arc::default(),
             chains: Board::default(),
             nodes,
@@ -174,6 +178,18 @@ impl App {
 
     /// Why this process seals nothing now, in words.
     pub fn unsealed(&self) -> Option<String> {
+        self.unanchored().or_else(|| {
+            let why = self.kubo_unread.borrow();
+            let why = why.as_ref()?;
+            Some(format!(
+                "nothing is sealed until Kubo was asked, for it may know of more than this journal has: {why}. Start \
+                 it; where it is gone for good, take content.kubo_url out of the configuration"
+            ))
+        })
+    }
+
+    /// Why this process could not read the anchor since its start, and so seals nothing.
+    pub fn unanchored(&self) -> Option<String> {
         let why = self.anchor_unread.borrow();
         let why = why.as_ref()?;
         Some(format!(

@@ -27,6 +27,7 @@ pub mod resolver;
 pub mod serve;
 mod signals;
 pub mod up;
+mod witnessing;
 pub mod working;
 
 pub use error::Error;

@@ -16,7 +16,7 @@ use crate::{
     indexing::{self, Feed, Wrong},
     remembering,
     signals::Signals,
-    working,
+    witnessing, working,
 };
 
 /// What a process does. `up` does all of it.
@@ -63,7 +63,7 @@ pub struct Running {
     http: JoinSet<Result<(), http::Error>>,
     stop_http: CancellationToken,
     wrong: Option<Wrong>,
-    /// What anchors and what remembers heads; they end only where nothing must go on.
+    /// What anchors, what remembers heads and what tells Kubo of them; they end only where nothing must go on.
     guards: JoinSet<Result<(), Error>>,
 }
 
@@ -102,6 +102,8 @@ pub fn start(
             }
             Role::Work => {
                 working::start(app, &mut running.workers, &running.stop_workers);
+                let stop = running.stop_workers.clone();
+                running.guards.spawn(witnessing::run(app.clone(), stop));
                 if let Some(place) = anchor {
                     let stop = running.stop_workers.clone();
                     running
@@ -223,6 +225,7 @@ pub async fn run(
     if feeds.is_empty() && roles.contains(&Role::Index) {
         tracing::warn!("no chain is configured (indexer.chains): the role index has nothing to do");
     }
+    witnessing::check(&app, roles.contains(&Role::Work)).await?;
     let anchor = Place::configured(&app.config)?;
     if let Some(place) = &anchor
         && roles.contains(&Role::Work)

@@ -20,6 +20,7 @@ use crate::{
     postgres::{self, Cluster},
     serve::{self, Role, Running},
     signals::Signals,
+    witnessing,
 };
 
 /// What flags say beyond the configuration.
@@ -159,6 +160,7 @@ async fn start(
         Some(url) => Place::dev(&app.config, url)?,
         None => Place::configured(&app.config)?,
     };
+    witnessing::check(&app, true).await?;
     if let Some(place) = &anchor {
         anchoring::check(&app, place).await?;
     }

@@ -32,7 +32,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
     });
     let committed = Arc::clone(&app.committed);
     run.woken("seal", 250, committed, |app| async move {
-        if app.anchor_unread.borrow().is_some() {
+        if app.unsealed().is_some() {
             return Ok(Outcome::Idle);
         }
         app.sealer.round(&app.db, app.process).await

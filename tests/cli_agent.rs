@@ -762,8 +762,11 @@ fn an_agent_says_that_it_lives() {
     goes_on(&cli, instance, id, (&key, &next));
 }
 
-/// With `--every` it goes on over a restart of the instance, until a beat is refused.
+/// With `--every` it waits for an instance that is not there yet, and goes on over a restart, until a beat is refused.
 fn goes_on(cli: &Cli<'_>, instance: Instance, id: &str, (key, next): (&str, &str)) {
+    assert!(instance.stop(Signal::SIGTERM).success());
+    let error = cli.fails(1, &["agent", "beat", id, "--key", key]);
+    assert!(error.contains("chancery up"), "once is once: {error}");
     let args = [
         "agent", "beat", id, "--key", key, "--every", "1", "-o", "jsonl",
     ];
@@ -772,6 +775,8 @@ fn goes_on(cli: &Cli<'_>, instance: Instance, id: &str, (key, next): (&str, &str
         let mut told = lines.by_ref().map(Result::unwrap);
         told.find(|line| line.contains(what)).unwrap()
     };
+    told("trying again in 1 s");
+    let instance = cli.0.up();
     let did = told("signing for chancery.local/");
     assert!(did.contains("did:key:z6Mk"), "{did}");
     let counted = |line: String| -> Value { serde_json::from_str(&line).unwrap() };

@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 use instance::{Instance, Place};
 use journal::{Change, LogKey, NewEntry, Sealed, Sealer};
 use kernel::AgentId;
-use kit::{equal, index::list, until};
+use kit::{equal, index::list, kubo::Kubo, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, postgres::PgConnectOptions};
@@ -20,11 +20,16 @@ use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// With the key of `place`.
+fn sealer(place: &Place) -> Sealer {
+    let key = LogKey::load_or_create(&place.dir().join("journal.key")).unwrap();
+    Sealer::new(key, None).unwrap()
+}
+
 /// Appends and seals `count` entries by the key of `place`, each of an agent of its own.
 async fn say(place: &Place, pool: &PgPool, words: &str, count: u64) {
     let db = Db::from_pool(pool.clone(), Clock::System);
-    let key = LogKey::load_or_create(&place.dir().join("journal.key")).unwrap();
-    let sealer = Sealer::new(key, None).unwrap();
+    let sealer = sealer(place);
     let mut tx = db.begin(Cause::Job("test")).await.unwrap();
     let entries = (0..count).map(|n| {
         let agent = AgentId::of_did(&format!("did:test:{words}:{n}"));
@@ -43,17 +48,17 @@ async fn say(place: &Place, pool: &PgPool, words: &str, count: u64) {
     while let Sealed::Batch { .. } = sealer.seal_once(&db, &lease).await.unwrap() {}
 }
 
-/// The configuration of a process on this database.
-fn config(place: &Place, database: &PgConnectOptions) -> PathBuf {
+/// The configuration of a process on this database, and what else is configured.
+fn config(place: &Place, database: &PgConnectOptions, more: &str) -> PathBuf {
     let config = place.dir().with_file_name("chancery.toml");
     let url = database.to_url_lossy();
-    fs::write(&config, format!("[database]\nurl = \"{url}\"\n")).unwrap();
+    fs::write(&config, format!("[database]\nurl = \"{url}\"\n{more}")).unwrap();
     config
 }
 
 /// What every role says to this database; it must not start.
-fn refused(place: &Place, database: &PgConnectOptions) -> String {
-    let config = config(place, database);
+fn refused(place: &Place, database: &PgConnectOptions, more: &str) -> String {
+    let config = config(place, database, more);
     let mut said = Vec::new();
     for roles in ["api", "index", "work", "api,index,work"] {
         let config = config.to_str().unwrap();
@@ -81,9 +86,50 @@ async fn heads(pool: &PgPool) -> Vec<i64> {
     sizes.fetch_all(pool).await.unwrap()
 }
 
+/// A copy of a database.
+struct Dump {
+    name: String,
+    options: PgConnectOptions,
+    pool: PgPool,
+    server: PgPool,
+}
+
+impl Dump {
+    /// Of the database as it is now; gives the database, which nobody may be connected to meanwhile.
+    async fn of(pool: PgPool) -> (Self, PgPool) {
+        let options = pool.connect_options();
+        let of = options.get_database().unwrap();
+        // Names have at most 63 bytes.
+        let name = format!("dump_{}", &of[of.len() - 20..]);
+        let connect = async |database: &str| {
+            let options = (*options).clone().database(database);
+            PgPool::connect_with(options).await.unwrap()
+        };
+        let server = connect("postgres").await;
+        pool.close().await;
+        let copy = format!("CREATE DATABASE \"{name}\" TEMPLATE \"{of}\"");
+        let copied = sqlx::query(AssertSqlSafe(copy)).execute(&server).await;
+        copied.unwrap();
+        let dump = Self {
+            options: (*options).clone().database(&name),
+            pool: connect(&name).await,
+            server,
+            name,
+        };
+        (dump, connect(of).await)
+    }
+
+    async fn remove(self) {
+        self.pool.close().await;
+        let drop = format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name);
+        let dropped = sqlx::query(AssertSqlSafe(drop)).execute(&self.server).await;
+        dropped.unwrap();
+    }
+}
+
 /// Runs a process on the database until it has kept its newest head.
 async fn show(place: &Place, pool: &PgPool) {
-    let config = config(place, &pool.connect_options());
+    let config = config(place, &pool.connect_options(), "");
     let served = place.serve(&["--config", config.to_str().unwrap()]);
     let size = heads(pool).await.pop().unwrap().to_string();
     until("the newest head is kept", PATIENCE, || async {
@@ -101,30 +147,12 @@ async fn a_restored_database_is_refused_with_the_way_out(pool: PgPool) {
     say(&place, &pool, "before", 300).await;
     show(&place, &pool).await;
 
-    // The dump.
-    let options = pool.connect_options();
-    let (name, copy) = {
-        let name = options.get_database().unwrap().to_owned();
-        // Names have at most 63 bytes.
-        let copy = format!("dump_{}", &name[name.len() - 20..]);
-        (name, copy)
-    };
-    let server = PgPool::connect_with((*options).clone().database("postgres"))
-        .await
-        .unwrap();
-    pool.close().await;
-    let dump = format!("CREATE DATABASE \"{copy}\" TEMPLATE \"{name}\"");
-    sqlx::query(AssertSqlSafe(dump))
-        .execute(&server)
-        .await
-        .unwrap();
-    let pool = PgPool::connect_with((*options).clone()).await.unwrap();
+    let (dump, pool) = Dump::of(pool).await;
     say(&place, &pool, "after", 100).await;
     show(&place, &pool).await;
 
-    let dumped = (*options).clone().database(&copy);
-    let restored = PgPool::connect_with(dumped.clone()).await.unwrap();
-    let why = refused(&place, &dumped);
+    let (dumped, restored) = (&dump.options, &dump.pool);
+    let why = refused(&place, dumped, "");
     for part in [
         "a head of 400 entries",
         "only 300 sealed",
@@ -133,13 +161,13 @@ async fn a_restored_database_is_refused_with_the_way_out(pool: PgPool) {
     ] {
         assert!(why.contains(part), "{why}");
     }
-    assert_eq!(heads(&restored).await, [300], "nothing was written");
+    assert_eq!(heads(restored).await, [300], "nothing was written");
 
     // Somebody went on from it elsewhere, so it is no shorter now.
-    say(&place, &restored, "elsewhere", 200).await;
-    let why = refused(&place, &dumped);
+    say(&place, restored, "elsewhere", 200).await;
+    let why = refused(&place, dumped, "");
     assert!(why.contains("does not have"), "{why}");
-    assert_eq!(heads(&restored).await, [300, 500]);
+    assert_eq!(heads(restored).await, [300, 500]);
 
     // The newest one goes on.
     show(&place, &pool).await;
@@ -156,19 +184,135 @@ async fn a_restored_database_is_refused_with_the_way_out(pool: PgPool) {
         }
         tx.commit().await.unwrap();
     }
-    let config = config(&place, &dumped);
+    let config = config(&place, dumped, "");
     let served = place.serve(&["--config", config.to_str().unwrap()]);
     assert!(served.stop(Signal::SIGTERM).success());
-
-    restored.close().await;
-    let drop = format!("DROP DATABASE \"{copy}\" WITH (FORCE)");
-    sqlx::query(AssertSqlSafe(drop))
-        .execute(&server)
-        .await
-        .unwrap();
+    dump.remove().await;
 }
 
-/// Runs a program of Postgres, which must succeed.
+/// Runs a process on the database until its own blocks, its data directory and Kubo have the newest head.
+async fn mirror(place: &Place, pool: &PgPool, kubo: &Kubo, more: &str) {
+    let config = config(place, &pool.connect_options(), more);
+    let served = place.serve_as("api,work", &["--config", config.to_str().unwrap()]);
+    let size = heads(pool).await.pop().unwrap().to_string();
+    let path = publish::witness::path(sealer(place).vkey());
+    until("everybody has the newest head", PATIENCE, || async {
+        let stored = "SELECT size FROM journal.publications WHERE state = 'stored' ORDER BY size DESC LIMIT 1";
+        let stored = list(pool, stored).await.pop()?;
+        let kept = fs::read_to_string(place.dir().join("journal.checkpoint")).ok()?;
+        let told = kubo.try_run(&["files", "read", &path])?;
+        let all = [Some(stored.as_str()), kept.lines().nth(1), told.lines().nth(1)];
+        (all == [Some(size.as_str()); 3]).then_some(())
+    })
+    .await;
+    assert!(served.stop(Signal::SIGTERM).success());
+}
+
+/// Leaves a head at Kubo that the journal's key did not sign.
+async fn forge(place: &Place, pool: &PgPool, kubo: &Kubo) {
+    let note = "SELECT note FROM journal.checkpoints ORDER BY size DESC LIMIT 1";
+    let note = list(pool, note).await.remove(0);
+    let file = kubo.repo.path().join("forged");
+    fs::write(&file, note.replacen("\n300\n", "\n9999\n", 1)).unwrap();
+    let (path, file) = (
+        publish::witness::path(sealer(place).vkey()),
+        file.to_str().unwrap(),
+    );
+    kubo.run(&["files", "write", "--create", "--parents", &path, file]);
+}
+
+/// The file of the newest head, or the whole data directory, is lost or an older copy, as the database is.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_database_that_was_restored_is_refused_by_what_was_published(pool: PgPool) {
+    let mut kubo = Kubo::start();
+    let place = Place::new("data");
+    fs::create_dir_all(place.dir()).unwrap();
+    let more = format!("[content]\nkubo_url = \"{}\"\n", kubo.url());
+    say(&place, &pool, "before", 300).await;
+    forge(&place, &pool, &kubo).await;
+    mirror(&place, &pool, &kubo, &more).await;
+    let older = place.dir().with_file_name("older");
+    let (data, older) = (place.dir().to_str().unwrap(), older.to_str().unwrap());
+    run("cp", &["-a", data, older]);
+    let (dump, pool) = Dump::of(pool).await;
+    say(&place, &pool, "after", 100).await;
+    mirror(&place, &pool, &kubo, &more).await;
+
+    let is_told = |why: &str, who: &str| {
+        for part in [
+            who,
+            "a head of 400 entries",
+            "only 300 sealed",
+            "Restore the newest",
+            "journal.key_file",
+        ] {
+            assert!(why.contains(part), "{why}");
+        }
+    };
+    fs::remove_file(place.dir().join("journal.checkpoint")).unwrap();
+    let why = refused(&place, &dump.options, "");
+    is_told(&why, "own blocks have");
+
+    let restore = || {
+        fs::remove_dir_all(data).unwrap();
+        run("cp", &["-a", older, data]);
+    };
+    restore();
+    let why = refused(&place, &dump.options, &more);
+    is_told(&why, "Kubo at 127.0.0.1:");
+    assert_eq!(heads(&dump.pool).await, [300], "nothing was written");
+
+    // Kubo is away: it is waited for, and nothing is sealed.
+    for (pool, ends) in [(&pool, false), (&dump.pool, true)] {
+        kubo.stop();
+        restore();
+        let before = heads(pool).await;
+        let log = fs::read_to_string(place.dir().with_file_name("stderr")).unwrap();
+        let config = config(&place, &pool.connect_options(), &more);
+        let served = place.serve_as("api,work", &["--config", config.to_str().unwrap()]);
+        let insert = "INSERT INTO identity.agents (did, name) VALUES ('did:vexel:late', 'Late')";
+        sqlx::query(insert).execute(pool).await.unwrap();
+        let queued = "SELECT count(*) FROM journal.entries WHERE seq NOT IN (SELECT entry_seq FROM journal.leaves)";
+        // It had time to seal: Kubo was asked again after a pause.
+        until("it waits", PATIENCE, || async {
+            let waits = list(pool, queued).await;
+            let asked = served.log()[log.len()..]
+                .matches("Kubo is not told")
+                .count();
+            (waits != ["0"] && asked >= 2).then_some(())
+        })
+        .await;
+        assert_eq!(heads(pool).await, before);
+        let json = |path: &str| serde_json::from_str::<Value>(&served.get(path).1).unwrap();
+        let why = json("/readyz")["unsealed"].to_string();
+        assert!(
+            why.contains("until Kubo was asked") && why.contains("content.kubo_url"),
+            "{why}"
+        );
+        assert_eq!(json("/audit/anchor")["state"], "off");
+        let metric = |value: u8| {
+            let (_, metrics) = served.get("/metrics");
+            metrics.contains(&format!("chancery_kubo_unread {value}"))
+        };
+        assert!(metric(1));
+        kubo.resume();
+        if ends {
+            let said = served.log();
+            assert_eq!(served.end().code(), Some(5), "{said}");
+            assert_eq!(heads(pool).await, before, "nothing was signed");
+        } else {
+            until("it is sealed", PATIENCE, || async {
+                (heads(pool).await.len() > before.len()).then_some(())
+            })
+            .await;
+            assert!(json("/readyz")["unsealed"].is_null() && metric(0));
+            assert!(served.stop(Signal::SIGTERM).success());
+        }
+    }
+    dump.remove().await;
+}
+
+/// Runs a program, which must succeed.
 fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
@@ -234,7 +378,7 @@ async fn everything_goes_on_in_another_server(pool: PgPool) {
         dump,
     ];
     run("pg_restore", &flags);
-    let config = config(&place, &options);
+    let config = config(&place, &options, "");
     let config = ["--config", config.to_str().unwrap()];
     let mut migrate = place.command(&["migrate", "up"]);
     // One role for both, so that none is made for the whole server.

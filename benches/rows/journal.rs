@@ -348,19 +348,19 @@ pub fn steady() -> Result<Vec<Figure>> {
     let mut ours: [Vec<f64>; 2] = Default::default();
     let mut theirs: [Vec<f64>; 4] = Default::default();
     let mut peaks = Vec::new();
+    // A peer that takes less than it is offered waits the longer: its times are to be read beside this.
+    let mut slowest = f64::INFINITY;
     for _ in 0..RUNS {
         let (latencies, peak) = runtime()?.block_on(steady_run())?;
         peaks.push(peak);
         ours[0].push(part(&latencies, 50));
         ours[1].push(part(&latencies, 99));
-        let [rate, p50, p99] = tessera("tuned", 15, 5_000)?;
-        ensure!(rate >= 4_900.0, "Tessera took only {rate} entries/s");
-        theirs[0].push(p50);
-        theirs[1].push(p99);
-        let [rate, p50, p99] = tessera("quick", 15, 5_000)?;
-        ensure!(rate >= 4_900.0, "Tessera took only {rate} entries/s");
-        theirs[2].push(p50);
-        theirs[3].push(p99);
+        for (way, theirs) in ["tuned", "quick"].into_iter().zip(theirs.chunks_mut(2)) {
+            let [rate, p50, p99] = tessera(way, 15, 5_000)?;
+            slowest = slowest.min(rate);
+            theirs[0].push(p50);
+            theirs[1].push(p99);
+        }
     }
     let [p50, p99, quick50, quick99] = theirs.map(median);
     let told = format!(
@@ -368,7 +368,8 @@ pub fn steady() -> Result<Vec<Figure>> {
          checkpoint covers its entries, looked at every 2 ms. The sealer is not woken, as where another process \
          appends; in the process that does it is, and does not wait for its 250 ms. {WAYS}.\n\n\
          {}\n\n\
-         Peers, by turns with it on the same machine at the same rate, from an Add to the checkpoint, p50 and p99: \
+         Peers, by turns with it on the same machine at the same rate, of which they took {slowest:.0} entries/s or more, \
+         from an Add to the checkpoint, p50 and p99: \
          Tessera 1.0.4 tuned (1,024 or 100 ms, a checkpoint every second) {p50:.0} and {p99:.0} ms; for quickness (256 \
          or 5 ms, a checkpoint every 100 ms) {quick50:.0} and {quick99:.0} ms.",
         memory(&peaks)

@@ -128,7 +128,7 @@ async fn show(
     };
     let said = standing.as_ref();
     // The process that cannot ask the anchor says so itself, whatever was written down before.
-    let (state, why) = match (app.unsealed(), said) {
+    let (state, why) = match (app.unanchored(), said) {
         (Some(why), _) => (anchor::State::Failing.as_str(), Some(why)),
         (None, Some(standing)) => (standing.state.as_str(), standing.why.clone()),
         (None, None) => ("off", None),

@@ -628,6 +628,7 @@ async fn nothing_is_sealed_until_the_anchor_was_read(pool: PgPool) {
         if let Some(size) = restored_to {
             restored(&pool, size).await;
             let _ = fs::remove_file(place.dir().join("journal.checkpoint"));
+            let _ = fs::remove_dir_all(place.dir().join("blocks"));
         }
         let before = heads().await;
         let log = fs::read_to_string(place.dir().with_file_name("stderr")).unwrap_or_default();

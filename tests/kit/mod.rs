@@ -9,6 +9,7 @@ pub mod equal;
 pub mod geth;
 pub mod http;
 pub mod index;
+pub mod kubo;
 pub mod left;
 pub mod proxy;
 

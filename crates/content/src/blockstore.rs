@@ -12,7 +12,7 @@ mod record;
 mod window;
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -26,15 +26,18 @@ pub use self::{
 };
 use self::{
     index::Index,
-    pack::{Pack, Packs},
+    pack::{Found, Pack, Packs},
 };
 use crate::{
     Error, Result,
-    block::{self, Block, MAX_BLOCK},
+    block::{self, Block, DAG_CBOR, MAX_BLOCK},
 };
 
 /// A pack file is closed before it grows beyond this, in bytes.
 const ROLL_AT: u64 = 256 << 20;
+
+/// How many ends of writes are told of when a store is opened.
+const ENDS: usize = 256;
 
 /// What the index is keyed by: 16 bytes of SHA-256 over the block's multihash. CIDs of other
 /// versions and codecs with the same multihash name the same bytes.
@@ -97,10 +100,18 @@ impl Blockstore {
         }
         let mut report = OpenReport::default();
         let mut index = Index::new();
-        let packs = pack::open_all(dir, &mut report, |cid, place| {
-            index.insert(key(cid), place); // the last copy counts: it replaced a corrupt one
+        let mut ends = Ends::default();
+        let packs = pack::open_all(dir, &mut report, |found| match found {
+            Found::Block(cid, place) => {
+                index.insert(key(&cid), place); // the last copy counts: it replaced a corrupt one
+                ends.block(cid);
+            }
+            Found::Mark => ends.end(),
         })?;
+        // What a crash left without its mark.
+        ends.end();
         report.blocks = index.len();
+        report.ends = ends.newest.into();
         for damage in report.torn.iter().chain(&report.corrupt) {
             tracing::warn!(pack = %damage.pack, offset = damage.offset, bytes = damage.bytes,
                 "blockstore: {damage}");
@@ -169,6 +180,30 @@ impl Blockstore {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+}
+
+/// With which blocks the newest writes ended.
+#[derive(Default)]
+struct Ends {
+    /// The last block of the write that is being read.
+    last: Option<Cid>,
+    newest: VecDeque<Cid>,
+}
+
+impl Ends {
+    fn block(&mut self, cid: Cid) {
+        self.last = Some(cid);
+    }
+
+    fn end(&mut self) {
+        let root = self.last.take().filter(|cid| cid.codec() == DAG_CBOR);
+        if let Some(root) = root {
+            if self.newest.len() == ENDS {
+                self.newest.pop_front();
+            }
+            self.newest.push_back(root);
+        }
     }
 }
 

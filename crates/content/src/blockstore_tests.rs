@@ -60,6 +60,48 @@ async fn blocks_survive_reopening_and_are_stored_once() {
     assert_eq!(store.get(&block("never").0).await.expect("no error"), None);
 }
 
+fn root(number: usize) -> Block {
+    let bytes = kernel::to_dag_cbor(&number).expect("DAG-CBOR");
+    (kernel::cid_of_dag_cbor(&bytes), bytes.into())
+}
+
+#[tokio::test]
+async fn an_opened_store_tells_the_ends_of_its_newest_writes() {
+    let dir = dir();
+    let (store, report) = open(&dir);
+    assert!(report.ends.is_empty());
+    for write in [
+        // What is below a root, also where that is of its kind; and what others store in between.
+        vec![block("leaf"), root(1), root(2)],
+        vec![root(3), block("file")],
+        vec![root(4)],
+    ] {
+        store.put_many(&write).await.expect("stored");
+    }
+    drop(store);
+    let ends = [root(2).0, root(4).0];
+    assert_eq!(open(&dir).1.ends, ends);
+    // A crash may leave the newest write without its mark.
+    let file = File::options().write(true).open(pack(&dir));
+    let file = file.expect("a pack");
+    let len = file.metadata().expect("a length").len();
+    file.set_len(len - record::MARK as u64).expect("cut");
+    drop(file);
+    assert_eq!(open(&dir).1.ends, ends);
+}
+
+#[test]
+fn not_all_ends_of_a_large_store_are_told() {
+    let mut ends = Ends::default();
+    for number in 0..=ENDS {
+        ends.block(root(number).0);
+        ends.end();
+        ends.end();
+    }
+    let newest: Vec<Cid> = (1..=ENDS).map(|number| root(number).0).collect();
+    assert_eq!(Vec::from(ends.newest), newest);
+}
+
 #[tokio::test]
 async fn a_block_is_found_under_every_cid_of_its_hash_and_an_inline_one_without_storing() {
     let dir = dir();

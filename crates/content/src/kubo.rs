@@ -196,6 +196,28 @@ impl Kubo {
         self.send(call.file(record)).await.map(drop)
     }
 
+    /// The file of this path among those that Kubo has under names (MFS); `None` where there is none. `most` is the
+    /// length in bytes that is read.
+    pub async fn read_file(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>> {
+        let call = self.command("files/read").query("arg", path);
+        match self.send(call.max_bytes(most)).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if is_no_file(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a file there, with the directories above it and in place of what is there. It is durable when this returns.
+    pub async fn write_file(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        let call = self
+            .command("files/write")
+            .query("arg", path)
+            .query("create", "true")
+            .query("parents", "true")
+            .query("truncate", "true");
+        self.send(call.file(bytes)).await.map(drop)
+    }
+
     /// Takes a pin away; one that is not there is no error.
     pub async fn unpin(&self, cid: &Cid) -> Result<()> {
         match self
@@ -312,6 +334,12 @@ fn refusal(reply: &Reply) -> Error {
 /// Kubo tells this one only by its text.
 fn is_not_pinned(error: &Error) -> bool {
     matches!(error, Error::Kubo { message, .. } if message.contains("not pinned"))
+}
+
+/// And this one, too.
+fn is_no_file(error: &Error) -> bool {
+    let none = ["file does not exist", "was not a file"];
+    matches!(error, Error::Kubo { message, .. } if none.iter().any(|none| message.ends_with(none)))
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {

@@ -272,6 +272,28 @@ async fn blocks_and_pins_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_file_under_a_name_is_there_whole_or_not_at_all() {
+    let Some(node) = start() else { return };
+    let kubo = client(&node);
+    let read = async |path: &str| kubo.read_file(path, 100).await;
+    assert_eq!(read("/below/one").await.expect("answers"), None);
+    for text in ["longer than what comes next", "short"] {
+        let bytes = text.as_bytes().to_vec();
+        kubo.write_file("/below/one", bytes.clone())
+            .await
+            .expect("written");
+        assert_eq!(read("/below/one").await.expect("answers"), Some(bytes));
+    }
+    assert_eq!(read("/below").await.expect("a directory"), None);
+    assert_eq!(read("/below/two").await.expect("answers"), None);
+    kubo.write_file("/below/two", vec![b'x'; 101])
+        .await
+        .expect("written");
+    let error = read("/below/two").await.expect_err("too long");
+    assert!(!error.kind().is_transient(), "{error}");
+}
+
+#[tokio::test]
 async fn an_incomplete_car_is_stored_and_not_pinned_and_what_is_nowhere_is_unavailable() {
     let Some(node) = start() else { return };
     let kubo = client(&node);

@@ -1,11 +1,13 @@
 //! The head feed: what changed at the head, before it is settled, and what was undone. Undoing is an item of its
 //! own; nothing that was told is changed.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::TimeDelta;
 use journal::Change;
 use kernel::AgentId;
-use serde_json::Value;
-use store::{Cause, Db, Outcome, Tx, cursor};
+use store::{Cause, Db, Outcome, Tx, copy::Rows, cursor};
+use uuid::Uuid;
 
 use crate::Result;
 
@@ -69,51 +71,73 @@ impl Told {
 /// Tells the feed what is new, and what is undone. What one cause changed of an agent is one step, and one row.
 pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     undo(tx, shown).await?;
-    let (mut steps, mut step) = (Vec::new(), 0_i64);
-    let mut agents = Vec::new();
-    let (mut whats, mut values, mut causes) = (Vec::new(), Vec::<&Value>::new(), Vec::new());
-    let (mut owners, mut formers) = (Vec::new(), Vec::new());
-    for one in shown {
-        for of_one_cause in one.new.chunk_by(Told::is_of_one_step) {
-            step += 1;
-            for told in of_one_cause {
-                steps.push(step);
-                agents.push(one.agent.0);
-                whats.push(told.change.column.as_str());
-                values.push(&told.change.value);
-                causes.push(told.change.cause.as_str());
-                owners.push(told.owner.as_deref());
-                formers.push(told.former_owner.as_deref());
-            }
-        }
-    }
-    if agents.is_empty() {
-        return Ok(());
-    }
+    let steps = || {
+        shown.iter().flat_map(|one| {
+            let steps = one.new.chunk_by(Told::is_of_one_step);
+            steps.map(|step| (one.agent.0, step))
+        })
+    };
+    let said = said(tx, steps()).await?;
     let now = tx.now();
-    sqlx::query!(
-        "INSERT INTO identity.head_steps (at, agent_id, columns, values, cause, owner, former_owner, undone)
-         SELECT $1, c.agent, array_agg(c.what ORDER BY c.place), array_agg(c.value ORDER BY c.place), c.cause, c.owner,
-                c.former, false
-           FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[])
-                WITH ORDINALITY AS c(step, agent, what, value, cause, owner, former, place)
-          WHERE coalesce((SELECT s.undone FROM identity.head_steps s
-                           WHERE s.agent_id = c.agent AND s.cause = c.cause AND c.what = ANY(s.columns)
-                           ORDER BY s.seq DESC LIMIT 1), true)
-          GROUP BY c.step, c.agent, c.cause, c.owner, c.former
-          ORDER BY c.step",
-        now,
-        &steps,
+    let mut rows = Rows::new(8);
+    for (agent, step) in steps() {
+        let stands = |change: &Change| {
+            let of = said.get(&(agent, change.cause.as_str()));
+            of.is_some_and(|columns| columns.contains(&change.column))
+        };
+        let new = step.iter().map(|told| &told.change);
+        let new: Vec<&Change> = new.filter(|change| !stands(change)).collect();
+        let (Some(first), [told, ..]) = (new.first(), step) else {
+            continue;
+        };
+        rows.row()
+            .time(now)
+            .uuid(agent)
+            .text_array(new.iter().map(|change| change.column.as_str()))
+            .jsonb_array(new.iter().map(|change| &change.value))?
+            .text(&first.cause)
+            .maybe(told.owner.as_deref(), Rows::text)
+            .maybe(told.former_owner.as_deref(), Rows::text)
+            .boolean(false);
+    }
+    let statement = "COPY identity.head_steps (at, agent_id, columns, values, cause, owner, former_owner, undone)
+        FROM STDIN (FORMAT binary)";
+    Ok(rows.copy(tx, statement).await?)
+}
+
+/// Which columns the feed says that a cause set of an agent, and has not undone.
+type Said<'a> = HashMap<(Uuid, &'a str), HashSet<String>>;
+
+/// What the feed says already of these steps: mostly nothing.
+async fn said<'a>(
+    tx: &mut Tx,
+    steps: impl Iterator<Item = (Uuid, &'a [Told])>,
+) -> Result<Said<'a>> {
+    let causes =
+        steps.filter_map(|(agent, step)| Some((agent, step.first()?.change.cause.as_str())));
+    let (agents, causes): (Vec<Uuid>, Vec<&str>) = causes.unzip();
+    if agents.is_empty() {
+        return Ok(Said::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT ON (k.nth, c.what) k.nth AS "nth!", c.what AS "what!", s.undone
+             FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k(agent, cause, nth)
+             JOIN identity.head_steps s ON s.agent_id = k.agent AND s.cause = k.cause
+            CROSS JOIN LATERAL unnest(s.columns) AS c(what)
+            ORDER BY k.nth, c.what, s.seq DESC"#,
         &agents,
-        &whats as &[&str],
-        &values as &[&Value],
         &causes as &[&str],
-        &owners as &[Option<&str>],
-        &formers as &[Option<&str>],
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(())
+    let mut said = Said::new();
+    for row in rows.into_iter().filter(|row| !row.undone) {
+        let nth = usize::try_from(row.nth - 1).unwrap_or_default();
+        said.entry((agents[nth], causes[nth]))
+            .or_default()
+            .insert(row.what);
+    }
+    Ok(said)
 }
 
 /// Tells of those whose current URI this is, as far as somebody watches them or their owner, what became of the
@@ -238,9 +262,9 @@ pub async fn expire(tx: &mut Tx, keep: TimeDelta) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use serde_json::Value;
     use sqlx::PgPool;
     use store::Clock;
-    use uuid::Uuid;
 
     use super::*;
 

@@ -64,27 +64,31 @@ pub enum Error {
         /// Verifier key of the key file now.
         vkey: String,
     },
-    /// The database has less than what was shown.
+    /// The database has less than what was shown or published.
     #[error(
-        "this instance has shown a head of {kept} entries of its journal, but the database has only {ours} sealed: it \
-         was restored from an older dump. To go on would fork the journal. Restore the newest database; where that \
-         is lost for ever, begin a new journal: a new database, and another key at journal.key_file"
+        "{witness} a head of {kept} entries of this journal, but the database has only {ours} sealed: it was restored \
+         from an older dump. To go on would fork the journal. Restore the newest database; where that is lost for \
+         ever, begin a new journal: a new database, and another key at journal.key_file"
     )]
     Behind {
-        /// Entries of the head that was shown.
+        /// Who has the head: "this instance has shown".
+        witness: String,
+        /// Entries of the head.
         kept: u64,
         /// Entries that are sealed here.
         ours: u64,
     },
-    /// The database has another log than what was shown.
+    /// The database has another log than what was shown or published.
     #[error(
-        "this instance has shown a head of the first {size} entries of its journal that the database does not have: it \
-         was restored from an older dump and went on from there, or two databases were sealed with one key. Restore \
-         the database whose entries were shown; where that is lost for ever, begin a new journal: a new database, and \
-         another key at journal.key_file"
+        "{witness} a head of the first {size} entries of this journal that the database does not have: it was restored \
+         from an older dump and went on from there, or two databases were sealed with one key. Restore the database \
+         that has it; where that is lost for ever, begin a new journal: a new database, and another key at \
+         journal.key_file"
     )]
     Forked {
-        /// Entries of the head that was shown.
+        /// Who has the head: "this instance has shown".
+        witness: String,
+        /// Entries of the head.
         size: u64,
     },
     /// What is stored contradicts itself: somebody altered it, or a disk did.

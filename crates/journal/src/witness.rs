@@ -1,10 +1,11 @@
-//! The newest head that an instance showed, kept outside of the database. What was shown once, somebody may
-//! have; a database that does not have it was set back, and to seal on from there would fork the log.
+//! The newest head that an instance showed or published, kept outside of the database. What was shown once, somebody
+//! may have; a database that does not have it was set back, and to seal on from there would fork the log.
 
 use store::Db;
 
 use crate::{
     audit::{self, HeadError},
+    checkpoint::Checkpoint,
     error::{Error, Result},
     head,
     note::NoteError,
@@ -16,26 +17,37 @@ use crate::{
 /// Errors with [`Error::Behind`] or [`Error::Forked`] where it has not, and with [`Error::Damaged`] where the note
 /// cannot be read.
 pub async fn check(db: &Db, key: &VerifierKey, note: &str) -> Result<()> {
-    let kept = match audit::head(note, key) {
-        Ok(kept) => kept,
-        Err(HeadError::Note(NoteError::Unsigned)) => return Ok(()),
-        Err(error) => {
-            return Err(Error::Damaged(format!(
-                "what was kept of the newest head that was shown (journal.checkpoint in the data directory): {error}; \
-                 remove it where this database is certainly the newest one"
-            )));
-        }
-    };
+    match audit::head(note, key) {
+        Ok(kept) => hold(db, &kept, "this instance has shown").await,
+        Err(HeadError::Note(NoteError::Unsigned)) => Ok(()),
+        Err(error) => Err(Error::Damaged(format!(
+            "what was kept of the newest head that was shown (journal.checkpoint in the data directory): {error}; \
+             remove it where this database is certainly the newest one"
+        ))),
+    }
+}
+
+/// Whether the database has this head, which the log's key signed. `witness` goes before "a head of" in the error:
+/// who has it.
+///
+/// Errors with [`Error::Behind`] or [`Error::Forked`] where it has not.
+pub async fn hold(db: &Db, kept: &Checkpoint, witness: &str) -> Result<()> {
     let ours = head::head(db).await?.map_or(0, |head| head.size);
     if ours < kept.size {
-        let kept = kept.size;
-        return Err(Error::Behind { kept, ours });
+        return Err(Error::Behind {
+            witness: witness.to_owned(),
+            kept: kept.size,
+            ours,
+        });
     }
     let same = head::checkpoint(db, kept.size).await?;
     if same.is_some_and(|same| same.root == kept.root) {
         Ok(())
     } else {
-        Err(Error::Forked { size: kept.size })
+        Err(Error::Forked {
+            witness: witness.to_owned(),
+            size: kept.size,
+        })
     }
 }
 
@@ -74,7 +86,14 @@ mod tests {
         };
         let behind = check(&db, key, &sign(6, first.root)).await.unwrap_err();
         assert!(
-            matches!(behind, Error::Behind { kept: 6, ours: 5 }),
+            matches!(
+                behind,
+                Error::Behind {
+                    kept: 6,
+                    ours: 5,
+                    ..
+                }
+            ),
             "{behind}"
         );
         assert_eq!(behind.kind(), kernel::Kind::Conflict);

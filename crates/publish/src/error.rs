@@ -86,9 +86,19 @@ impl Error {
         matches!(error, store::Error::Archived { .. })
     }
 
-    /// Whether nothing must go on: what is anchored is not the beginning of our log.
+    /// Whether nothing must go on: what is anchored or published is not the beginning of our log.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Behind { .. } | Self::Forked { .. })
+        matches!(
+            self,
+            Self::Behind { .. }
+                | Self::Forked { .. }
+                | Self::Journal(journal::Error::Behind { .. } | journal::Error::Forked { .. })
+        )
+    }
+
+    /// Whether Kubo, or who answers in its place, answered and will say no more when it is asked again.
+    pub fn is_kubos_no(&self) -> bool {
+        matches!(self, Self::Content(error) if !error.kind().is_transient())
     }
 }
 

@@ -22,8 +22,10 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 const EPOCH: i64 = 946_684_800_000_000;
 /// Bytes of one message: the rest waits here and not in the connection's buffer.
 const PIECE: usize = 64 * 1024;
-/// Postgres' own number of the type `bytea`.
+/// Postgres' own numbers of the types that arrays have.
 const BYTEA: i32 = 17;
+const TEXT: i32 = 25;
+const JSONB: i32 = 3802;
 
 /// Rows that wait to be copied into one table.
 #[derive(Debug, Clone)]
@@ -130,14 +132,12 @@ impl Rows {
 
     /// A `jsonb`. Errors where the value has no JSON.
     pub fn jsonb(&mut self, value: &impl Serialize) -> Result<&mut Self> {
-        let start = self.bytes.len();
-        // The length is known afterwards; 1 is the version of the format.
-        self.bytes.extend_from_slice(&[0, 0, 0, 0, 1]);
+        let start = self.begin();
+        // The version of the format.
+        self.bytes.push(1);
         serde_json::to_writer(&mut self.bytes, value)
             .map_err(|error| Error::Encoding(error.to_string()))?;
-        let length = wire_length(self.bytes.len() - start - 4);
-        self.bytes[start..start + 4].copy_from_slice(&length);
-        Ok(self)
+        Ok(self.end(start))
     }
 
     /// A `numeric`: digits to the base of 10,000, the highest first.
@@ -162,24 +162,33 @@ impl Rows {
     }
 
     /// A `bytea[]` of one dimension.
-    pub fn bytea_array<'a>(
-        &mut self,
-        items: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
-    ) -> &mut Self {
-        let bytes: usize = items.clone().map(|item| 4 + item.len()).sum();
-        let dimensions: i32 = i32::from(items.len() > 0);
-        self.length(12 + if dimensions > 0 { 8 } else { 0 } + bytes);
-        for word in [dimensions, 0, BYTEA] {
-            self.bytes.extend_from_slice(&word.to_be_bytes());
-        }
-        if dimensions > 0 {
-            self.bytes.extend_from_slice(&wire_length(items.len()));
-            self.bytes.extend_from_slice(&1_i32.to_be_bytes());
-        }
+    pub fn bytea_array<'a>(&mut self, items: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
+        let start = self.begin_array(BYTEA, items.len());
         for item in items {
             self.bytea(item);
         }
-        self
+        self.end(start)
+    }
+
+    /// A `text[]` of one dimension.
+    pub fn text_array<'a>(&mut self, items: impl ExactSizeIterator<Item = &'a str>) -> &mut Self {
+        let start = self.begin_array(TEXT, items.len());
+        for item in items {
+            self.text(item);
+        }
+        self.end(start)
+    }
+
+    /// A `jsonb[]` of one dimension. Errors where a value has no JSON.
+    pub fn jsonb_array<'a, T: Serialize + 'a>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = &'a T>,
+    ) -> Result<&mut Self> {
+        let start = self.begin_array(JSONB, items.len());
+        for item in items {
+            self.jsonb(item)?;
+        }
+        Ok(self.end(start))
     }
 
     /// The value where there is one, else NULL.
@@ -223,6 +232,32 @@ impl Rows {
         Ok(())
     }
 
+    fn begin_array(&mut self, of: i32, count: usize) -> usize {
+        let start = self.begin();
+        let dimensions = i32::from(count > 0);
+        for word in [dimensions, 0, of] {
+            self.bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        if count > 0 {
+            self.bytes.extend_from_slice(&wire_length(count));
+            // Where the places begin.
+            self.bytes.extend_from_slice(&1_i32.to_be_bytes());
+        }
+        start
+    }
+
+    /// Begins a value whose length is known at its [`Rows::end`].
+    fn begin(&mut self) -> usize {
+        self.length(0);
+        self.bytes.len()
+    }
+
+    fn end(&mut self, start: usize) -> &mut Self {
+        let length = wire_length(self.bytes.len() - start);
+        self.bytes[start - 4..start].copy_from_slice(&length);
+        self
+    }
+
     fn length(&mut self, bytes: usize) {
         self.bytes.extend_from_slice(&wire_length(bytes));
     }
@@ -235,7 +270,7 @@ fn wire_length(bytes: usize) -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use sqlx::Row as _;
 
     use super::*;
@@ -249,7 +284,7 @@ mod tests {
             "CREATE TYPE public.mood AS ENUM ('sad', 'glad');
              CREATE TABLE public.all_types (
                 a bytea, b text, c boolean, d smallint, e integer, f bigint, g double precision, h uuid,
-                i timestamptz, j jsonb, k numeric(78, 0), l bytea[], m public.mood)",
+                i timestamptz, j jsonb, k numeric(78, 0), l bytea[], m public.mood, n text[], o jsonb[])",
         )
         .execute(tx.conn())
         .await?;
@@ -262,7 +297,7 @@ mod tests {
             U256::from(120_000_000),
             U256::MAX,
         ];
-        let mut rows = Rows::new(13);
+        let mut rows = Rows::new(15);
         for number in numbers {
             rows.row()
                 .bytea(b"\0\xff")
@@ -277,7 +312,9 @@ mod tests {
                 .jsonb(&json!({ "a": [1, null] }))?
                 .numeric(number)
                 .bytea_array([&b"x"[..], b""].into_iter())
-                .text("glad");
+                .text("glad")
+                .text_array(["ä", ""].into_iter())
+                .jsonb_array([json!(null), json!({ "b": "," })].iter())?;
             rows.tell(later, i64::MAX);
         }
         rows.row();
@@ -285,7 +322,9 @@ mod tests {
             rows.null();
         }
         rows.bytea_array([].into_iter())
-            .maybe(None::<&str>, Rows::text);
+            .maybe(None::<&str>, Rows::text)
+            .text_array([].into_iter())
+            .jsonb_array::<Value>([].iter())?;
         assert_eq!(rows.len(), 7);
         rows.copy(&mut tx, "COPY public.all_types FROM STDIN (FORMAT binary)")
             .await?;
@@ -299,14 +338,14 @@ mod tests {
         for (row, number) in found.iter().zip(numbers) {
             let text: String = row.get(0);
             let expected = format!(
-                r#"{{"a":"\\x00ff","b":"ä","c":true,"d":-2,"e":-2147483648,"f":9223372036854775807,"g":0.5,"h":"00000000-0000-0000-0000-000000000007","i":"1969-07-20T20:17:40.000001+00:00","j":{{"a": [1, null]}},"k":{number},"l":["\\x78","\\x"],"m":"glad"}}"#
+                r#"{{"a":"\\x00ff","b":"ä","c":true,"d":-2,"e":-2147483648,"f":9223372036854775807,"g":0.5,"h":"00000000-0000-0000-0000-000000000007","i":"1969-07-20T20:17:40.000001+00:00","j":{{"a": [1, null]}},"k":{number},"l":["\\x78","\\x"],"m":"glad","n":["ä",""],"o":[null,{{"b": ","}}]}}"#
             );
             assert_eq!(text, expected);
             assert_eq!(row.get::<String, _>(1), number.to_string());
         }
         let nulls: String = found[6].get(0);
         assert_eq!(nulls.matches("null").count(), 12);
-        assert!(nulls.contains(r#""l":[]"#));
+        assert!(nulls.contains(r#""l":[],"m":null,"n":[],"o":[]"#));
         Ok(())
     }
 

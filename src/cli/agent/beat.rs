@@ -32,9 +32,9 @@ pub struct Args {
 }
 
 /// What all beats of one run have in common.
-struct Beating {
-    which: Which,
-    key: SecretKey,
+struct Beating<'a> {
+    which: &'a Which,
+    key: &'a SecretKey,
     did: String,
     /// The journal's origin: what is signed counts at this office alone.
     office: String,
@@ -47,34 +47,34 @@ struct Counted {
     next_due: DateTime<Utc>,
 }
 
-/// Beats once, or goes on whatever happens to the instance, but for an answer that says that this cannot go on.
+/// Beats once, or goes on whatever happens to the instance, also where it is not there yet, but for an answer that says
+/// that this cannot go on.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let key = agent_key::read(&args.key)?;
-    let client = Client::of(context)?;
-    let (_, agent) = find(&client, &args.which).await?;
-    let office = office(&client).await?;
-    eprintln!(
-        "signing for {}: {} lives",
-        clean(&office),
-        clean(&agent.did)
-    );
-    let beating = Beating {
-        which: args.which,
-        key,
-        did: agent.did,
-        office,
-    };
     let Some(seconds) = args.every else {
+        let beating = Beating::begin(&args.which, &key, context).await?;
         return beating.once(context).await;
     };
+    let mut beating = None;
     loop {
-        match beating.once(context).await {
-            Err(error) if may_pass(&error) => {
-                eprintln!("{error}: trying again in {seconds} s");
-            }
-            outcome => outcome?,
+        if beating.is_none() {
+            beating = unless_it_passes(Beating::begin(&args.which, &key, context).await, seconds)?;
+        }
+        if let Some(beating) = &beating {
+            unless_it_passes(beating.once(context).await, seconds)?;
         }
         tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    }
+}
+
+/// What came of it; `None`, and a word to whoever looks, where it may work the next time.
+fn unless_it_passes<T>(outcome: anyhow::Result<T>, seconds: u32) -> anyhow::Result<Option<T>> {
+    match outcome {
+        Err(error) if may_pass(&error) => {
+            eprintln!("{error}: trying again in {seconds} s");
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
     }
 }
 
@@ -86,7 +86,26 @@ async fn office(client: &Client<'_>) -> Result<String, Failure> {
     Ok(vkey.name().to_owned())
 }
 
-impl Beating {
+impl<'a> Beating<'a> {
+    /// Finds out whose beats they are, and at which office they count.
+    async fn begin(
+        which: &'a Which,
+        key: &'a SecretKey,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let client = Client::of(context)?;
+        let (_, agent) = find(&client, which).await?;
+        let office = office(&client).await?;
+        let did = agent.did;
+        eprintln!("signing for {}: {} lives", clean(&office), clean(&did));
+        Ok(Self {
+            which,
+            key,
+            did,
+            office,
+        })
+    }
+
     /// One beat, now. The instance is looked up each time: it may answer elsewhere after a restart.
     async fn once(&self, context: &Context) -> anyhow::Result<()> {
         let client = Client::of(context)?;

@@ -2,15 +2,17 @@
 
 use journal::{log, publication};
 use publish::anchor::{self, State};
+use tokio::sync::watch;
 
 use super::chains::{figure, set};
 use crate::app::App;
 
-/// Measures. Where the database does not answer, or nothing is anchored, nothing else changes than whether this process
-/// seals.
+/// Measures. Where the database does not answer, or nothing is anchored, nothing else changes than what keeps this
+/// process from sealing.
 pub async fn measure(app: &App) {
-    let unread = f64::from(u8::from(app.unsealed().is_some()));
-    set("chancery_anchor_unread", &[], unread);
+    let unread = |why: &watch::Sender<Option<String>>| f64::from(u8::from(why.borrow().is_some()));
+    set("chancery_anchor_unread", &[], unread(&app.anchor_unread));
+    set("chancery_kubo_unread", &[], unread(&app.kubo_unread));
     let Ok(Some(standing)) = anchor::standing(&app.db).await else {
         return;
     };

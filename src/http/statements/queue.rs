@@ -2,8 +2,8 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    slice,
-    sync::{Mutex, PoisonError},
+    mem, slice,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use axum::http::StatusCode;
@@ -14,7 +14,7 @@ use identity::{
 };
 use kernel::Kind;
 use store::{Cause, Db};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::Recorded;
 use crate::http::{Code, Problem, Shared};
@@ -26,22 +26,21 @@ const MOST_WAITING: usize = 8_192;
 /// How often a statement is brought again that another transaction got in the way of.
 const ATTEMPTS: u32 = 5;
 
-/// What waits.
-#[derive(Debug)]
-pub struct Statements {
-    waiting: Mutex<VecDeque<Waiting>>,
-    /// One transaction at a time: two would get in each other's way, and the next is the fuller the
-    /// longer this one takes.
-    turn: Semaphore,
-}
+/// How many transactions run at once: while one waits for Postgres or the disk, the other is worked on.
+const LANES: usize = 2;
+/// So many wait before a transaction begins beside another: the fuller they are, the less each statement costs.
+const FULL: usize = 64;
 
-impl Default for Statements {
-    fn default() -> Self {
-        Self {
-            waiting: Mutex::default(),
-            turn: Semaphore::new(1),
-        }
-    }
+/// What waits, and how many transactions take of it.
+#[derive(Debug, Default)]
+pub struct Statements(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    lanes: usize,
+    /// Of whom a statement is being recorded: two of one agent stand in their order.
+    busy: HashSet<String>,
 }
 
 /// A statement, and who waits for its outcome.
@@ -49,6 +48,12 @@ impl Default for Statements {
 struct Waiting {
     signed: Signed,
     client: Client,
+}
+
+impl Waiting {
+    fn agent(&self) -> &str {
+        &self.signed.statement().agent
+    }
 }
 
 /// Who waits.
@@ -71,8 +76,8 @@ impl Statements {
     ) -> Result<Recorded, Problem> {
         let (tell, told) = oneshot::channel();
         {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() >= MOST_WAITING {
+            let mut queue = self.queue();
+            if queue.waiting.len() >= MOST_WAITING {
                 let detail = "too many statements wait to be recorded: try again later";
                 return Err(Problem::new(Code::Limited, detail));
             }
@@ -81,7 +86,7 @@ impl Statements {
                 attempts: 0,
                 tell,
             };
-            waiting.push_back(Waiting { signed, client });
+            queue.waiting.push_back(Waiting { signed, client });
         }
         let app = Shared::clone(app);
         tokio::spawn(async move { app.statements.drain(&app).await });
@@ -91,32 +96,26 @@ impl Statements {
         })
     }
 
+    /// Records what waits, as far as it is worth a transaction beside those that run. Who runs one comes here again
+    /// after it, so that nothing is left waiting.
     async fn drain(&self, app: &Shared) {
-        let Ok(_turn) = self.turn.acquire().await else {
-            return;
-        };
-        loop {
-            let batch = self.take();
-            if batch.is_empty() {
-                return;
-            }
-            let again = commit(&app.db, batch).await;
+        while let Some(mut lane) = self.take() {
+            let again = commit(&app.db, mem::take(&mut lane.batch)).await;
             app.committed.notify_one();
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            for one in again.into_iter().rev() {
-                waiting.push_front(one);
-            }
+            lane.end(again);
         }
     }
 
     /// The next ones, of each agent at most one: two of one agent stand in their order.
-    fn take(&self) -> Vec<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut named = HashSet::new();
+    fn take(&self) -> Option<Lane<'_>> {
+        let mut queue = self.queue();
+        let least = if queue.lanes == 0 { 1 } else { FULL };
+        if queue.lanes == LANES || queue.waiting.len() < least {
+            return None;
+        }
         let (mut batch, mut later) = (Vec::new(), VecDeque::new());
-        while let Some(one) = waiting.pop_front() {
-            let is_first = named.insert(one.signed.statement().agent.clone());
-            if is_first {
+        while let Some(one) = queue.waiting.pop_front() {
+            if queue.busy.insert(one.agent().to_owned()) {
                 batch.push(one);
             } else {
                 later.push_back(one);
@@ -125,9 +124,48 @@ impl Statements {
                 break;
             }
         }
-        later.append(&mut waiting);
-        *waiting = later;
-        batch
+        later.append(&mut queue.waiting);
+        queue.waiting = later;
+        if batch.is_empty() {
+            return None;
+        }
+        queue.lanes += 1;
+        let agents = batch.iter().map(|one| one.agent().to_owned()).collect();
+        let of = self;
+        Some(Lane { of, agents, batch })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transaction's statements. Their agents are free again when it is dropped.
+#[derive(Debug)]
+struct Lane<'a> {
+    of: &'a Statements,
+    agents: Vec<String>,
+    batch: Vec<Waiting>,
+}
+
+impl Lane<'_> {
+    /// Ends it; some are the next to be brought again.
+    fn end(self, again: Vec<Waiting>) {
+        let mut queue = self.of.queue();
+        for one in again.into_iter().rev() {
+            queue.waiting.push_front(one);
+        }
+        drop(queue);
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.of.queue();
+        queue.lanes -= 1;
+        for agent in &self.agents {
+            queue.busy.remove(agent);
+        }
     }
 }
 
@@ -216,4 +254,96 @@ async fn one_by_one(
         outcomes.push(outcome.and_then(|mut one| one.pop().unwrap_or(Err(Error::Raced))));
     }
     outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use did::ed25519::{self, SecretKey};
+    use identity::statement::{Action, Nonce, Offered, Statement, Submission};
+    use store::Clock;
+
+    use super::*;
+
+    const ORIGIN: &str = "queue.example";
+
+    /// A registration by the key of this number.
+    async fn waiting(number: usize) -> Waiting {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        let key = SecretKey::from_seed(&seed);
+        let now = Clock::System.now();
+        let statement = Statement {
+            action: Action::Register,
+            agent: key.public().did(),
+            content: "{}".to_owned(),
+            sequence: 1,
+            nonce: Nonce([0; 16]),
+            issued: now.timestamp(),
+            expires: now.timestamp() + 60,
+            origin: ORIGIN.to_owned(),
+        };
+        let offered = Offered {
+            by: statement.agent.clone(),
+            signature: ed25519::signature_wire(&key.sign(&statement.key_bytes())),
+        };
+        let submission = Submission {
+            statement,
+            signatures: vec![offered],
+        };
+        let signed = statement::verify(submission, ORIGIN, now, &BTreeMap::new()).await;
+        let (tell, _) = oneshot::channel();
+        Waiting {
+            signed: signed.expect("signed"),
+            client: Client {
+                request: None,
+                attempts: 0,
+                tell,
+            },
+        }
+    }
+
+    fn agents(lane: &Lane<'_>) -> Vec<String> {
+        lane.batch
+            .iter()
+            .map(|one| one.agent().to_owned())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_second_transaction_begins_where_it_is_worth_it_and_never_of_the_same_agents() {
+        let statements = Statements::default();
+        assert!(statements.take().is_none(), "nothing waits");
+        let first = waiting(0).await;
+        let agent = first.agent().to_owned();
+        statements.queue().waiting.push_back(first);
+        let lane = statements
+            .take()
+            .expect("whoever comes first waits for nobody");
+        statements.queue().waiting.push_back(waiting(0).await);
+        for number in 1..FULL - 1 {
+            statements.queue().waiting.push_back(waiting(number).await);
+        }
+        assert!(statements.take().is_none(), "too few wait");
+        statements.queue().waiting.push_back(waiting(FULL).await);
+        let beside = statements.take().expect("enough wait");
+        assert_eq!(beside.batch.len(), FULL - 1);
+        assert!(!agents(&beside).contains(&agent));
+        for number in 0..FULL {
+            let number = 2 * FULL + number;
+            statements.queue().waiting.push_back(waiting(number).await);
+        }
+        assert!(statements.take().is_none(), "two are under way");
+        beside.end(Vec::new());
+        lane.end(vec![waiting(0).await]);
+        let next = statements.take().expect("all wait");
+        assert_eq!(agents(&next)[0], agent, "what is brought again comes first");
+        assert_eq!(
+            next.batch.len(),
+            1 + FULL,
+            "and one statement of an agent at once"
+        );
+        assert_eq!(statements.queue().waiting.len(), 1);
+    }
 }

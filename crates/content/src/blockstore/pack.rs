@@ -33,11 +33,20 @@ pub(super) struct Pack {
     sound: AtomicBool,
 }
 
+/// What opening a pack finds, in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found {
+    /// A block.
+    Block(Cid, Place),
+    /// The end of a write.
+    Mark,
+}
+
 /// Opens all packs in `dir`, creating the first one, and tells `found` of each record in order.
 pub(super) fn open_all(
     dir: &Path,
     report: &mut OpenReport,
-    mut found: impl FnMut(&Cid, Place),
+    mut found: impl FnMut(Found),
 ) -> Result<Packs> {
     let io = |error| Error::Io {
         path: dir.to_owned(),
@@ -119,7 +128,7 @@ impl Pack {
         number: u32,
         is_last: bool,
         report: &mut OpenReport,
-        found: &mut impl FnMut(&Cid, Place),
+        found: &mut impl FnMut(Found),
     ) -> Result<Self> {
         let path = dir.join(name_of(number));
         let io = |error| Error::Io {
@@ -169,7 +178,7 @@ impl Pack {
         &self,
         from: u64,
         report: &mut OpenReport,
-        found: &mut impl FnMut(&Cid, Place),
+        found: &mut impl FnMut(Found),
     ) -> (bool, Vec<Piece>) {
         let mut scan = Scan::new(&self.file, from, self.len());
         let mut is_marked = false;
@@ -196,12 +205,16 @@ impl Pack {
     }
 
     /// Tells what was found of a piece that stays.
-    fn keep(&self, piece: &Piece, report: &mut OpenReport, found: &mut impl FnMut(&Cid, Place)) {
+    fn keep(&self, piece: &Piece, report: &mut OpenReport, found: &mut impl FnMut(Found)) {
         if piece.is_damage() {
             report.corrupt.push(self.damage(piece.offset, piece.end));
         }
-        if let What::Intact(cid, shape) | What::Whole(cid, shape) = piece.what {
-            found(&cid, self.place(piece.offset, shape));
+        match piece.what {
+            What::Intact(cid, shape) | What::Whole(cid, shape) => {
+                found(Found::Block(cid, self.place(piece.offset, shape)));
+            }
+            What::Mark => found(Found::Mark),
+            What::Lost(..) | What::Unknown => {}
         }
     }
 

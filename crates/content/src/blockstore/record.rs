@@ -38,6 +38,9 @@ pub struct OpenReport {
     /// Bytes that are not what was written: the disk's fault. They stay where they are; a block whose own
     /// bytes changed is missing and can be put again.
     pub corrupt: Vec<Damage>,
+    /// The DAG-CBOR blocks with which the newest writes ended, oldest first, and not more than some hundreds: whoever
+    /// stores a DAG stores its root last.
+    pub ends: Vec<Cid>,
 }
 
 /// A stretch of a pack file that is not what was written.
