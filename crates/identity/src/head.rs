@@ -71,16 +71,11 @@ impl Told {
 /// Tells the feed what is new, and what is undone. What one cause changed of an agent is one step, and one row.
 pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     undo(tx, shown).await?;
-    let steps = || {
-        shown.iter().flat_map(|one| {
-            let steps = one.new.chunk_by(Told::is_of_one_step);
-            steps.map(|step| (one.agent.0, step))
-        })
-    };
-    let said = said(tx, steps()).await?;
+    let steps = steps(shown);
+    let said = said(tx, &steps).await?;
     let now = tx.now();
     let mut rows = Rows::new(8);
-    for (agent, step) in steps() {
+    for (agent, step) in steps {
         let stands = |change: &Change| {
             let of = said.get(&(agent, change.cause.as_str()));
             of.is_some_and(|columns| columns.contains(&change.column))
@@ -105,17 +100,30 @@ pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     Ok(rows.copy(tx, statement).await?)
 }
 
+/// What one cause changed of an agent.
+type Step<'a> = (Uuid, &'a [Told]);
+
+fn steps(shown: &[Shown]) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    for one in shown {
+        let of_one_cause = one.new.chunk_by(Told::is_of_one_step);
+        steps.extend(of_one_cause.map(|step| (one.agent.0, step)));
+    }
+    steps
+}
+
 /// Which columns the feed says that a cause set of an agent, and has not undone.
 type Said<'a> = HashMap<(Uuid, &'a str), HashSet<String>>;
 
 /// What the feed says already of these steps: mostly nothing.
-async fn said<'a>(
-    tx: &mut Tx,
-    steps: impl Iterator<Item = (Uuid, &'a [Told])>,
-) -> Result<Said<'a>> {
-    let causes =
-        steps.filter_map(|(agent, step)| Some((agent, step.first()?.change.cause.as_str())));
-    let (agents, causes): (Vec<Uuid>, Vec<&str>) = causes.unzip();
+async fn said<'a>(tx: &mut Tx, steps: &[Step<'a>]) -> Result<Said<'a>> {
+    let (mut agents, mut causes) = (Vec::new(), Vec::new());
+    for (agent, step) in steps {
+        if let Some(told) = step.first() {
+            agents.push(*agent);
+            causes.push(told.change.cause.as_str());
+        }
+    }
     if agents.is_empty() {
         return Ok(Said::new());
     }

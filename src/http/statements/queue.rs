@@ -311,28 +311,32 @@ mod tests {
             .collect()
     }
 
+    fn push(statements: &Statements, one: Waiting) {
+        statements.queue().waiting.push_back(one);
+    }
+
     #[tokio::test]
     async fn a_second_transaction_begins_where_it_is_worth_it_and_never_of_the_same_agents() {
         let statements = Statements::default();
         assert!(statements.take().is_none(), "nothing waits");
         let first = waiting(0).await;
         let agent = first.agent().to_owned();
-        statements.queue().waiting.push_back(first);
+        push(&statements, first);
         let lane = statements
             .take()
             .expect("whoever comes first waits for nobody");
-        statements.queue().waiting.push_back(waiting(0).await);
+        push(&statements, waiting(0).await);
         for number in 1..FULL - 1 {
-            statements.queue().waiting.push_back(waiting(number).await);
+            push(&statements, waiting(number).await);
         }
         assert!(statements.take().is_none(), "too few wait");
-        statements.queue().waiting.push_back(waiting(FULL).await);
+        push(&statements, waiting(FULL).await);
         let beside = statements.take().expect("enough wait");
         assert_eq!(beside.batch.len(), FULL - 1);
         assert!(!agents(&beside).contains(&agent));
         for number in 0..FULL {
             let number = 2 * FULL + number;
-            statements.queue().waiting.push_back(waiting(number).await);
+            push(&statements, waiting(number).await);
         }
         assert!(statements.take().is_none(), "two are under way");
         beside.end(Vec::new());
