@@ -277,7 +277,7 @@ mod tests {
         let statement = Statement {
             action: Action::Register,
             agent: key.public().did(),
-            content: "{}".to_owned(),
+            content: r#"{"name":"Waiting"}"#.to_owned(),
             sequence: 1,
             nonce: Nonce([0; 16]),
             issued: now.timestamp(),
