@@ -40,6 +40,7 @@ impl Command {
             Self::List(args) => Some(&args.asking),
             Self::Rotate(args) => Some(&args.asking),
             Self::Revoke(args) => Some(&args.asking),
+            Self::Usage(args) => Some(&args.asking),
             Self::Log(_) => None,
         }
     }

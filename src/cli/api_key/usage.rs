@@ -7,6 +7,7 @@ use super::day;
 use crate::cli::{
     Context,
     client::{Client, segment},
+    signer::Asking,
     show::{listed_as, table},
 };
 
@@ -21,6 +22,8 @@ pub struct Args {
     /// At most so many windows
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Prints them.
