@@ -40,7 +40,7 @@ pub struct Client<'a> {
     patience: Duration,
     reader: Service,
     /// Signs what has to be proven, in a token's place.
-    signer: Option<Signer>,
+    signer: Option<Box<Signer>>,
     /// Whether what is read is proven, too.
     is_known: bool,
     /// A chain that the instance follows, once somebody had to know.
@@ -79,7 +79,7 @@ impl<'a> Client<'a> {
 
     /// Proves who asks by signing each request, where somebody signs; the token stays here then.
     pub fn signed_by(mut self, signer: Option<Signer>) -> Self {
-        self.signer = signer;
+        self.signer = signer.map(Box::new);
         self
     }
 
@@ -255,7 +255,7 @@ impl<'a> Client<'a> {
 
     /// A call with the signature of whoever signs; all others have the token already.
     async fn proven(&self, call: Call) -> Result<Call, Failure> {
-        match &self.signer {
+        match self.signer.as_deref() {
             None => Ok(call),
             Some(key @ Signer::Key(_)) => key.sign(call, 0),
             Some(account @ Signer::Account(_)) => account.sign(call, self.chain().await?),

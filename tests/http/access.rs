@@ -637,7 +637,9 @@ async fn no_key_gives_more_than_it_has(instance: &Instance, account: &str, large
             }
         }
         let path = format!("/v1/keys/{}/rotate", id(large));
-        let others = instance.send("POST", &path, secret(&small), &json!({})).await;
+        let others = instance
+            .send("POST", &path, secret(&small), &json!({}))
+            .await;
         assert_eq!(others.status, StatusCode::FORBIDDEN, "{principal}");
     }
 }

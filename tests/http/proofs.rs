@@ -387,7 +387,7 @@ async fn an_office_that_has_a_name_is_every_machines_localhost_to_nobody_else(po
     const NAME: &str = "office.example";
     let origins = Flag::new("access.origins", json!([format!("https://{NAME}")]));
     let instance = Instance::with(&pool, &[origins]).await;
-    let cases: [(&str, &str, &[(&str, &str)], u16); 9] = [
+    let cases: [(&str, &str, &[_], u16); 9] = [
         ("127.0.0.1", HOST, &[], 200),
         ("::1", HOST, &[], 200),
         ("127.0.0.1", NAME, &[], 200),

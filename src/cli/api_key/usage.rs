@@ -7,8 +7,8 @@ use super::day;
 use crate::cli::{
     Context,
     client::{Client, segment},
-    signer::Asking,
     show::{listed_as, table},
+    signer::Asking,
 };
 
 /// Arguments of `key usage`.

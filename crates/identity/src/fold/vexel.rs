@@ -36,6 +36,10 @@ pub struct VexelState {
 
 /// An agent's place in a heartbeat contract. The contract gives it once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "none of them follows from others"
+)]
 struct Enrolled {
     account: Address,
     at: At,
