@@ -59,12 +59,13 @@ impl Play<'_> {
         at.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
-    /// A beat of `agent`'s, in our own form, as the trick has it.
-    fn beat(&self, trick: Option<Trick>, agent: &str) -> Value {
+    /// A beat of `agent`'s, in our own form, as the trick has it, and dated so far from now: an agent beats at most once
+    /// in a second.
+    fn beat(&self, trick: Option<Trick>, agent: &str, at: TimeDelta) -> Value {
         let off = match trick {
             Some(Trick::Expired) => TimeDelta::seconds(-70),
             Some(Trick::Future) => TimeDelta::seconds(70),
-            _ => TimeDelta::zero(),
+            _ => at,
         };
         let office = match trick {
             Some(Trick::WrongDomain) => "another.office",
@@ -124,8 +125,8 @@ impl Play<'_> {
     }
 
     /// The same, which must count.
-    async fn count(&self, name: &str) -> Value {
-        let beat = self.beat(None, name);
+    async fn count(&self, name: &str, at: TimeDelta) -> Value {
+        let beat = self.beat(None, name, at);
         let heard = self.bring(name, &beat).await;
         assert!(heard.is_accepted(), "{:?}: {}", self.way, heard.text());
         beat
@@ -144,44 +145,46 @@ impl Play<'_> {
         let agent = did(self.seed);
         if trick == Trick::RotatedKey {
             let id = rotated(self.instance, self.seed, self.seed + 100).await;
-            let beat = self.beat(None, &did(self.seed + 100));
+            let beat = self.beat(None, &did(self.seed + 100), TimeDelta::zero());
             let heard = self.bring(&id, &beat).await;
             self.refuses(trick, &heard, code, &beat);
             return;
         }
         registered(self.instance, self.seed).await;
-        let first = self.count(&agent).await;
+        let first = self.count(&agent, TimeDelta::seconds(-20)).await;
         if trick == Trick::WeakKey {
             self.weaken().await;
         }
         let beat = match trick {
             Trick::Replay => first,
-            _ => self.beat(Some(trick), &agent),
+            _ => self.beat(Some(trick), &agent, TimeDelta::zero()),
         };
         let heard = self.bring(&named_agent(trick, &agent), &beat).await;
         self.refuses(trick, &heard, code, &beat);
         if !matches!(trick, Trick::WeakKey | Trick::Replay) {
             // Nothing of it was kept: the next one counts.
-            self.count(&agent).await;
+            self.count(&agent, TimeDelta::seconds(20)).await;
         }
     }
 
     /// Gives the agent a key of small order, as no door does.
     async fn weaken(&self) {
+        let (weak, strong) = (hex::encode(weak_key()), key(self.seed).public().to_bytes());
+        let put = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica;
+             UPDATE identity.keys SET public_key = '\\x{weak}' WHERE public_key = '\\x{}'; COMMIT",
+            hex::encode(strong)
+        );
         let pool = self.instance.app.db.pool();
-        let weak = weak_key().to_vec();
-        let put = "UPDATE identity.keys SET public_key = $1 WHERE public_key = $2";
-        let put = sqlx::query(put)
-            .bind(weak)
-            .bind(key(self.seed).public().to_bytes());
-        assert_eq!(put.execute(pool).await.unwrap().rows_affected(), 1);
+        let put = sqlx::raw_sql(sqlx::AssertSqlSafe(put)).execute(pool).await;
+        assert_eq!(put.unwrap().rows_affected(), 1);
     }
 
     /// The same several times at once.
     async fn one_of_many(&self, code: &str) {
         let agent = did(self.seed);
         registered(self.instance, self.seed).await;
-        let beat = self.beat(None, &agent);
+        let beat = self.beat(None, &agent, TimeDelta::zero());
         let all = join_all((0..4).map(|_| self.bring(&agent, &beat))).await;
         let (won, lost): (Vec<Heard>, Vec<Heard>) = all.into_iter().partition(Heard::is_accepted);
         assert_eq!(won.len(), 1, "{:?}: one counts", self.way);
