@@ -284,7 +284,7 @@ impl From<Error> for Failed {
 }
 
 async fn appended(open: &mut Open, what: What) -> Result<(), Failed> {
-    open.touched.extend(what.touched());
+    let touched = what.touched();
     let tx = &mut open.tx;
     let written = match what {
         What::Entries(entries) => {
@@ -323,6 +323,10 @@ async fn appended(open: &mut Open, what: What) -> Result<(), Failed> {
         }
         What::First(agents) => first(tx, agents).await?,
     };
+    // Where nothing is owed, nothing is written: another one need not wait there, and goes first.
+    if !written.is_empty() {
+        open.touched.extend(touched);
+    }
     open.written.extend(written);
     Ok(())
 }
