@@ -1,8 +1,8 @@
 //! What was seen of those who asked: who proved himself and who failed to, keys made and revoked, limits reached.
 //!
 //! These are notes for the operator, with personal data that goes after some days. Changes of keys are noted in their own
-//! transaction, with a salt, so that the journal can tell of them by a digest; the rest is written behind, a bounded number of events
-//! at a time, so that nobody fills a disk or slows an answer by failing often.
+//! transaction, with a salt, so that the journal can tell of them by a digest; the rest is written behind, a bounded
+//! number of events at a time, so that nobody fills a disk or slows an answer by failing often.
 
 use std::sync::{Mutex, PoisonError};
 
