@@ -54,14 +54,15 @@ pub struct Create {
     /// What it may do, such as agents:write; once for each
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// For whom it acts: operator, an address, a did:key, or nobody (a client that is nobody else) [default:
-    /// whoever makes it]
+    /// For whom it acts: operator, an address, eip155:CHAIN:ADDRESS (a contract wallet, there alone), a did:key, or
+    /// nobody (a client that is nobody else) [default: whoever makes it]
     #[arg(long = "for", value_name = "WHO")]
     acts_for: Option<String>,
     /// Whose it is, in your words
     #[arg(long, value_name = "TEXT")]
     client: Option<String>,
-    /// It ends after so many seconds (s), minutes (m), hours (h) or days (d), such as 90d
+    /// It ends after so many seconds (s), minutes (m), hours (h) or days (d), such as 30d [default: 90d, which is the
+    /// most; a key of the operator's making never]
     #[arg(long, value_name = "TIME", value_parser = length)]
     expires: Option<TimeDelta>,
     /// Requests in a minute [default: 60]

@@ -58,9 +58,10 @@ fn ask(path: &Path) -> io::Result<String> {
             "it is a keystore, whose password is asked for on a terminal, and this is none",
         ));
     }
+    // Before anybody is asked: what is typed at the prompt is neither shown nor thrown away.
+    let silence = Silence::over(&stdin)?;
     eprint!("Password of {}: ", path.display());
     io::stderr().flush()?;
-    let silence = Silence::over(&stdin)?;
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     drop(silence);

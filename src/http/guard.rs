@@ -1,6 +1,6 @@
 //! Who asks, and whether he may: a proof is looked for in the request's head, held against the table of grants, and what
-//! is refused is noted. Reading what is everybody's, with or without the token or a key that is no agent's, asks the
-//! database nothing.
+//! is refused is noted. Reading what is everybody's, with or without the token or a key that the operator made and that is
+//! no agent's, asks the database nothing.
 
 mod limits;
 mod proof;
@@ -28,11 +28,11 @@ use super::{
     grants::{self, Effect, Grant, Who},
 };
 use limits::Counter;
-pub use limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
+pub use limits::{Meter, RATE_LIMIT, RATE_LIMIT_POLICY};
 use proof::Asker;
 pub use proof::{signed_by, who_signed};
 pub use remote::Remote;
-pub use site::{COOKIE, here, is_browser, is_ours, no_strangers_socket, set_cookie};
+pub use site::{COOKIE, HALF, here, is_browser, is_ours, no_strangers_socket, set_cookie};
 pub use standing::Standing;
 
 /// Whoever asks, in the request's extensions: take it as `Extension<Caller>`. Who asks with an API key is the one for
@@ -87,14 +87,18 @@ pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> R
     let mut counter = Counter::new(&app, grant, &remote);
     let admitted = admit(&app, request, grant, &mut counter).await;
     let verdict = counter.verdict;
+    let mut meter = Meter::new(grant);
     let mut response = match admitted {
         Ok(mut request) => {
-            request.extensions_mut().insert(remote);
+            let extensions = request.extensions_mut();
+            meter.proof = extensions.get::<Proof>().cloned().unwrap_or_default();
+            extensions.insert(remote);
+            extensions.insert(meter.clone());
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     };
-    if let Some(verdict) = verdict {
+    if let Some(verdict) = meter.verdict().or(verdict) {
         limits::tell(&mut response, &verdict);
     }
     response
@@ -150,9 +154,6 @@ async fn ask(
     counter.is_proof_sent = presented.is_sent();
     if let Some(asker) = proof::in_memory(app, &presented).await? {
         if let Some(key) = asker.proof.key() {
-            if !key.is_operators {
-                counter.address().await?;
-            }
             counter.key(key).await?;
         }
         proof::refuse_former(app, &asker.principal).await?;
@@ -168,8 +169,13 @@ async fn ask(
         let detail = format!("the proof was not verified within {} s", within.as_secs());
         Err(Problem::new(Code::Timeout, detail))
     })?;
-    if let Proof::Signature(did) = &asker.proof {
-        counter.agent(did).await?;
+    match &asker.proof {
+        Proof::Signature(did) => counter.agent(did).await?,
+        Proof::Key(key) => {
+            counter.key(key).await?;
+            proof::refuse_former(app, &asker.principal).await?;
+        }
+        _ => {}
     }
     let is_page = matches!(asker.proof, Proof::Session(..)) && asker.is_by_cookie;
     if is_page && !grant.is_harmless() && !is_ours(request.headers(), origins) {

@@ -93,13 +93,14 @@ struct KeyWish {
     /// What it may do, such as `agents:write`.
     #[serde(default)]
     scopes: Vec<String>,
-    /// For whom it acts: `operator`, an address, a `did:key:...`, or `nobody` (a client that is nobody else). Absent:
-    /// for you. The operator alone may name somebody else.
+    /// For whom it acts: `operator`, an address, `eip155:<chain>:<address>` of a contract wallet, a `did:key:...`, or
+    /// `nobody` (a client that is nobody else). Absent: for you. The operator alone may name somebody else.
     principal: Option<String>,
     /// Whose it is, in your words. Absent: the principal's name.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
-    /// When it ends by itself; a key that asks makes none that outlives it. Absent: with that one, else never.
+    /// When it ends by itself: after 90 days at most, where the operator does not make it; and a key that asks makes none
+    /// that outlives it. Absent: with that key or after 90 days, whichever comes first; the operator's never.
     expires_at: Option<DateTime<Utc>>,
     /// The same, counted from now.
     #[schema(minimum = 1)]
@@ -360,7 +361,7 @@ impl KeyWish {
         })
     }
 
-    /// When it is to end: with the key that asks at the latest.
+    /// When it is to end, if that is said: with the key that asks at the latest.
     fn end(&self, proof: &Proof, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Problem> {
         let in_seconds = self
             .expires_in_seconds
@@ -378,7 +379,7 @@ impl KeyWish {
             let detail = format!("this API key ends at {last}: it makes none that outlives it");
             return Err(Problem::new(Code::Denied, detail));
         }
-        Ok(wanted.or(last))
+        Ok(wanted)
     }
 }
 
@@ -387,7 +388,12 @@ fn named(text: &str) -> Result<Option<Principal>, Problem> {
     if text == "nobody" {
         return Ok(None);
     }
-    if text == "operator" || kernel::written_address(text).is_ok() {
+    let address = match text.strip_prefix("eip155:") {
+        Some(account) => of_chain(account),
+        None => Some(text),
+    };
+    let is_address = address.is_some_and(|address| kernel::written_address(address).is_ok());
+    if text == principal::OPERATOR || is_address {
         return Ok(Some(principal::parse(text)));
     }
     let is_key = text.strip_prefix("did:key:").is_some_and(|key| {
@@ -396,8 +402,16 @@ fn named(text: &str) -> Result<Option<Principal>, Problem> {
     if is_key {
         return Ok(Some(Principal::Key(text.to_owned())));
     }
-    let detail = "principal is `operator`, an address (mixed case is that of EIP-55), a did:key, or `nobody`";
+    let detail = "principal is `operator`, an address (mixed case is that of EIP-55), `eip155:<chain>:<address>` of a \
+                  contract wallet, a did:key, or `nobody`";
     Err(Problem::new(Code::Invalid, detail))
+}
+
+/// The address in `<chain>:<address>` (CAIP-10 without its namespace), where the chain is written as ids are.
+fn of_chain(account: &str) -> Option<&str> {
+    let (chain, address) = account.split_once(':')?;
+    let id: i64 = chain.parse().ok()?;
+    (id > 0 && id.to_string() == chain).then_some(address)
 }
 
 /// The key that asks, if one does.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A network: an address and the length of its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
     first: IpAddr,
     bits: u8,

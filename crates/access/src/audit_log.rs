@@ -1,8 +1,9 @@
 //! What was seen of those who asked: who proved himself and who failed to, keys made and revoked, limits reached.
 //!
-//! These are notes for the operator, with personal data that goes after some days. Changes of keys are noted in their own
-//! transaction, with a salt, so that the journal can tell of them by a digest; the rest is written behind, a bounded
-//! number of events at a time, so that nobody fills a disk or slows an answer by failing often.
+//! These are notes for the operator, with personal data that goes after some days. What somebody did, signing in, keys
+//! made and ended, agents registered, is noted in its own transaction, changes of keys with a salt, so that the journal
+//! can tell of them by a digest. What was refused is written behind, a bounded number of events at a time, so that nobody
+//! fills a disk or slows an answer by failing often.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -30,7 +31,7 @@ pub enum EventType {
     ApiKeyRevoked,
     /// A limit was reached.
     RateLimitExceeded,
-    /// An agent was registered here, without a chain.
+    /// An agent was registered here, by a request. One that a chain registered is no request's: the journal has it.
     AgentRegistered,
 }
 
@@ -185,10 +186,18 @@ impl AuditLog {
     }
 }
 
-/// Writes an event in the transaction of what happened.
-pub async fn write(tx: &mut Tx, event_type: EventType, event: Event) -> Result<()> {
-    let event = (event_type, tx.now(), event);
-    insert(tx, &[event], &[]).await?;
+/// Writes events of one sort, however many, in the transaction of what happened.
+pub async fn write(
+    tx: &mut Tx,
+    event_type: EventType,
+    events: Vec<Event>,
+) -> Result<(), store::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    let events = events.into_iter().map(|event| (event_type, now, event));
+    insert(tx, &events.collect::<Vec<_>>(), &[]).await?;
     Ok(())
 }
 
@@ -205,7 +214,7 @@ pub async fn write_salted(
         .iter()
         .map(|_| secret::salt())
         .collect::<Result<Vec<_>>>()?;
-    insert(tx, &events, &salts).await
+    Ok(insert(tx, &events, &salts).await?)
 }
 
 /// Writes events; those at the places of the salts get them, and the records of these are given.
@@ -213,7 +222,7 @@ async fn insert(
     tx: &mut Tx,
     events: &[(EventType, DateTime<Utc>, Event)],
     salts: &[[u8; 16]],
-) -> Result<Vec<Record>> {
+) -> Result<Vec<Record>, store::Error> {
     let column = |of: fn(&Event) -> Option<&String>, most: usize| -> Vec<Option<String>> {
         let texts = events.iter().map(|(_, _, event)| of(event));
         texts.map(|text| text.map(|text| cut(text, most))).collect()
@@ -254,7 +263,7 @@ async fn insert(
              FROM written WHERE salt IS NOT NULL ORDER BY id"#,
         &kinds,
         &times,
-        &column(|event| event.client_id.as_ref(), 64) as &[Option<String>],
+        &column(|event| event.client_id.as_ref(), 80) as &[Option<String>],
         &column(|event| event.key_id.as_ref(), 64) as &[Option<String>],
         &column(|event| Some(&event.action), 128) as &[Option<String>],
         &column(|event| event.resource_type.as_ref(), 64) as &[Option<String>],

@@ -23,7 +23,7 @@ pub struct Config {
     pub per_minute: u32,
     /// The same for an hour.
     pub per_hour: u32,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is believed: they set it themselves, and pass on nobody's.
     pub trusted_proxies: Vec<String>,
     /// Keeps one limit over several processes.
     pub redis: Option<String>,

@@ -2,7 +2,7 @@
 
 mod lineage;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use kernel::{Limit, Page, Principal};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -19,6 +19,9 @@ pub const PER_HOUR: i32 = 1000;
 
 /// The most that a key may be given of either.
 const MOST_REQUESTS: i32 = 1_000_000;
+/// The longest that a key lasts which the operator did not make: whoever else makes them does it at no cost, so they do
+/// not become ever more.
+pub const LONGEST_OF_OTHERS: TimeDelta = TimeDelta::days(90);
 /// The longest time for which a rotated key and its successor hold together.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
 
@@ -83,7 +86,8 @@ pub struct NewKey {
     pub name: String,
     /// What it may do.
     pub scopes: Vec<String>,
-    /// When it ends by itself.
+    /// When it ends by itself; none: with the key that asks for it, and where the operator does not make it after
+    /// [`LONGEST_OF_OTHERS`].
     pub expires_at: Option<DateTime<Utc>>,
     /// Requests in a minute.
     pub per_minute: i32,
@@ -171,12 +175,23 @@ pub async fn get(db: &Db, key_id: &str, owner: Option<&str>) -> Result<ApiKey> {
     key.ok_or_else(unknown)
 }
 
-/// Makes a key. Errors with [`Error::Invalid`] where the wish does not fit, and [`Error::Conflict`] where the principal
-/// has too many, or the key that asks made too many.
+/// Makes a key. Errors with [`Error::Invalid`] where the wish does not fit, [`Error::Denied`] where it is to last longer
+/// than its maker may have it, and [`Error::Conflict`] where the principal has too many, or the key that asks made too
+/// many.
 pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     check(new, tx.now())?;
+    let created_by = principal::text(&new.created_by);
+    let last = last_end(created_by.as_deref(), tx.now());
+    if let (Some(end), Some(last)) = (new.expires_at, last)
+        && end > last
+    {
+        return Err(too_long(last));
+    }
     let maker = new.made_with.as_deref();
-    lineage::take_turn(tx, maker).await?;
+    let end_of_maker = lineage::take_turn(tx, maker).await?;
+    let expires_at = new
+        .expires_at
+        .or_else(|| [end_of_maker, last].into_iter().flatten().min());
     let key_id = secret::key_id()?;
     let acts_for = match &new.principal {
         Some(principal) => principal::text(principal),
@@ -195,10 +210,11 @@ pub async fn create(tx: &mut Tx, new: &NewKey) -> Result<Issued> {
     let row = Row {
         client_id: client.unwrap_or(&key_id).to_owned(),
         principal: acts_for,
-        created_by: principal::text(&new.created_by),
+        created_by,
         replaces: None,
         made_with: new.made_with.clone(),
         key_id,
+        expires_at,
     };
     insert(tx, new, row).await
 }
@@ -245,7 +261,9 @@ pub async fn rotate(
     }
     // What a key made does not outlive it, but its own successor does.
     let bound = end_of_asker.filter(|_| asked_with != Some(key_id));
-    let lasting = [lasting(&old, now), bound].into_iter().flatten().min();
+    let last = last_end(old.created_by.as_deref(), now);
+    let lasting = [lasting(&old, now), bound, last];
+    let lasting = lasting.into_iter().flatten().min();
     let end = old
         .expires_at
         .map_or(now + overlap, |end| end.min(now + overlap));
@@ -267,7 +285,7 @@ pub async fn rotate(
         client_id: None,
         name: old.name,
         scopes: old.scopes.0,
-        expires_at: lasting,
+        expires_at: None,
         per_minute: old.rate_limit_per_minute,
         per_hour: old.rate_limit_per_hour,
         created_by: Principal::Operator,
@@ -282,6 +300,7 @@ pub async fn rotate(
         created_by: old.created_by,
         replaces: Some(old.key_id),
         made_with: asked_with.map(str::to_owned).or(old.made_with),
+        expires_at: lasting,
     };
     let issued = insert(tx, &new, row).await?;
     Ok(Rotated { issued, ended })
@@ -293,6 +312,20 @@ fn lasting(old: &ApiKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let length = end - old.created_at;
         now.checked_add_signed(length).unwrap_or(end)
     })
+}
+
+/// The latest end of a key that this one makes now; none: of the operator's, and of those that plain SQL made.
+fn last_end(created_by: Option<&str>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let other = created_by.filter(|by| *by != principal::OPERATOR);
+    other.map(|_| now + LONGEST_OF_OTHERS)
+}
+
+fn too_long(last: DateTime<Utc>) -> Error {
+    let days = LONGEST_OF_OTHERS.num_days();
+    let last = last.to_rfc3339_opts(SecondsFormat::Secs, true);
+    Error::Denied(format!(
+        "your keys last {days} days at most, until {last}: the operator alone makes keys that last longer"
+    ))
 }
 
 /// Forgets keys that were revoked, or over by themselves, long ago. What such a key made and that is still in force
@@ -329,6 +362,7 @@ struct Row {
     created_by: Option<String>,
     replaces: Option<String>,
     made_with: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
 }
 
 async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
@@ -350,7 +384,7 @@ async fn insert(tx: &mut Tx, new: &NewKey, row: Row) -> Result<Issued> {
         new.name,
         Json(&new.scopes) as _,
         now,
-        new.expires_at,
+        row.expires_at,
         new.per_minute,
         new.per_hour,
         row.created_by,

@@ -73,6 +73,15 @@ impl Verdict {
     }
 }
 
+/// What a request costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charge {
+    /// One of each quota, unless it is refused.
+    Taken,
+    /// Nothing: somebody only looks.
+    Nothing,
+}
+
 /// Buckets of this process, and of others where a Redis is named.
 #[derive(Debug)]
 pub struct Limiter {
@@ -102,15 +111,33 @@ impl Limiter {
 
     /// One more request on a bucket. Refused ones cost nothing.
     pub async fn take(&self, bucket: &str, quotas: Quotas) -> Verdict {
+        self.ask(bucket, quotas, Charge::Taken).await
+    }
+
+    /// What one more request would be told, before it is known whether it counts; it costs nothing.
+    pub async fn look(&self, bucket: &str, quotas: Quotas) -> Verdict {
+        self.ask(bucket, quotas, Charge::Nothing).await
+    }
+
+    async fn ask(&self, bucket: &str, quotas: Quotas, charge: Charge) -> Verdict {
         let now = self.began.elapsed();
         let asked = match &self.shared {
-            Some(shared) => shared.take(bucket, quotas).await,
+            Some(shared) => shared.ask(bucket, quotas, charge).await,
             None => None,
         };
-        match asked {
-            Some(left) => self.noting(bucket, now, left),
-            None => self.take_here(bucket, now, quotas),
+        match (asked, charge) {
+            (Some(left), _) => self.noting(bucket, now, left),
+            (None, Charge::Taken) => self.take_here(bucket, now, quotas),
+            (None, Charge::Nothing) => self.look_here(bucket, now, quotas),
         }
+    }
+
+    fn look_here(&self, name: &str, now: Duration, quotas: Quotas) -> Verdict {
+        let shard = self.shard(name).lock();
+        let shard = shard.unwrap_or_else(PoisonError::into_inner);
+        let used = used(shard.get(name), now);
+        drop(shard);
+        self.noting(name, now, decide(used, quotas))
     }
 
     fn take_here(&self, name: &str, now: Duration, quotas: Quotas) -> Verdict {
@@ -118,10 +145,7 @@ impl Limiter {
             .shard(name)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let used_until = shard
-            .get(name)
-            .map_or([Duration::ZERO; 2], |bucket| bucket.used_until);
-        let used = used_until.map(|until| until.saturating_sub(now));
+        let used = used(shard.get(name), now);
         let left = decide(used, quotas);
         if left.iter().any(|left| left.wait.is_some()) {
             drop(shard);
@@ -163,6 +187,12 @@ impl Limiter {
         let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         &self.shards[at]
     }
+}
+
+/// How much of each window a bucket has used up; one that is not there is full.
+fn used(bucket: Option<&Bucket>, now: Duration) -> [Duration; 2] {
+    let used_until = bucket.map_or([Duration::ZERO; 2], |bucket| bucket.used_until);
+    used_until.map(|until| until.saturating_sub(now))
 }
 
 fn make_room(shard: &mut HashMap<String, Bucket>, now: Duration) {
@@ -276,6 +306,29 @@ mod tests {
         let refused = limiter.take_here("a", seconds(136), QUOTAS);
         assert_eq!(refused.left[0].wait, None);
         assert!(refused.left[1].wait.is_some());
+    }
+
+    #[test]
+    fn who_looks_is_told_the_same_and_pays_nothing() {
+        let limiter = Limiter::new(None);
+        let quotas = Quotas { minute: 2, hour: 2 };
+        for _ in 0..9 {
+            let looked = limiter.look_here("a", seconds(1), quotas);
+            assert!(is_taken(&looked));
+            assert_eq!(looked.left[0].remaining, 1, "after one more");
+        }
+        assert!(is_taken(&limiter.take_here("a", seconds(1), quotas)));
+        assert_eq!(
+            limiter.look_here("a", seconds(1), quotas).left[0].remaining,
+            0
+        );
+        assert!(is_taken(&limiter.take_here("a", seconds(1), quotas)));
+        let refused = limiter.look_here("a", seconds(1), quotas);
+        assert!(!is_taken(&refused) && refused.is_news);
+        assert_eq!(
+            limiter.take_here("a", seconds(1), quotas).left,
+            refused.left
+        );
     }
 
     #[test]

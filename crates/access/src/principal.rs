@@ -3,10 +3,13 @@
 
 use kernel::{Address, Principal};
 
+/// The operator's text.
+pub const OPERATOR: &str = "operator";
+
 /// The column's text; nobody has none.
 pub fn text(principal: &Principal) -> Option<String> {
     match principal {
-        Principal::Operator => Some("operator".to_owned()),
+        Principal::Operator => Some(OPERATOR.to_owned()),
         Principal::Account(address) => Some(format!("{address:#x}")),
         Principal::Contract { chain, address } => Some(format!("eip155:{chain}:{address:#x}")),
         Principal::Key(id) => Some(id.clone()),
@@ -16,7 +19,7 @@ pub fn text(principal: &Principal) -> Option<String> {
 
 /// Reads it back.
 pub fn parse(text: &str) -> Principal {
-    if text == "operator" {
+    if text == OPERATOR {
         return Principal::Operator;
     }
     if let Some((chain, address)) = contract(text) {

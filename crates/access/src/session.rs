@@ -12,6 +12,9 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 /// A wallet's clock may be so much ahead of ours, or behind it.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
+/// So many of a token's last characters are the page's half: 132 bits of chance, as many as the cookie's has.
+const HALF: usize = 22;
+
 /// What a message must say, for a session here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Challenge {
@@ -158,6 +161,12 @@ pub async fn open(
     Ok((secret, session))
 }
 
+/// A token as a browser gets it: the half for a cookie, which scripts do not see, and the half for the page, which no
+/// other port of its host does. One is no session, and says nothing of the other.
+pub fn halves(token: &str) -> (&str, &str) {
+    token.split_at(token.len().saturating_sub(HALF))
+}
+
 /// The session of a token, if it is in force.
 pub async fn find(db: &Db, token: &str) -> Result<Option<Session>> {
     let Some(digest) = secret::digest(token) else {
@@ -299,6 +308,11 @@ mod tests {
         let (token, session) = begin(&asked).await?;
         assert_eq!(session.expires_at, clock.now() + HOUR);
         assert_eq!(find(&db, &token).await?, Some(session));
+        let (kept, half) = halves(&token);
+        assert_eq!((format!("{kept}{half}"), half.len()), (token.clone(), 22));
+        for part in [kept, half] {
+            assert_eq!(find(&db, part).await?, None);
+        }
         let stored = sqlx::query_scalar!(r#"SELECT s::text AS "s!" FROM access.sessions s"#);
         assert!(!stored.fetch_one(db.pool()).await?.contains(&token));
         for used in [nonce.as_str(), "12345678"] {

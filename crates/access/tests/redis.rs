@@ -112,6 +112,14 @@ async fn several_processes_keep_one_exact_limit() {
     assert_eq!(refused.left.map(|left| left.remaining), [0, 0]);
     let left = three.take("192.0.2.2/32:any", QUOTAS).await.left;
     assert_eq!(left.map(|left| left.remaining), [5, 5]);
+    // Who only looks pays nothing, and sees what the others took.
+    for _ in 0..20 {
+        let looked = one.look("192.0.2.3/32:any", QUOTAS).await;
+        assert_eq!(looked.left.map(|left| left.remaining), [9, 9]);
+    }
+    assert_eq!(taken(&[&two, &three], "192.0.2.3/32:any", 40).await, 10);
+    let refused = one.look("192.0.2.3/32:any", QUOTAS).await;
+    assert!(refused.retry_after().is_some());
     let key = "chancery:1:ratelimit:192.0.2.1/32:any";
     let kept: i64 = redis::from_redis_value(redis.ask(&["PTTL", key]).await.unwrap()).unwrap();
     // Until both windows are full again, and a second.

@@ -1,19 +1,23 @@
 //! Limits as HTTP tells them: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), and 429.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 use access::{
     Known, Quotas, Verdict,
-    address::of_one_caller,
     audit_log::{Event, EventType},
     origin::Origins,
+    principal,
 };
 use axum::{
     http::{HeaderName, HeaderValue},
     response::Response,
 };
+use kernel::Principal;
 
-use super::Remote;
+use super::{Proof, Remote};
 use crate::http::{Problem, Shared, grants::Grant, problem::Violated};
 
 /// What is left of each quota.
@@ -49,15 +53,15 @@ impl<'a> Counter<'a> {
         self.remote.origins(self.app)
     }
 
-    /// On the address of who asks. Programs on this machine share one, and are its owner's: they are not counted.
+    /// On the address of who asks, where it is counted.
     pub async fn address(&mut self) -> Result<(), Problem> {
-        let Some(ip) = self.remote.ip.filter(|ip| !ip.is_loopback()) else {
+        let Some(caller) = self.remote.caller(self.app) else {
             return Ok(());
         };
         if !self.grant.is_counted() && !self.is_proof_sent {
             return Ok(());
         }
-        let bucket = format!("{}:any", of_one_caller(ip));
+        let bucket = format!("{caller}:any");
         let quotas = self.app.config.access.quotas();
         self.take(bucket, quotas, self.event()).await
     }
@@ -81,17 +85,18 @@ impl<'a> Counter<'a> {
 
     /// On an agent and this endpoint.
     pub async fn agent(&mut self, did: &str) -> Result<(), Problem> {
-        let bucket = format!("{did}:{} {}", self.grant.method, self.grant.route);
-        let event = Event {
-            client_id: Some(did.to_owned()),
-            ..self.event()
-        };
+        let bucket = endpoint(self.grant, did);
         let quotas = self.app.config.access.quotas();
-        self.take(bucket, quotas, event).await
+        self.take(bucket, quotas, self.event_of(did)).await
     }
 
     async fn take(&mut self, bucket: String, quotas: Quotas, event: Event) -> Result<(), Problem> {
         let verdict = self.app.limiter.take(&bucket, quotas).await;
+        self.judge(verdict, event)
+    }
+
+    /// Refuses what a bucket refuses, and notes it once in a while.
+    fn judge(&mut self, verdict: Verdict, event: Event) -> Result<(), Problem> {
         self.verdict = Some(verdict);
         let Some(retry_after) = verdict.retry_after() else {
             return Ok(());
@@ -112,6 +117,13 @@ impl<'a> Counter<'a> {
         Err(Problem::quota_exceeded(violated, retry_after))
     }
 
+    fn event_of(&self, who: &str) -> Event {
+        Event {
+            client_id: Some(who.to_owned()),
+            ..self.event()
+        }
+    }
+
     /// The beginning of an event.
     pub fn event(&self) -> Event {
         let action = format!("{} {}", self.grant.method, self.grant.route);
@@ -122,6 +134,86 @@ impl<'a> Counter<'a> {
     pub fn note(&self, event_type: EventType, event: Event) {
         let now = self.app.db.clock().now();
         self.app.audit_log.note(event_type, now, event);
+    }
+}
+
+/// The bucket of somebody at one endpoint.
+fn endpoint(grant: &Grant, whose: &str) -> String {
+    format!("{whose}:{} {}", grant.method, grant.route)
+}
+
+/// Counts who signed what a request carries, as one who signs the request itself: take it as `Extension<Meter>`.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    grant: &'static Grant,
+    /// What proved who asks.
+    pub proof: Proof,
+    verdict: Arc<OnceLock<Verdict>>,
+}
+
+impl Meter {
+    /// For a request of this line of the table.
+    pub fn new(grant: &'static Grant) -> Self {
+        Self {
+            grant,
+            proof: Proof::Nothing,
+            verdict: Arc::default(),
+        }
+    }
+
+    /// Whether what `signer` says is counted: not where the operator brings it, who is not, and not where the request is
+    /// the same signer's, which counted already.
+    fn counts(&self, signer: &Principal) -> bool {
+        match (&self.proof, signer) {
+            (Proof::Token, _) => false,
+            (Proof::Signature(did), Principal::Key(key)) => did != key,
+            _ => true,
+        }
+    }
+
+    /// Whether whoever signed a statement about `agent` said too much here already. Nothing is counted yet: anybody reads
+    /// what is signed, and may bring it again.
+    pub async fn look(
+        &self,
+        app: &Shared,
+        remote: &Remote,
+        signer: &Principal,
+        agent: &str,
+    ) -> Result<(), Problem> {
+        if !self.counts(signer) {
+            return Ok(());
+        }
+        let quotas = app.config.access.quotas();
+        let verdict = app.limiter.look(&self.bucket(signer, agent), quotas).await;
+        // One request carries one statement.
+        let _ = self.verdict.set(verdict);
+        let mut counter = Counter::new(app, self.grant, remote);
+        let who = principal::text(signer).unwrap_or_default();
+        counter.judge(verdict, counter.event_of(&who))
+    }
+
+    /// Counts a statement that was recorded.
+    pub async fn count(&self, app: &Shared, signer: &Principal, agent: &str) {
+        if !self.counts(signer) {
+            return;
+        }
+        let quotas = app.config.access.quotas();
+        app.limiter.take(&self.bucket(signer, agent), quotas).await;
+    }
+
+    /// What was said of it, if it was asked.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict.get().copied()
+    }
+
+    /// A key is its agent's. An account may have many agents, and is counted for each of them apart.
+    fn bucket(&self, signer: &Principal, agent: &str) -> String {
+        let who = principal::text(signer).unwrap_or_default();
+        match signer {
+            Principal::Key(_) => endpoint(self.grant, &who),
+            // Look-ups fold the case of hex digits.
+            _ => endpoint(self.grant, &format!("{who} {}", agent.to_ascii_lowercase())),
+        }
     }
 }
 

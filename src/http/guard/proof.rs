@@ -2,7 +2,7 @@
 //! request itself, by an agent's key (RFC 9421) or a wallet (EIP-712).
 
 use access::{
-    API_KEY, SESSION,
+    API_KEY, Known, SESSION,
     message_signature::{Message, MessageSignature, Signer},
     nonce,
     origin::Origins,
@@ -52,7 +52,7 @@ pub enum Presented {
     Nothing,
     /// A token or a key.
     Secret(String),
-    /// The cookie of a session.
+    /// A session's token, of the cookie and the page's half.
     Cookie(String),
     /// A wallet's signature of the request: the parameters behind the scheme.
     Wallet(String),
@@ -98,10 +98,8 @@ pub fn presented(
         }
         (None, _) if !grant.is_counted() => Ok(Presented::Nothing),
         (None, _) => {
-            let cookie = site::cookie(headers, origins);
-            Ok(cookie.map_or(Presented::Nothing, |token| {
-                Presented::Cookie(token.to_owned())
-            }))
+            let token = site::token(headers, origins);
+            Ok(token.map_or(Presented::Nothing, Presented::Cookie))
         }
     }
 }
@@ -118,7 +116,7 @@ fn scheme(value: &str) -> Presented {
     }
 }
 
-/// Who asks, where nothing has to be asked for it: the operator by his token, and who has a key.
+/// Who asks, where nothing has to be asked for it: the operator by his token, and who has a key of the operator's making.
 pub async fn in_memory(app: &Shared, presented: &Presented) -> Result<Option<Asker>, Problem> {
     let Presented::Secret(secret) = presented else {
         return Ok(None);
@@ -150,7 +148,10 @@ pub async fn verify(
             }
         }
         Presented::Secret(key) if key.starts_with(API_KEY) => {
-            unknown("this API key is not known here, was revoked, or is over")
+            match Known::look_up(&app.db, &key).await? {
+                Some(key) => Ok(Asker::new(key.principal.clone(), Proof::Key(key))),
+                None => unknown("this API key is not known here, was revoked, or is over"),
+            }
         }
         Presented::Secret(_) => unknown("the token is wrong"),
         Presented::Cookie(token) => {

@@ -9,20 +9,24 @@ use access::{
 };
 use axum::{
     extract::{ConnectInfo, Request},
-    http::{HeaderName, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority},
 };
 
 use crate::http::Shared;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What proxies add to what they pass on; any of them says that somebody else asked.
-static PASSED_ON: [HeaderName; 4] = [
-    X_FORWARDED_FOR,
-    HeaderName::from_static("x-forwarded-host"),
+/// What proxies add to what they pass on, beside all that begins with [`X_FORWARDED`]; any of them says that somebody
+/// else asked.
+static PASSED_ON: [HeaderName; 6] = [
     header::FORWARDED,
     header::VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
 ];
+const X_FORWARDED: &str = "x-forwarded-";
 
 /// The other side: take it as `Extension<Remote>`.
 #[derive(Debug, Clone)]
@@ -48,9 +52,8 @@ impl Remote {
         let forwarded: Vec<&str> = forwarded.iter().flat_map(|text| text.split(',')).collect();
         let agent = headers.get(header::USER_AGENT);
         let is_near = peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-        let is_passed_on = PASSED_ON.iter().any(|name| headers.contains_key(name));
         Self {
-            from: if is_near && !is_passed_on {
+            from: if is_near && !is_passed_on(headers) {
                 Whence::Here
             } else {
                 Whence::Elsewhere
@@ -59,6 +62,13 @@ impl Remote {
             ip: peer.map(|peer| address::caller(peer.0.ip().to_canonical(), &forwarded, proxies)),
             user_agent: agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
+    }
+
+    /// What is counted of it. Programs on this machine share an address and are its owner's: they are not counted,
+    /// unless it says that others reach it. Then something on this machine passes their requests on, and need not say so.
+    pub fn caller(&self, app: &Shared) -> Option<Network> {
+        let is_owners = self.from == Whence::Here && app.config.access.origins.is_empty();
+        self.ip.filter(|_| !is_owners).map(address::of_one_caller)
     }
 
     /// The names that are ours for it.
@@ -75,4 +85,26 @@ impl Remote {
             ..Event::default()
         }
     }
+}
+
+/// Whether a proxy passed this on: it says so, or passes on the name that somebody elsewhere asked for.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    let says_so =
+        |name: &HeaderName| PASSED_ON.contains(name) || name.as_str().starts_with(X_FORWARDED);
+    let host = headers.get(header::HOST);
+    headers.keys().any(says_so) || host.is_some_and(|host| !is_every_machines(host))
+}
+
+/// Whether a `Host` is one of the names that each machine has for itself.
+fn is_every_machines(host: &HeaderValue) -> bool {
+    let host: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
+    let Some(host) = host else {
+        return false;
+    };
+    let name = host.host().to_ascii_lowercase();
+    let ip = name.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = ip
+        .parse::<IpAddr>()
+        .is_ok_and(|ip| ip.to_canonical().is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
 }

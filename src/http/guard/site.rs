@@ -14,6 +14,10 @@ pub const COOKIE: &str = "chancery_session";
 /// Over https: browsers let nobody set it but this very host.
 const HOST_COOKIE: &str = "__Host-chancery_session";
 
+/// Has the page's half of its session's token. What a page keeps is its origin's, so no other port of our host has it,
+/// and no page of another origin may send it.
+pub const HALF: HeaderName = HeaderName::from_static("chancery-session");
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where this request was sent to, if it is one of our names: what is signed counts for it alone.
@@ -51,9 +55,16 @@ pub fn no_strangers_socket(headers: &HeaderMap, origins: &Origins) -> Result<(),
     }
 }
 
-/// The session's token in the cookie. Where we are reached over https only the name counts that no neighbour can set:
-/// else a page of a host beside ours could sign its visitors in as somebody else.
-pub fn cookie<'a>(headers: &'a HeaderMap, origins: &Origins) -> Option<&'a str> {
+/// The token of the page's session, of both its halves. A cookie alone is nobody's: a browser brings it to whatever
+/// listens on any port of our host.
+pub fn token(headers: &HeaderMap, origins: &Origins) -> Option<String> {
+    let (kept, half) = (cookie(headers, origins)?, text(headers, &HALF)?);
+    Some(format!("{kept}{half}"))
+}
+
+/// The cookie's half of a session's token. Where we are reached over https only the name counts that no neighbour can
+/// set: else a page of a host beside ours could sign its visitors in as somebody else.
+fn cookie<'a>(headers: &'a HeaderMap, origins: &Origins) -> Option<&'a str> {
     let here = origins.of_host(text(headers, &header::HOST).unwrap_or_default());
     let wanted = name_of(here.is_some_and(|here| here.scheme() == "https"));
     let all = headers.get_all(header::COOKIE).iter();
@@ -69,13 +80,13 @@ fn name_of(is_secure: bool) -> &'static str {
     if is_secure { HOST_COOKIE } else { COOKIE }
 }
 
-/// Has the browser keep a token for so many seconds; for none: forget it.
-pub fn set_cookie(response: &mut Response, here: &Origin, token: &str, seconds: i64) {
+/// Has the browser keep its half of a token for so many seconds; for none: forget it.
+pub fn set_cookie(response: &mut Response, here: &Origin, kept: &str, seconds: i64) {
     let is_secure = here.scheme() == "https";
     let name = name_of(is_secure);
     let secure = if is_secure { "; Secure" } else { "" };
     let cookie =
-        format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+        format!("{name}={kept}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -134,6 +145,16 @@ mod tests {
         for (pairs, ours) in pages {
             assert_eq!(is_ours(&headers(pairs), &origins), ours, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_cookie_alone_is_no_session() {
+        let token = |pairs: &[(&str, &str)]| token(&headers(pairs), &origins());
+        let (host, cookie) = (("host", "localhost:8004"), ("cookie", "chancery_session=a"));
+        let half = ("chancery-session", "b");
+        assert_eq!(token(&[host, cookie, half]).as_deref(), Some("ab"));
+        assert_eq!(token(&[host, cookie]), None);
+        assert_eq!(token(&[host, half]), None);
     }
 
     #[test]

@@ -9,9 +9,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Proof, proof};
 use crate::http::{Problem, Shared};
 
-/// How often it is looked whether a proof still holds: API keys are in memory; a session, or an agent's key, is one
-/// look-up.
+/// How often it is looked whether an API key of the operator's making still holds: they are in memory.
 const LOOK: Duration = Duration::from_secs(3);
+
+/// The same for another one, or an agent's key, each time a look-up. They cost nothing to make: whoever opens as many
+/// sockets as he may shall not keep the database busy by that.
+const LOOK_UP: Duration = Duration::from_secs(30);
 
 /// A proof that is looked after for as long as this is kept.
 #[derive(Debug)]
@@ -61,9 +64,18 @@ impl Standing {
 
 async fn look_after(app: Shared, proof: Proof, over: CancellationToken) {
     while holds(&app, &proof).await {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause(&proof)).await;
     }
     over.cancel();
+}
+
+/// How long nobody looks again.
+fn pause(proof: &Proof) -> Duration {
+    match proof.key() {
+        Some(key) if !key.is_operators => LOOK_UP,
+        None if matches!(proof, Proof::Signature(_)) => LOOK_UP,
+        _ => LOOK,
+    }
 }
 
 /// Whether whoever has it would still be believed. Where the database does not say, what is known of its end counts:
@@ -83,9 +95,37 @@ async fn holds(app: &Shared, proof: &Proof) -> bool {
 }
 
 async fn key_holds(app: &Shared, key: &Known) -> Result<bool, Problem> {
-    Ok(app.keys.holds(&app.db, &key.key_id).await? && is_current(app, &key.principal).await?)
+    Ok(app.keys.holds(&app.db, key).await? && is_current(app, &key.principal).await?)
 }
 
 async fn is_current(app: &Shared, principal: &Principal) -> Result<bool, Problem> {
     Ok(!proof::is_former(app, principal).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(is_operators: bool) -> Proof {
+        Proof::Key(Arc::new(Known {
+            key_id: "key_1".into(),
+            line: "key_1".into(),
+            client_id: "ci".to_owned(),
+            principal: Principal::Key("key_1".to_owned()),
+            scopes: Vec::new(),
+            expires_at: None,
+            per_minute: 60,
+            per_hour: 1_000,
+            is_operators,
+        }))
+    }
+
+    #[test]
+    fn what_is_not_in_memory_is_seldom_looked_up() {
+        assert_eq!(pause(&key(true)), LOOK);
+        let signature = Proof::Signature("did:key:z6Mk".to_owned());
+        for proof in [key(false), signature] {
+            assert_eq!(pause(&proof), LOOK_UP);
+        }
+    }
 }

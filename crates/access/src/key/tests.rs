@@ -219,6 +219,66 @@ async fn nobody_but_the_operator_makes_keys_without_end(pool: sqlx::PgPool) -> a
     Ok(())
 }
 
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_others_make_lasts_ninety_days_at_most(pool: sqlx::PgPool) -> anyhow::Result<()> {
+    let (db, clock) = database(pool);
+    let did = Principal::Key("did:key:z6Mk".to_owned());
+    let mine = |expires_at| NewKey {
+        principal: Some(did.clone()),
+        created_by: did.clone(),
+        expires_at,
+        ..wish("mine")
+    };
+    let last = clock.now() + LONGEST_OF_OTHERS;
+    let issued = make(&db, &mine(None)).await?;
+    assert_eq!(issued.record.expires_at, Some(last));
+    make(&db, &mine(Some(last))).await?;
+    let longer = mine(Some(last + TimeDelta::seconds(1)));
+    let refused = make(&db, &longer).await.unwrap_err();
+    assert!(matches!(refused, Error::Denied(_)), "{refused}");
+    assert!(refused.to_string().contains("90 days"), "{refused}");
+    // With the key that asks, where that ends sooner.
+    let soon = clock.now() + TimeDelta::days(1);
+    let maker = make(&db, &mine(Some(soon))).await?;
+    let child = NewKey {
+        made_with: Some(maker.record.key_id),
+        ..mine(None)
+    };
+    assert_eq!(make(&db, &child).await?.record.expires_at, Some(soon));
+    // Of one that had no end the successor has.
+    sqlx::query("UPDATE access.api_keys SET expires_at = NULL")
+        .execute(db.pool())
+        .await?;
+    clock.advance(TimeDelta::days(1));
+    let next = turn(&db, &issued, None).await?;
+    let last = clock.now() + LONGEST_OF_OTHERS;
+    assert_eq!(next.record.expires_at, Some(last));
+    // The operator's last as long as he likes.
+    assert_eq!(make(&db, &wish("his")).await?.record.expires_at, None);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_contract_on_a_chain_with_a_long_id_makes_keys_too(
+    pool: sqlx::PgPool,
+) -> anyhow::Result<()> {
+    let (db, _) = database(pool);
+    let contract = Principal::Contract {
+        chain: i64::MAX.unsigned_abs(),
+        address: "0x00000000000000000000000000000000000000aa".parse()?,
+    };
+    let new = NewKey {
+        principal: Some(contract.clone()),
+        created_by: contract.clone(),
+        ..wish("mine")
+    };
+    let record = make(&db, &new).await?.record;
+    let name = principal::text(&contract);
+    assert_eq!(Some(&record.client_id), name.as_ref());
+    assert_eq!((&record.created_by, &record.principal), (&name, &name));
+    Ok(())
+}
+
 /// A key that was asked for with another one.
 async fn make_with(db: &Db, name: &str, maker: &Issued) -> Result<Issued> {
     let made_with = Some(maker.record.key_id.clone());

@@ -12,7 +12,7 @@ use std::{
 use redis::{Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::{Left, Quotas, WINDOWS, decide};
+use super::{Charge, Left, Quotas, WINDOWS, decide};
 
 const PREFIX: &str = "chancery:1:ratelimit:";
 /// It is beside us, or it is not worth asking.
@@ -20,7 +20,8 @@ pub const PATIENCE: Duration = Duration::from_millis(100);
 /// After a failure nobody asks for so long.
 const REST: Duration = Duration::from_secs(2);
 
-/// Times in microseconds. What is used up of each window is told before this request; it is charged if both take it.
+/// Times in microseconds. What is used up of each window is told before this request; it is charged if both take it, and
+/// nobody only looks.
 const TAKE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -32,7 +33,7 @@ for i = 1, 2 do
     after[i] = used[i] + math.max(math.floor(window / quota), 1)
     if after[i] > window then taken = false end
 end
-if taken then
+if taken and ARGV[5] == '1' then
     redis.call('HSET', KEYS[1], 'minute', string.format('%.0f', now + after[1]),
                'hour', string.format('%.0f', now + after[2]))
     redis.call('PEXPIRE', KEYS[1], math.ceil(math.max(after[1], after[2]) / 1000) + 1000)
@@ -68,12 +69,17 @@ impl Shared {
     }
 
     /// One more request on a bucket; `None` where the Redis does not say.
-    pub(super) async fn take(&self, bucket: &str, quotas: Quotas) -> Option<[Left; 2]> {
+    pub(super) async fn ask(
+        &self,
+        bucket: &str,
+        quotas: Quotas,
+        charge: Charge,
+    ) -> Option<[Left; 2]> {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if now < self.resting.load(Relaxed) {
             return None;
         }
-        let asked = tokio::time::timeout(self.patience, self.ask(bucket, quotas)).await;
+        let asked = tokio::time::timeout(self.patience, self.used(bucket, quotas, charge)).await;
         let why = match asked {
             Ok(Ok(used)) => return Some(decide(used, quotas)),
             Ok(Err(error)) => error.to_string(),
@@ -88,7 +94,12 @@ impl Shared {
         None
     }
 
-    async fn ask(&self, bucket: &str, quotas: Quotas) -> redis::RedisResult<[Duration; 2]> {
+    async fn used(
+        &self,
+        bucket: &str,
+        quotas: Quotas,
+        charge: Charge,
+    ) -> redis::RedisResult<[Duration; 2]> {
         let connect = || async {
             let config = ConnectionManagerConfig::new()
                 .set_number_of_retries(1)
@@ -105,6 +116,7 @@ impl Shared {
             .arg(quotas.minute.max(1))
             .arg(micros(1))
             .arg(quotas.hour.max(1))
+            .arg(u32::from(charge == Charge::Taken))
             .invoke_async(&mut connection)
             .await?;
         Ok([Duration::from_micros(used.0), Duration::from_micros(used.1)])
