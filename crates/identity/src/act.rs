@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Result,
-    fact::RuntimeStatus,
+    fact::{ADMIN_STATUSES, LOADS, RuntimeStatus},
     project::{Feed, Mode, Report, lock, project},
 };
 
@@ -127,8 +127,8 @@ fn check(column: &str, value: &Value) -> Result<()> {
         "runtime_status" => value
             .as_str()
             .is_some_and(|word| RuntimeStatus::parse(word).is_some()),
-        "admin_status" => one_of(&["ACTIVE", "INACTIVE", "SUSPENDED"]),
-        "load" => one_of(&["AVAILABLE", "BUSY"]),
+        "admin_status" => one_of(&ADMIN_STATUSES),
+        "load" => one_of(&LOADS),
         "metadata" => value.is_object(),
         "trust_score" => {
             value.is_null()

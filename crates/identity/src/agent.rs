@@ -108,10 +108,20 @@ pub struct Filter {
     pub chain: Option<u64>,
     /// Status.
     pub status: Option<RuntimeStatus>,
+    /// One of [`ADMIN_STATUSES`](crate::fact::ADMIN_STATUSES).
+    pub admin_status: Option<&'static str>,
+    /// One of [`LIVENESSES`](crate::fact::LIVENESSES).
+    pub liveness: Option<&'static str>,
+    /// One of [`LOADS`](crate::fact::LOADS).
+    pub load: Option<&'static str>,
+    /// Whether those whom the operator suspended are left out.
+    pub without_suspended: bool,
     /// A part of the name or description, any case.
     pub query: Option<String>,
     /// Name of a capability.
     pub capability: Option<String>,
+    /// A name of the agent's own, verified, claimed or former.
+    pub identifier: Option<String>,
     /// Agents of keys that were deregistered before are left out.
     pub ended_before: Option<DateTime<Utc>>,
 }
@@ -239,15 +249,18 @@ pub async fn find(db: &Db, name: &str) -> Result<Option<Agent>> {
 
 /// The id of the agent that a name finds, where it must exist.
 pub async fn id_of(db: &Db, name: &str) -> Result<Uuid> {
-    let found = identifier::find(db, name).await?;
-    found.ok_or_else(|| Error::NotFound(name.to_owned()))
+    match identifier::find(db, name).await? {
+        Some(id) => Ok(id),
+        None => Err(identifier::nobody(db, name).await),
+    }
 }
 
 /// The same, where it must exist.
 pub async fn get(db: &Db, name: &str) -> Result<Agent> {
-    find(db, name)
-        .await?
-        .ok_or_else(|| Error::NotFound(name.to_owned()))
+    match find(db, name).await? {
+        Some(agent) => Ok(agent),
+        None => Err(identifier::nobody(db, name).await),
+    }
 }
 
 /// What each of some names finds, in their order. Three queries, however many names there are.
@@ -333,6 +346,7 @@ pub async fn list(
         .query
         .as_ref()
         .map(|query| format!("%{}%", escape_like(query)));
+    let named = filter.identifier.as_deref().map(identifier::spellings);
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,
@@ -353,6 +367,13 @@ pub async fn list(
               AND ($4::text IS NULL OR a.name ILIKE $4 OR a.description ILIKE $4)
               AND ($5::text IS NULL OR EXISTS (SELECT FROM identity.capability_vectors c
                                                 WHERE c.agent_id = a.id AND c.capability_name = $5))
+              -- Each standing has its index.
+              AND ($10::text[] IS NULL OR a.id = ANY(ARRAY(
+                      SELECT agent_id FROM identity.agent_identifiers
+                       WHERE value = ANY($10) AND standing = 'verified'
+                      UNION ALL
+                      SELECT agent_id FROM identity.agent_identifiers
+                       WHERE value = ANY($10) AND standing <> 'verified')))
               AND ($9::timestamptz IS NULL OR NOT (a.status_final AND a.did LIKE 'did:key:%')
                    -- Its end is the last row of its history, or what was signed of one that was TERMINATED already;
                    -- what an operator says of it afterwards is no longer life.
@@ -360,6 +381,10 @@ pub async fn list(
                                WHERE h.agent_id = a.id AND h.changed_at >= $9)
                    OR EXISTS (SELECT FROM identity.statements s
                                WHERE s.agent_id = a.id AND s.kind = 'deregister' AND s.at >= $9))
+              AND ($11::text IS NULL OR a.admin_status = $11)
+              AND ($12::text IS NULL OR a.liveness = $12)
+              AND ($13::text IS NULL OR a.load = $13)
+              AND NOT ($14::bool AND a.admin_status = 'SUSPENDED')
               AND ($6::timestamptz IS NULL OR (a.created_at, a.id) < ($6, $7))
             ORDER BY a.created_at DESC, a.id DESC LIMIT $8"#,
         owner,
@@ -371,6 +396,11 @@ pub async fn list(
         after.map(|(_, id)| id),
         limit.lookahead(),
         filter.ended_before,
+        named.as_deref() as Option<&[String]>,
+        filter.admin_status,
+        filter.liveness,
+        filter.load,
+        filter.without_suspended,
     )
     .fetch_all(db.pool())
     .await?;

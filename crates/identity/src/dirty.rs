@@ -59,16 +59,15 @@ pub(crate) async fn mark_by_uri(tx: &mut Tx, uri: &[u8], version: i32) -> Result
     Ok(marked)
 }
 
-/// Projects a batch of dirty agents. Idle where there was none, or only such as somebody holds.
+/// Projects a batch of dirty agents. Idle where there was none, or only such as somebody holds or whose DID another one
+/// still has.
 ///
 /// Errors with [`Error::PutOff`] where nobody else was left than agents whose entries must wait. The batch is committed,
 /// and they stand behind all others: who sweeps again makes a pause first.
 pub async fn sweep(db: &Db) -> Result<Outcome> {
     let mut tx = db.begin(Cause::Job("sweep")).await?;
     let rows = sqlx::query!(
-        "DELETE FROM identity.dirty WHERE seq IN
-            (SELECT seq FROM identity.dirty ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED)
-         RETURNING agent_id, refold",
+        "SELECT seq, agent_id, refold FROM identity.dirty ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED",
         BATCH,
     )
     .fetch_all(tx.conn())
@@ -76,6 +75,7 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
     if rows.is_empty() {
         return Ok(Outcome::Idle);
     }
+    let taken: Vec<i64> = rows.iter().map(|row| row.seq).collect();
     let mut agents: BTreeMap<Uuid, bool> = BTreeMap::new();
     for row in rows {
         *agents.entry(row.agent_id).or_default() |= row.refold;
@@ -96,6 +96,10 @@ pub async fn sweep(db: &Db) -> Result<Outcome> {
             put_off += report.put_off.len();
         }
     }
+    // Only now: whoever wants a DID that an agent of the other part has must see that this one waits, too.
+    sqlx::query!("DELETE FROM identity.dirty WHERE seq = ANY($1)", &taken)
+        .execute(tx.conn())
+        .await?;
     heartbeat::agree(&mut tx, pulses, Falls::ByItsFacts).await?;
     tx.commit().await?;
     if agents.len() > busy + put_off {

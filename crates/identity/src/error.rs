@@ -20,6 +20,12 @@ pub enum Error {
     /// Nothing has this name.
     #[error("no agent is found under `{0}`")]
     NotFound(String),
+    /// Nothing has this name, but files claim it.
+    #[error(
+        "no agent is found under `{0}`: registration files claim it, which proves nothing; \
+         agents are listed by `identifier` to see whose do"
+    )]
+    Claimed(String),
     /// Whoever asks has no watch of this name.
     #[error("no watch is named `{0}`")]
     NoWatch(String),
@@ -63,7 +69,7 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Content(error) => error.kind(),
-            Self::NotFound(_) | Self::NoWatch(_) => Kind::NotFound,
+            Self::NotFound(_) | Self::Claimed(_) | Self::NoWatch(_) => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict(_) => Kind::Conflict,
             Self::Denied(_) => Kind::Denied,

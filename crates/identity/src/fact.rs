@@ -324,6 +324,18 @@ impl ActKind {
     }
 }
 
+/// Words of `admin_status`: what the operator says of an agent.
+pub const ADMIN_STATUSES: [&str; 3] = ["ACTIVE", "INACTIVE", SUSPENDED];
+
+/// Whom the operator suspended.
+pub const SUSPENDED: &str = "SUSPENDED";
+
+/// Words of `liveness`: whether an agent beats.
+pub const LIVENESSES: [&str; 3] = ["unknown", "active", "inactive"];
+
+/// Words of `load`: whether an agent takes work.
+pub const LOADS: [&str; 2] = ["AVAILABLE", "BUSY"];
+
 /// VEXEL's enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "UPPERCASE")]

@@ -7,6 +7,7 @@
 mod act;
 mod capability;
 mod columns;
+mod document;
 mod statement;
 mod status;
 mod vexel;
@@ -24,8 +25,9 @@ pub use self::{
     columns::{Columns, Source},
     status::{DimensionRow, HistoryRow, Life},
 };
-use crate::fact::{
-    ChainFact, ChainWord, DocumentVersion, Fact, Place, RuntimeStatus, UriRef, What,
+use crate::{
+    fact::{ChainFact, ChainWord, Fact, Place, RuntimeStatus, UriRef, What},
+    registration::ClaimedName,
 };
 
 /// What is as it was at first is left out of a saved state: most of a token's state is.
@@ -192,6 +194,9 @@ pub struct State {
     /// The document in force.
     #[serde(skip_serializing_if = "is_default")]
     pub document: Option<DocumentState>,
+    /// Names that it claims.
+    #[serde(skip_serializing_if = "is_default")]
+    pub claimed: BTreeSet<ClaimedName>,
     /// Capabilities by name, with what file and acts say of them.
     #[serde(skip_serializing_if = "is_default")]
     pub capabilities: BTreeMap<String, Capability>,
@@ -405,56 +410,6 @@ impl State {
         run.delta.names = true;
         self.reset_status(RuntimeStatus::Active, reason, run);
         self.judge_vexel(run);
-    }
-
-    fn apply_document(&mut self, version: &DocumentVersion, run: &mut Run<'_>) {
-        let Some(named) = &self.token.uri else { return };
-        let current = named.uri.hash == version.uri;
-        let newer = self.document.as_ref().is_none_or(|document| {
-            document.uri != version.uri || document.version < version.version
-        });
-        // A later version counts only on top of the one that stands, and only while its URI does.
-        let based = self
-            .document
-            .as_ref()
-            .is_some_and(|document| document.uri == version.uri);
-        if !current || !(version.standing || (based && newer)) {
-            return;
-        }
-        let cause = format!("{}/document:{}", named.cause, version.version);
-        if version.standing {
-            self.columns.clear_document();
-        }
-        self.columns.apply_document(&version.fields);
-        self.apply_document_capabilities(version, run);
-        self.document = Some(DocumentState {
-            uri: version.uri,
-            version: version.version,
-            cid: version.cid.clone(),
-            raw: version.raw.clone(),
-            since: run.time(),
-            cause: cause.clone(),
-        });
-        run.delta.document = true;
-        run.change_for(
-            self,
-            &cause,
-            "document",
-            json!(version.sha256.map(hex::encode)),
-        );
-        if let Some(Value::Bool(active)) = version.fields.get("active") {
-            self.apply_active(*active, &cause, run);
-        }
-    }
-
-    /// An empty URI names no document: what the old one said is gone at once.
-    fn clear_document(&mut self, run: &mut Run<'_>) {
-        if self.document.is_some() {
-            self.columns.clear_document();
-            self.list_capabilities(&serde_json::Map::new(), run);
-            self.document = None;
-            run.delta.document = true;
-        }
     }
 }
 

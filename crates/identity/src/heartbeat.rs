@@ -8,18 +8,22 @@
 mod liveness;
 mod message;
 mod pulse;
+mod speakers;
+mod tombstone;
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::Kind;
+use kernel::{Address, Kind};
 use store::{Cause, Db, Tx};
 use uuid::Uuid;
 
 pub(crate) use self::pulse::{Falls, Pulse, Term, agree, lasts_on_chain};
+use self::speakers::Speakers;
 pub use self::{
     liveness::{show, transit},
     message::{Form, Heard, own_message},
+    tombstone::collect,
 };
 use crate::{Result, fact::RuntimeStatus, identifier};
 
@@ -49,7 +53,7 @@ pub struct Beat {
     pub agent: String,
     /// When, RFC 3339, exactly as it is signed.
     pub timestamp: String,
-    /// `ed25519:` and base64 of 64 bytes.
+    /// A key's, `ed25519:` and base64 of 64 bytes; or that of a wallet's account, `0x` and hex of 65.
     pub signature: String,
     /// What was signed.
     pub form: Form,
@@ -78,11 +82,17 @@ pub enum Refusal {
     /// Nothing has this name.
     #[error("no agent is found under `{0}`")]
     NoAgent(String),
-    /// There is nothing to check the signature with.
-    #[error("this agent has no key of its own in force")]
+    /// There is no key to check the signature with.
+    #[error(
+        "this agent has no key in force, nor has one claimed it: its wallet or its owner signs (`0x`, form `chancery`), \
+         or it beats on its chain"
+    )]
     NoKey,
+    /// There is no account to hold the signature against.
+    #[error("this agent has neither wallet nor owner: its key signs")]
+    NoAccount,
     /// The signature is not the agent's over this message.
-    #[error("the signature is not that of the agent's key over this message")]
+    #[error("the signature is not that of the agent's key, wallet or owner over this message")]
     Forged,
     /// It is not later than the last one.
     #[error("the agent beat at {0} already: a beat must be later than the last one")]
@@ -101,7 +111,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) | Self::Skewed(_) => Kind::Invalid,
             Self::NoAgent(_) => Kind::NotFound,
-            Self::NoKey | Self::Forged => Kind::Denied,
+            Self::NoKey | Self::NoAccount | Self::Forged => Kind::Denied,
             Self::Replayed(_) | Self::Ended => Kind::Conflict,
             Self::TooSoon(_) => Kind::Limited,
         }
@@ -114,7 +124,7 @@ pub type Answer = Result<Taken, Refusal>;
 /// What is known of an agent that beats.
 struct Beating {
     did: String,
-    key: Option<Vec<u8>>,
+    speakers: Speakers,
     ttl: Option<i32>,
     ended: bool,
     last: Option<DateTime<Utc>>,
@@ -163,9 +173,8 @@ pub async fn check(db: &Db, office: &str, beats: Vec<Heard>) -> Result<Checked> 
             if agent.ended {
                 return Err(Refusal::Ended);
             }
-            let key = agent.key.as_deref().ok_or(Refusal::NoKey)?;
             let at = message.at;
-            checks.push(message.check(key, office, &agent.did));
+            checks.push(message.check(&agent.speakers, office, &agent.did)?);
             let (next_due, is_sooner) = agent.due(at);
             if is_sooner {
                 sooner.push(id);
@@ -249,7 +258,8 @@ async fn verify(checks: Vec<message::Check>) -> Result<Vec<bool>> {
 
 async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
     let rows = sqlx::query!(
-        r#"SELECT a.id AS "id!", a.did AS "did!", a.ttl, a.runtime_status AS "status!: RuntimeStatus",
+        r#"SELECT a.id AS "id!", a.did AS "did!", a.owner_address AS "owner?", a.ttl,
+                  a.runtime_status AS "status!: RuntimeStatus",
                   k.public_key AS "key?", h.last AS "last?", h.next_due AS "next_due?"
              FROM unnest($1::uuid[]) AS w(id)
              JOIN identity.agents a ON a.id = w.id
@@ -260,9 +270,13 @@ async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
     .fetch_all(db.pool())
     .await?;
     let known = rows.into_iter().map(|row| {
+        let owner: Option<Address> = row.owner.and_then(|owner| owner.parse().ok());
         let agent = Beating {
             did: row.did,
-            key: row.key,
+            speakers: Speakers {
+                keys: row.key.into_iter().collect(),
+                accounts: owner.into_iter().collect(),
+            },
             ttl: row.ttl.filter(|ttl| *ttl > 0),
             ended: row.status == RuntimeStatus::Terminated,
             last: row.last,
@@ -270,7 +284,20 @@ async fn beating(db: &Db, agents: &[Uuid]) -> Result<HashMap<Uuid, Beating>> {
         };
         (row.id, agent)
     });
-    Ok(known.collect())
+    let mut known: HashMap<Uuid, Beating> = known.collect();
+    let keyless = known
+        .iter()
+        .filter(|(_, agent)| agent.speakers.keys.is_empty());
+    let keyless: Vec<Uuid> = keyless.map(|(id, _)| *id).collect();
+    if !keyless.is_empty() {
+        for (id, others) in speakers::of_tokens(db, &keyless).await? {
+            if let Some(agent) = known.get_mut(&id) {
+                agent.speakers.keys.extend(others.keys);
+                agent.speakers.accounts.extend(others.accounts);
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// How long a beat of an agent lasts, by its own `ttl` in seconds.

@@ -9,13 +9,13 @@ use sqlx::PgConnection;
 use store::{Db, Tx, copy::Rows};
 use uuid::Uuid;
 
-use crate::{Result, project::Subject};
+use crate::{Error, Result, project::Subject, registration::ClaimedName};
 
 /// A name, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identifier {
     /// `did`, `caip` (`eip155:<chain>:<registry>/<agentId>`), `short` (`<chain>:<agentId>`), `key_hash` (64 hex
-    /// digits), `agdns` or `zns`.
+    /// digits), `agdns`, `zns` or `ens`.
     pub kind: String,
     /// The name, addresses in lower case.
     pub value: String,
@@ -23,7 +23,7 @@ pub struct Identifier {
     pub standing: String,
 }
 
-/// The names that follow from who an agent is, with their standing.
+/// The names that follow from who an agent is and from what its file claims, with their standing.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     agent: Uuid,
@@ -36,6 +36,7 @@ impl Names {
         subject: &Subject,
         did: &str,
         former: &BTreeSet<String>,
+        claimed: &BTreeSet<ClaimedName>,
         first_registry: Option<Address>,
     ) -> Self {
         let mut names: BTreeMap<_, _> = former
@@ -52,6 +53,11 @@ impl Names {
             if first_registry == Some(token.registry) {
                 names.insert(("short", token.short()), "verified");
             }
+        }
+        for claim in claimed {
+            // A file may name the agent's own DID, too.
+            let name = (claim.kind(), claim.value().to_owned());
+            names.entry(name).or_insert("claimed");
         }
         Self {
             agent: subject.id.0,
@@ -154,16 +160,52 @@ pub async fn find(db: &Db, name: &str) -> Result<Option<Uuid>> {
     Ok(find_all(&mut conn, &[name]).await?.pop().flatten())
 }
 
+/// Whether a text may be a name. One that Postgres refuses would fail those that are looked up with it.
+fn is_fit(name: &str) -> bool {
+    name.len() <= LONGEST && !name.contains('\0')
+}
+
+/// Why a name finds nobody: nobody has it, or files claim it.
+pub async fn nobody(db: &Db, name: &str) -> Error {
+    match is_claimed(db, name).await {
+        Ok(true) => Error::Claimed(name.to_owned()),
+        Ok(false) => Error::NotFound(name.to_owned()),
+        Err(error) => error,
+    }
+}
+
+async fn is_claimed(db: &Db, name: &str) -> Result<bool> {
+    let Some(claim) = ClaimedName::parse(name) else {
+        return Ok(false);
+    };
+    let claimed = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM identity.agent_identifiers
+                           WHERE value = $1 AND kind = $2 AND standing = 'claimed') AS "claimed!""#,
+        claim.value(),
+        claim.kind(),
+    );
+    Ok(claimed.fetch_one(db.pool()).await?)
+}
+
+/// The values of identifiers that a name may stand for, whatever their standing.
+pub(crate) fn spellings(name: &str) -> Vec<String> {
+    if !is_fit(name) {
+        return Vec::new();
+    }
+    let mut spellings = vec![name.to_owned(), fold_hex(name)];
+    spellings.extend(ClaimedName::parse(name).map(|claim| claim.value().to_owned()));
+    spellings.dedup();
+    spellings
+}
+
 /// What each of some names finds, in their order.
 pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
-    // One text that Postgres refuses would fail the others.
-    let fit = |name: &str| name.len() <= LONGEST && !name.contains('\0');
     let (mut ids, mut values) = (Vec::new(), Vec::new());
     let asked: Vec<_> = names.iter().map(|name| Asked::of(name)).collect();
     for asked in &asked {
         match asked {
             Asked::Id(id) => ids.push(*id),
-            Asked::Name(name, folded) if fit(name) => {
+            Asked::Name(name, folded) if is_fit(name) => {
                 values.push(*name);
                 values.extend((folded != name).then_some(folded.as_str()));
             }
@@ -278,7 +320,7 @@ pub(crate) async fn list_all(
 }
 
 /// Lower-cases every `0x` address inside a name and leaves the rest as it is.
-fn fold_hex(name: &str) -> String {
+pub(crate) fn fold_hex(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut rest = name;
     while let Some(start) = rest.find("0x").or_else(|| rest.find("0X")) {

@@ -26,7 +26,7 @@ pub(crate) use self::{
     uris::{FETCH, KEPT},
 };
 use crate::{
-    Result, head,
+    Error, Result, head,
     heartbeat::{self, Falls, Pulse},
     vexel,
 };
@@ -62,7 +62,7 @@ pub enum States {
 /// What a projection did.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Agents of which somebody holds a row: they are dirty and wait for the sweep.
+    /// Agents of which somebody holds a row, or another one still has the DID: they are dirty and wait for the sweep.
     pub busy: Vec<AgentId>,
     /// Agents whose rows are written, and whose entries wait until the journal can read what it has to take back:
     /// they are dirty, too.
@@ -114,9 +114,10 @@ async fn as_planned(
         settle::forget(tx, &ids).await?;
     }
     let mut report = Report::default();
-    let busy = take_rows(tx, &ids).await?;
+    let rows = take_rows(tx, &ids).await?;
+    let busy = &rows.busy;
     if !busy.is_empty() {
-        crate::dirty::mark(tx, &busy, mode == Mode::Refold).await?;
+        crate::dirty::mark(tx, busy, mode == Mode::Refold).await?;
         report.busy = busy.iter().copied().map(AgentId).collect();
         ids.retain(|id| !busy.contains(id));
     }
@@ -130,7 +131,8 @@ async fn as_planned(
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
     let about = About::of(tx, feed).await?;
-    let pulses = finish(tx, work, &about, &mut report).await?;
+    let new = ids.into_iter().filter(|id| !rows.there.contains(id));
+    let pulses = finish(tx, work, &new.collect(), &about, &mut report).await?;
     Ok((report, pulses))
 }
 
@@ -175,15 +177,17 @@ async fn plan(tx: &mut Tx, mode: &str, whole_tables: &str) -> Result<()> {
     Ok(())
 }
 
-/// Folds, writes and settles. Gives what beats have to know.
+/// Folds, writes and settles. Those that are known to be `new` have no rows yet. Gives what beats have to know.
 async fn finish(
     tx: &mut Tx,
     work: Vec<Work>,
+    new: &HashSet<Uuid>,
     about: &About,
     report: &mut Report,
 ) -> Result<Vec<Pulse>> {
     let mut folded = fold_all(tx, work).await?;
-    write::rows(tx, &folded).await?;
+    let waiting = write::rows(tx, &folded, new).await?;
+    report.busy.extend(waiting.into_iter().map(AgentId));
     uris::want(tx, &folded).await?;
     let settled = settle::settle(tx, &mut folded, about).await?;
     settle::save(tx, &folded).await?;
@@ -195,13 +199,34 @@ async fn finish(
     Ok(write::pulses(&folded))
 }
 
-/// Takes the rows of agents, then of their capabilities, and says of whom somebody else holds one.
-async fn take_rows(tx: &mut Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+/// What is unique about new rows, only another transaction can have taken.
+fn raced(error: Error) -> Error {
+    match &error {
+        Error::Store(store::Error::Internal(sqlx::Error::Database(database)))
+            if database.is_unique_violation() =>
+        {
+            Error::Raced
+        }
+        _ => error,
+    }
+}
+
+/// Whose rows there are.
+#[derive(Default)]
+struct Taken {
+    /// Agents that have a row.
+    there: HashSet<Uuid>,
+    /// Those of them of whom somebody else holds one.
+    busy: HashSet<Uuid>,
+}
+
+/// Takes the rows of agents, then of their capabilities.
+async fn take_rows(tx: &mut Tx, ids: &[Uuid]) -> Result<Taken> {
     let there = sqlx::query_scalar!("SELECT id FROM identity.agents WHERE id = ANY($1)", ids)
         .fetch_all(tx.conn())
         .await?;
     if there.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Taken::default());
     }
     let taken = sqlx::query_scalar!(
         "SELECT id FROM identity.agents WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED",
@@ -209,7 +234,8 @@ async fn take_rows(tx: &mut Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut busy: HashSet<Uuid> = there.into_iter().collect();
+    let there: HashSet<Uuid> = there.into_iter().collect();
+    let mut busy = there.clone();
     for id in &taken {
         busy.remove(id);
     }
@@ -235,7 +261,7 @@ async fn take_rows(tx: &mut Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
                 .map(|row| row.agent_id),
         );
     }
-    Ok(busy)
+    Ok(Taken { there, busy })
 }
 
 /// Reads what each agent's fold needs: from its saved state on, or everything.

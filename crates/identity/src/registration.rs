@@ -7,6 +7,7 @@
 //! [`parse`] is a pure function of the bytes.
 
 mod capabilities;
+mod claimed;
 mod fields;
 mod json;
 mod reader;
@@ -14,6 +15,7 @@ mod services;
 mod warning;
 
 pub use capabilities::{Capability, capabilities};
+pub use claimed::ClaimedName;
 pub use fields::{diff, fields};
 pub use services::Service;
 pub use warning::{Level, Warning, WarningCode};

@@ -226,15 +226,15 @@ pub async fn catch_up(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Learns the DIDs of agents before they are projected. Gives those of whom a contract spoke before: they are folded
-/// from their first fact.
+/// Learns the DIDs of agents before they are projected; of two agents that have one, it is that of the first. Gives those
+/// of whom a contract spoke before: they are folded from their first fact.
 pub(crate) async fn learn(tx: &mut Tx, dids: &[(Uuid, String)]) -> Result<HashSet<Uuid>> {
     let mut wanted: BTreeMap<Uuid, BTreeSet<B256>> = BTreeMap::new();
+    let mut taken = HashSet::new();
     for (agent, did) in dids {
-        wanted
-            .entry(*agent)
-            .or_default()
-            .extend(forms(did).map(|form| keccak256(form.as_bytes())));
+        let hashes = forms(did).map(|form| keccak256(form.as_bytes()));
+        let free = hashes.filter(|hash| taken.insert(*hash));
+        wanted.entry(*agent).or_default().extend(free);
     }
     let all: BTreeSet<B256> = wanted.values().flatten().copied().collect();
     let known = known(tx, &all).await?;
@@ -285,20 +285,25 @@ async fn known(tx: &mut Tx, hashes: &BTreeSet<B256>) -> Result<HashSet<B256>> {
         .collect())
 }
 
-/// What the agents of these ids are called, as far as they have no token.
+/// What the agents of these ids were ever called, as far as they have no token: by whoever founded them, by plain SQL and
+/// by rotations of their keys, whatever their rows show now. In the order in which it was said, so that of two that have
+/// one DID the same one is first in every index.
 pub(crate) async fn dids_of(tx: &mut Tx, agents: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
     let rows = sqlx::query!(
-        r#"SELECT s.id AS "id!", s.did AS "did!", a.did AS "now?" FROM identity.subjects s LEFT JOIN identity.agents a ON a.id = s.id
-            WHERE s.id = ANY($1)"#,
+        r#"SELECT n.id AS "id!", n.did AS "did!"
+             FROM (SELECT s.id, s.did, NULL::bigint AS serial FROM identity.subjects s WHERE s.id = ANY($1)
+                   UNION ALL
+                   SELECT c.agent_id, c.changes ->> 'did', c.serial FROM identity.acts c
+                    WHERE c.agent_id = ANY($1) AND c.kind IN ('insert', 'update') AND c.changes ? 'did'
+                   UNION ALL
+                   SELECT t.agent_id, t.changes ->> 'did', t.serial FROM identity.statements t
+                    WHERE t.agent_id = ANY($1) AND t.kind = 'rotate' AND t.changes ? 'did') n
+            ORDER BY n.serial NULLS LAST, n.id"#,
         agents
     )
     .fetch_all(tx.conn())
     .await?;
-    let both = rows.into_iter().flat_map(|row| {
-        let now = row.now.filter(|now| *now != row.did);
-        std::iter::once((row.id, row.did)).chain(now.map(|now| (row.id, now)))
-    });
-    Ok(both.collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.did)).collect())
 }
 
 /// Writes which logs could speak for their agent.

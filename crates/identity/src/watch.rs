@@ -124,7 +124,8 @@ pub enum Alert {
     Claim,
     /// Its registration file cannot be had, is not what URI or chain say, or is there again.
     Metadata,
-    /// Its runtime status, its liveness or the operator's word on it.
+    /// Its runtime status, its liveness, the operator's word on it, or whether it takes work. None of them is measured: each
+    /// is told by somebody who acts or signs, or by a change of liveness.
     Status,
     /// What was told is taken back: a reorganisation of the chain took its ground.
     Retracted,
@@ -132,7 +133,7 @@ pub enum Alert {
 
 impl Alert {
     /// The columns whose changes may be alerts: [`Alert::of`] says which are.
-    pub const COLUMNS: [&'static str; 12] = [
+    pub const COLUMNS: [&'static str; 13] = [
         "owner_address",
         "agent_wallet",
         "agent_uri",
@@ -145,6 +146,7 @@ impl Alert {
         "runtime_status",
         "admin_status",
         "liveness",
+        "load",
     ];
 
     /// What a change is to whoever watches; `None` where it is no alert.
@@ -162,7 +164,7 @@ impl Alert {
             "public_key" => Self::Key,
             "approved" => Self::Approval,
             "claim" => Self::Claim,
-            "runtime_status" | "admin_status" | "liveness" => Self::Status,
+            "runtime_status" | "admin_status" | "liveness" | "load" => Self::Status,
             _ => return None,
         };
         Some(if change.undone {

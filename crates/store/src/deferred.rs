@@ -229,7 +229,7 @@ mod tests {
     async fn keys_hold_and_cascades_are_made_up_for(pool: PgPool) -> anyhow::Result<()> {
         let db = Db::from_pool(pool.clone(), Clock::System);
         begin(&db).await?;
-        for did in ["did:x:1", "did:x:2"] {
+        for did in ["did:x:1", "did:x:2", "did:x:3"] {
             let insert = format!(
                 "INSERT INTO identity.agents (did, name) VALUES ('{did}', 'one');
                  BEGIN; SELECT set_config('chancery.cause', 'job:test', true);
@@ -247,16 +247,33 @@ mod tests {
             error.to_string().contains("agents_did_key_meanwhile"),
             "{error}"
         );
+        let left = async || {
+            let mut left = Vec::new();
+            for table in ["agent_identifiers", "agent_status_history"] {
+                let dids = AssertSqlSafe(format!(
+                    "SELECT coalesce(a.did::text, 'nobody') FROM identity.{table} t
+                       LEFT JOIN identity.agents a ON a.id = t.agent_id ORDER BY 1"
+                ));
+                left.push(
+                    sqlx::query_scalar::<_, String>(dids)
+                        .fetch_all(&pool)
+                        .await?,
+                );
+            }
+            Ok::<_, sqlx::Error>(left)
+        };
         run(&pool, "DELETE FROM identity.agents WHERE did = 'did:x:1'").await?;
+        let both = ["did:x:2", "did:x:3"];
+        assert_eq!(left().await?, [both, both], "at once");
+        // Whoever has a cause sees to it himself, unless he dies before.
+        let delete = "BEGIN; SELECT set_config('chancery.cause', 'job:test', true);
+                      DELETE FROM identity.agents WHERE did = 'did:x:3'; COMMIT";
+        run(&pool, delete).await?;
+        let orphans = ["did:x:2", "nobody"];
+        assert_eq!(left().await?, [orphans, orphans]);
         assert_eq!(build(&db, "chain.").await?, 1);
         build(&db, "").await?;
-        for table in ["agent_identifiers", "agent_status_history"] {
-            let left = AssertSqlSafe(format!(
-                "SELECT a.did::text FROM identity.{table} t LEFT JOIN identity.agents a ON a.id = t.agent_id"
-            ));
-            let left: Vec<Option<String>> = sqlx::query_scalar(left).fetch_all(&pool).await?;
-            assert_eq!(left, [Some("did:x:2".to_owned())], "{table}");
-        }
+        assert_eq!(left().await?, [["did:x:2"], ["did:x:2"]]);
         Ok(())
     }
 }

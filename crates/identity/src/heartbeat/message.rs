@@ -3,23 +3,27 @@
 use std::mem;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chain::{contract_signature, typed};
 use chrono::{DateTime, Utc};
 use ed25519_dalek::{Signature, VerifyingKey};
+use kernel::Address;
 
-use super::{Beat, Refusal, SKEW};
+use super::{Beat, Refusal, SKEW, speakers::Speakers};
 use crate::identifier;
 
 /// Which bytes are signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
-    /// Zynd's: the UTF-8 bytes of the timestamp alone. Any registry that follows the agent would take it.
+    /// Zynd's: the UTF-8 bytes of the timestamp alone. Any registry that follows the agent would take it. Keys alone sign
+    /// it.
     #[default]
     Zynd,
     /// Ours: [`own_message`], for one agent at one office.
     Own,
 }
 
-/// The bytes of our own form: what it is, for which office (the journal's origin), of which agent (its DID), when.
+/// The text of our own form: what it is, for which office (the journal's origin), of which agent (its DID), when. A key
+/// signs its bytes, a wallet signs it as a message for people (EIP-191).
 pub fn own_message(office: &str, did: &str, timestamp: &str) -> String {
     format!("chancery heartbeat v1\n{office}\n{did}\n{timestamp}")
 }
@@ -27,8 +31,8 @@ pub fn own_message(office: &str, did: &str, timestamp: &str) -> String {
 /// The longest timestamp: RFC 3339 to the nanosecond, with an offset.
 const LONGEST_TIME: usize = 35;
 
-/// The longest signature, with room for nothing.
-const LONGEST_SIGNATURE: usize = 8 + 88;
+/// The longest signature, an account's, with room for nothing.
+const LONGEST_SIGNATURE: usize = 2 + 2 * 65;
 
 /// A beat that was read: whose it is and what it says, or why it is none. Whatever was sent, it is small: many of them
 /// wait at once.
@@ -55,15 +59,28 @@ impl Heard {
 pub(super) struct Message {
     pub at: DateTime<Utc>,
     timestamp: String,
-    signature: Signature,
+    signature: Signed,
     form: Form,
+}
+
+/// A signature as it came.
+#[derive(Debug, Clone, Copy)]
+enum Signed {
+    ByKey(Signature),
+    /// By the key of an account: r, s and v.
+    ByAccount([u8; 65]),
 }
 
 /// A signature that is still to be checked.
 pub(super) struct Check {
-    key: Option<VerifyingKey>,
     message: String,
-    signature: Signature,
+    by: By,
+}
+
+/// Whose it should be.
+enum By {
+    Key(Vec<VerifyingKey>, Signature),
+    Account(Vec<Address>, [u8; 65]),
 }
 
 impl Message {
@@ -76,39 +93,55 @@ impl Message {
         if off.abs() > SKEW {
             return Err(Refusal::Skewed(off.num_seconds()));
         }
+        let signature = signature(&beat.signature).ok_or(Refusal::Malformed(
+            "the signature is neither `ed25519:` and base64 of 64 bytes, nor `0x` and hex of 65 bytes by a wallet",
+        ))?;
+        if matches!((signature, beat.form), (Signed::ByAccount(_), Form::Zynd)) {
+            let why = "a wallet signs the form `chancery`: the timestamp alone is what keys sign";
+            return Err(Refusal::Malformed(why));
+        }
         Ok(Self {
             at,
-            signature: signature(&beat.signature).ok_or(Refusal::Malformed(
-                "the signature is not `ed25519:` and base64 of 64 bytes",
-            ))?,
+            signature,
             timestamp: beat.timestamp,
             form: beat.form,
         })
     }
 
-    /// What is to be checked with an agent's key.
-    pub fn check(self, key: &[u8], office: &str, did: &str) -> Check {
-        Check {
-            key: key
-                .try_into()
-                .ok()
-                .and_then(|key| VerifyingKey::from_bytes(key).ok()),
-            message: match self.form {
-                Form::Zynd => self.timestamp,
-                Form::Own => own_message(office, did, &self.timestamp),
-            },
-            signature: self.signature,
-        }
+    /// What is to be checked, by those who may speak for the agent. Refused where nobody could have signed so.
+    pub fn check(self, speakers: &Speakers, office: &str, did: &str) -> Result<Check, Refusal> {
+        let by = match self.signature {
+            Signed::ByKey(_) if speakers.keys.is_empty() => return Err(Refusal::NoKey),
+            Signed::ByKey(signature) => {
+                let key =
+                    |key: &Vec<u8>| VerifyingKey::from_bytes(key.as_slice().try_into().ok()?).ok();
+                By::Key(speakers.keys.iter().filter_map(key).collect(), signature)
+            }
+            Signed::ByAccount(_) if speakers.accounts.is_empty() => return Err(Refusal::NoAccount),
+            Signed::ByAccount(signature) => By::Account(speakers.accounts.clone(), signature),
+        };
+        let message = match self.form {
+            Form::Zynd => self.timestamp,
+            Form::Own => own_message(office, did, &self.timestamp),
+        };
+        Ok(Check { message, by })
     }
 }
 
 impl Check {
-    /// Whether it is the key's. Strict: one message has one signature, and keys of small order sign nothing.
+    /// Whether it is. Strict: one message has one signature, and keys of small order sign nothing.
     pub fn holds(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| {
-            key.verify_strict(self.message.as_bytes(), &self.signature)
-                .is_ok()
-        })
+        let message = self.message.as_bytes();
+        match &self.by {
+            By::Key(keys, signature) => {
+                let mut keys = keys.iter();
+                keys.any(|key| key.verify_strict(message, signature).is_ok())
+            }
+            By::Account(accounts, signature) => {
+                let signer = contract_signature::recover(typed::personal(message), signature);
+                signer.is_ok_and(|signer| accounts.contains(&signer))
+            }
+        }
     }
 }
 
@@ -121,16 +154,22 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(at.timestamp_micros())
 }
 
-fn signature(text: &str) -> Option<Signature> {
+fn signature(text: &str) -> Option<Signed> {
     if text.len() > LONGEST_SIGNATURE {
         return None;
     }
+    if let Some(text) = text.strip_prefix("0x") {
+        let mut bytes = [0; 65];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        return Some(Signed::ByAccount(bytes));
+    }
     let bytes = STANDARD.decode(text.strip_prefix("ed25519:")?).ok()?;
-    Signature::from_slice(&bytes).ok()
+    Signature::from_slice(&bytes).ok().map(Signed::ByKey)
 }
 
 #[cfg(test)]
 mod tests {
+    use chain::PrivateKeySigner;
     use ed25519_dalek::{Signer as _, SigningKey};
     use proptest::prelude::*;
 
@@ -151,10 +190,16 @@ mod tests {
     }
 
     fn holds(beat: Beat, key: &[u8]) -> Result<bool, Refusal> {
+        let keys = vec![key.to_vec()];
+        let accounts = Vec::new();
+        holds_of(beat, &Speakers { keys, accounts })
+    }
+
+    fn holds_of(beat: Beat, speakers: &Speakers) -> Result<bool, Refusal> {
         let now = time(AT).expect("a time");
-        Ok(Message::read(beat, now)?
-            .check(key, "office.example", "did:key:x")
-            .holds())
+        let message = Message::read(beat, now)?;
+        let check = message.check(speakers, "office.example", "did:key:x")?;
+        Ok(check.holds())
     }
 
     #[test]
@@ -185,6 +230,84 @@ mod tests {
             let beat = beat(AT, &sign(office, did), Form::Own);
             assert_eq!(holds(beat, &public), Ok(expected), "{office} {did}");
         }
+    }
+
+    #[test]
+    fn a_wallet_signs_our_form_for_itself_alone() {
+        let wallet = PrivateKeySigner::from_slice(&[7; 32]).expect("a key");
+        let other = PrivateKeySigner::from_slice(&[8; 32]).expect("a key");
+        let message = own_message("office.example", "did:key:x", AT);
+        let sign = |signer: &PrivateKeySigner, message: &str| {
+            let digest = typed::personal(message.as_bytes());
+            chain::key::sign(signer, digest).expect("signed")
+        };
+        let of = |accounts: Vec<Address>| Speakers {
+            keys: vec![vec![2; 32]],
+            accounts,
+        };
+        let (owner, both) = (
+            of(vec![other.address()]),
+            of(vec![other.address(), wallet.address()]),
+        );
+        let signed = sign(&wallet, &message);
+        let text = format!("0x{}", hex::encode(&signed));
+        let ours = || beat(AT, &text, Form::Own);
+        assert_eq!(holds_of(ours(), &both), Ok(true));
+        assert_eq!(holds_of(ours(), &owner), Ok(false));
+        assert_eq!(holds_of(ours(), &of(Vec::new())), Err(Refusal::NoAccount));
+        let alone = beat(AT, &text, Form::Zynd);
+        let refused = holds_of(alone, &both);
+        assert!(matches!(refused, Err(Refusal::Malformed(_))), "{refused:?}");
+        // Another office, or agent, and what is no message for people.
+        let elsewhere = own_message("other.example", "did:key:x", AT);
+        let elsewhere = sign(&wallet, &elsewhere);
+        let raw = chain::key::sign(&wallet, kernel::keccak256(message.as_bytes())).expect("signed");
+        for (signature, why) in [
+            (elsewhere, "another office"),
+            (raw, "no message for people"),
+        ] {
+            let text = format!("0x{}", hex::encode(signature));
+            assert_eq!(
+                holds_of(beat(AT, &text, Form::Own), &both),
+                Ok(false),
+                "{why}"
+            );
+        }
+        // The one with the higher s is of the same key, and no signature.
+        let mut high = signed.clone();
+        let s = kernel::U256::from_be_slice(&signed[32..64]);
+        high[32..64].copy_from_slice(&(order() - s).to_be_bytes::<32>());
+        high[64] = 27 + 28 - high[64];
+        let text = format!("0x{}", hex::encode(high));
+        assert_eq!(holds_of(beat(AT, &text, Form::Own), &both), Ok(false));
+        for wrong in [
+            &text[..130],
+            "0x",
+            &format!("{text}00"),
+            &text.replace("0x", "0X"),
+        ] {
+            let refused = holds_of(beat(AT, wrong, Form::Own), &both);
+            assert!(matches!(refused, Err(Refusal::Malformed(_))), "{wrong}");
+        }
+    }
+
+    /// Of secp256k1.
+    fn order() -> kernel::U256 {
+        let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        kernel::U256::from_str_radix(order, 16).expect("a number")
+    }
+
+    #[test]
+    fn any_key_in_force_will_do_and_without_one_there_is_nothing_to_check() {
+        let key = hex::decode(KEY).expect("hex");
+        let of = |keys: Vec<Vec<u8>>| Speakers {
+            keys,
+            accounts: vec![Address::ZERO],
+        };
+        let ours = || beat(AT, SIGNATURE, Form::Zynd);
+        let one_of = of(vec![vec![2; 32], key]);
+        assert_eq!(holds_of(ours(), &one_of), Ok(true));
+        assert_eq!(holds_of(ours(), &of(Vec::new())), Err(Refusal::NoKey));
     }
 
     /// A key of small order would take one signature for every message.

@@ -21,7 +21,7 @@ use super::{
     About, Feed, Report, States, finish, gather,
     load::{self, ChainInfo, Saved, Subject},
     one::Work,
-    plan_afresh, take_rows,
+    plan_afresh, raced, take_rows,
 };
 use crate::{
     Error, Result, act, dirty,
@@ -108,22 +108,10 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        pulses.extend(finish(tx, work, &about, &mut report).await?);
+        pulses.extend(finish(tx, work, &HashSet::new(), &about, &mut report).await?);
     }
     heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
     Ok(report)
-}
-
-/// What is unique about new rows, only another transaction can have taken.
-fn raced(error: Error) -> Error {
-    match &error {
-        Error::Store(store::Error::Internal(sqlx::Error::Database(database)))
-            if database.is_unique_violation() =>
-        {
-            Error::Raced
-        }
-        _ => error,
-    }
 }
 
 /// What is known of the window's chain, if that stands where the window ends.
@@ -230,7 +218,7 @@ impl Chunk<'_> {
         // Who is not folded from the window.
         let mut done = HashSet::new();
         if !known.is_empty() {
-            done = take_rows(tx, &known).await?;
+            done = take_rows(tx, &known).await?.busy;
             if !done.is_empty() {
                 dirty::mark(tx, &done, false).await?;
                 report.busy.extend(done.iter().copied().map(AgentId));

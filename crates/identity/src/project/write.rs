@@ -9,7 +9,7 @@ mod new;
 mod status;
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use store::Tx;
@@ -23,8 +23,13 @@ use crate::{
     identifier, vexel,
 };
 
-/// Writes all rows of all tables but that of beats; those of agents without facts, or with deleted rows, go.
-pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
+/// Writes all rows of all tables but that of beats; those of agents without facts, or with deleted rows, go. Those of
+/// agents that are known to be `new` are copied. Gives the agents that wait for another one's DID: they are dirty.
+pub(super) async fn rows(
+    tx: &mut Tx,
+    folded: &[Folded],
+    new: &HashSet<Uuid>,
+) -> Result<HashSet<Uuid>> {
     let (mut shown, hidden): (Vec<&Folded>, Vec<&Folded>) = folded
         .iter()
         .partition(|one| one.head.exists && !one.head.deleted);
@@ -36,16 +41,21 @@ pub(super) async fn rows(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     let hidden: Vec<Uuid> = hidden.iter().map(|one| one.subject.id.0).collect();
     remove(tx, &hidden, &without_facts).await?;
     let apart = collision::set_apart(tx, &shown).await?;
-    shown.retain(|one| !apart.contains(&one.subject.id.0));
+    shown.retain(|one| !apart.contains(one.subject.id.0));
     heard(tx, folded).await?;
     token::write(tx, folded).await?;
-    agent::write(tx, &shown).await?;
-    status::history(tx, &shown).await?;
-    status::dimensions(tx, &shown).await?;
+    let (new, known): (Vec<&Folded>, Vec<&Folded>) = shown
+        .iter()
+        .partition(|one| new.contains(&one.subject.id.0));
+    agent::write(tx, &known).await?;
+    status::history(tx, &known).await?;
+    status::dimensions(tx, &known).await?;
+    let named = known.iter().filter(|one| one.scratch || one.delta.names);
+    identifier::write(tx, &named.map(|one| names(one)).collect::<Vec<_>>()).await?;
+    new::copy(tx, &new).await?;
     content::documents(tx, &shown).await?;
     content::capabilities(tx, &shown).await?;
-    let named = shown.iter().filter(|one| one.scratch || one.delta.names);
-    identifier::write(tx, &named.map(|one| names(one)).collect::<Vec<_>>()).await
+    Ok(apart.waiting)
 }
 
 /// What beats have to know of these agents.
@@ -95,6 +105,7 @@ fn names(one: &Folded) -> identifier::Names {
         &one.subject,
         agent::did(one),
         &one.head.former,
+        &one.head.claimed,
         one.chain.and_then(|chain| chain.first_registry),
     )
 }
@@ -104,6 +115,19 @@ async fn remove(tx: &mut Tx, hidden: &[Uuid], without_facts: &[Uuid]) -> Result<
         sqlx::query!("DELETE FROM identity.agents WHERE id = ANY($1)", hidden)
             .execute(tx.conn())
             .await?;
+        // These two go by a cascade, too; but its foreign keys are missing while a first backfill runs.
+        sqlx::query!(
+            "DELETE FROM identity.agent_identifiers WHERE agent_id = ANY($1)",
+            hidden
+        )
+        .execute(tx.conn())
+        .await?;
+        sqlx::query!(
+            "DELETE FROM identity.agent_status_history WHERE agent_id = ANY($1)",
+            hidden
+        )
+        .execute(tx.conn())
+        .await?;
     }
     if !without_facts.is_empty() {
         sqlx::query!(

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    claimed::ClaimedName,
     reader::{NAME, PROSE, Reader, SHORT, URL, text_of},
     warning::{WarningCode, member},
 };
@@ -126,6 +127,11 @@ fn read_one(item: Value, place: String, file: &mut Reader<'_>) -> Option<Service
     }
     if name.is_none() && endpoint.is_none() {
         return None;
+    }
+    if let (Some(name), Some(endpoint)) = (&name, &endpoint)
+        && let Some(Err(why)) = ClaimedName::of_service(name, endpoint)
+    {
+        service.warn(WarningCode::NameNotRead, "endpoint", why);
     }
     Some(Service {
         name: name.unwrap_or_else(|| "service".to_owned()),

@@ -285,6 +285,16 @@ fn services_are_read_from_every_form() {
         .collect();
     assert_eq!(names, ["web", "chat", "ENS"]);
     assert_eq!(bare.state, State::Nonconformant);
+    let named = with(
+        "services",
+        json!([
+            {"name": "ENS", "endpoint": "Ada.eth"}, {"name": "ens", "endpoint": "https://ada.eth"},
+            {"name": "DID", "endpoint": "did:web:a.example"}, {"name": "DID", "endpoint": "a.example"},
+        ]),
+    );
+    assert_eq!(codes(&named), [WarningCode::NameNotRead; 2]);
+    assert_eq!(named.warnings[0].pointer, "/services/1/endpoint");
+    assert_eq!(named.state, State::Fetched);
     let many = with(
         "services",
         json!(vec![json!({"name": "x", "endpoint": "y"}); 300]),

@@ -77,6 +77,8 @@ pub enum WarningCode {
     TooLong,
     /// A list was too long; its end was left out.
     TooMany,
+    /// An ENS name or DID that a service claims is none, or none that is read: it filters no list.
+    NameNotRead,
     /// There were more warnings than are kept.
     MoreWarnings,
 }
@@ -124,6 +126,7 @@ impl WarningCode {
             | Self::NumberOutOfRange
             | Self::TooLong
             | Self::TooMany
+            | Self::NameNotRead
             | Self::MoreWarnings => Level::Note,
         }
     }

@@ -55,8 +55,7 @@ pub enum Signer {
 impl Signer {
     /// Reads `did:key:z…` or `eip155:<chain>:<address>`.
     pub fn parse(text: &str) -> Result<Self> {
-        let account = Owner::parse(text).and_then(|owner| Some((owner.chain?, owner.address)));
-        if let Some((chain, address)) = account {
+        if let Some((chain, address)) = account(text) {
             return Ok(Self::Account { chain, address });
         }
         if text.starts_with("did:key:") {
@@ -76,6 +75,12 @@ impl Signer {
             Self::Account { address, .. } => Principal::Account(*address),
         }
     }
+}
+
+/// The chain and the address of `eip155:<chain>:<address>`.
+fn account(text: &str) -> Option<(u64, Address)> {
+    let owner = Owner::parse(text)?;
+    Some((owner.chain?, owner.address))
 }
 
 /// The form that [`Signer::parse`] reads, addresses in lower case.
@@ -247,9 +252,7 @@ impl Submission {
     /// The chains of accounts whose keys did not sign: their contracts have to be asked.
     pub fn contract_chains(&self) -> Vec<u64> {
         let chains = self.signatures.iter().filter_map(|offered| {
-            let Ok(Signer::Account { chain, address }) = Signer::parse(&offered.by) else {
-                return None;
-            };
+            let (chain, address) = account(&offered.by)?;
             let bytes = offered.account_bytes().ok()?;
             let signer = contract_signature::recover(self.statement.digest(chain), &bytes);
             (!signer.is_ok_and(|signer| signer == address)).then_some(chain)

@@ -62,6 +62,14 @@ fn a_change_is_an_alert_where_it_concerns_who_keeps_the_agent() {
             Some(Alert::Status),
         ),
         (
+            change("load", json!("BUSY"), None, false),
+            Some(Alert::Status),
+        ),
+        (
+            change("load", json!("BUSY"), None, true),
+            Some(Alert::Retracted),
+        ),
+        (
             change("endpoint_url", json!("https://x"), None, false),
             Some(Alert::Endpoint),
         ),

@@ -181,6 +181,9 @@ pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
 }
 
 pub(super) async fn write(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
+    if shown.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<AgentRow<'_>> = shown.iter().map(|one| agent_row(one)).collect();
     sqlx::query!(
         "INSERT INTO identity.agents AS a

@@ -9,8 +9,26 @@ use crate::{
     Result,
     heartbeat::{self, Falls, Pulse},
     identifier,
-    project::{States, settle},
+    project::{States, raced, settle},
 };
+
+/// Copies the rows of agents that have none, whatever facts speak of them. What others gave up is free for them: those
+/// are written before. Where somebody else makes an agent's row at this moment, all of it is to be brought again.
+pub(super) async fn copy(tx: &mut Tx, new: &[&Folded]) -> Result<()> {
+    let mut agents = Rows::new(agent::COLUMNS);
+    let (mut history, mut dimensions) = (Rows::new(status::COLUMNS), Rows::new(status::COLUMNS));
+    let mut known_as = Rows::new(identifier::COLUMNS);
+    for one in new {
+        agent::put(&mut agents, one)?;
+        status::put_history(&mut history, one)?;
+        status::put_dimensions(&mut dimensions, one);
+        identifier::put(&mut known_as, &names(one));
+    }
+    agent::copy(tx, &mut agents).await.map_err(raced)?;
+    status::copy_history(tx, &mut history).await?;
+    status::copy_dimensions(tx, &mut dimensions).await?;
+    identifier::copy(tx, &mut known_as).await.map_err(raced)
+}
 
 /// The rows of some new agents of tokens, and their first entries, made without the database.
 ///

@@ -71,6 +71,9 @@ pub(super) async fn copy_history(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
 }
 
 pub(super) async fn history(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
+    if shown.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<StatusRow<'_>> = shown.iter().flat_map(|one| status_rows(one)).collect();
     let ids: Vec<Uuid> = shown.iter().map(|one| one.subject.id.0).collect();
     let bases: Vec<i32> = shown.iter().map(|one| one.base.history).collect();
@@ -165,6 +168,9 @@ pub(super) async fn copy_dimensions(tx: &mut Tx, rows: &mut Rows) -> Result<()> 
 }
 
 pub(super) async fn dimensions(tx: &mut Tx, shown: &[&Folded]) -> Result<()> {
+    if shown.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<DimensionChange<'_>> = shown.iter().flat_map(|one| dimension_rows(one)).collect();
     let ids: Vec<Uuid> = shown.iter().map(|one| one.subject.id.0).collect();
     let liveness: Vec<i32> = shown.iter().map(|one| one.base.liveness).collect();
