@@ -238,6 +238,62 @@ async fn s11_five_thousand_agents_share_a_file_whose_active_flips(
     Ok(())
 }
 
+/// As many as the model says, who found the file judged when they came. Each flip marks all of them at once, and a step
+/// that comes while they wait for the sweep does not wait.
+#[sqlx::test(migrations = "../migrations")]
+async fn s11_a_hundred_thousand_agents_share_a_file_whose_active_flips(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    const AGENTS: u64 = 100_000;
+    const EACH: u64 = 2_000;
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    script.block(start() + 1, |b| b.register(0, ALICE, "https://x/shared"));
+    world.follow(&script).await?;
+    world.at(start() + 5);
+    world
+        .judge("https://x/shared", &file("shared", true))
+        .await?;
+    world.sweep().await;
+    for block in 0..AGENTS / EACH {
+        let time = start() + 10 + i64::try_from(block)?;
+        let first = 1 + block * EACH;
+        script.block(time, |b| {
+            (first..AGENTS.min(first + EACH)).fold(b, |b, token| {
+                b.mint(token, ALICE).uri(token, "https://x/shared")
+            })
+        });
+    }
+    world.follow(&script).await?;
+    let states = "SELECT runtime_status || ' ' || name || ' ' || count(*)
+                    FROM identity.agents GROUP BY runtime_status, name ORDER BY 1";
+    assert_eq!(world.list(states).await, ["ACTIVE shared 100000"]);
+
+    world.at(start() + 1_000);
+    world
+        .judge("https://x/shared", &file("shared", false))
+        .await?;
+    let waiting = "SELECT count(*) FROM identity.dirty WHERE NOT refold";
+    assert_eq!(world.one(waiting).await, "100000");
+    script.block(start() + 1_001, |b| b.status(7, TERMINATED, "enough"));
+    world.follow(&script).await?;
+    assert_eq!(
+        world.list(states).await,
+        ["ACTIVE shared 99999", "TERMINATED shared 1"]
+    );
+    world.sweep().await;
+    assert_eq!(
+        world.list(states).await,
+        ["SLEEP shared 99999", "TERMINATED shared 1"]
+    );
+    let history = "SELECT concat_ws('>', previous_status, new_status) || ' ' || count(*)
+                     FROM identity.agent_status_history GROUP BY previous_status, new_status ORDER BY 1";
+    let changes = ["ACTIVE 100000", "ACTIVE>SLEEP 100000", "SLEEP>TERMINATED 1"];
+    assert_eq!(world.list(history).await, changes);
+    // One entry for each agent and step that touched it: the first one came before its file was judged.
+    assert_eq!(world.entries().await, 200_001);
+    Ok(())
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn s20_an_agent_with_4000_uris_costs_no_more_than_another(
     pool: PgPool,

@@ -17,7 +17,7 @@ use store::{Cause, Outcome};
 
 use super::{
     kit::*,
-    statements::{By, did, founded, owner, say, token},
+    statements::{founded, token},
 };
 
 /// Gives positions to all that is committed.

@@ -10,8 +10,8 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
-    kit::{Fresh, Script, Way, World, Writer, start},
-    statements::{By, did, owner, say, token},
+    kit::{By, Fresh, Script, Way, World, Writer, did, owner, say, start},
+    statements::token,
 };
 
 /// Histories of each test; a failing one names its seed.
@@ -236,7 +236,8 @@ impl Run {
                 json!({ "name": format!("n{n}"), "active": true, "capabilities": { "c0": 1, "c1": n } })
             }
             2 => {
-                json!({ "name": "two", "active": false, "description": "d", "capabilities": { "c1": 2, "c2": n } })
+                json!({ "name": "two", "active": false, "description": "d", "capabilities": { "c1": 2, "c2": n },
+                    "services": [{ "name": "ENS", "endpoint": format!("a{}.eth", uri % 2) }] })
             }
             _ => json!({ "name": "three", "capabilities": { "c0": uri } }),
         };

@@ -2,99 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use chain::{PrivateKeySigner, key as wallet};
 use chrono::DateTime;
-use did::ed25519::{self, SecretKey};
+use did::ed25519;
 use identity::{
     agent::{Filter, list},
-    statement::{self, Action, Nonce, Offered, Receipt, Statement, Submission, canonical},
+    statement::{self, Action, Nonce, Statement, Submission},
 };
-use kernel::{Address, AgentId, Kind, Limit, sha256};
+use kernel::{AgentId, Kind, Limit};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::Cause;
 
-use crate::kit::{BOB, REGISTRY, Script, World, start};
-
-const ORIGIN: &str = "chancery.local/test";
-
-pub(super) fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed(&[seed; 32])
-}
-
-pub(super) fn did(seed: u8) -> String {
-    key(seed).public().did()
-}
-
-fn wallet_of(seed: u8) -> PrivateKeySigner {
-    PrivateKeySigner::from_slice(&[seed; 32]).expect("a key")
-}
-
-pub(super) fn owner(seed: u8) -> Address {
-    wallet_of(seed).address()
-}
-
-/// Who signs.
-#[derive(Clone, Copy)]
-pub(super) enum By {
-    Key(u8),
-    Wallet(u8),
-}
-
-impl By {
-    fn sign(self, statement: &Statement) -> Offered {
-        match self {
-            Self::Key(seed) => Offered {
-                by: did(seed),
-                signature: ed25519::signature_wire(&key(seed).sign(&statement.key_bytes())),
-            },
-            Self::Wallet(seed) => {
-                let signature =
-                    wallet::sign(&wallet_of(seed), statement.digest(1)).expect("signed");
-                Offered {
-                    by: format!("eip155:1:{:#x}", owner(seed)),
-                    signature: kernel::hex_0x(&signature),
-                }
-            }
-        }
-    }
-}
-
-/// Signs and records a statement, as somebody who knows the agent's last sequence.
-pub(super) async fn say(
-    world: &World,
-    action: Action,
-    agent: &str,
-    content: Value,
-    by: &[By],
-) -> identity::Result<Receipt> {
-    let last = "SELECT coalesce(max(sequence), 0) FROM identity.statements";
-    let sequence = world.one(last).await.parse::<u64>().expect("a number") + 1;
-    let now = world.clock.now();
-    let content = canonical::write(&content);
-    let digest = sha256(format!("{agent}{content}{sequence}").as_bytes());
-    let mut nonce = [0; 16];
-    nonce.copy_from_slice(&digest[..16]);
-    let statement = Statement {
-        action,
-        agent: agent.to_owned(),
-        content,
-        sequence,
-        nonce: Nonce(nonce),
-        issued: now.timestamp(),
-        expires: now.timestamp() + 60,
-        origin: ORIGIN.to_owned(),
-    };
-    let submission = Submission {
-        signatures: by.iter().map(|by| by.sign(&statement)).collect(),
-        statement,
-    };
-    let signed = statement::verify(submission, ORIGIN, now, &BTreeMap::new()).await?;
-    let mut tx = world.db.begin(Cause::Job("test")).await?;
-    let outcome = statement::record(&mut tx, &[signed]).await?.remove(0);
-    tx.commit().await?;
-    outcome
-}
+use crate::kit::{BOB, By, ORIGIN, REGISTRY, Script, World, did, key, owner, say, start};
 
 pub(super) async fn founded(world: &World, seed: u8) -> identity::Result<AgentId> {
     let content = json!({ "name": format!("agent {seed}") });

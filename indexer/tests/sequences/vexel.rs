@@ -9,10 +9,7 @@ use kernel::{AgentId, Limit};
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::{
-    kit::{ALICE, BOB, CAROL, Script, World, start},
-    statements::{By, did as did_of, owner, say},
-};
+use crate::kit::{ALICE, BOB, By, CAROL, Script, World, did as did_of, owner, say, start};
 
 const DID: &str = "did:vexel:agent1";
 
@@ -286,6 +283,114 @@ async fn a_heartbeat_finds_its_agent_when_the_did_becomes_known(
         ["AgentRegistered false", "HeartbeatRecorded false"],
         "kept and shown"
     );
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// The same where it becomes known by a rotation: nothing else need come of the agent.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_heartbeat_finds_its_agent_when_its_key_is_rotated_to_that_of_the_did(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    world.at(start() + 10);
+    let named = json!({ "name": "Ada" });
+    let both = [By::Key(1), By::Wallet(1)];
+    say(&world, Action::Register, &did_of(1), named, &both).await?;
+    script.block(start() + 20, |b| {
+        b.tx("enrolled")
+            .enrol(&did_of(2), owner(1))
+            .tx("beat")
+            .beat(&did_of(2))
+    });
+    world.follow(&script).await?;
+    assert_eq!(state(&world, &did_of(1)).await, "ACTIVE unknown");
+    world.at(start() + 30);
+    let new = json!({ "key": did_of(2) });
+    let keys = [By::Key(1), By::Key(2)];
+    say(&world, Action::Rotate, &did_of(1), new, &keys).await?;
+    assert_eq!(state(&world, &did_of(2)).await, "ACTIVE active");
+    world.assert_fresh(&[&script]).await;
+
+    // What comes after is heard as it comes; and of a key that comes after, also while the row shows the old one.
+    let new = json!({ "key": did_of(3) });
+    let keys = [By::Key(2), By::Key(3)];
+    say(&world, Action::Rotate, &did_of(2), new, &keys).await?;
+    script.block(start() + 40, |b| b.tx("again").beat(&did_of(3)));
+    script.block(start() + 50, |b| b.inactive(&did_of(3)));
+    world.follow(&script).await?;
+    assert_eq!(
+        events(&world, &did_of(3)).await,
+        ["HeartbeatRecorded true", "InactivityDetected true"]
+    );
+    assert_eq!(state(&world, &did_of(3)).await, "SLEEP inactive");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// The same where a person gives the DID with SQL; and it is heard on when the agent is called otherwise.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_heartbeat_finds_its_agent_when_sql_gives_it_the_did(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    let (second, third) = ("did:vexel:second", "did:vexel:third");
+    world.open(&script).await?;
+    insert(&world, DID, &format!("{ALICE:#x}")).await?;
+    script.block(FAR, |b| {
+        b.tx("enrolled")
+            .enrol(second, ALICE)
+            .tx("beat")
+            .beat(second)
+    });
+    world.follow(&script).await?;
+    assert_eq!(state(&world, DID).await, "ACTIVE unknown");
+    for did in [second, third] {
+        let rename = format!("UPDATE identity.agents SET did = '{did}'");
+        world.sql(&rename).await?;
+        world.sweep().await;
+        assert_eq!(state(&world, did).await, "ACTIVE active");
+        world.assert_fresh(&[&script]).await;
+    }
+    script.block(FAR + 10, |b| b.inactive(second));
+    world.follow(&script).await?;
+    assert_eq!(state(&world, third).await, "SLEEP inactive");
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
+/// Of two agents that have had one DID it is the word of whoever had it first, whichever id is the smaller one.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_did_that_two_agents_had_is_heard_of_the_first(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(31337));
+    world.open(&script).await?;
+    let id = |number: u8| format!("00000000-0000-4000-8000-00000000000{number}");
+    for (did, first, heir) in [("did:vexel:a", 1, 2), ("did:vexel:b", 4, 3)] {
+        let insert = |number| {
+            format!(
+                "INSERT INTO identity.agents (id, did, name, owner_address)
+                 VALUES ('{}', '{did}', 'One', '{ALICE:#x}')",
+                id(number)
+            )
+        };
+        let rename = format!(
+            "UPDATE identity.agents SET did = '{did}-former' WHERE id = '{}'",
+            id(first)
+        );
+        world.sql(&insert(first)).await?;
+        world.sweep().await;
+        world.sql(&rename).await?;
+        world.sql(&insert(heir)).await?;
+        world.sweep().await;
+        script.block(FAR + i64::from(first), |b| {
+            b.tx(did).enrol(did, ALICE).beat(did)
+        });
+        world.follow(&script).await?;
+        assert_eq!(
+            state(&world, &format!("{did}-former")).await,
+            "ACTIVE active"
+        );
+        assert_eq!(state(&world, did).await, "ACTIVE unknown");
+    }
     world.assert_fresh(&[&script]).await;
     Ok(())
 }

@@ -178,6 +178,46 @@ async fn a_death_between_two_commits_loses_and_doubles_nothing(pool: PgPool) -> 
     Ok(())
 }
 
+/// No cascade takes along then what an agent had, and it would be in the way of the rows that it gets when it comes back.
+#[sqlx::test(migrations = "../migrations")]
+async fn who_goes_while_foreign_keys_are_deferred_comes_back(pool: PgPool) -> anyhow::Result<()> {
+    let (world, mut script) = (World::new(pool), Script::new(1));
+    world.open(&script).await?;
+    let deferred = store::deferred::begin(&world.db).await?;
+    assert!(deferred > 0);
+    let agent = script.agent(1);
+    script.block(start() + 1, |b| {
+        b.register(1, ALICE, "").status(1, SLEEP, "a")
+    });
+    world.follow(&script).await?;
+    let left = "SELECT (SELECT count(*) FROM identity.agent_identifiers) || ' '
+                    || (SELECT count(*) FROM identity.agent_status_history)";
+    assert_eq!(world.one(left).await, "3 2");
+    // A person deletes it, and brings it back before anybody sweeps, or after.
+    for swept in [false, true] {
+        let delete = format!("DELETE FROM identity.agents WHERE id = '{agent}'");
+        world.sql(&delete).await?;
+        assert_eq!(world.one(left).await, "0 0");
+        if swept {
+            world.sweep().await;
+        }
+        let restore = format!("SELECT identity.restore_agent('{agent}')");
+        world.sql(&restore).await?;
+        world.sweep().await;
+        assert_eq!(world.one(left).await, "3 2", "swept between: {swept}");
+    }
+    // A reorganisation takes its mint, and another block has it again.
+    world.rewind(&script, 0).await?;
+    script.fork(0);
+    assert_eq!(world.one(left).await, "0 0");
+    script.block(start() + 2, |b| b.register(1, ALICE, ""));
+    world.follow(&script).await?;
+    assert_eq!(world.history(agent).await, [">ACTIVE"]);
+    assert_eq!(store::deferred::build(&world.db, "").await?, deferred);
+    world.assert_fresh(&[&script]).await;
+    Ok(())
+}
+
 /// What contracts of VEXEL's know by its hash, a step takes before subjects: so does a window.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_window_takes_hashes_before_subjects(pool: PgPool) -> anyhow::Result<()> {

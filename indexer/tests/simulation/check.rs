@@ -27,7 +27,25 @@ pub async fn rows(pool: &PgPool, expected: &Expected) -> Option<String> {
         .filter(|(_, agent)| agent.shown)
         .map(|(id, agent)| (*id, agent.clone()))
         .collect();
-    differ("identity.agents", &agents, &shown)
+    let links = links(pool).await;
+    differ("identity.agents", &agents, &shown).or_else(|| {
+        let same = links == expected.links;
+        (!same).then(|| {
+            format!(
+                "identity.v_claims\n  {links:?}\n  oracle: {:?}",
+                expected.links
+            )
+        })
+    })
+}
+
+/// Agents of keys and of tokens that are one.
+async fn links(pool: &PgPool) -> BTreeSet<(AgentId, AgentId)> {
+    let rows = sqlx::query("SELECT key_agent, token_agent FROM identity.v_claims");
+    let rows = rows.fetch_all(pool).await.expect("claims");
+    rows.iter()
+        .map(|row| (AgentId(row.get(0)), AgentId(row.get(1))))
+        .collect()
 }
 
 fn differ<T: PartialEq + std::fmt::Debug>(

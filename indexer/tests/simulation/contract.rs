@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use chain::contracts::topics;
 use kernel::{Address, B256, keccak256};
 
-use super::storage::{self, Storage, word};
+use super::{
+    storage::{self, Storage, word},
+    vexel::{Heard, Whose, Word},
+};
 
 /// The key under which the wallet is kept.
 const WALLET: &[u8] = b"agentWallet";
@@ -59,6 +62,8 @@ pub enum Call {
     Strange(Vec<Emitted>),
     /// Logs of the registry's own address that are not what their signature promises.
     Broken(Vec<Emitted>),
+    /// Somebody has VEXEL's contracts say something of a DID.
+    Vexel(Whose, Word),
     /// The rest goes to another registry.
     At(usize),
     Revert,
@@ -68,6 +73,8 @@ pub enum Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Minted(Address),
+    /// Moved to another owner, or to the same one.
+    Moved(Address),
     Burned,
     Uri(Vec<u8>),
     Status(u8, Vec<u8>),
@@ -83,11 +90,22 @@ pub struct Happened {
     pub told: Told,
 }
 
+/// What a transaction did.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub logs: Vec<Emitted>,
+    pub happened: Vec<Happened>,
+    pub heard: Vec<Heard>,
+}
+
 /// All contracts of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contracts {
+    pub chain: u64,
     pub registries: Vec<(Address, Storage)>,
     pub status: Address,
+    /// By DID, the address that VEXEL's heartbeat contract has for it.
+    pub enrolled: BTreeMap<String, Address>,
 }
 
 /// One transaction on its way.
@@ -96,42 +114,40 @@ struct Run<'a> {
     /// Words that were overwritten, for a revert.
     undo: Vec<(usize, B256, B256)>,
     registry: usize,
-    logs: Vec<Emitted>,
-    happened: Vec<Happened>,
+    done: Done,
 }
 
 /// A transaction that reverts leaves nothing.
 struct Reverted;
 
 impl Contracts {
-    pub fn new(registries: &[Address], status: Address) -> Self {
+    pub fn new(chain: u64, registries: &[Address], status: Address) -> Self {
         let empty = |address: &Address| (*address, Storage::default());
         Self {
+            chain,
             registries: registries.iter().map(empty).collect(),
             status,
+            enrolled: BTreeMap::new(),
         }
     }
 
     /// Executes calls of one transaction; `None` where it reverts.
-    pub fn execute(
-        &mut self,
-        sender: Address,
-        calls: &[Call],
-    ) -> Option<(Vec<Emitted>, Vec<Happened>)> {
+    pub fn execute(&mut self, sender: Address, calls: &[Call]) -> Option<Done> {
+        let enrolled = self.enrolled.clone();
         let mut run = Run {
             state: self,
             undo: Vec::new(),
             registry: 0,
-            logs: Vec::new(),
-            happened: Vec::new(),
+            done: Done::default(),
         };
-        let mut done = calls.iter();
-        if done.all(|call| run.call(sender, call, None).is_ok()) {
-            return Some((run.logs, run.happened));
+        let mut each = calls.iter();
+        if each.all(|call| run.call(sender, call, None).is_ok()) {
+            return Some(run.done);
         }
         for (registry, slot, before) in run.undo.into_iter().rev() {
             self.registries[registry].1.set_word(slot, before);
         }
+        self.enrolled = enrolled;
         None
     }
 
@@ -191,7 +207,7 @@ impl Run<'_> {
 
     fn emit(&mut self, topics: Vec<B256>, data: Vec<u8>) {
         let address = self.state.registries[self.registry].0;
-        self.logs.push(Emitted {
+        self.done.logs.push(Emitted {
             address,
             topics,
             data,
@@ -199,10 +215,10 @@ impl Run<'_> {
     }
 
     fn tell(&mut self, id: u64, told: Told) {
-        self.happened.push(Happened {
+        self.done.happened.push(Happened {
             registry: self.registry,
             id,
-            log: self.logs.len() - 1,
+            log: self.done.logs.len() - 1,
             told,
         });
     }
@@ -263,6 +279,7 @@ impl Run<'_> {
                 }
                 self.write_metadata(id, WALLET, &[]);
                 self.update(id, *to);
+                self.tell(id, Told::Moved(*to));
                 self.calls(*to, callback, id)?;
             }
             Call::Approve(id, to) => {
@@ -309,7 +326,7 @@ impl Run<'_> {
                 let id = of(id)?;
                 self.voice(sender, id)?;
                 let registry = self.state.registries[self.registry].0;
-                self.logs.push(Emitted {
+                self.done.logs.push(Emitted {
                     address: self.state.status,
                     topics: vec![topics::HEARTBEAT, registry.into_word(), word(id)],
                     data: vec![],
@@ -322,9 +339,10 @@ impl Run<'_> {
                         || self.state.registries.iter().any(|(a, _)| *a == log.address)
                 };
                 assert!(!logs.iter().any(ours), "a stranger is another address");
-                self.logs.extend(logs.iter().cloned());
+                self.done.logs.extend(logs.iter().cloned());
             }
-            Call::Broken(logs) => self.logs.extend(logs.iter().cloned()),
+            Call::Broken(logs) => self.done.logs.extend(logs.iter().cloned()),
+            Call::Vexel(whose, word) => self.say_of_did(*whose, word)?,
             Call::At(registry) => self.registry = *registry,
             Call::Revert => return Err(Reverted),
         }
@@ -429,6 +447,31 @@ impl Run<'_> {
         (wallet == Some(sender)).then_some(()).ok_or(Reverted)
     }
 
+    /// VEXEL's contracts, which ask nobody who he is.
+    fn say_of_did(&mut self, whose: Whose, word: &Word) -> Result<(), Reverted> {
+        let did = whose.did(self.state);
+        if !word.happens(&did, self.state) {
+            return Err(Reverted);
+        }
+        let (owner, wallet) = match whose {
+            Whose::Token(registry, id) => (
+                self.state.owner(registry, id),
+                self.state.wallet(registry, id),
+            ),
+            _ => (None, None),
+        };
+        let account = self.state.enrolled.get(&did).copied();
+        self.done.logs.push(word.log(&did, account));
+        self.done.heard.push(Heard {
+            did,
+            log: self.done.logs.len() - 1,
+            word: word.clone(),
+            owner,
+            wallet,
+        });
+        Ok(())
+    }
+
     fn say_status(&mut self, sender: Address, id: u64, code: u8, reason: &[u8]) {
         let registry = self.state.registries[self.registry].0;
         let mut data = word(u64::from(code)).to_vec();
@@ -437,7 +480,7 @@ impl Run<'_> {
         data.extend(word(reason.len() as u64));
         data.extend(reason);
         data.resize(data.len().next_multiple_of(32), 0);
-        self.logs.push(Emitted {
+        self.done.logs.push(Emitted {
             address: self.state.status,
             topics: vec![topics::STATUS_SET, registry.into_word(), word(id)],
             data,

@@ -111,6 +111,29 @@ pub struct Act {
     pub founding: Option<String>,
 }
 
+/// What a key or an owner signed.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub serial: i64,
+    pub action: String,
+    /// Microseconds.
+    pub at: i64,
+    pub changes: Map<String, Value>,
+    pub founding: Option<String>,
+    pub transfer: Option<String>,
+}
+
+/// A key's agent and a token's, which both sides said are one.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub key: Uuid,
+    pub token: Uuid,
+    pub statement: i64,
+    pub founding: String,
+    pub owner: String,
+    pub transfer: Option<String>,
+}
+
 /// All facts that are not of the chains.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -120,6 +143,16 @@ pub struct Facts {
     pub acts: BTreeMap<Uuid, Vec<Act>>,
     /// Agents that plain SQL made.
     pub inserted: Vec<Uuid>,
+    /// By agent, by serial.
+    pub statements: BTreeMap<Uuid, Vec<Said>>,
+    pub claims: Vec<Claim>,
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("changes are an object, and not {other}"),
+    }
 }
 
 impl Facts {
@@ -161,17 +194,48 @@ impl Facts {
             if kind == "insert" && !facts.inserted.contains(&agent) {
                 facts.inserted.push(agent);
             }
-            let Value::Object(changes) = row.get("changes") else {
-                panic!("changes are an object")
-            };
             facts.acts.entry(agent).or_default().push(Act {
                 serial: row.get("serial"),
                 kind,
                 at: row.get("at"),
-                changes,
+                changes: object(row.get("changes")),
                 founding: row.get("founding"),
             });
         }
+        facts.read_statements(pool).await;
         facts
+    }
+
+    async fn read_statements(&mut self, pool: &PgPool) {
+        let rows = sqlx::query(
+            "SELECT serial, agent_id, kind, (extract(epoch FROM at) * 1000000)::bigint AS at, changes,
+                    founding, transfer
+               FROM identity.statements ORDER BY serial",
+        );
+        for row in rows.fetch_all(pool).await.expect("statements") {
+            let agent: Uuid = row.get("agent_id");
+            self.statements.entry(agent).or_default().push(Said {
+                serial: row.get("serial"),
+                action: row.get("kind"),
+                at: row.get("at"),
+                changes: object(row.get("changes")),
+                founding: row.get("founding"),
+                transfer: row.get("transfer"),
+            });
+        }
+        let rows = sqlx::query(
+            "SELECT key_agent, token_agent, statement, founding, '0x' || encode(owner, 'hex') AS owner, transfer
+               FROM identity.claims ORDER BY statement",
+        );
+        let rows = rows.fetch_all(pool).await.expect("claims");
+        let claims = rows.iter().map(|row| Claim {
+            key: row.get("key_agent"),
+            token: row.get("token_agent"),
+            statement: row.get("statement"),
+            founding: row.get("founding"),
+            owner: row.get("owner"),
+            transfer: row.get("transfer"),
+        });
+        self.claims = claims.collect();
     }
 }

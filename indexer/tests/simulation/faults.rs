@@ -1,6 +1,7 @@
-//! Every fault of a provider and of the database that is known to happen, where it is made,
-//! and how often it happened: a fault that nobody makes any more is a failure of its own. A replica's lag is not
-//! among them, because nothing here reads a replica; a failover that lost the last transaction is an old copy.
+//! Every fault of a provider and of the database that is known to happen, and all that people, agents and contracts
+//! say; where it is made, and how often it happened: what nobody makes any more is a failure of its own. A replica's
+//! lag is not among them, because nothing here reads a replica; a failover that lost the last transaction is an old
+//! copy.
 
 use std::collections::BTreeMap;
 
@@ -93,6 +94,41 @@ pub const FAULTS: [(&str, &str); 53] = [
     ("two leaders, two sealers", "schedule::race, World::seal"),
 ];
 
+/// What people sign, agents beat and contracts of VEXEL's say, and who notes that it came to something.
+pub const SPOKEN: [(&str, &str); 23] = [
+    ("an agent that its key registers", "signer::sign"),
+    ("an agent that begins anew with its key", "oracle"),
+    ("an update by statement", "signer::sign"),
+    ("a status by statement", "signer::sign"),
+    ("an agent handed over by statement", "signer::sign"),
+    ("a deregistration by statement", "signer::sign"),
+    ("a rotated key", "signer::sign"),
+    ("a claim", "signer::sign"),
+    ("an owner's word on his token", "signer::sign"),
+    ("a word of somebody who may not say it", "signer::sign"),
+    ("a statement and a step at once", "schedule::sign_during"),
+    ("a statement that sleeps", "oracle"),
+    ("a claim that a sale ends", "schedule::claim"),
+    (
+        "a claim that a reorg of the sale brings back",
+        "schedule::claim",
+    ),
+    ("a beat over HTTP", "signer::beat"),
+    ("an agent that counts as alive by its beats", "oracle"),
+    ("an agent whose next beat is overdue", "oracle"),
+    ("a beat in VEXEL's contract", "oracle"),
+    ("a beat before its agent was known", "oracle"),
+    ("a threshold of VEXEL's that is over", "oracle"),
+    ("an agent that VEXEL's contract deactivates", "oracle"),
+    ("a word of VEXEL's that speaks for nobody", "oracle"),
+    ("an agent of VEXEL's registry", "oracle"),
+];
+
+/// All that must happen in a run of many worlds.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FAULTS.into_iter().chain(SPOKEN)
+}
+
 /// How often what happened.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(pub BTreeMap<&'static str, u64>);
@@ -103,7 +139,7 @@ impl Tally {
     }
 
     pub fn more(&mut self, what: &'static str, times: u64) {
-        let known = FAULTS.iter().any(|(fault, _)| *fault == what);
+        let known = all().any(|(known, _)| known == what);
         assert!(known, "{what} is not in the list");
         *self.0.entry(what).or_default() += times;
     }
@@ -138,10 +174,10 @@ impl Tally {
         }
     }
 
-    /// Faults that never happened.
+    /// What never happened.
     pub fn missing(&self) -> Vec<&'static str> {
         let happened = |what: &&'static str| self.0.get(what).is_some_and(|times| *times > 0);
-        let all = FAULTS.iter().map(|(fault, _)| *fault);
-        all.filter(|fault| !happened(fault)).collect()
+        let all = all().map(|(what, _)| what);
+        all.filter(|what| !happened(what)).collect()
     }
 }

@@ -11,10 +11,11 @@ use replay_rpc::{
 };
 
 use super::{
-    contract::{Call, Contracts, Emitted, Happened},
+    contract::{Call, Contracts, Done, Emitted, Happened},
     kit::Script,
     traffic::Wish,
-    words::{REGISTRIES, STATUS},
+    vexel::Heard,
+    words::{REGISTRIES, STATUS, VEXEL},
 };
 
 /// A transaction, the same in every fork.
@@ -32,6 +33,7 @@ pub struct Mined {
     pub hash: B256,
     pub logs: Vec<Emitted>,
     pub happened: Vec<Happened>,
+    pub heard: Vec<Heard>,
     /// How many of its logs are there because somebody broke the registry.
     pub broken: usize,
 }
@@ -68,7 +70,7 @@ pub struct Ledger {
 impl Ledger {
     pub fn new(spec: Spec, registries: usize, time: i64, with_state: bool) -> Self {
         let registries = REGISTRIES[..registries].to_vec();
-        let state = Arc::new(Contracts::new(&registries, STATUS));
+        let state = Arc::new(Contracts::new(spec.chain_id, &registries, STATUS));
         let draft = Draft {
             timestamp: time.unsigned_abs(),
             state: with_state.then(|| accounts(&state)),
@@ -137,7 +139,11 @@ impl Ledger {
         {
             let done = Arc::make_mut(&mut state).execute(tx.from, &tx.calls);
             let success = done.is_some();
-            let (logs, happened) = done.unwrap_or_default();
+            let Done {
+                logs,
+                happened,
+                heard,
+            } = done.unwrap_or_default();
             drafts.push(model::Tx {
                 kind: model::Kind::default(),
                 nonce: tx.nonce,
@@ -156,6 +162,7 @@ impl Ledger {
                 broken: if is_broken { logs.len() } else { 0 },
                 logs,
                 happened,
+                heard,
             });
         }
         let draft = Draft {
@@ -234,8 +241,9 @@ impl Ledger {
             parent: Some(block.parent),
             time: Some(block.time),
         };
-        let ours =
-            |log: &chain::Log| log.address == STATUS || self.registries.contains(&log.address);
+        let ours = |log: &chain::Log| {
+            [STATUS, VEXEL].contains(&log.address) || self.registries.contains(&log.address)
+        };
         (head, self.logs(block).into_iter().filter(ours).collect())
     }
 
@@ -280,6 +288,8 @@ fn accounts(state: &Contracts) -> Arc<World> {
                 .collect(),
         );
     }
-    world.account(state.status).code = Bytes::from_static(b"\xfe");
+    for address in [state.status, VEXEL] {
+        world.account(address).code = Bytes::from_static(b"\xfe");
+    }
     Arc::new(world)
 }

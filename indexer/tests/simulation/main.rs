@@ -1,9 +1,9 @@
 //! The simulation: made-up worlds, one for each seed, in which chains fork, providers lie, people write
-//! SQL, and the real follower, projection, prover and journal are killed and go on. The contracts are
+//! SQL and sign statements, agents beat, contracts of VEXEL's speak, and the real follower, projection, prover and journal are killed and go on. The contracts are
 //! simulated (`contract`), and what their storage holds in the end is what the rows must say (`oracle`):
 //! nothing there folds events by the engine's own rules. What happens is decided by `schedule`, which also says
-//! which steps make the sequences of `model.md` §7; `faults` lists all that goes wrong, where that is made, and
-//! counts that it did.
+//! which steps make the sequences of `model.md` §7; `faults` lists all that goes wrong and all that is said, where that
+//! is made, and counts that it was.
 //!
 //! A seed decides the chains, the faults, where a process is killed (at which request, statement or commit)
 //! and what people do. It does not decide everything: which of two sockets is read first, and which of two
@@ -30,8 +30,10 @@ mod ledger;
 mod oracle;
 mod person;
 mod schedule;
+mod signer;
 mod storage;
 mod traffic;
+mod vexel;
 mod words;
 mod world;
 
@@ -50,7 +52,7 @@ use sqlx::postgres::PgConnectOptions;
 use self::{
     database::Database,
     dice::Dice,
-    faults::{FAULTS, Tally},
+    faults::{Tally, all},
     kit::Fresh,
     world::World,
 };
@@ -268,17 +270,14 @@ fn rows_are_the_contracts_state_in_every_world() {
     judge(&crashed, true);
     outcome.tally.add(crashed.tally);
     eprintln!("{} seeds in {:.0?}", worlds.count, began.elapsed());
-    for (fault, made) in FAULTS {
-        let times = outcome.tally.0.get(fault).copied().unwrap_or_default();
-        eprintln!("{times:>8} {fault} ({made})");
+    for (what, made) in all() {
+        let times = outcome.tally.0.get(what).copied().unwrap_or_default();
+        eprintln!("{times:>8} {what} ({made})");
     }
     // Fewer seeds than usual need not show everything.
     if worlds.count >= SEEDS {
         let missing = outcome.tally.missing();
-        assert!(
-            missing.is_empty(),
-            "faults that never happened: {missing:?}"
-        );
+        assert!(missing.is_empty(), "what never happened: {missing:?}");
     }
 }
 

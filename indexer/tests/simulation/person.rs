@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::{
     dice::Dice,
+    vexel::usual_owner,
+    words::inserted,
     world::{Verdict, World},
 };
 
@@ -124,10 +126,11 @@ pub async fn sql(world: &mut World, dice: &mut Dice) -> Verdict {
             false,
         ),
         8 => (format!("DELETE FROM {agents} WHERE id = '{agent}'"), false),
-        // Those that came from a chain, deleted by somebody before.
+        // Those that came from a chain or a key, deleted by somebody before.
         9 | 10 => (
-            "SELECT identity.restore_agent(s.id) FROM identity.subjects s JOIN identity.tokens t ON t.agent_id = s.id
-              WHERE NOT EXISTS (SELECT FROM identity.agents a WHERE a.id = s.id)".to_owned(),
+            "SELECT identity.restore_agent(s.id) FROM identity.subjects s
+              WHERE (s.kind = 'key' OR EXISTS (SELECT FROM identity.tokens t WHERE t.agent_id = s.id))
+                AND NOT EXISTS (SELECT FROM identity.agents a WHERE a.id = s.id)".to_owned(),
             false,
         ),
         11 => (
@@ -158,10 +161,11 @@ async fn insert(world: &mut World, dice: &mut Dice) -> Verdict {
     let status = STATUSES[dice.index(3)];
     let text = format!(
         "INSERT INTO identity.agents (id, did, name, description, owner_address, runtime_status)
-         VALUES ('{}', 'did:vexel:simulated-{number}', 'VEXEL {number}', 'by SQL', '0x{:040X}', '{status}')
+         VALUES ('{}', '{}', 'VEXEL {number}', 'by SQL', '0x{}', '{status}')
          ON CONFLICT DO NOTHING",
         Uuid::from_u128(0xfeed_0000 + u128::from(number)),
-        0xabcd_u64 + number,
+        inserted(number),
+        hex::encode_upper(usual_owner(number)),
     );
     run(world, &text, false).await
 }

@@ -1,7 +1,7 @@
 //! What happens in a world, step by step, and how often. Each step throws dice of its own, so that what a
 //! step does hangs on the seed and its number, not on how quickly the steps before were over.
 //!
-//! Which steps make the sequences of `model.md` §7 (those without claims and statements):
+//! Which steps make the sequences of `model.md` §7:
 //!
 //! | sequence | steps |
 //! |---|---|
@@ -11,7 +11,9 @@
 //! | 4 several statuses in one step | `Burst`, `Backfill` |
 //! | 5 statements of one psql transaction, `SET name = name`, status by SQL | `Psql`, `Sql` |
 //! | 6 a chain an hour ahead, then an edit | `Site::ahead`, `Sql`, `Act` |
-//! | 7 a mint goes to somebody else and comes back | `Reorg` with lost transactions, `Restore` |
+//! | 7 a mint goes to somebody else and comes back | `Sign`, `Reorg` with lost transactions, `Restore` |
+//! | 8 a claim, with a sale and a reorg of it | `Claim`; `Sign`, `Grow`, `Reorg`, `Restore` |
+//! | 9 a key is rotated away, and tries to register | `Sign` with few keys (`words::SIGNERS`) |
 //! | 10 `active` before or after a status; URI A, B, A | `Judge`, `Grow`, `Restore` |
 //! | 11 a file of many agents changes | few URIs (`words::URIS`), `Judge` |
 //! | 12 SQL INSERT of an agent, of a `did:key`; DELETE of a token's agent, then its log | `Sql` |
@@ -19,22 +21,25 @@
 //! | 15 burn, reorg of the burn, burn and mint again | `traffic`, `Reorg` |
 //! | 16 a chain loses its tail | `Reorg` of an `Origin::Started` chain |
 //! | 17 a log retracted and included again | `Restore` |
+//! | 18 a stranger speaks in VEXEL's contracts for somebody's DID | `traffic`, `vexel` |
 //! | 19 a block older than a journaled act | `Site::ahead` of -30, `Act` |
 //! | 20 many changes of one agent | `Backfill` |
 //!
-//! 8, 9 and 13 need claims and statements; 18 needs VEXEL's contracts, which are not indexed yet.
+//! Any of them may have statements, claims, rotated keys and beats among its facts (`Sign`, `SignDuring`, `Claim`,
+//! `Beat`). 13, where names of another registry move, is a test of its own.
 
 use std::future::pending;
 
 use indexer::{Origin, Prove};
-use kernel::Kind;
+use kernel::{Kind, Token, U256};
 use replay_rpc::node::{Batch, Faults, Lose, Refusing, Stale};
 
 use super::{
+    contract::{Call, Id, owners},
     dice::Dice,
     engine::{Engine, Part, Round},
-    person,
-    words::{URIS, uri},
+    person, signer,
+    words::{SIGNERS, URIS, WALLETS, uri},
     world::{Verdict, World},
 };
 
@@ -53,6 +58,10 @@ enum Step {
     Act,
     Sql,
     Psql,
+    Sign,
+    SignDuring,
+    Claim,
+    Beat,
     Judge,
     JudgeDuring,
     Sweep,
@@ -75,18 +84,22 @@ enum Step {
     OldCopy,
 }
 
-const WEIGHTS: [(u64, Step); 30] = [
-    (26, Step::Grow),
+const WEIGHTS: [(u64, Step); 34] = [
+    (22, Step::Grow),
     (4, Step::Burst),
     (3, Step::Backfill),
     (3, Step::Prove),
     (12, Step::Reorg),
     (5, Step::Restore),
     (5, Step::ReorgDuring),
-    (8, Step::Act),
-    (12, Step::Sql),
-    (6, Step::Psql),
-    (14, Step::Judge),
+    (6, Step::Act),
+    (10, Step::Sql),
+    (5, Step::Psql),
+    (12, Step::Sign),
+    (3, Step::SignDuring),
+    (3, Step::Claim),
+    (6, Step::Beat),
+    (11, Step::Judge),
     (3, Step::JudgeDuring),
     (6, Step::Sweep),
     (4, Step::Jump),
@@ -157,6 +170,10 @@ pub async fn step(world: &mut World, number: u64, dice: &mut Dice) -> Verdict {
         Step::Act => person::act(world, dice).await,
         Step::Sql => person::sql(world, dice).await,
         Step::Psql => person::psql(world, dice).await,
+        Step::Sign => signer::sign(world, dice, true).await,
+        Step::SignDuring => sign_during(world, site, dice).await,
+        Step::Claim => claim(world, site, dice).await,
+        Step::Beat => signer::beat(world, dice).await,
         Step::Judge => {
             world
                 .judge(&uri(dice.roll(URIS)), dice.roll(super::facts::FILES))
@@ -426,6 +443,88 @@ async fn judge_during(world: &mut World, site: usize, dice: &mut Dice) -> Verdic
         world.failed(site, &error)?;
     }
     judged
+}
+
+/// Somebody signs while a step goes on: who commits first is not told.
+async fn sign_during(world: &mut World, site: usize, dice: &mut Dice) -> Verdict {
+    let blocks = 1 + dice.roll(3);
+    world.mine(site, blocks, true, dice).await;
+    world.publish(site);
+    world.tally.note("a statement and a step at once");
+    let mut engine = world.sites[site].engines.remove(0);
+    let (round, signed) = futures::join!(engine.round(), signer::sign(world, dice, false));
+    world.sites[site].engines.insert(0, engine);
+    if let Round::Failed(error) = round {
+        world.failed(site, &error)?;
+    }
+    signed
+}
+
+/// A key and the owner of a token sign that both are one agent; he sells the token; a reorg takes the sale back.
+async fn claim(world: &mut World, site: usize, dice: &mut Dice) -> Verdict {
+    person::leave(world).await?;
+    let at_head = world.follow(site, 0, 40).await?;
+    let ledger = &world.sites[site].ledger;
+    let height = ledger.height();
+    let mut held = Vec::new();
+    for (id, owner) in owners(&ledger.tip().state, 0) {
+        held.extend(
+            WALLETS
+                .iter()
+                .position(|one| *one == owner)
+                .map(|of| (id, of)),
+        );
+    }
+    if !at_head || held.is_empty() || world.indexed(site).await != Some(height) {
+        return Ok(());
+    }
+    let (id, owner) = *dice.pick(&held);
+    let ledger = &world.sites[site].ledger;
+    let token = Token {
+        chain: ledger.id,
+        registry: ledger.registries[0],
+        id: U256::from(id),
+    };
+    let seed = *dice.pick(&SIGNERS);
+    if !signer::claims(world, seed, &token, owner).await? {
+        return Ok(());
+    }
+    world.compare().await?;
+    let was = world.is_claimed(&token).await;
+
+    let sale = Call::Transfer {
+        id: Id::Is(id),
+        from: WALLETS[owner],
+        to: WALLETS[(owner + 1) % WALLETS.len()],
+        callback: Vec::new(),
+    };
+    let mut wish = Some((WALLETS[owner], vec![sale]));
+    let now = world.now();
+    let site_of = &mut world.sites[site];
+    let time = (now + site_of.ahead).max(site_of.ledger.tip().time);
+    site_of.ledger.mine(time, Vec::new(), |_| wish.take());
+    world.publish(site);
+    world.follow(site, 0, 40).await?;
+    world.compare().await?;
+    let is = world.is_claimed(&token).await;
+    if was && !is {
+        world.tally.note("a claim that a sale ends");
+    }
+    if world.floor(site) > height {
+        return Ok(());
+    }
+
+    world.sites[site].ledger.fork(height);
+    world.mine(site, 2, false, dice).await;
+    world.publish(site);
+    world.follow(site, 0, 40).await?;
+    world.compare().await?;
+    if was && !is && world.is_claimed(&token).await {
+        world
+            .tally
+            .note("a claim that a reorg of the sale brings back");
+    }
+    Ok(())
 }
 
 /// A process ends wherever it waits; or its round is dropped, and it goes on.

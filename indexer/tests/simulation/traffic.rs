@@ -1,5 +1,5 @@
 //! What people do on the simulated chains: mostly what is allowed, sometimes what reverts, and what
-//! strangers and broken contracts emit.
+//! strangers and broken contracts emit, and what is said of DIDs in VEXEL's contracts.
 
 use chain::contracts::topics;
 use kernel::{Address, B256};
@@ -8,7 +8,8 @@ use super::{
     contract::{Call, Contracts, Emitted, Id, encoded, owners},
     dice::Dice,
     storage::word,
-    words::{IMPOSTOR, KEYS, MINTER, PEOPLE, STATUS, STRANGER, URIS, uri},
+    vexel,
+    words::{IMPOSTOR, KEYS, MINTER, PEOPLE, STATUS, STRANGER, URIS, VEXEL_CHAIN, uri},
 };
 
 /// A sender and what he calls.
@@ -25,8 +26,14 @@ pub fn wish(dice: &mut Dice, state: &Contracts) -> Wish {
         (4, Kind::Stranger),
         (3, Kind::Broken),
         (3, Kind::Reverts),
+        (16, Kind::Vexel),
     ]) {
-        Kind::Register => register(dice),
+        Kind::Vexel if state.chain == VEXEL_CHAIN => {
+            let (whose, words) = vexel::wish(dice, state, registry);
+            let calls = words.into_iter().map(|word| Call::Vexel(whose, word));
+            (STRANGER, calls.collect())
+        }
+        Kind::Register | Kind::Vexel => register(dice),
         Kind::Owned => owned(dice, state, registry),
         Kind::Operators => {
             let calls = vec![Call::ApproveAll(*dice.pick(&PEOPLE), dice.chance(60))];
@@ -55,6 +62,7 @@ enum Kind {
     Stranger,
     Broken,
     Reverts,
+    Vexel,
 }
 
 fn any_uri(dice: &mut Dice) -> Vec<u8> {

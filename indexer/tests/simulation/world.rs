@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use identity::document::{Fetched, State, Verification};
 use indexer::{Anchor, Config, Origin, Prove, Settling};
 use journal::{LogKey, Sealer};
-use kernel::sha256;
+use kernel::{AgentId, Token, sha256};
 use replay_rpc::{
     model::{Fork, Spec},
     node::{Batch, Faults, Finality, Lose, Provider},
@@ -27,7 +27,7 @@ use super::{
     kit::{self, Fresh, Way},
     ledger::Ledger,
     oracle::Expected,
-    words::STATUS,
+    words::{STATUS, VEXEL, VEXEL_CHAIN},
 };
 
 /// What one seed found.
@@ -182,7 +182,7 @@ impl World {
         };
         let chains = if dice.chance(15) { 2 } else { 1 };
         for number in 0..chains {
-            let site = world.site(31337 + number, dice).await;
+            let site = world.site(VEXEL_CHAIN + number, dice).await;
             world.sites.push(site);
         }
         world.note(format!(
@@ -229,7 +229,7 @@ impl World {
             contracts: Registries {
                 identity: ledger.registries.clone(),
                 status: vec![STATUS],
-                ..Registries::default()
+                vexel: vec![VEXEL],
             },
             config: Config {
                 range_blocks: *dice.pick(&[1, 7, 50, 2_000]),
@@ -540,6 +540,15 @@ impl World {
         standing.is_some_and(|standing| !standing.is_level())
     }
 
+    /// Whether the agent of a token is linked with that of some key.
+    pub async fn is_claimed(&self, token: &Token) -> bool {
+        let claimed =
+            sqlx::query("SELECT EXISTS (SELECT FROM identity.v_claims WHERE token_agent = $1)");
+        let claimed = claimed.bind(AgentId::of_token(token).0);
+        let claimed = claimed.fetch_one(&self.database.pool).await;
+        claimed.expect("a word").get(0)
+    }
+
     /// Whether indexes and foreign keys are left out for now.
     pub async fn is_unindexed(&self) -> bool {
         let missing = store::deferred::missing(&self.db).await;
@@ -558,7 +567,7 @@ impl World {
     }
 
     /// Where a chain's rows stand, if that block is canonical.
-    async fn indexed(&self, site: usize) -> Option<u64> {
+    pub async fn indexed(&self, site: usize) -> Option<u64> {
         let ledger = &self.sites[site].ledger;
         let row =
             sqlx::query("SELECT head_number, head_hash FROM chain.chains WHERE chain_id = $1");
@@ -620,6 +629,7 @@ impl World {
         self.sweep().await?;
         let facts = Facts::read(&self.database.pool).await;
         let mut expected = Expected::default();
+        let mut heights = Vec::new();
         for site in 0..self.sites.len() {
             let Some(up_to) = self.indexed(site).await else {
                 return Ok(());
@@ -628,12 +638,17 @@ impl World {
                 return Ok(());
             }
             expected.add_chain(&self.sites[site].ledger, up_to, &facts);
+            heights.push(up_to);
         }
-        expected.add_inserted(&facts);
-        match check::rows(&self.database.pool, &expected).await {
-            None => Ok(()),
-            Some(difference) => Err(self.explained(difference).await),
+        // VEXEL's contracts are on the first chain alone.
+        expected.add_others(&self.sites[0].ledger, heights[0], &facts);
+        if let Some(difference) = check::rows(&self.database.pool, &expected).await {
+            return Err(self.explained(difference).await);
         }
+        for what in expected.notes {
+            self.tally.note(what);
+        }
+        Ok(())
     }
 
     /// A difference with what is stored of the agent that it names.
@@ -651,6 +666,14 @@ impl World {
             (
                 "act",
                 "SELECT to_jsonb(a)::text FROM identity.acts a WHERE agent_id = '{id}' ORDER BY serial",
+            ),
+            (
+                "statement",
+                "SELECT (to_jsonb(s) - '{bytes,signature,cosignature,checked}'::text[])::text FROM identity.statements s WHERE agent_id = '{id}' ORDER BY serial",
+            ),
+            (
+                "word",
+                "SELECT concat_ws(' ', l.block_number, l.log_index, encode(l.topic0, 'hex'), d.attributed) FROM identity.did_hashes h JOIN identity.did_logs d ON d.hash = h.hash JOIN chain.logs l ON l.chain_id = d.chain_id AND l.block_number = d.block_number AND l.log_index = d.log_index WHERE h.agent_id = '{id}' ORDER BY l.block_number, l.log_index",
             ),
             (
                 "fold",
