@@ -22,7 +22,7 @@ use crate::{
     beating::Beats,
     config::{self, Config},
     data_dir::DataDir,
-    http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Statements, Streams},
+    http::{Heads, Lookups, Metrics, OPERATORS_PROOFS, PROOFS_AT_ONCE, Seats, Statements, Streams},
     indexing::Board,
     nodes::Nodes,
 };
@@ -82,6 +82,8 @@ pub struct App {
     pub statements: Statements,
     /// Heartbeats that wait to be recorded.
     pub beats: Arc<Beats>,
+    /// Places for the sockets that they come over.
+    pub seats: Arc<Seats>,
     /// Places for those who put bundles together.
     pub proofs: Semaphore,
     /// The same, for who has the token.
@@ -137,7 +139,8 @@ impl App {
         let proxies = proxies.map_err(|why| wrong("trusted_proxies", why))?;
         let streams = Streams::new(config.http.max_streams);
         let nodes = Nodes::new(db.clock().clone());
-        let beats = Beats::new(db.clone(), sealer.vkey().name(), config.http.max_sockets);
+        let beats = Beats::new(db.clone(), sealer.vkey().name());
+        let seats = Seats::new(config.http.max_sockets, config.http.max_sockets_per_address);
         Ok(Arc::new(Self {
             config,
             data_dir,
@@ -165,6 +168,7 @@ impl App {
             streams,
             statements: Statements::default(),
             beats,
+            seats,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
             operators_proofs: Semaphore::new(OPERATORS_PROOFS),
         }))

@@ -11,11 +11,7 @@ use std::{
 use identity::heartbeat::{self, Answer, Beat, Checked, Heard};
 use kernel::Kind;
 use store::Db;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How far the beginnings of two rounds lie apart, unless enough wait already: so few beats gather, and many, whose round
 /// takes as long, wait for nothing.
@@ -63,29 +59,15 @@ pub struct Beats {
     db: Db,
     office: String,
     queue: Mutex<Queue>,
-    most_sockets: usize,
-    sockets: Arc<Semaphore>,
 }
 
 impl Beats {
-    /// An empty one. `office` is the journal's origin, `sockets` the most that may be open.
-    pub fn new(db: Db, office: &str, sockets: usize) -> Arc<Self> {
-        let most_sockets = sockets.min(Semaphore::MAX_PERMITS);
+    /// An empty one. `office` is the journal's origin.
+    pub fn new(db: Db, office: &str) -> Arc<Self> {
         Arc::new(Self {
             db,
             office: office.to_owned(),
             queue: Mutex::default(),
-            most_sockets,
-            sockets: Arc::new(Semaphore::new(most_sockets)),
-        })
-    }
-
-    /// A place for a socket.
-    pub fn seat(&self) -> Result<OwnedSemaphorePermit, Failed> {
-        Arc::clone(&self.sockets).try_acquire_owned().map_err(|_| {
-            let most = self.most_sockets;
-            let why = format!("{most} sockets are open, which is the most (http.max_sockets)");
-            Failed(Kind::Unavailable, why)
         })
     }
 

@@ -123,6 +123,10 @@ impl Config {
         indexer.map_err(|wrong| invalid(&format!("indexer.{}", wrong.key), wrong.why))?;
         let watch = self.sync.watch();
         watch.map_err(|why| invalid("sync.watch", why))?;
+        if !(1..=86_400).contains(&self.http.socket_silence_seconds) {
+            let why = "1 to 86400 are possible".to_owned();
+            return Err(invalid("http.socket_silence_seconds", why));
+        }
         if self
             .http
             .token

@@ -60,6 +60,7 @@ pub use extract::{Json, Path, Query};
 pub use grants::{GRANTS, Grant, Who, scopes};
 pub use guard::Caller;
 pub use head::{Head, Heads};
+pub use heartbeats::Seats;
 pub use lookups::Lookups;
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
@@ -85,7 +86,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Largest request body.
     pub body_limit_bytes: usize,
-    /// Longest time for one answer.
+    /// Longest time for one answer, and for a WebSocket's client to take one.
     pub timeout_seconds: u64,
     /// How long a client may take nothing of its answer; 0: for ever.
     pub stalled_seconds: u64,
@@ -93,6 +94,10 @@ pub struct Config {
     pub max_streams: usize,
     /// Most WebSockets that are open at once.
     pub max_sockets: usize,
+    /// Most of them that one address may have.
+    pub max_sockets_per_address: usize,
+    /// How long a WebSocket may go without a beat that counts.
+    pub socket_silence_seconds: u64,
     /// The operator's token.
     pub token: Option<String>,
 }
@@ -106,6 +111,8 @@ impl Default for Config {
             stalled_seconds: 60,
             max_streams: 1_000,
             max_sockets: 10_000,
+            max_sockets_per_address: 256,
+            socket_silence_seconds: 360,
             token: None,
         }
     }

@@ -71,6 +71,10 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         tx.commit().await?;
         identity::request::expire(&app.db).await
     });
+    run.every("tombstones", 3_600_000, |app| async move {
+        let ended_before = app.db.clock().now() - app.config.identity.tombstone();
+        identity::heartbeat::collect(&app.db, ended_before).await
+    });
     run.every("forget", 600_000, |app| async move { forget(&app).await });
 }
 

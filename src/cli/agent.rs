@@ -34,7 +34,7 @@ pub enum Command {
     /// Say something about an agent by a statement that its key or its owner signs, without gas
     #[command(subcommand)]
     Say(signing::Command),
-    /// Say that an agent lives, by a heartbeat that its key signs; with --every again and again
+    /// Say that an agent lives, by a heartbeat that its key or its wallet signs; with --every again and again
     Beat(beat::Args),
     /// Show an agent
     Show(Which),

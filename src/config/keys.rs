@@ -61,7 +61,10 @@ pub const KEYS: &[Key] = &[
         "The address of the HTTP door; port 0 takes any free one.",
     ),
     key("http.body_limit_bytes", "Largest request body."),
-    key("http.timeout_seconds", "Longest time for one answer."),
+    key(
+        "http.timeout_seconds",
+        "Longest time for one answer; over a WebSocket, until its client takes it.",
+    ),
     key(
         "http.stalled_seconds",
         "A client that takes nothing of its answer for so long loses its connection (on Linux); 0: never.",
@@ -74,6 +77,17 @@ pub const KEYS: &[Key] = &[
     key(
         "http.max_sockets",
         "Most WebSockets for heartbeats that are open at once; the next is answered with 503.",
+    ),
+    key(
+        "http.max_sockets_per_address",
+        "Most of them that one address (of IPv6 its /64) may have; the next is answered with 429. Those that the \
+         operator opens with his token are not counted, nor those of programs on this machine, unless access.origins is \
+         set.",
+    ),
+    key(
+        "http.socket_silence_seconds",
+        "A WebSocket over which no beat counted for so long is closed, 1 to 86400: pings and wrong messages keep \
+         no place.",
     ),
     secret(
         "http.token",
@@ -93,12 +107,15 @@ pub const KEYS: &[Key] = &[
     key(
         "access.per_minute",
         "Requests that one address (of IPv6 its /64) may make in a minute, and an agent to one endpoint. API keys have \
-         limits of their own; the operator and programs on this machine have none.",
+         limits of their own; the operator has none, nor have programs on this machine, unless access.origins is set: \
+         then a proxy passes requests on from here.",
     ),
     key("access.per_hour", "The same for an hour."),
     key(
         "access.trusted_proxies",
-        "Proxies whose X-Forwarded-For says who asks: addresses and networks.",
+        "Proxies whose X-Forwarded-For says who asks: addresses and networks. They must set it, by overwriting it or by \
+         appending to it: one that passes on what its client sent lets him choose his address. Who comes through a proxy \
+         that does not send it is counted together with all others that do.",
     ),
     secret(
         "access.redis",
@@ -296,8 +313,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "identity.tombstone_days",
-        "How many days lists go on to show the agent of a key that was deregistered. Its record and its history \
-         stay, and so does its key, which nobody else can take.",
+        "How many days lists go on to show the agent of a key that was deregistered; then its last heartbeat is \
+         forgotten, too. Its record and its history stay, and so does its key, which nobody else can take.",
     ),
     key(
         "journal.key_file",

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use identity::{
     act,
     agent::{self, Agent, Filter, Named},
-    fact::RuntimeStatus,
+    fact::{ADMIN_STATUSES, LIVENESSES, LOADS, RuntimeStatus, SUSPENDED},
     identifier,
 };
 use kernel::{Address, AgentId, Limit, Principal};
@@ -51,10 +51,19 @@ struct Wanted {
     chain: Option<u64>,
     /// ACTIVE, SLEEP or TERMINATED.
     status: Option<String>,
+    /// ACTIVE, INACTIVE or SUSPENDED, in the operator's word; `any` for all of them. Unless this, `owner` or
+    /// `identifier` is given, those who are suspended are left out.
+    admin_status: Option<String>,
+    /// `unknown`, `active` or `inactive`: whether they beat.
+    liveness: Option<String>,
+    /// AVAILABLE or BUSY: whether they take work.
+    load: Option<String>,
     /// A part of the name or description, any case.
     q: Option<String>,
     /// Name of a capability, such as `service:A2A`.
     capability: Option<String>,
+    /// A name of the agent's, also one that its file claims, such as an ENS name, or that it had before.
+    identifier: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// Most items, 1 to 200; 50 unless told.
@@ -62,7 +71,7 @@ struct Wanted {
     limit: Option<u32>,
 }
 
-/// Agents, newest first.
+/// Agents, newest first. Whom the operator suspended is left out, unless `admin_status`, `owner` or `identifier` is given.
 #[utoipa::path(
     get, path = "/v1/agents", tag = "agents", params(Wanted),
     responses((status = OK, body = ListOf<schema::Agent>), (status = BAD_REQUEST, body = Problem)),
@@ -82,16 +91,42 @@ async fn list(
     {
         return Err(Problem::new(Code::Invalid, "no chain has so large an id"));
     }
+    let is_any = |word: &&str| word.eq_ignore_ascii_case("any");
+    let standing = wanted.admin_status.as_deref();
+    let admin_status = standing.filter(|word| !is_any(word));
     let filter = Filter {
         owner: wanted.owner,
         chain: wanted.chain,
         status,
+        admin_status: one_of("admin_status", admin_status, &ADMIN_STATUSES)?,
+        liveness: one_of("liveness", wanted.liveness.as_deref(), &LIVENESSES)?,
+        load: one_of("load", wanted.load.as_deref(), &LOADS)?,
+        without_suspended: wanted.owner.is_none()
+            && wanted.identifier.is_none()
+            && standing.is_none(),
         query: wanted.q.clone().filter(|text| !text.is_empty()),
         capability: wanted.capability.clone(),
+        identifier: wanted.identifier.clone(),
         ended_before: Some(ended_before(&app)),
     };
     let page = agent::list(&app.db, &filter, cursor, limit).await?;
     Ok(paging::listed(&headers, &uri, &page))
+}
+
+/// A word of a status, in the case of the rows.
+fn one_of(
+    name: &str,
+    given: Option<&str>,
+    words: &'static [&'static str],
+) -> Result<Option<&'static str>, Problem> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let found = words.iter().find(|word| word.eq_ignore_ascii_case(given));
+    found.copied().map(Some).ok_or_else(|| {
+        let detail = format!("{name}: expected one of {}", words.join(", "));
+        Problem::new(Code::Invalid, detail)
+    })
 }
 
 /// Lists leave out who was deregistered before this time.
@@ -175,7 +210,7 @@ const LONGEST_REASON: usize = 1000;
 /// changes nothing.
 #[utoipa::path(
     put, path = "/v1/agents/{agent}/status", tag = "agents",
-    params(schema::AgentName), request_body = NewStatus, security(("token" = [])),
+    params(schema::AgentName), request_body = NewStatus,
     responses(
         (status = OK, body = schema::ChangedAgent),
         (status = BAD_REQUEST, body = Problem),
@@ -219,7 +254,7 @@ struct NewAdminStatus {
 /// Sets what the operator thinks of an agent: ACTIVE, INACTIVE, or SUSPENDED with a reason.
 #[utoipa::path(
     put, path = "/v1/agents/{agent}/admin_status", tag = "agents",
-    params(schema::AgentName), request_body = NewAdminStatus, security(("token" = [])),
+    params(schema::AgentName), request_body = NewAdminStatus,
     responses(
         (status = OK, body = schema::ChangedAgent),
         (status = BAD_REQUEST, body = Problem),
@@ -236,7 +271,7 @@ async fn set_admin_status(
     Json(wanted): Json<NewAdminStatus>,
 ) -> Result<Response, Problem> {
     let reason = reason_of(wanted.reason.as_deref())?;
-    if wanted.admin_status == "SUSPENDED" && reason.is_none() {
+    if wanted.admin_status == SUSPENDED && reason.is_none() {
         let detail = "reason: whoever is suspended is told why";
         return Err(Problem::new(Code::Invalid, detail));
     }
@@ -259,7 +294,7 @@ struct NewLoad {
 /// Sets whether an agent takes work: AVAILABLE or BUSY. Its key and its owner say it by a statement.
 #[utoipa::path(
     put, path = "/v1/agents/{agent}/load", tag = "agents",
-    params(schema::AgentName), request_body = NewLoad, security(("token" = [])),
+    params(schema::AgentName), request_body = NewLoad,
     responses(
         (status = OK, body = schema::ChangedAgent),
         (status = BAD_REQUEST, body = Problem),

@@ -154,7 +154,8 @@ impl Wanted {
 /// there is already. With
 /// `Accept: text/event-stream` the answer does not end: each change is an event as it comes, `id` its cursor, `event`
 /// its kind, `data` the item; a reconnecting client sends its last id as `Last-Event-ID`, which wins over `after`. It
-/// ends within seconds of the API key or session that opened it: the last event is `closed`, its `data` the problem.
+/// ends within half a minute of the API key, session or agent's key that opened it: the last event is `closed`, its
+/// `data` the problem.
 #[utoipa::path(
     get, path = "/v1/changes", tag = "journal", params(Wanted),
     responses(

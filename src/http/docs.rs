@@ -1,6 +1,7 @@
 //! `/openapi.json` and the page that shows it, both from this binary alone.
 
 mod complete;
+mod schemes;
 
 use axum::{
     Router,
@@ -9,18 +10,13 @@ use axum::{
     response::Response,
     routing::get,
 };
-use utoipa::{
-    Modify, OpenApi as _,
-    openapi::{
-        OpenApi,
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
-    },
-};
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use self::complete::complete;
-use super::{Problem, Shared, conditional, guard::COOKIE};
+use self::schemes::Schemes;
+use super::{Problem, Shared, conditional};
 
 const DOCUMENT: &str = "/openapi.json";
 
@@ -35,31 +31,9 @@ const DOCUMENT: &str = "/openapi.json";
     ),
     tags((name = "health", description = "Whether this instance lives and serves.")),
     components(schemas(Problem)),
-    modifiers(&Token)
+    modifiers(&Schemes)
 )]
 struct Document;
-
-struct Token;
-
-impl Modify for Token {
-    fn modify(&self, openapi: &mut OpenApi) {
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme(
-            "token",
-            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
-        );
-        let key = ApiKeyValue::with_description(
-            "X-API-Key",
-            "`ains_` and 44 characters; a bearer's token as well",
-        );
-        components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
-        let session = ApiKeyValue::with_description(
-            COOKIE,
-            "A session (EIP-4361); its token is a bearer's as well",
-        );
-        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
-    }
-}
 
 /// An empty router with the document's head.
 pub fn described() -> OpenApiRouter<Shared> {

@@ -1,8 +1,10 @@
 //! Heartbeats that agents sign: one, many in a request, or over a WebSocket. The signature is the authority, whoever
 //! brings it; each beat is answered once it is recorded.
 
+mod seats;
 mod socket;
 
+use access::address::Network;
 use axum::{
     Extension, Json as Answered,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
@@ -25,6 +27,8 @@ use super::{
     schema,
 };
 
+pub use self::seats::Seats;
+
 /// Most beats of one request.
 const MOST: usize = 1_000;
 
@@ -41,10 +45,11 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Signed {
-    /// The UTF-8 bytes of `timestamp` alone, as Zynd's agents do.
+    /// The UTF-8 bytes of `timestamp` alone, as Zynd's agents do; by keys alone.
     #[default]
     Zynd,
-    /// `chancery heartbeat v1`, the journal's origin, the agent's DID and `timestamp`, a line feed between them.
+    /// `chancery heartbeat v1`, the journal's origin, the agent's DID and `timestamp`, a line feed between them. A wallet
+    /// signs it as a message for people (EIP-191).
     Chancery,
 }
 
@@ -55,7 +60,8 @@ struct OneBeat {
     /// When, RFC 3339, exactly as it is signed: at most 60 s from our clock, a second later than the
     /// last one or more.
     timestamp: String,
-    /// By the agent's Ed25519 key: `ed25519:` and base64 (with padding) of 64 bytes.
+    /// By the agent's Ed25519 key, or one that claimed its token: `ed25519:` and base64 (with padding) of 64 bytes. Or by
+    /// the key of its wallet or owner, in the form `chancery`: `0x` and hex of 65 bytes.
     signature: String,
     /// What was signed; `zynd` unless told.
     #[serde(default)]
@@ -72,7 +78,7 @@ struct NamedBeat {
     agent: String,
     /// When, RFC 3339, exactly as it is signed.
     timestamp: String,
-    /// `ed25519:` and base64 of 64 bytes.
+    /// `ed25519:` and base64 of 64 bytes, or a wallet's `0x` and hex of 65.
     signature: String,
     /// What was signed; `zynd` unless told.
     #[serde(default)]
@@ -223,8 +229,6 @@ async fn many(
         return Err(Problem::new(Code::Invalid, detail));
     }
     let beats: Vec<Beat> = beats.items.into_iter().map(NamedBeat::beat).collect();
-    // What waits is small, whatever was sent: what is longer than any name is told back in part.
-    let shown = |name: &str| name[..name.floor_char_boundary(identifier::LONGEST)].to_owned();
     let names: Vec<String> = beats.iter().map(|beat| shown(&beat.agent)).collect();
     let answers = app.beats.record(beats).await?;
     let told = names.into_iter().zip(&answers);
@@ -234,12 +238,26 @@ async fn many(
     }))
 }
 
+/// An agent as it is told back. What waits is small, whatever was sent: of what is longer than any name a part.
+fn shown(name: &str) -> String {
+    name[..name.floor_char_boundary(identifier::LONGEST)].to_owned()
+}
+
+/// Whose place a socket takes; nobody's where the operator opens it, who may have them all.
+fn counted(app: &Shared, proof: &Proof, remote: &Remote) -> Option<Network> {
+    match proof {
+        Proof::Token => None,
+        _ => remote.caller(app),
+    }
+}
+
 /// A WebSocket, or why there is none.
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// A WebSocket for the beats of one agent: each text message is a beat as `POST .../heartbeat` takes it, and each is
-/// answered by one. Who is silent for six minutes, or sends 64 wrong messages in a row, is disconnected, and within
-/// seconds (1008) who opened it with an API key, a session or a key of an agent that ends.
+/// answered by one. It is closed where no beat counted for six minutes (code 4408; `http.socket_silence_seconds`), after
+/// 64 wrong messages in a row (4400), and within half a minute (1008) of the end of the API key, session or agent's key
+/// that opened it.
 #[utoipa::path(
     get, path = "/v1/agents/{agent}/ws", tag = "heartbeats", params(schema::AgentName),
     responses(
@@ -247,6 +265,7 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
         (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
         (status = FORBIDDEN, body = Problem, description = "A page of another origin asks"),
         (status = NOT_FOUND, body = Problem),
+        (status = TOO_MANY_REQUESTS, body = Problem, description = "Also where this address has too many sockets"),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
     ),
 )]
@@ -261,8 +280,9 @@ async fn of_agent(
     no_strangers_socket(&headers, remote.origins(&app))?;
     let found = identifier::find(&app.db, &name).await?;
     let id = found.ok_or_else(|| identity::Error::NotFound(name))?;
+    let caller = counted(&app, &proof, &remote);
     let standing = Standing::of(&app, proof);
-    socket::open(app, upgrade, Some(id), standing)
+    socket::open(app, upgrade, Some(id), standing, caller)
 }
 
 /// A WebSocket for the beats of many agents: the same, and each message names its `agent`.
@@ -272,6 +292,7 @@ async fn of_agent(
         (status = SWITCHING_PROTOCOLS, description = "The socket is open"),
         (status = BAD_REQUEST, body = Problem, description = "The request asks for no WebSocket"),
         (status = FORBIDDEN, body = Problem, description = "A page of another origin asks"),
+        (status = TOO_MANY_REQUESTS, body = Problem, description = "Also where this address has too many sockets"),
         (status = SERVICE_UNAVAILABLE, body = Problem, description = "Too many sockets are open"),
     ),
 )]
@@ -283,6 +304,7 @@ async fn of_many(
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
     no_strangers_socket(&headers, remote.origins(&app))?;
+    let caller = counted(&app, &proof, &remote);
     let standing = Standing::of(&app, proof);
-    socket::open(app, upgrade, None, standing)
+    socket::open(app, upgrade, None, standing, caller)
 }

@@ -43,7 +43,7 @@ struct Added {
 /// Stores the body in the blockstore, and has Kubo pin it where one is configured. The same bytes
 /// again are nothing new.
 #[utoipa::path(
-    post, path = "/v1/ipfs", tag = "ipfs", security(("token" = [])),
+    post, path = "/v1/ipfs", tag = "ipfs",
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = OK, body = Added),

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use identity::agent::{self, Named};
+use identity::{
+    agent::{self, Named},
+    identifier,
+};
 use store::Db;
 use tokio::sync::{
     Semaphore,
@@ -56,7 +59,7 @@ impl Lookups {
         };
         match answer {
             Ok(Some(named)) => Ok(named),
-            Ok(None) => Err(identity::Error::NotFound(name.to_owned()).into()),
+            Ok(None) => Err(Box::pin(identifier::nobody(db, name)).await.into()),
             Err(error) => Err(Problem::of(error.kind(), error)),
         }
     }

@@ -192,7 +192,7 @@ pub struct ChangedAgent {
 #[derive(ToSchema)]
 pub struct Identifier {
     /// `did`, `caip` (`eip155:<chain>:<registry>/<agentId>`), `short` (`<chain>:<agentId>`), `key_hash` (64 hex
-    /// digits), `agdns` or `zns`.
+    /// digits), `agdns`, `zns` or `ens`.
     kind: String,
     /// The name.
     value: String,

@@ -105,15 +105,18 @@ struct SignedMessage {
 /// A session that began.
 #[derive(Serialize, ToSchema)]
 struct Opened {
-    /// For `Authorization: Bearer`. A browser gets a cookie in its stead, which its scripts do not see.
+    /// For `Authorization: Bearer`. A browser gets half of it in a cookie, which its scripts do not see.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// The other half, where a browser asks: its page sends it as `Chancery-Session` beside the cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = super::schema::Session)]
     session: session::Session,
 }
 
-/// Begins a session: with the token in the answer, or, where a browser asks, in a cookie.
+/// Begins a session: with the token in the answer, or, where a browser asks, with half of it there and half in a cookie.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "access", request_body = SignedMessage,
     responses(
@@ -149,14 +152,15 @@ async fn open(
         app.audit_log.note(EventType::Authentication, now, event);
     })?;
     let seconds = (session.expires_at - session.created_at).num_seconds();
-    let shown = (!is_browser).then(|| token.clone());
+    let (kept, half) = session::halves(&token);
     let opened = Opened {
-        token: shown,
+        token: (!is_browser).then(|| token.clone()),
+        half: is_browser.then(|| half.to_owned()),
         session,
     };
     let mut response = kept_by_nobody(paging::json(&headers, &opened));
     if is_browser {
-        guard::set_cookie(&mut response, here, &token, seconds);
+        guard::set_cookie(&mut response, here, kept, seconds);
     }
     Ok(response)
 }
@@ -178,7 +182,7 @@ async fn begin(
     let longest = TimeDelta::seconds(i64::from(app.config.access.session_seconds));
     let mut tx = app.db.begin(Cause::Request(caller)).await?;
     let begun = session::open(&mut tx, message, is_contract, longest).await?;
-    audit_log::write(&mut tx, EventType::Authentication, event).await?;
+    audit_log::write(&mut tx, EventType::Authentication, vec![event]).await?;
     tx.commit().await?;
     Ok(begun)
 }

@@ -6,10 +6,7 @@ mod queue;
 
 use std::collections::BTreeMap;
 
-use access::{
-    audit_log::{Event, EventType},
-    principal,
-};
+use access::{audit_log::Event, principal};
 use axum::{
     Extension,
     extract::{OriginalUri, State},
@@ -32,7 +29,7 @@ pub use self::queue::Statements;
 use super::{
     Code, Json, Path, Problem, Query, Shared,
     agents::EntryState,
-    guard::Remote,
+    guard::{Meter, Remote},
     paging,
     schema::{self, ListOf},
 };
@@ -81,6 +78,7 @@ struct Recorded {
 async fn register(
     State(app): State<Shared>,
     Extension(remote): Extension<Remote>,
+    Extension(meter): Extension<Meter>,
     headers: HeaderMap,
     Json(submission): Json<Submission>,
 ) -> Result<Response, Problem> {
@@ -88,7 +86,8 @@ async fn register(
         let detail = "action: here agents are registered; other statements go to /v1/agents/{agent}/statements";
         return Err(Problem::new(Code::Invalid, detail));
     }
-    once(&app, &remote, &headers, submission).await
+    let from = Bringer { remote, meter };
+    once(&app, from, &headers, submission).await
 }
 
 /// Says something about an agent: update, status, rotate, transfer, deregister or claim.
@@ -113,6 +112,7 @@ async fn register(
 async fn say(
     State(app): State<Shared>,
     Extension(remote): Extension<Remote>,
+    Extension(meter): Extension<Meter>,
     headers: HeaderMap,
     Path(name): Path<String>,
     Json(submission): Json<Submission>,
@@ -130,7 +130,8 @@ async fn say(
             return Err(Problem::new(Code::Invalid, detail));
         }
     }
-    once(&app, &remote, &headers, submission).await
+    let from = Bringer { remote, meter };
+    once(&app, from, &headers, submission).await
 }
 
 /// The statements of an agent with their signatures, newest first.
@@ -155,26 +156,36 @@ async fn list(
     Ok(paging::listed(&headers, &uri, &page))
 }
 
+/// Who brings a statement.
+struct Bringer {
+    remote: Remote,
+    meter: Meter,
+}
+
 /// Records a statement; one that carries an `Idempotency-Key` once.
 async fn once(
     app: &Shared,
-    remote: &Remote,
+    from: Bringer,
     headers: &HeaderMap,
     submission: Submission,
 ) -> Result<Response, Problem> {
-    let Some(request) = request(headers, &submission)? else {
-        let signed = verified(app, submission).await?;
-        return Ok(answer(&record(app, remote, signed, None).await?));
-    };
+    let request = request(headers, &submission)?;
     // The same one is answered before it is looked at: by then it may have expired. That its key was used
     // for another one is told to its signer alone.
-    if let Some(known @ Known::Done { .. }) = request.find(&app.db).await? {
+    if let Some(request) = &request
+        && let Some(known @ Known::Done { .. }) = request.find(&app.db).await?
+    {
         return known_answer(known);
     }
-    let signed = verified(app, submission).await?;
-    // Where the client goes away, the answer is kept for when it asks again.
-    let (app, remote) = (Shared::clone(app), remote.clone());
-    let kept = tokio::spawn(async move { keep(&app, &remote, &request, signed).await });
+    let signed = verified(app, &from, submission).await?;
+    // Where the client goes away, it counts, and the answer is kept for when it asks again.
+    let app = Shared::clone(app);
+    let kept = tokio::spawn(async move {
+        match request {
+            Some(request) => keep(&app, &from, &request, signed).await,
+            None => Ok(answer(&record(&app, &from, signed, None).await?)),
+        }
+    });
     kept.await
         .map_err(|error| Problem::of(kernel::Kind::Internal, error))?
 }
@@ -182,7 +193,7 @@ async fn once(
 /// Records what was verified, and the answer with it, unless it is known.
 async fn keep(
     app: &Shared,
-    remote: &Remote,
+    from: &Bringer,
     request: &Request,
     signed: statement::Signed,
 ) -> Result<Response, Problem> {
@@ -193,7 +204,7 @@ async fn keep(
     if known != Known::New {
         return known_answer(known);
     }
-    let problem = match record(app, remote, signed, Some(request.clone())).await {
+    let problem = match record(app, from, signed, Some(request.clone())).await {
         Ok(recorded) => return Ok(answer(&recorded)),
         Err(problem) => problem,
     };
@@ -207,30 +218,34 @@ async fn keep(
     }
 }
 
-/// Records what was verified, and notes who registered an agent here.
+/// Records what was verified, with it who registered an agent here, and counts it.
 async fn record(
     app: &Shared,
-    remote: &Remote,
+    from: &Bringer,
     signed: statement::Signed,
     request: Option<Request>,
 ) -> Result<Recorded, Problem> {
+    let (signer, agent) = (
+        signed.signer().principal(),
+        signed.statement().agent.clone(),
+    );
     let is_new = signed.statement().action == Action::Register;
-    let signer = signed.signer().principal();
-    let recorded = app.statements.record(app, signed, request).await?;
-    if is_new {
-        let event = Event {
-            client_id: principal::text(&signer),
-            resource_type: Some("agent".to_owned()),
-            resource_id: Some(recorded.agent.to_string()),
-            ..remote.event("POST /v1/agents")
-        };
-        let now = app.db.clock().now();
-        app.audit_log.note(EventType::AgentRegistered, now, event);
-    }
+    let event = is_new.then(|| Event {
+        client_id: principal::text(&signer),
+        resource_type: Some("agent".to_owned()),
+        ..from.remote.event("POST /v1/agents")
+    });
+    let recorded = app.statements.record(app, signed, event, request).await?;
+    from.meter.count(app, &signer, &agent).await;
     Ok(recorded)
 }
 
-async fn verified(app: &Shared, submission: Submission) -> Result<statement::Signed, Problem> {
+/// Verifies a statement; who signed too many is refused.
+async fn verified(
+    app: &Shared,
+    from: &Bringer,
+    submission: Submission,
+) -> Result<statement::Signed, Problem> {
     let origin = app.sealer.vkey().name();
     let now = app.db.clock().now();
     // Before any node is asked: whoever wants one asked brings one statement, and not a hundred chains.
@@ -241,7 +256,10 @@ async fn verified(app: &Shared, submission: Submission) -> Result<statement::Sig
             nodes.insert(chain, node);
         }
     }
-    Ok(statement::verify(submission, origin, now, &nodes).await?)
+    let signed = statement::verify(submission, origin, now, &nodes).await?;
+    let (signer, agent) = (signed.signer().principal(), &signed.statement().agent);
+    from.meter.look(app, &from.remote, &signer, agent).await?;
+    Ok(signed)
 }
 
 impl Recorded {

@@ -116,7 +116,6 @@ struct Relayed {
 /// Hands a signed transaction to the chain's node. The same one again is the same transaction.
 #[utoipa::path(
     post, path = "/v1/transactions", tag = "transactions", request_body = SignedTransaction,
-    security(("token" = [])),
     responses(
         (status = OK, body = Relayed),
         (status = BAD_REQUEST, body = Problem),

@@ -70,7 +70,7 @@ struct Wanted {
 
 /// The caller's watches: one item for each target.
 #[utoipa::path(
-    get, path = "/v1/watches", tag = "watches", params(Wanted), security(("token" = [])),
+    get, path = "/v1/watches", tag = "watches", params(Wanted),
     responses(
         (status = OK, body = ListOf<schema::Watch>), (status = BAD_REQUEST, body = Problem),
         (status = UNAUTHORIZED, body = Problem),
@@ -104,7 +104,7 @@ struct NewWatch {
 
 /// Adds a target to the caller's watch. What is watched already stays as it is.
 #[utoipa::path(
-    post, path = "/v1/watches", tag = "watches", request_body = NewWatch, security(("token" = [])),
+    post, path = "/v1/watches", tag = "watches", request_body = NewWatch,
     responses(
         (status = CREATED, body = schema::Watch), (status = BAD_REQUEST, body = Problem),
         (status = UNAUTHORIZED, body = Problem), (status = NOT_FOUND, body = Problem),
@@ -146,7 +146,7 @@ struct Removed {
 /// Removes the caller's watch, or a target of it.
 #[utoipa::path(
     delete, path = "/v1/watches/{name}", tag = "watches",
-    params(("name" = String, Path, description = "The watch's name"), Gone), security(("token" = [])),
+    params(("name" = String, Path, description = "The watch's name"), Gone),
     responses(
         (status = OK, body = Removed), (status = BAD_REQUEST, body = Problem),
         (status = UNAUTHORIZED, body = Problem), (status = NOT_FOUND, body = Problem),

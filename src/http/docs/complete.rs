@@ -5,9 +5,9 @@ use axum::http::Method;
 use utoipa::openapi::{
     Content, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
     path::{Operation, PathItem},
-    security::SecurityRequirement,
 };
 
+use super::schemes;
 use crate::http::grants::{self, Grant, Who};
 
 const JSON: &str = "application/json";
@@ -36,7 +36,7 @@ fn completed(route: &str, mut item: PathItem) -> PathItem {
         let name = Method::from_bytes(method.as_bytes()).unwrap_or_default();
         let grant = grants::of(&name, Some(route));
         operation.operation_id = Some(id(method, route));
-        operation.security = security(grant);
+        operation.security = schemes::of(grant);
         name_once(operation);
         for (status, description) in told(grant, operation) {
             tell(operation, status, description);
@@ -56,19 +56,6 @@ fn id(method: &str, route: &str) -> String {
         id.push_str(word);
     }
     id
-}
-
-/// Who may ask, as the table of grants says it.
-fn security(grant: &Grant) -> Option<Vec<SecurityRequirement>> {
-    let ways: &[&str] = match grant.who {
-        Who::Everybody => return None,
-        Who::Proven => &["token", "key", "session"],
-        Who::Operator => &["token", "key"],
-    };
-    let ways = ways
-        .iter()
-        .map(|way| SecurityRequirement::new(*way, [""; 0]));
-    Some(ways.collect())
 }
 
 /// Parameters that a handler's signature tells of stand in its description as well, which says more.

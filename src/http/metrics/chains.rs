@@ -49,6 +49,8 @@ pub async fn measure(app: &App, seen: &Seen) {
     set("chancery_db_connections_most", &[], f64::from(most));
     let streams = u64::try_from(app.streams.open()).unwrap_or_default();
     set("chancery_streams", &[], figure(streams));
+    let sockets = u64::try_from(app.seats.taken()).unwrap_or_default();
+    set("chancery_sockets", &[], figure(sockets));
     if let Ok(queued) = journal::backlog::queued(&app.db).await {
         let queued = u64::try_from(queued).unwrap_or_default();
         set("chancery_journal_queued", &[], figure(queued));

@@ -115,7 +115,7 @@ async fn ranges(
 /// Prove blocks again, from another provider where there are several. What is stored otherwise than the
 /// blocks have it is put right, and journaled as an incident
 #[utoipa::path(post, path = "/v1/sync/verify", tag = "health", request_body = Wanted,
-    security(("token" = [])), responses(
+    responses(
     (status = OK, body = Verified),
     (status = BAD_REQUEST, body = Problem, description = "too many blocks, or some that are not read yet"),
     (status = UNAUTHORIZED, body = Problem),

@@ -29,7 +29,10 @@ pub fn count(entry: &Entry, origin: &str) -> Result<Signatures, String> {
 /// How many there are, for people; `None`: none.
 pub fn counted(signatures: Signatures) -> Option<String> {
     let Signatures { verified, told } = signatures;
-    let keys = format!("{verified} signatures of authors are right");
+    let keys = match verified {
+        1 => "1 signature of an author is right".to_owned(),
+        more => format!("{more} signatures of authors are right"),
+    };
     match (verified, told) {
         (0, 0) => None,
         (_, 0) => Some(keys),
@@ -56,4 +59,26 @@ pub fn lines(spoken: &[Spoken]) -> Vec<String> {
         by.collect::<Vec<_>>()
     };
     spoken.iter().flat_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_signature_is_one() {
+        let counted = |verified, told| counted(Signatures { verified, told });
+        assert_eq!(counted(0, 0), None);
+        for (verified, told, text) in [
+            (1, 0, "1 signature of an author is right"),
+            (2, 0, "2 signatures of authors are right"),
+            (
+                1,
+                1,
+                "1 signature of an author is right, 1 of contract wallets only their chains can tell",
+            ),
+        ] {
+            assert_eq!(counted(verified, told).as_deref(), Some(text));
+        }
+    }
 }
