@@ -192,11 +192,41 @@ async function answer(response: Response): Promise<unknown> {
   );
 }
 
-async function asked(path: string, init: RequestInit): Promise<unknown> {
+/**
+ * The page's half of its session's token, and the header that has it. The other half is in a cookie: that one no script
+ * sees, and this one no other port of this host, to which a browser brings the cookie as well.
+ */
+const HALF = "chancery-session";
+
+/** What goes along with each question. */
+export function half(): Record<string, string> {
+  try {
+    const kept = localStorage.getItem(HALF);
+    return kept === null ? {} : { [HALF]: kept };
+  } catch {
+    // A browser that keeps nothing keeps no cookie either.
+    return {};
+  }
+}
+
+/** Keeps the half of a session that began, or forgets the one that ended. */
+export function keepHalf(next: string | null) {
+  try {
+    if (next === null) localStorage.removeItem(HALF);
+    else localStorage.setItem(HALF, next);
+  } catch {
+    // As above: nobody is signed in then.
+  }
+}
+
+type Asked = Omit<RequestInit, "headers"> & { headers?: Record<string, string> };
+
+async function asked(path: string, init: Asked): Promise<unknown> {
   const signal = init.signal ?? AbortSignal.timeout(PATIENCE);
+  const headers = { ...half(), ...init.headers };
   let response: Response;
   try {
-    response = await fetch(path, { ...init, signal, credentials: "same-origin", cache: "no-cache" });
+    response = await fetch(path, { ...init, headers, signal, credentials: "same-origin", cache: "no-cache" });
   } catch (error) {
     if ((error as Error).name === "AbortError") throw error;
     throw new Problem(0, "unavailable", "this instance does not answer");

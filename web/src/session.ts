@@ -1,8 +1,8 @@
-// Who speaks to the instance: a session (EIP-4361) that the connected account began. Its token lies in a cookie that
-// scripts do not see.
+// Who speaks to the instance: a session (EIP-4361) that the connected account began. Half of its token lies in a cookie
+// that scripts do not see.
 
 import { useEffect, useState } from "preact/hooks";
-import { get, post } from "./api";
+import { get, half, keepHalf, post } from "./api";
 import { checksummed } from "./keccak";
 import { signText, type Connected } from "./wallet";
 
@@ -69,13 +69,17 @@ export async function signIn({ wallet, account }: Connected) {
   const chain = Number(await wallet.provider.request({ method: "eth_chainId" }));
   const text = message(challenge, checksummed(account), chain);
   const signature = await signText(wallet, account, text);
-  await post("/v1/sessions", { message: text, signature });
+  const opened = await post<{ half: string }>("/v1/sessions", { message: text, signature });
+  keepHalf(opened.half);
   set(await get<Who>("/v1/sessions/current"));
 }
 
 export async function signOut() {
-  set(await fetch("/v1/sessions/current", { method: "DELETE", credentials: "same-origin" }).then(
-    () => NOBODY,
+  set(await fetch("/v1/sessions/current", { method: "DELETE", credentials: "same-origin", headers: half() }).then(
+    () => {
+      keepHalf(null);
+      return NOBODY;
+    },
     () => who ?? NOBODY,
   ));
 }

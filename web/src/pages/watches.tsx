@@ -1,7 +1,7 @@
 // What the account watches, and what happened to it.
 
 import { useState } from "preact/hooks";
-import { get, post, type Change, type Page } from "../api";
+import { get, half, post, type Change, type Page } from "../api";
 import { useRead } from "../live";
 import { signIn, signOut, useSession, type Who } from "../session";
 import { useTitle } from "../route";
@@ -151,7 +151,7 @@ function Watches({ who }: { who: Who }) {
 
 async function remove(target: string) {
   const path = `/v1/watches/${NAME}?target=${encodeURIComponent(target)}`;
-  const response = await fetch(path, { method: "DELETE", credentials: "same-origin" });
+  const response = await fetch(path, { method: "DELETE", credentials: "same-origin", headers: half() });
   if (!response.ok) throw new Error("the watch was not removed");
   await get("/v1/sessions/current");
 }
