@@ -31,8 +31,12 @@ mod journal;
 mod journal_proof;
 #[path = "rows/live.rs"]
 mod live;
+#[path = "rows/million.rs"]
+mod million;
 #[path = "rows/node.rs"]
 mod node;
+#[path = "rows/office.rs"]
+mod office;
 #[path = "rows/page.rs"]
 mod page;
 #[path = "rows/peers.rs"]
@@ -45,6 +49,8 @@ mod replay;
 mod report;
 #[path = "rows/restart.rs"]
 mod restart;
+#[path = "rows/socket.rs"]
+mod socket;
 #[path = "rows/statements.rs"]
 mod statements;
 #[path = "rows/tree.rs"]
@@ -83,14 +89,16 @@ const ALL: &[Measurement] = &[
     (&[bundle::BYTES], bundle::measure),
     (&[page::BYTES], page::measure),
     (
-        &[statements::PER_S, statements::AT_MILLION],
+        &[statements::PER_S, statements::AT_MILLION, statements::READY],
         statements::measure,
     ),
     (
         &[
             heartbeats::PER_S,
+            heartbeats::SOCKET_PER_S,
             heartbeats::SEEN,
             heartbeats::LOST,
+            heartbeats::LOST_BY_POSTGRES,
             heartbeats::POSTGRES,
         ],
         heartbeats::measure,

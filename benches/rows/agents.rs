@@ -1,11 +1,13 @@
 //! One agent after the other, asked for by name of an instance that has a million of them.
 
 use std::{
-    process::Stdio,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
+use did::zynd;
+use kernel::AgentId;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,68 +17,75 @@ use uuid::Uuid;
 
 use crate::{
     database::{Database, Psql, SETTINGS_OF_MILLION},
-    process::{Place, Running, free_address, get},
+    million::{AGENTS, Million, REGISTRY},
+    process::{Place, Served},
     report::{Figure, Peer},
 };
 
 pub const PER_S: &str = "agent_get_per_s";
 pub const P99: &str = "agent_get_p99_ms";
 
-/// How many there are.
-const AGENTS: u64 = 1_000_000;
+/// Every so many-th agent has a key alone.
+const KEYS_EVERY: usize = 5;
 /// Connections that are kept open, each with one request at a time.
 const CONNECTIONS: u64 = 64;
 const WARM_UP: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(10);
 const RUNS: u32 = 5;
-const PATIENCE: Duration = Duration::from_mins(1);
-
-const REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
 
 /// Even draws (SplitMix64, Steele and others 2014), the same in every run.
 struct Draws(u64);
 
 impl Draws {
-    fn below(&mut self, bound: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "it is below a usize")]
+    fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 }
 
-/// A name of any kind, percent-encoded, and the id that it finds, as `agents.sql` makes them.
-fn name(draws: &mut Draws) -> (String, Uuid) {
+/// A name of any kind that an agent has, percent-encoded, and the id that it finds.
+fn name(draws: &mut Draws, among: &Million) -> (String, Uuid) {
     let n = 1 + draws.below(AGENTS);
-    let is_token = !n.is_multiple_of(5);
-    let key = || {
-        let hash = kernel::sha256(&n.to_be_bytes());
-        format!("did:key:z6Mk{}", hex::encode(hash))
+    let Some(key) = among.key(n) else {
+        let caip = format!("eip155:1:{REGISTRY}/{n}");
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, caip.as_bytes());
+        let name = match draws.below(4) {
+            0 => id.to_string(),
+            1 => format!("did:nft:eip155:1_erc721:{REGISTRY}_{n}"),
+            2 => caip.replace('/', "%2F"),
+            _ => format!("1:{n}"),
+        };
+        return (name, id);
     };
-    let founding = if is_token {
-        format!("eip155:1:{REGISTRY}/{n}")
-    } else {
-        key()
-    };
-    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, founding.as_bytes());
-    let name = match (draws.below(if is_token { 4 } else { 2 }), is_token) {
-        (0, _) => id.to_string(),
-        (1, false) => founding,
-        (1, true) => format!("did:nft:eip155:1_erc721:{REGISTRY}_{n}"),
-        (2, _) => founding.replace('/', "%2F"),
-        _ => format!("1:{n}"),
+    let did = key.did();
+    let AgentId(id) = AgentId::of_did(&did);
+    let [agdns, zns] = zynd::agent_ids(key);
+    let name = match draws.below(5) {
+        0 => id.to_string(),
+        1 => did,
+        2 => zynd::key_hash(key),
+        3 => agdns,
+        _ => zns,
     };
     (name, id)
 }
 
 /// Asks until `until`; gives how long each answer took.
-async fn client(address: String, seed: u64, until: Instant) -> Result<Vec<Duration>> {
+async fn client(
+    address: String,
+    among: Arc<Million>,
+    seed: u64,
+    until: Instant,
+) -> Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(&address).await?;
     stream.set_nodelay(true)?;
     let (mut draws, mut took, mut buffer) = (Draws(seed), Vec::new(), Vec::new());
     while Instant::now() < until {
-        let (name, id) = name(&mut draws);
+        let (name, id) = name(&mut draws, &among);
         let request = format!("GET /v1/agents/{name} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         let began = Instant::now();
         stream.write_all(request.as_bytes()).await?;
@@ -110,12 +119,18 @@ async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut Vec<u8>) -> Result<&
 }
 
 /// So many connections for so long: answers per second, and what 99 of 100 stay below, in ms.
-async fn load(address: &str, seed: u64, window: Duration) -> Result<(f64, f64)> {
+async fn load(
+    address: &str,
+    among: &Arc<Million>,
+    seed: u64,
+    window: Duration,
+) -> Result<(f64, f64)> {
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for n in 0..CONNECTIONS {
         let seed = seed << 32 | n;
-        clients.spawn(client(address.to_owned(), seed, began + window));
+        let (address, among) = (address.to_owned(), Arc::clone(among));
+        clients.spawn(client(address, among, seed, began + window));
     }
     let mut took = Vec::new();
     while let Some(one) = clients.join_next().await {
@@ -135,33 +150,25 @@ pub fn measure() -> Result<Vec<Figure>> {
     std::fs::write(place.file("chancery.toml"), SETTINGS_OF_MILLION)?;
     let database = Database::ready(&place)?;
     let mut psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
-    psql.run(&include_str!("agents.sql").replace(":count", &AGENTS.to_string()))?;
+    let among = Arc::new(Million::make(&mut psql, KEYS_EVERY)?);
     // What was written is not to be brought to disk by whoever reads.
     psql.run("CHECKPOINT")?;
     psql.close()?;
-    let address = free_address()?;
-    let mut command = place.chancery(&["serve", "--roles", "api", "--listen", &address]);
-    command
-        .env("CHANCERY__DATABASE__URL", database.url())
-        .env("CHANCERY__LOG__LEVEL", "warn")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let began = Instant::now();
-    let running = Running::start(&mut command)?;
-    while get(&address, "/readyz").as_deref() != Some("200") {
-        ensure!(began.elapsed() < PATIENCE, "it does not get ready");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let ready = began.elapsed().as_secs_f64();
+    let Served {
+        running,
+        address,
+        ready,
+    } = place.serve(&database.url(), "api")?;
 
     let asking = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    asking.block_on(load(&address, 0, WARM_UP))?;
+    asking.block_on(load(&address, &among, 0, WARM_UP))?;
     let (mut rates, mut slowest) = (Vec::new(), Vec::new());
     let (cpu, postgres) = (running.cpu()?, database.cpu()?);
     for run in 0..RUNS {
-        let (per_s, p99) = asking.block_on(load(&address, 1 + u64::from(run), WINDOW))?;
+        let seed = 1 + u64::from(run);
+        let (per_s, p99) = asking.block_on(load(&address, &among, seed, WINDOW))?;
         println!("  {per_s:.0} answers/s, p99 {p99:.2} ms");
         rates.push(per_s);
         slowest.push(p99);
@@ -177,8 +184,9 @@ pub fn measure() -> Result<Vec<Figure>> {
 
     let told = format!(
         "`GET /v1/agents/{{name}}` of an instance with {AGENTS} agents (four fifths tokens, one fifth keys; \
-         `benches/rows/agents.sql`), drawn evenly over all agents and all kinds of names (UUID, DID, CAIP, short), by \
-         {CONNECTIONS} connections that are kept open, {} s a run after {} s to warm up; every answer is checked. \
+         `benches/rows/agents.sql`), drawn evenly over all agents, and evenly over the kinds of names that each has \
+         (UUID and DID; CAIP and the short one of tokens; hash, agdns and zns of keys), by {CONNECTIONS} connections \
+         that are kept open, {} s a run after {} s to warm up; every answer is checked. \
          `chancery serve --roles api`, Postgres (shared_buffers 4 GB, fsync on) and the clients share the two cores: \
          chancery used {cpu:.2} of a core, Postgres {postgres:.2}. Nothing is cached: what is asked for while Postgres \
          reads is read together next. It was ready {ready:.2} s after its start; peak memory {peak} MB.",

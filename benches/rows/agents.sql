@@ -1,4 +1,5 @@
--- :count agents, as if a chain had been read: four fifths are tokens of one registry, the others have a key alone.
+-- :count agents, as if a chain had been read: those with a row in `keys` have a key alone, the others are tokens of one
+-- registry.
 SET session_replication_role = replica;
 SET synchronous_commit = off;
 
@@ -8,12 +9,10 @@ VALUES (1, 'bench', 'rpc', 0, 0, sha256('0'), 1000000, 1000000, 1000000, 1000000
 INSERT INTO chain.ranges (chain_id, from_block, to_block, level) VALUES (1, 0, 1000000, 'proven');
 
 CREATE TEMPORARY TABLE made AS
-SELECT n, n % 5 <> 0 AS token, sha256(int8send(n)) AS hash,
-       CASE WHEN n % 5 <> 0 THEN 'eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432/' || n
-            ELSE 'did:key:z6Mk' || encode(sha256(int8send(n)), 'hex') END AS name,
-       CASE WHEN n % 5 <> 0 THEN 'did:nft:eip155:1_erc721:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432_' || n
-            ELSE 'did:key:z6Mk' || encode(sha256(int8send(n)), 'hex') END AS did
-  FROM generate_series(1, :count) AS n;
+SELECT n, key IS NULL AS token, key, sha256(int8send(n)) AS hash, encode(sha256(key), 'hex') AS key_hash,
+       coalesce(did, 'eip155:1:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432/' || n) AS name,
+       coalesce(did, 'did:nft:eip155:1_erc721:0x8004a169fb4a3325136eb29fa0ceb6d2e539a432_' || n) AS did
+  FROM generate_series(1::bigint, :count) AS n LEFT JOIN keys USING (n);
 ALTER TABLE made ADD id uuid;
 UPDATE made SET id = public.uuid_generate_v5(public.uuid_ns_url(), name);
 
@@ -25,11 +24,10 @@ SELECT id, CASE WHEN token THEN 'token' ELSE 'key' END, CASE WHEN token THEN 1 E
 INSERT INTO identity.agents (id, did, name, description, owner_address, ipfs_metadata_hash, created_at, updated_at,
     last_active_at, name_source, public_key, endpoint_url, category, summary, version, metadata)
 SELECT id, did, 'Agent ' || n, 'Reconciles the invoices of ' || encode(hash, 'hex') || ' every night',
-       '0x' || encode(substr(hash, 1, 20), 'hex'), 'bafkrei' || left(encode(hash, 'hex'), 52),
+       CASE WHEN token THEN '0x' || encode(substr(hash, 1, 20), 'hex') END, 'bafkrei' || left(encode(hash, 'hex'), 52),
        timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-01-01' + n * interval '1 second',
        timestamptz '2026-01-01' + n * interval '1 second', 'document',
-       CASE WHEN NOT token THEN encode(hash, 'hex') END, 'https://agents.example/' || n, 'finance',
-       'Invoices', '1.0.0',
+       'ed25519:' || encode(key, 'base64'), 'https://agents.example/' || n, 'finance', 'Invoices', '1.0.0',
        jsonb_build_object('supportedTrust', jsonb_build_array('reputation'), 'x402Support', true,
                           'services', jsonb_build_array(jsonb_build_object('name', 'A2A', 'endpoint',
                               'https://agents.example/' || n || '/.well-known/agent-card.json', 'version', '0.3.0')))
@@ -44,7 +42,9 @@ SELECT id, 1, '\x8004a169fb4a3325136eb29fa0ceb6d2e539a432', n, substr(hash, 1, 2
 INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
 SELECT id, 'did', did, 'verified' FROM made
  UNION ALL SELECT id, 'caip', name, 'verified' FROM made WHERE token
- UNION ALL SELECT id, 'short', '1:' || n, 'verified' FROM made WHERE token;
+ UNION ALL SELECT id, 'short', '1:' || n, 'verified' FROM made WHERE token
+ UNION ALL SELECT id, 'key_hash', key_hash, 'verified' FROM made WHERE NOT token
+ UNION ALL SELECT id, 'agdns', 'agdns:' || left(key_hash, 32), 'verified' FROM made WHERE NOT token
+ UNION ALL SELECT id, 'zns', 'zns:' || left(key_hash, 32), 'verified' FROM made WHERE NOT token;
 
-DROP TABLE made;
 VACUUM (ANALYZE) identity.subjects, identity.agents, identity.tokens, identity.agent_identifiers;

@@ -7,6 +7,11 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use store::{Clock, Db, PoolConfig, SslMode};
 
 use crate::{
     process::{Place, Running},
@@ -20,6 +25,15 @@ pub const SETTINGS: &str =
 /// Server settings where a million agents are read and written: they fit into a sixth of the machine's memory.
 pub const SETTINGS_OF_MILLION: &str =
     "[postgres]\nsettings = { shared_buffers = \"4GB\", max_wal_size = \"4GB\" }\n";
+
+/// The database behind a URL, in this process.
+pub async fn connect(url: &str) -> Result<Db> {
+    let config = PoolConfig {
+        sslmode: SslMode::Disable,
+        ..PoolConfig::default()
+    };
+    Ok(Db::connect(url, &config, Clock::System).await?)
+}
 
 /// A psql that stays open.
 pub struct Psql {
@@ -123,6 +137,16 @@ impl Database {
     /// Processor time of the whole cluster so far, in seconds.
     pub fn cpu(&self) -> Result<f64> {
         Ok(tree::used(self.postmaster)?.cpu)
+    }
+
+    /// Kills all its processes, as a crash would. Who runs it starts it again, at the same socket; nothing is asked
+    /// of this any more.
+    pub fn kill(&self) -> Result<()> {
+        for pid in tree::below(self.postmaster)? {
+            // One may have ended with the one before.
+            let _ = kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL);
+        }
+        Ok(())
     }
 
     /// Stops it.

@@ -1,5 +1,5 @@
-//! Signed heartbeats over HTTP: how many are verified and recorded, how soon they are seen, what a `kill -9` loses, and
-//! what a steady stream of them costs Postgres. The load runs on the same machine.
+//! Signed heartbeats, over HTTP and over a WebSocket: how many are verified and recorded, how soon they are seen, what a
+//! `kill -9` loses, and what a steady stream of them costs Postgres. The load runs on the same machine.
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -8,307 +8,157 @@
 )]
 
 use std::{
-    fmt::Write as _,
+    collections::HashSet,
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use ed25519_dalek::{Signer as _, SigningKey};
+use chrono::{DateTime, SecondsFormat, Utc};
+use store::Clock;
 
 use crate::{
-    database::{Database, Psql, SETTINGS},
-    process::{Place, Running, free_address, get},
+    database::Psql,
+    office::{AGENTS, BATCH, CONNECTIONS, Office, PATIENCE, STEADY, due, written},
     report::Figure,
+    socket,
 };
 
 /// The rows that this measurement fills.
 pub const PER_S: &str = "heartbeats_per_s";
 /// See above.
+pub const SOCKET_PER_S: &str = "heartbeats_socket_per_s";
+/// See above.
 pub const SEEN: &str = "heartbeats_seen_ms";
 /// See above.
 pub const LOST: &str = "heartbeats_lost_s";
 /// See above.
+pub const LOST_BY_POSTGRES: &str = "heartbeats_lost_by_postgres_s";
+/// See above.
 pub const POSTGRES: &str = "heartbeats_postgres_core";
 
-const AGENTS: usize = 100_000;
-/// Beats of one request.
-const BATCH: usize = 250;
-const CONNECTIONS: usize = 16;
 const RUNS: usize = 3;
-/// One beat per 30 s of each agent.
-const STEADY: f64 = 3_400.0;
-const STEADY_SECONDS: u64 = 25;
-const PATIENCE: Duration = Duration::from_mins(5);
+const STEADY_TIME: Duration = Duration::from_mins(2);
+/// Steady beats are dated when they are due, and so they are signed before.
+const SIGNING: Duration = Duration::from_secs(20);
+/// How long beats come before somebody is killed.
+const UNTIL_KILLED: Duration = Duration::from_secs(2);
 
-/// An office with agents that have keys.
-struct Office {
-    serving: Option<Running>,
-    address: String,
-    psql: Psql,
-    database: Database,
-    place: Place,
-    keys: Vec<SigningKey>,
-}
-
-impl Office {
-    fn open() -> Result<Self> {
-        let place = Place::new()?;
-        std::fs::write(place.file("chancery.toml"), SETTINGS)?;
-        let database = Database::ready(&place)?;
-        let psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
-        let mut office = Self {
-            serving: None,
-            address: free_address()?,
-            psql,
-            database,
-            place,
-            keys: Vec::new(),
-        };
-        office.serve()?;
-        office.register()?;
-        Ok(office)
-    }
-
-    fn serve(&mut self) -> Result<()> {
-        let args = ["serve", "--roles", "api,work", "--listen", &self.address];
-        let mut command = self.place.chancery(&args);
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.place.file("log"))?;
-        command
-            .env("CHANCERY__DATABASE__URL", self.database.url())
-            .stdout(std::process::Stdio::null())
-            .stderr(log);
-        self.serving = Some(Running::start(&mut command)?);
-        let began = Instant::now();
-        while get(&self.address, "/readyz").as_deref() != Some("200") {
-            let said = std::fs::read_to_string(self.place.file("log")).unwrap_or_default();
-            ensure!(began.elapsed() < PATIENCE, "it does not get ready:\n{said}");
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
-    /// Agents by plain SQL, and their keys, until all are projected.
-    fn register(&mut self) -> Result<()> {
-        self.keys = (0..AGENTS)
-            .map(|number| {
-                let mut seed = [7; 32];
-                seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
-                SigningKey::from_bytes(&seed)
-            })
-            .collect();
-        self.psql.run(&format!(
-            "INSERT INTO identity.agents (did, name) SELECT 'did:vexel:bench-' || n, 'Agent ' || n
-               FROM generate_series(0, {AGENTS} - 1) AS n"
-        ))?;
-        for (part, keys) in self.keys.chunks(1_000).enumerate() {
-            let mut values = String::new();
-            for (place, key) in keys.iter().enumerate() {
-                let number = part * 1_000 + place;
-                let public = hex::encode(key.verifying_key().to_bytes());
-                write!(
-                    values,
-                    "{}('{public}', {number})",
-                    if place == 0 { "" } else { "," }
-                )?;
-            }
-            self.psql.run(&format!(
-                "INSERT INTO identity.keys (public_key, agent_id, since)
-                 SELECT decode(k.public, 'hex'), a.id, now() FROM (VALUES {values}) AS k(public, number)
-                   JOIN identity.agents a ON a.did = 'did:vexel:bench-' || k.number"
-            ))?;
-        }
-        self.until("SELECT count(*) FROM identity.dirty", "0")?;
-        self.psql.run("VACUUM ANALYZE")
-    }
-
-    fn until(&mut self, question: &str, answer: &str) -> Result<()> {
-        let began = Instant::now();
-        while self.psql.ask(question)? != answer {
-            ensure!(began.elapsed() < PATIENCE, "{question} is never {answer}");
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
-
-    /// The machine's clock, as Postgres tells it.
-    fn now(&mut self) -> Result<DateTime<Utc>> {
-        let micros = self
-            .psql
-            .ask("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint")?;
-        DateTime::from_timestamp_micros(micros.parse()?).context("a time")
-    }
-
-    /// Requests with a beat of each of these agents at a time, signed beforehand.
-    fn requests(&self, agents: std::ops::Range<usize>, at: DateTime<Utc>) -> Result<Vec<String>> {
-        let timestamp = at.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let agents: Vec<usize> = agents.collect();
-        let mut requests = Vec::new();
-        for part in agents.chunks(BATCH) {
-            let mut body = String::from("{\"items\":[");
-            for (place, agent) in part.iter().enumerate() {
-                let signature =
-                    STANDARD.encode(self.keys[*agent].sign(timestamp.as_bytes()).to_bytes());
-                let comma = if place == 0 { "" } else { "," };
-                write!(
-                    body,
-                    "{comma}{{\"agent\":\"did:vexel:bench-{agent}\",\"timestamp\":\"{timestamp}\",\
-                     \"signature\":\"ed25519:{signature}\"}}"
-                )?;
-            }
-            body.push_str("]}");
-            requests.push(format!(
-                "POST /v1/heartbeats HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
-                 content-length: {}\r\n\r\n{body}",
-                body.len()
-            ));
-        }
-        Ok(requests)
-    }
-
-    /// Sends requests over some connections at once, at most `per_s` beats per second; gives the seconds until the last
-    /// answer. Every beat must count.
-    fn send(&self, requests: &[String], per_s: Option<f64>) -> Result<f64> {
-        let began = Instant::now();
-        let share = requests.len().div_ceil(CONNECTIONS);
-        thread::scope(|scope| {
-            let parts: Vec<_> = requests
-                .chunks(share)
-                .map(|part| scope.spawn(move || self.talk(part, per_s, began)))
-                .collect();
-            parts.into_iter().try_for_each(|part| match part.join() {
-                Ok(outcome) => outcome,
-                Err(_) => anyhow::bail!("a connection's thread ended"),
-            })
-        })?;
-        Ok(began.elapsed().as_secs_f64())
-    }
-
-    fn talk(&self, requests: &[String], per_s: Option<f64>, began: Instant) -> Result<()> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_nodelay(true)?;
-        for (place, request) in requests.iter().enumerate() {
-            if let Some(per_s) = per_s {
-                let due = (place * BATCH * CONNECTIONS) as f64 / per_s;
-                thread::sleep(
-                    (began + Duration::from_secs_f64(due))
-                        .saturating_duration_since(Instant::now()),
-                );
-            }
-            stream.write_all(request.as_bytes())?;
-            let answer = answer(&mut stream)?;
-            let accepted = format!("\"accepted\":{BATCH}}}");
-            let shown: String = answer.chars().take(600).collect();
-            ensure!(
-                answer.ends_with(&accepted),
-                "not every beat counts: {shown}"
-            );
-        }
-        Ok(())
-    }
-}
-
-/// The body of an answer with a length.
-fn answer(stream: &mut TcpStream) -> Result<String> {
-    let mut read = Vec::new();
-    let mut buffer = vec![0; 65_536];
-    loop {
-        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.context(head.clone())?.trim().parse()?;
-            if read.len() >= end + 4 + length {
-                return Ok(String::from_utf8_lossy(&read[end + 4..]).into_owned());
-            }
-        }
-        let count = stream.read(&mut buffer)?;
-        ensure!(count > 0, "the connection ended");
-        read.extend_from_slice(&buffer[..count]);
-    }
-}
-
-/// All four rows, on one database.
+/// All rows, on one database.
 pub fn measure() -> Result<Vec<Figure>> {
     let mut office = Office::open()?;
     // The first beats make everybody alive, which is told once.
-    let first = office.now()?;
-    let first = office.requests(0..AGENTS, first)?;
-    office.send(&first, None)?;
+    let (_, first) = office.everybody();
+    office.send(&first, false)?;
     office.until(
         "SELECT count(*) FROM identity.heartbeats WHERE NOT alive",
         "0",
     )?;
-    let (mut rates, mut seen) = (Vec::new(), Vec::new());
+    let (mut rates, mut seen, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let at = office.now()? + TimeDelta::seconds(20);
-        let requests = office.requests(0..AGENTS, at)?;
-        let seconds = office.send(&requests, None)?;
-        rates.push(AGENTS as f64 / seconds);
-        seen.push(sight(&office, at)?);
-        println!(
-            "  {:.0} beats/s, seen after {:.0} ms",
-            AGENTS as f64 / seconds,
-            seen[seen.len() - 1]
-        );
+        let (at, requests) = office.everybody();
+        let rate = AGENTS as f64 / office.send(&requests, false)?;
+        let seen_ms = sight(&office, at)?;
+        println!("  {rate:.0} beats/s, seen after {seen_ms:.0} ms");
+        rates.push(rate);
+        seen.push(seen_ms);
+    }
+    for _ in 0..RUNS {
+        let rate = AGENTS as f64 / over_socket(&mut office)?;
+        println!("  {rate:.0} beats/s over one socket");
+        sockets.push(rate);
     }
     let steady = steady(&mut office)?;
-    let lost = killed(&mut office)?;
+    let lost = server_killed(&mut office)?;
+    let lost_by_postgres = postgres_killed(&mut office)?;
+    println!("  lost with the server {lost:.3} s, with Postgres {lost_by_postgres:.3} s");
     Ok(vec![
-        Figure {
-            name: PER_S,
-            unit: "beats/s",
-            goal: Some(10_000.0),
-            at_least: true,
-            peer: None,
-            told: format!(
-                "{AGENTS} agents beat once each, over HTTP in requests of {BATCH} beats on {CONNECTIONS} connections; \
-                 each beat is signed with its agent's key (signed before the measurement), verified, and answered once \
-                 its transaction is committed. Server, Postgres and load share the machine."
-            ),
-            runs: rates,
-        },
-        Figure {
-            name: SEEN,
-            unit: "ms",
-            goal: Some(2_000.0),
-            at_least: false,
-            peer: None,
-            told: "From the last answer of such a run until `GET /v1/agents/{agent}` shows the beat.".to_owned(),
-            runs: seen,
-        },
-        Figure {
-            name: LOST,
-            unit: "s",
-            goal: Some(1.0),
-            at_least: false,
-            peer: None,
-            told: "Beats that were answered and are not there after a `kill -9` of the server in the middle of a run, in \
-                   seconds of the run."
+        beats_per_s(
+            PER_S,
+            Some(10_000.0),
+            rates,
+            &format!("over HTTP in requests of {BATCH} beats on {CONNECTIONS} connections"),
+        ),
+        beats_per_s(
+            SOCKET_PER_S,
+            None,
+            sockets,
+            "over one WebSocket, one message each, without waiting for answers",
+        ),
+        at_most(
+            SEEN,
+            "ms",
+            2_000.0,
+            seen,
+            "From the last answer of such a run over HTTP until `GET /v1/agents/{agent}` shows the beat.".to_owned(),
+        ),
+        at_most(
+            LOST,
+            "s",
+            1.0,
+            vec![lost],
+            "The server is killed with -9 while everybody beats over HTTP as fast as can be. How long before the kill the \
+             first of the beats was answered that are not there afterwards; 0: none is missing."
                 .to_owned(),
-            runs: vec![lost],
-        },
-        Figure {
-            name: POSTGRES,
-            unit: "cores",
-            goal: Some(0.3),
-            at_least: false,
-            peer: None,
-            told: format!(
+        ),
+        at_most(
+            LOST_BY_POSTGRES,
+            "s",
+            1.0,
+            vec![lost_by_postgres],
+            "As `heartbeats_lost_s`, where all processes of Postgres are killed with -9, and looked at when it has \
+             recovered: a beat is answered before its commit is on disk."
+                .to_owned(),
+        ),
+        at_most(
+            POSTGRES,
+            "cores",
+            0.3,
+            vec![steady],
+            format!(
                 "Processor time of the whole Postgres cluster per second while {AGENTS} agents beat {STEADY} times per \
-                 second in all, for {STEADY_SECONDS} s."
+                 second in all, each {:.1} s after its last beat, for {} s, over HTTP in requests of {BATCH}.",
+                AGENTS as f64 / STEADY,
+                STEADY_TIME.as_secs(),
             ),
-            runs: vec![steady],
-        },
+        ),
     ])
+}
+
+fn beats_per_s(name: &'static str, goal: Option<f64>, runs: Vec<f64>, how: &str) -> Figure {
+    Figure {
+        name,
+        unit: "beats/s",
+        goal,
+        at_least: true,
+        peer: None,
+        told: format!(
+            "{AGENTS} agents beat once each, {how}; each beat is signed with its agent's key (signed before the \
+             measurement), verified, and answered once its transaction is committed. Server, Postgres and load share the \
+             machine."
+        ),
+        runs,
+    }
+}
+
+fn at_most(
+    name: &'static str,
+    unit: &'static str,
+    goal: f64,
+    runs: Vec<f64>,
+    told: String,
+) -> Figure {
+    Figure {
+        name,
+        unit,
+        goal: Some(goal),
+        at_least: false,
+        peer: None,
+        told,
+        runs,
+    }
 }
 
 /// Milliseconds until an agent's record shows a beat.
@@ -332,51 +182,141 @@ fn sight(office: &Office, at: DateTime<Utc>) -> Result<f64> {
     }
 }
 
+/// Seconds until a beat of everybody is answered, all over one socket.
+fn over_socket(office: &mut Office) -> Result<f64> {
+    let timestamp = written(office.later());
+    let frames = (0..AGENTS).map(|agent| socket::frame(&office.beat(agent, &timestamp)));
+    let frames = frames.collect::<Result<Vec<_>>>()?.concat();
+    let (mut input, mut output) = socket::open(&office.address, "/v1/heartbeat")?;
+    let began = Instant::now();
+    thread::scope(|scope| -> Result<()> {
+        scope.spawn(move || output.write_all(&frames));
+        let answers = (0..AGENTS).try_for_each(|_| -> Result<()> {
+            let told = socket::text(&mut input)?;
+            ensure!(
+                told.contains("\"accepted\":true"),
+                "not every beat counts: {told}"
+            );
+            Ok(())
+        });
+        // Whoever writes still is told.
+        input.get_ref().shutdown(Shutdown::Both)?;
+        answers
+    })?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
 /// Cores of Postgres under a steady stream.
 fn steady(office: &mut Office) -> Result<f64> {
-    let beats = (STEADY * STEADY_SECONDS as f64) as usize / BATCH * BATCH;
-    let at = office.now()? + TimeDelta::seconds(30);
-    let requests = office.requests(0..beats, at)?;
+    let beats = (STEADY * STEADY_TIME.as_secs_f64()) as usize;
+    let start = office.later() + SIGNING;
+    let requests = (0..beats / BATCH).map(|number| office.request(number, start + due(number)));
+    let requests: Vec<String> = requests.collect();
+    office.last = start + STEADY_TIME;
+    thread::sleep((start - Clock::System.now()).to_std().unwrap_or_default());
     let before = office.database.cpu()?;
-    let seconds = office.send(&requests, Some(STEADY))?;
+    let seconds = office.send(&requests, true)?;
     let cores = (office.database.cpu()? - before) / seconds;
     println!(
         "  {:.0} beats/s cost Postgres {cores:.3} cores",
         beats as f64 / seconds
     );
+    ensure!(
+        seconds < STEADY_TIME.as_secs_f64() * 1.02,
+        "the beats of {STEADY_TIME:?} took {seconds:.0} s"
+    );
     Ok(cores)
 }
 
-/// Seconds' worth of answered beats that are gone after a kill.
-fn killed(office: &mut Office) -> Result<f64> {
-    let at = office.now()? + TimeDelta::seconds(55);
-    let requests = office.requests(0..AGENTS / 4, at)?;
-    // What was answered counts; the server dies where it is, with everything behind that on its way.
-    let seconds = office.send(&requests, None)?;
-    let rest = office.requests(AGENTS / 4..AGENTS, at)?;
-    let address = office.address.clone();
-    let sender = thread::spawn(move || {
-        if let Ok(mut stream) = TcpStream::connect(address) {
-            for request in &rest {
-                if stream.write_all(request.as_bytes()).is_err() {
-                    return;
-                }
-            }
-        }
-    });
+/// Seconds' worth of answered beats that are gone when the server was killed.
+fn server_killed(office: &mut Office) -> Result<f64> {
+    let (at, requests) = office.everybody();
     let serving = office.serving.take().context("it runs")?;
-    serving.kill()?;
-    let _ = sender.join();
-    let micros = at.timestamp_micros();
-    let kept: usize = office
-        .psql
-        .ask(&format!(
-            "SELECT count(*) FROM identity.heartbeats h JOIN identity.agents a ON a.id = h.agent_id
-              WHERE h.last = 'epoch'::timestamptz + {micros} * interval '1 microsecond'
-                AND split_part(a.did, '-', 2)::int < {}",
-            AGENTS / 4
-        ))?
-        .parse()?;
-    let answered = requests.len() * BATCH;
-    Ok((answered - kept) as f64 / answered as f64 * seconds)
+    let flood = Flood::until(office, &requests, || serving.kill())?;
+    flood.lost(office, at)
+}
+
+/// The same, when Postgres was.
+fn postgres_killed(office: &mut Office) -> Result<f64> {
+    office.serve()?;
+    let (at, requests) = office.everybody();
+    let flood = Flood::until(office, &requests, || office.database.kill())?;
+    let url = office.database.url_of("postgres", "chancery");
+    let began = Instant::now();
+    office.psql = loop {
+        match Psql::open(&office.place, Some(&url)) {
+            Err(_) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(100)),
+            opened => break opened?,
+        }
+    };
+    flood.lost(office, at)
+}
+
+/// Beats that came as fast as can be when somebody was killed.
+struct Flood {
+    /// The requests that were answered, and when.
+    answered: Vec<(usize, Instant)>,
+    killed: Instant,
+}
+
+impl Flood {
+    /// Sends until `kill`, and on each connection until something is not answered as it should be.
+    fn until(
+        office: &Office,
+        requests: &[String],
+        kill: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        thread::scope(|scope| -> Result<Self> {
+            let parts: Vec<_> = (0..CONNECTIONS)
+                .map(|first| {
+                    scope.spawn(move || {
+                        let mut answered = Vec::new();
+                        let note = |number: usize| answered.push((number, Instant::now()));
+                        let _ = office.talk(requests, first, None, note);
+                        answered
+                    })
+                })
+                .collect();
+            thread::sleep(UNTIL_KILLED);
+            kill()?;
+            let killed = Instant::now();
+            let answered = parts
+                .into_iter()
+                .flat_map(|part| part.join().unwrap_or_default());
+            let answered: Vec<_> = answered.collect();
+            ensure!(
+                answered.iter().any(|(_, when)| *when < killed),
+                "nothing was answered before the kill"
+            );
+            ensure!(
+                answered.len() < requests.len(),
+                "all was answered before the kill"
+            );
+            Ok(Self { answered, killed })
+        })
+    }
+
+    /// Seconds from the first answer to a request of which a beat is not there, until the kill.
+    fn lost(&self, office: &mut Office, at: DateTime<Utc>) -> Result<f64> {
+        let micros = at.timestamp_micros();
+        let kept = office.psql.ask(&format!(
+            "SELECT string_agg(request::text, ',')
+               FROM (SELECT split_part(a.did, '-', 2)::int / {BATCH} AS request
+                       FROM identity.heartbeats h JOIN identity.agents a ON a.id = h.agent_id
+                      WHERE h.last = 'epoch'::timestamptz + {micros} * interval '1 microsecond'
+                      GROUP BY 1 HAVING count(*) = {BATCH}) AS kept"
+        ))?;
+        let kept: HashSet<usize> = kept
+            .split(',')
+            .filter_map(|request| request.parse().ok())
+            .collect();
+        let lost = self
+            .answered
+            .iter()
+            .filter(|(request, _)| !kept.contains(request));
+        let first = lost.map(|(_, when)| *when).min();
+        Ok(first.map_or(0.0, |first| {
+            self.killed.saturating_duration_since(first).as_secs_f64()
+        }))
+    }
 }

@@ -12,13 +12,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use journal::{Change, LogKey, NewEntry, Sealer, append, log};
 use kernel::AgentId;
-use store::{Cause, Clock, Db, Pace, PoolConfig, SslMode, Worker};
+use store::{Cause, Db, Pace, Worker};
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    database::{Database, SETTINGS},
+    database::{Database, SETTINGS, connect},
     process::{Place, ROOT, forget_peak, own_peak},
     report::{Figure, Peer},
 };
@@ -71,7 +71,7 @@ impl Log {
         let place = Place::new()?;
         std::fs::write(place.file("chancery.toml"), SETTINGS)?;
         let database = Database::ready(&place)?;
-        let db = connect(&database).await?;
+        let db = connect(&database.url()).await?;
         let (stop, wake) = (CancellationToken::new(), Arc::<Notify>::default());
         let sealer = Sealer::new(LogKey::from_seed(&[7; 32]), None)?;
         let every = Pace {
@@ -105,14 +105,6 @@ impl Log {
         drop(self.place);
         Ok(())
     }
-}
-
-async fn connect(database: &Database) -> Result<Db> {
-    let config = PoolConfig {
-        sslmode: SslMode::Disable,
-        ..PoolConfig::default()
-    };
-    Ok(Db::connect(&database.url(), &config, Clock::System).await?)
 }
 
 /// So many entries of about 400 bytes, from the n-th of a writer on, in the order of agents' ids, as the projection

@@ -7,6 +7,8 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +28,9 @@ pub fn binary() -> Result<PathBuf> {
 pub fn beside(name: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
 }
+
+/// How long an instance may take to get ready.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The root of the repository.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -86,12 +91,44 @@ impl Place {
         ensure!(output.status.success(), "chancery {args:?}: {said}");
         Ok(())
     }
+
+    /// Starts `chancery serve` in these roles on the database behind a URL, and waits until `GET /readyz` answers 200.
+    pub fn serve(&self, url: &str, roles: &str) -> Result<Served> {
+        let address = free_address()?;
+        let mut command = self.chancery(&["serve", "--roles", roles, "--listen", &address]);
+        command
+            .env("CHANCERY__DATABASE__URL", url)
+            .env("CHANCERY__LOG__LEVEL", "warn")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let began = Instant::now();
+        let running = Running::start(&mut command)?;
+        while get(&address, "/readyz").as_deref() != Some("200") {
+            ensure!(began.elapsed() < PATIENCE, "it does not get ready");
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Served {
+            running,
+            address,
+            ready: began.elapsed().as_secs_f64(),
+        })
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// An instance that answers.
+pub struct Served {
+    /// Its process.
+    pub running: Running,
+    /// Where it listens.
+    pub address: String,
+    /// Seconds from its start until it was ready.
+    pub ready: f64,
 }
 
 /// A process of ours; dropped, it is asked to end and waited for.

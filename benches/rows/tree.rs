@@ -22,6 +22,23 @@ struct Process {
 
 /// The use of `root` with all its descendants.
 pub fn used(root: u32) -> Result<Use> {
+    let mut sum = Use::default();
+    for (_, used) in family(root)? {
+        sum.cpu += used.cpu;
+        sum.memory += used.memory;
+    }
+    Ok(sum)
+}
+
+/// `root` and all its descendants, itself first.
+pub fn below(root: u32) -> Result<Vec<u32>> {
+    let mut pids: Vec<u32> = family(root)?.into_iter().map(|(pid, _)| pid).collect();
+    pids.sort_by_key(|pid| *pid != root);
+    Ok(pids)
+}
+
+/// `root` with all its descendants, and what each uses.
+fn family(root: u32) -> Result<Vec<(u32, Use)>> {
     let ticks = unit(SysconfVar::CLK_TCK)?;
     let page = unit(SysconfVar::PAGE_SIZE)?;
     let mut all = HashMap::new();
@@ -44,14 +61,8 @@ pub fn used(root: u32) -> Result<Use> {
         }
         true
     };
-    let mut sum = Use::default();
-    for (pid, process) in &all {
-        if is_below(*pid) {
-            sum.cpu += process.used.cpu;
-            sum.memory += process.used.memory;
-        }
-    }
-    Ok(sum)
+    let family = all.iter().filter(|(pid, _)| is_below(**pid));
+    Ok(family.map(|(pid, process)| (*pid, process.used)).collect())
 }
 
 /// Whether a child of ours has ended, also where nobody has waited for it yet.
