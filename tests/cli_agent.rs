@@ -4,87 +4,22 @@
 
 #[path = "cli/instance.rs"]
 mod instance;
+#[path = "cli/prompt.rs"]
+mod prompt;
 
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Child, Output},
+    process::Child,
     sync::{Arc, Mutex},
 };
 
 use instance::{Instance, Place};
 use nix::sys::signal::Signal;
+use prompt::{ADA, Cli, KEY, OTHER, OWNER, POOR, failed, fits};
 use serde_json::{Value, json};
-
-/// anvil's first account.
-const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
-/// An account that nobody gave anything.
-const POOR: &str = "0x00000000000000000000000000000000000000000000000000000000000000aa";
-
-/// Commands against one place.
-struct Cli<'a>(&'a Place);
-
-impl Cli<'_> {
-    /// Runs a command that must succeed: its stdout.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.0.run(args);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{args:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The same, as JSON.
-    fn json(&self, args: &[&str]) -> Value {
-        let text = self.ok(&[args, &["-o", "json"]].concat());
-        serde_json::from_str(&text).unwrap()
-    }
-
-    /// Runs a command that must fail with this code: its stderr.
-    fn fails(&self, code: i32, args: &[&str]) -> String {
-        failed(&self.0.run(args), code)
-    }
-
-    /// A key file beside the data directory.
-    fn key(&self, name: &str, key: &str, mode: u32) -> String {
-        let path = self.0.dir().with_file_name(name);
-        fs::write(&path, format!("{key}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-}
-
-fn failed(output: &Output, code: i32) -> String {
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    assert!(output.stdout.is_empty(), "data of a failure");
-    error
-}
-
-const ADA: [&str; 12] = [
-    "agent",
-    "register",
-    "--name",
-    "Ada",
-    "--description",
-    "Files reports.",
-    "--service",
-    "A2A=https://ada.example/agent-card.json",
-    "--skill",
-    "files/reports",
-    "--image",
-    "https://ada.example/ada.png",
-];
-
-/// No line of a table or list is wider than a terminal, but for values that people copy.
-fn fits(text: &str) {
-    for line in text.lines() {
-        assert!(line.chars().count() <= 80, "{line}");
-    }
-}
 
 #[test]
 fn an_owner_registers_looks_and_proves() {
@@ -212,6 +147,8 @@ fn shows(cli: &Cli<'_>, ada: &Value) {
         "its file says that it is not active"
     );
     assert_eq!(count(&["--chain", "1"]), 0);
+    assert_eq!(count(&["--identifier", did]), 1);
+    assert_eq!(count(&["--identifier", "nobody.eth"]), 0);
     assert_eq!(count(&["--limit", "1"]), 1);
     assert_eq!(count(&["--all"]), 2);
 
@@ -473,19 +410,12 @@ fn files_go_to_ipfs_by_themselves_where_the_world_reads_them() {
     );
 }
 
-/// anvil's second account.
-const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-const OTHERS_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
-
 #[test]
-fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
+fn an_owner_serves_the_file_himself() {
     let place = Place::new("data");
     let _instance = place.up();
     let cli = Cli(&place);
-    let (key, other) = (
-        cli.key("key", KEY, 0o600),
-        cli.key("other", OTHERS_KEY, 0o600),
-    );
+    let key = cli.key("key", KEY, 0o600);
     let ada = cli.json(&[&ADA[..], &["--key", &key, "--wait", "finalized"]].concat());
     assert_eq!(
         (&ada["state"], &ada["finalized"]),
@@ -536,40 +466,6 @@ fn an_owner_edits_names_a_wallet_sells_and_the_buyer_ends_it() {
         (&shown["description"], &shown["registrations"][0]["agentId"]),
         (&json!("Hosted."), &json!(1))
     );
-
-    let words = ["--name", "Ada", "--description", "Reads reports out."];
-    let edit = ["agent", "edit", "31337:0"];
-    let edited = cli.json(&[&edit[..], &words, &["--key", &key, "--wait", "journaled"]].concat());
-    assert_eq!(edited["description"], "Reads reports out.");
-    assert_ne!(edited["entry"]["state"], "queued");
-
-    let wallet = ["agent", "wallet", "31337:0"];
-    let set = cli.json(&[&wallet[..], &["--wallet-key", &other, "--key", &key]].concat());
-    assert_eq!(set["agent_wallet"], OTHER);
-    assert!(cli.ok(&wallet).contains(&format!("wallet  {OTHER}")));
-    let unset = cli.json(&[&wallet[..], &["--unset", "--key", &key]].concat());
-    assert_eq!(unset["agent_wallet"], Value::Null);
-
-    let transfer = ["agent", "transfer", "31337:0", "--to"];
-    let slip = OTHER.replacen('C', "c", 1);
-    let error = cli.fails(2, &[&transfer[..], &[&slip, "--key", &key]].concat());
-    assert!(error.contains("EIP-55"), "{error}");
-    cli.fails(5, &[&transfer[..], &[OTHER, "--key", &other]].concat());
-    let sold = cli.json(&[&transfer[..], &[OTHER, "--key", &key]].concat());
-    assert_eq!(sold["owner_address"], OTHER);
-
-    let end = [
-        "agent",
-        "deregister",
-        "31337:0",
-        "--reason",
-        "retired",
-        "--key",
-    ];
-    cli.fails(5, &[&end[..], &[&key]].concat());
-    let ended = cli.json(&[&end[..], &[&other]].concat());
-    assert_eq!(ended["runtime_status"], "TERMINATED");
-    assert!(cli.ok(&["agent", "history", "31337:0"]).contains("retired"));
 }
 
 /// No registry.
@@ -667,201 +563,11 @@ fn another_agent_than_was_named_is_not_given_away() {
 }
 
 #[test]
-fn an_owner_keeps_an_agent_without_gas() {
-    let place = Place::new("data");
-    let instance = place.up();
-    let cli = Cli(&place);
-    let owner = cli.key("owner", KEY, 0o600);
-    let beside = |name: &str| {
-        let path = place.dir().with_file_name(name);
-        path.to_string_lossy().into_owned()
-    };
-    let (key, next) = (beside("ada.key"), beside("next.key"));
-    let signed = ["--gasless", "--key", &key, "--owner-key", &owner];
-    let ada = cli.json(&[&ADA[..], &signed].concat());
-    assert_eq!(ada["sequence"], "1");
-    let mode = fs::metadata(&key).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "the new key is its owner's alone");
-    let id = ada["agent"].as_str().unwrap();
-    let shown = cli.json(&["agent", "show", id]);
-    assert_eq!(
-        (&shown["name"], &shown["owner_address"]),
-        (&json!("Ada"), &json!(OWNER))
-    );
-    assert_eq!(shown["endpoint_url"], "https://ada.example/agent-card.json");
-    let error = cli.fails(5, &[&ADA[..], &signed].concat());
-    assert!(error.contains("registered already"), "{error}");
-
-    let set = r#"{"summary": "Reports, now in PDF."}"#;
-    cli.ok(&[
-        "agent",
-        "say",
-        "update",
-        id,
-        "--set",
-        set,
-        "--owner-key",
-        &owner,
-    ]);
-    let error = cli.fails(
-        4,
-        &[
-            "agent",
-            "say",
-            "update",
-            id,
-            "--set",
-            set,
-            "--owner-key",
-            &cli.key("poor", POOR, 0o600),
-        ],
-    );
-    assert!(error.contains("not the owner"), "{error}");
-    cli.ok(&[
-        "agent",
-        "say",
-        "rotate",
-        id,
-        "--key",
-        &key,
-        "--new-key",
-        &next,
-    ]);
-    let error = cli.fails(
-        4,
-        &["agent", "say", "update", id, "--set", set, "--key", &key],
-    );
-    assert!(error.contains("rotated away"), "{error}");
-
-    // The same one's token, and the link.
-    let token = cli.json(&[&ADA[..], &["--again", "--key", &owner]].concat());
-    let token = token["agent"].as_str().unwrap();
-    cli.ok(&[
-        "agent",
-        "say",
-        "claim",
-        id,
-        token,
-        "--key",
-        &next,
-        "--owner-key",
-        &owner,
-    ]);
-    let shown = cli.json(&["agent", "show", id]);
-    let names = shown["identifiers"].as_array().unwrap();
-    let linked = names
-        .iter()
-        .find(|name| name["standing"] == "linked")
-        .unwrap();
-    assert!(linked["value"].as_str().unwrap().starts_with("did:nft:"));
-    assert_eq!(shown["summary"], "Reports, now in PDF.");
-
-    cli.ok(&[
-        "agent",
-        "say",
-        "transfer",
-        id,
-        "none",
-        "--owner-key",
-        &owner,
-    ]);
-    cli.ok(&[
-        "agent",
-        "say",
-        "deregister",
-        id,
-        "--reason",
-        "done",
-        "--key",
-        &next,
-    ]);
-    let status = cli.json(&["agent", "status", id]);
-    assert_eq!(status["runtime_status"], "TERMINATED");
-    assert_eq!(status["last_change"]["reason"], "done");
-    let error = cli.fails(
-        5,
-        &["agent", "say", "update", id, "--set", set, "--key", &next],
-    );
-    assert!(error.contains("ended for good"), "{error}");
-    assert!(instance.stop(Signal::SIGTERM).success());
-}
-
-#[test]
-fn an_operator_suspends_an_agent_and_lifts_it() {
-    let place = Place::new("data");
-    let instance = place.up();
-    let cli = Cli(&place);
-    let key = beside(&place, "ada.key");
-    let ada = cli.json(&[&ADA[..], &["--gasless", "--key", &key]].concat());
-    let id = ada["agent"].as_str().unwrap();
-    let last = |dimension: &str| -> Value {
-        let path = format!("/v1/agents/{id}/status-changes?dimension={dimension}");
-        let changes: Value = serde_json::from_str(&instance.get(&path).1).unwrap();
-        let last = &changes["items"][0];
-        json!([last["new"], last["reason"], last["who"]])
-    };
-
-    let suspend = ["agent", "suspend", id, "--reason"];
-    let text = cli.ok(&[&suspend[..], &["spam"]].concat());
-    fits(&text);
-    assert!(
-        text.contains("admin  SUSPENDED") && text.contains("entry  bafyrei"),
-        "{text}"
-    );
-    let said = json!(["SUSPENDED", "spam", "operator"]);
-    assert_eq!(last("admin_status"), said);
-    let status = cli.json(&["agent", "status", id]);
-    assert_eq!(status["admin_status"], "SUSPENDED");
-    let admit = ["agent", "admit", id];
-    let away = ["--as", "inactive", "--reason", "away"];
-    let away = cli.json(&[&admit[..], &away].concat());
-    assert_eq!(away["admin_status"], "INACTIVE");
-    assert_eq!(
-        last("admin_status"),
-        json!(["INACTIVE", "away", "operator"])
-    );
-    assert_eq!(cli.json(&admit)["admin_status"], "ACTIVE");
-    assert_eq!(cli.json(&admit)["entry"], Value::Null, "it is so already");
-    let busy = ["agent", "load", id, "busy", "--reason", "rush"];
-    assert_eq!(cli.json(&busy)["load"], "BUSY");
-    assert_eq!(last("load"), json!(["BUSY", "rush", "operator"]));
-
-    let error = cli.fails(2, &["agent", "suspend", id]);
-    assert!(error.contains("--reason"), "{error}");
-    let error = cli.fails(2, &[&suspend[..], &[""]].concat());
-    assert!(error.contains("told why"), "{error}");
-    cli.fails(2, &["agent", "admit", id, "--as", "SUSPENDED"]);
-    let error = cli.fails(2, &["agent", "load", id, "idle"]);
-    assert!(error.contains("AVAILABLE"), "{error}");
-    for verb in [
-        &["suspend", "31337:77", "--reason", "x"][..],
-        &["admit", "31337:77"],
-    ] {
-        let error = cli.fails(3, &[&["agent"][..], verb].concat());
-        assert!(error.contains("no agent 31337:77 is known here"), "{error}");
-    }
-    let wrong = cli.key("token", "wrong", 0o600);
-    for verb in [&["suspend", id, "--reason", "x"][..], &["load", id, "BUSY"]] {
-        let error = cli.fails(
-            4,
-            &[&["agent"][..], verb, &["--token-file", &wrong]].concat(),
-        );
-        assert!(error.contains("token"), "{error}");
-    }
-}
-
-/// A file beside the data directory.
-fn beside(place: &Place, name: &str) -> String {
-    let path = place.dir().with_file_name(name);
-    path.to_string_lossy().into_owned()
-}
-
-#[test]
 fn an_agent_says_that_it_lives() {
     let place = Place::new("data");
     let instance = place.up();
     let cli = Cli(&place);
-    let (key, next) = (beside(&place, "ada.key"), beside(&place, "next.key"));
+    let (key, next) = (cli.beside("ada.key"), cli.beside("next.key"));
     let ada = cli.json(&[&ADA[..], &["--gasless", "--key", &key]].concat());
     let id = ada["agent"].as_str().unwrap();
 
@@ -894,6 +600,17 @@ fn an_agent_says_that_it_lives() {
     let error = cli.fails(4, &[&beat[..], &[&open]].concat());
     assert!(error.contains("chmod 600"), "{error}");
     cli.fails(2, &["agent", "beat", id]);
+    // A token's agent has no key of its own: its wallet signs.
+    let wallet = cli.key("wallet", KEY, 0o600);
+    let of_token = ["agent", "beat", "31337:0"];
+    cli.ok(&[&ADA[..], &["--key", &wallet, "--wait", "journaled"]].concat());
+    let error = cli.fails(4, &[&of_token[..], &["--key", &key]].concat());
+    assert!(error.contains("its wallet or its owner signs"), "{error}");
+    let counted = cli.json(&[&of_token[..], &["--wallet-key", &wallet]].concat());
+    let shown = cli.json(&["agent", "show", "31337:0"]);
+    assert_eq!(shown["last_heartbeat"], counted["timestamp"]);
+    let both = ["--wallet-key", &wallet, "--key", &key];
+    cli.fails(2, &[&of_token[..], &both].concat());
     cli.fails(2, &[&beat[..], &[&key, "--every", "0"]].concat());
 
     goes_on(&cli, instance, id, (&key, &next));

@@ -41,6 +41,8 @@ mod registration_files;
 mod scrub;
 #[path = "http/seeds.rs"]
 mod seeds;
+#[path = "http/sockets.rs"]
+mod sockets;
 #[path = "http/statements.rs"]
 mod statements;
 #[path = "http/sync.rs"]

@@ -16,7 +16,7 @@ use instance::{Instance, Place};
 use serde_json::Value;
 
 /// Most bytes of a first visit, as they are sent.
-const MOST_BYTES: u64 = 100 * 1024;
+const MOST_BYTES: u64 = 100_000;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -174,6 +174,22 @@ fn nothing_is_paid_on_the_page_for_a_file_that_is_not_pinned() {
     let place = Place::new("data");
     let instance = place.up();
     browse("pins.mjs", &instance, &kept("page-pins"));
+}
+
+#[test]
+fn a_page_of_another_origin_gets_nothing_of_who_is_signed_in() {
+    let place = Place::new("data");
+    let instance = place.up();
+    let told = browse("hostile.mjs", &instance, &kept("page-hostile"));
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let tried = |what: &str| told[what].as_u64().unwrap();
+    assert!(tried("strangers") >= 4 && tried("attempts") >= 80, "{told}");
+    // The account's own key, and the two that its own page made in the end.
+    let keys = place.sql("SELECT string_agg(name, ' ' ORDER BY name) FROM access.api_keys");
+    let keys = keys.unwrap();
+    let names: Vec<&str> = keys.split(' ').collect();
+    assert_eq!(names.len(), 3, "{keys}");
+    assert_eq!(names[0], "planted");
 }
 
 #[test]

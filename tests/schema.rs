@@ -26,12 +26,13 @@ const ROWS: [(&str, &str); 7] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 39] = [
+const MADE_BY: [&str; 42] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
     "journal", "identity", "journal", "journal", "publish", "publish", "journal", "identity",
     "identity", "access", "access", "identity", "identity", "access", "identity", "access",
-    "identity", "access", "journal", "access", "identity", "access",
+    "identity", "access", "journal", "access", "identity", "access", "access", "identity",
+    "identity",
 ];
 
 #[derive(Deserialize)]
@@ -659,6 +660,28 @@ async fn the_applications_role_forgets_people_and_rewrites_nothing_that_was_seen
     assert_eq!(refused(&mut conn, rewrite).await.0, "42501");
     let forget = "UPDATE audit_logs SET ip_address = NULL, user_agent = NULL";
     run(&mut conn, forget).await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn keys_without_an_end_that_strangers_made_are_given_one(pool: PgPool) {
+    let role = "chancery_test_ends";
+    up(&pool, role).await;
+    migrate::down(&url(&pool), 39, false).await.unwrap();
+    let mut conn = person(&pool).await;
+    let made = "INSERT INTO access.api_keys (key_id, key_hash, client_id, name, created_by)
+                SELECT who, encode(sha256(who::bytea), 'hex'), who, who, who
+                  FROM unnest(ARRAY['operator', 'did:key:a']) AS who";
+    run(&mut conn, made).await.unwrap();
+    up(&pool, role).await;
+    conn = person(&pool).await;
+    let ends = "SELECT key_id || CASE WHEN expires_at IS NULL THEN ' never'
+                                      WHEN expires_at - now() BETWEEN '89 days' AND '90 days' THEN ' in 90 days'
+                                      ELSE ' then' END
+                  FROM access.api_keys ORDER BY key_id";
+    assert_eq!(
+        texts(&mut conn, ends).await,
+        ["did:key:a in 90 days", "operator never"]
+    );
 }
 
 #[sqlx::test(migrations = false)]

@@ -261,6 +261,17 @@ impl Instance {
         (status, body)
     }
 
+    /// POST of JSON to its API, by nobody: status and the JSON of the answer.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let body = body.to_string();
+        let head = format!(
+            "POST {path} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {}",
+            body.len()
+        );
+        let (status, _, answer) = self.request(&format!("{head}\r\n\r\n{body}"));
+        (status, serde_json::from_str(&answer).unwrap())
+    }
+
     /// A raw request to its API: status, head and body.
     pub fn request(&self, request: &str) -> (u16, String, String) {
         http(self.ready["url"].as_str().unwrap(), request)

@@ -58,6 +58,30 @@ pub fn path_of(route: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
+/// The scopes that the document says a key needs: of a route that no key opens there are none, and of one that is
+/// everybody's it says nothing.
+fn described_scopes(description: &Value) -> Option<Vec<&str>> {
+    let ways = description.get("security")?.as_array().unwrap();
+    let keys = ways.iter().filter_map(|way| way.get("key"));
+    let scopes = keys.flat_map(|scopes| scopes.as_array().unwrap());
+    Some(scopes.map(|scope| scope.as_str().unwrap()).collect())
+}
+
+/// The same, by the table.
+fn granted_scopes(grant: &http::Grant) -> Option<Vec<&str>> {
+    let is_open = grant.who == http::Who::Everybody;
+    (!is_open).then(|| grant.scope.into_iter().collect())
+}
+
+/// Whether the document names this way to prove who asks, or asks for none.
+fn takes(description: &Value, scheme: &str) -> bool {
+    let Some(ways) = description.get("security") else {
+        return true;
+    };
+    let ways = ways.as_array().unwrap();
+    ways.iter().any(|way| way.get(scheme).is_some())
+}
+
 /// A request to a route whose names in the path are of nobody.
 async fn knock(instance: &Instance, method: &str, route: &str, token: &str) -> Answer {
     let path = path_of(route);
@@ -121,7 +145,11 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
                 http::Who::Operator => (false, false),
             };
             let is_open = grant.who == http::Who::Everybody;
-            assert_eq!(description["security"].is_array(), !is_open, "{what}");
+            assert_eq!(
+                described_scopes(description),
+                granted_scopes(grant),
+                "{what}"
+            );
             if !is_open {
                 for status in ["401", "403"] {
                     let told = description["responses"].get(status).is_some();
@@ -162,17 +190,20 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
             // Who proves himself may what is his, without scopes. One of the routes ends the session.
             signed += 1;
             let (token, path) = (session(&instance).await, path_of(route));
-            for (who, answer) in [
+            for (who, scheme, answer) in [
                 (
                     "an account's session",
+                    "session",
                     knock(&instance, &method, route, &token).await,
                 ),
                 (
                     "a wallet's request",
+                    "wallet",
                     of_wallet(&instance, grant.method, &path, signed).await,
                 ),
                 (
                     "a request of an agent's key",
+                    "signature",
                     of_key(&instance, grant.method, &path, signed).await,
                 ),
             ] {
@@ -180,6 +211,7 @@ async fn every_route_is_granted_to_whom_the_table_says(pool: PgPool) {
                 let is_operators = grant.who == http::Who::Operator;
                 let is_refused = REFUSED.contains(&status);
                 assert_eq!(is_refused, is_operators, "{what} by {who}: {text}");
+                assert_eq!(takes(description, scheme), !is_refused, "{what}: {scheme}");
                 if is_refused {
                     assert_eq!(status, StatusCode::FORBIDDEN, "{what} by {who}");
                 }
@@ -599,6 +631,75 @@ async fn nobody_gives_more_than_he_has(pool: PgPool) {
             "{wrong}: {}",
             answer.text()
         );
+    }
+}
+
+#[sqlx::test]
+async fn strangers_keys_end_after_ninety_days(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let wish = json!({
+        "name": "mine", "principal": "0x52908400098527886e0f7030069857d2e4169ee7", "scopes": ["keys:write"],
+    });
+    let mine = key(&instance, &wish).await;
+    assert_eq!(mine["expires_at"], Value::Null, "the operator's word");
+    let make = async |wish: Value| {
+        instance
+            .send("POST", "/v1/keys", secret(&mine), &wish)
+            .await
+    };
+    let days = |days: i64| days * 24 * 60 * 60;
+    let longest = json!({"name": "longest", "expires_in_seconds": days(90)});
+    let longest = make(longest).await;
+    assert_eq!(longest.status, StatusCode::OK, "{}", longest.text());
+    for wrong in [
+        json!({"name": "longer", "expires_in_seconds": days(90) + 1}),
+        json!({"name": "for ever", "expires_at": "9999-01-01T00:00:00Z"}),
+    ] {
+        let refused = make(wrong).await;
+        let text = refused.text();
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{text}");
+        assert_eq!(refused.json()["code"], "denied");
+        assert!(text.contains("90 days"), "{text}");
+    }
+    let made = make(json!({"name": "usual"})).await.json();
+    let time = |field: &str| {
+        let time = made[field].as_str().unwrap();
+        chrono::DateTime::parse_from_rfc3339(time).unwrap()
+    };
+    let lasts = time("expires_at") - time("created_at");
+    assert_eq!(lasts, chrono::TimeDelta::days(90));
+}
+
+#[sqlx::test]
+async fn the_operator_makes_keys_for_contract_wallets(pool: PgPool) {
+    const ADDRESS: &str = "0x52908400098527886E0F7030069857D2E4169EE7";
+    let instance = Instance::new(&pool).await;
+    let of = |chain: &str, address: &str| json!({"name": "x", "principal": format!("eip155:{chain}:{address}")});
+    for chain in ["1", "9223372036854775807"] {
+        let made = key(&instance, &of(chain, ADDRESS)).await;
+        let name = format!("eip155:{chain}:{}", ADDRESS.to_lowercase());
+        assert_eq!(made["principal"], name);
+        assert_eq!(made["client_id"], name);
+        let asks = instance.get_as("/v1/sessions/current", "x-api-key", secret(&made));
+        let shown = format!("eip155:{chain}:{ADDRESS}");
+        assert_eq!(asks.await.json()["id"], shown);
+    }
+    for (chain, address) in [
+        ("0", ADDRESS),
+        ("01", ADDRESS),
+        ("+1", ADDRESS),
+        ("9223372036854775808", ADDRESS),
+        ("one", ADDRESS),
+        ("", ADDRESS),
+        ("1", "0x52908400098527886e0F7030069857D2E4169EE7"),
+        ("1", "0x00"),
+        ("1", ""),
+    ] {
+        let wrong = of(chain, address);
+        let refused = instance.send("POST", "/v1/keys", TOKEN, &wrong).await;
+        let text = refused.text();
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}: {text}");
+        assert!(text.contains("eip155:<chain>:<address>"), "{text}");
     }
 }
 

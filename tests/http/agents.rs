@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::http::{StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::kit::{Instance, MAINNET_REGISTRY};
+use super::kit::{Instance, MAINNET_REGISTRY, TOKEN};
 
 #[sqlx::test]
 async fn pages_walk_all_92_agents_once(pool: PgPool) {
@@ -34,6 +34,75 @@ async fn pages_walk_all_92_agents_once(pool: PgPool) {
             pages += 1;
         }
         assert_eq!((seen.len(), pages), (92, 92_usize.div_ceil(limit)));
+    }
+}
+
+#[sqlx::test]
+async fn lists_are_filtered_by_each_status_and_leave_out_whom_the_operator_suspended(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    for (agent, column, wish) in [
+        (
+            "1:1",
+            "admin_status",
+            json!({ "admin_status": "SUSPENDED", "reason": "spam" }),
+        ),
+        (
+            "1:100",
+            "admin_status",
+            json!({ "admin_status": "INACTIVE" }),
+        ),
+        ("1:100", "load", json!({ "load": "BUSY" })),
+    ] {
+        let path = format!("/v1/agents/{agent}/{column}");
+        let answer = instance.send("PUT", &path, TOKEN, &wish).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    for (query, agents) in [
+        ("", 91),
+        ("chain=1", 91),
+        ("admin_status=ACTIVE", 90),
+        ("admin_status=inactive", 1),
+        ("admin_status=SUSPENDED", 1),
+        ("admin_status=any", 92),
+        ("liveness=unknown", 91),
+        ("liveness=active", 0),
+        ("load=BUSY", 1),
+        ("load=available&admin_status=any", 91),
+        ("load=BUSY&admin_status=ACTIVE", 0),
+    ] {
+        let path = format!("/v1/agents?limit=200&{query}");
+        assert_eq!(instance.items(&path).await.len(), agents, "{query}");
+    }
+    // Whom somebody names is answered, also in the list, and whose he is is told of all that he has.
+    let suspended = instance.get("/v1/agents/1:1").await.json();
+    assert_eq!(suspended["admin_status"], "SUSPENDED");
+    let owner = suspended["owner_address"].as_str().unwrap();
+    for path in [
+        format!("/v1/owners/{owner}/agents?limit=200"),
+        format!("/v1/agents?limit=200&owner={owner}"),
+    ] {
+        let owned = instance.items(&path).await;
+        let mut standings = owned.iter().filter(|one| one["id"] == suspended["id"]);
+        assert!(
+            standings.any(|one| one["admin_status"] == "SUSPENDED"),
+            "{path}"
+        );
+    }
+    let did = suspended["did"].as_str().unwrap();
+    for (query, agents) in [("", 1), ("&admin_status=ACTIVE", 0)] {
+        let path = format!("/v1/agents?identifier={did}{query}");
+        assert_eq!(instance.items(&path).await.len(), agents, "{query}");
+    }
+    let resolved = instance.get(&format!("/1.0/identifiers/{did}")).await;
+    assert_eq!(resolved.status, StatusCode::OK, "{}", resolved.text());
+    for wrong in ["admin_status=GONE", "liveness=dead", "load=", "load=any"] {
+        let answer = instance.get(&format!("/v1/agents?{wrong}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(
+            answer.text().contains("expected one of"),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -191,6 +260,31 @@ async fn filters_narrow_the_list(pool: PgPool) {
         instance.items("/v1/agents?q=%25no%5Fsuch").await,
         [] as [Value; 0]
     );
+}
+
+#[sqlx::test]
+async fn a_name_that_a_file_claims_filters_the_list_and_finds_nobody(pool: PgPool) {
+    let instance = Instance::with_mainnet(&pool).await;
+    instance.judge().await;
+    let claiming = instance
+        .items("/v1/agents?identifier=ClawdBotAtg.eth")
+        .await;
+    let ids: Vec<_> = claiming.iter().map(|agent| &agent["agent_id"]).collect();
+    assert_eq!(ids, ["21548"]);
+    let answer = instance.get("/v1/agents/1:21548").await.json();
+    let claim = json!({ "kind": "ens", "value": "clawdbotatg.eth", "standing": "claimed" });
+    let names = answer["identifiers"].as_array().unwrap();
+    assert!(names.contains(&claim), "{names:?}");
+
+    let nobody = instance.get("/v1/agents/clawdbotatg.eth").await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    assert_eq!(nobody.json()["code"], "not_found");
+    let detail = nobody.json()["detail"].to_string();
+    assert!(detail.contains("registration files claim it"), "{detail}");
+    for (name, agents) in [("1:21548", 1), ("nobody.eth", 0), ("%C3%A9", 0), ("", 0)] {
+        let path = format!("/v1/agents?identifier={name}");
+        assert_eq!(instance.items(&path).await.len(), agents, "{name}");
+    }
 }
 
 #[sqlx::test]

@@ -5,7 +5,6 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use chain::{At, Call};
 use chancery::config::Flag;
 use kernel::{Address, Bytes};
 use serde_json::{Value, json};
@@ -16,41 +15,9 @@ use super::{
     proofs::{HOST, Wallet, nonce, sign_in},
     world::{
         anvil::{Anvil, Chain},
-        calls::{Arg, call},
+        contract_wallet::{self, Wallets},
     },
 };
-
-const WALLET: &str = include_str!("../../contracts/artifacts/ContractWallet.json");
-const FACTORY: &str = include_str!("../../contracts/artifacts/ContractWalletFactory.json");
-
-fn code(artifact: &str) -> Bytes {
-    let artifact: Value = serde_json::from_str(artifact).unwrap();
-    serde_json::from_value(artifact["bytecode"].clone()).unwrap()
-}
-
-/// A signature of a wallet that is not deployed: who deploys it, by which call, and what it will accept.
-fn before_deployment(factory: Address, creation: &[u8], inner: &[u8]) -> Vec<u8> {
-    let word = |number: usize| {
-        let mut word = [0; 32];
-        word[24..].copy_from_slice(&(number as u64).to_be_bytes());
-        word
-    };
-    let padded = |bytes: &[u8]| {
-        let mut padded = bytes.to_vec();
-        padded.resize(bytes.len().next_multiple_of(32), 0);
-        padded
-    };
-    let creation_bytes = padded(creation);
-    let mut all = factory.into_word().to_vec();
-    all.extend(word(96));
-    all.extend(word(96 + 32 + creation_bytes.len()));
-    all.extend(word(creation.len()));
-    all.extend(creation_bytes);
-    all.extend(word(inner.len()));
-    all.extend(padded(inner));
-    all.extend([0x64, 0x92].repeat(16));
-    all
-}
 
 #[sqlx::test]
 async fn a_contract_wallet_signs_in_before_and_after_it_is_deployed(pool: PgPool) {
@@ -58,16 +25,8 @@ async fn a_contract_wallet_signs_in_before_and_after_it_is_deployed(pool: PgPool
     let nodes = json!([{ "rpc": [chain.url()] }]);
     let instance = Instance::with(&pool, &[Flag::new("indexer.chains", nodes)]).await;
     let (keeper, stranger) = (Wallet::new(5), Wallet::new(6));
-    let keepers = |function: &str| call(function, &[Arg::Account(keeper.address())]);
-    let arguments = keeper.address().into_word();
-    let deployed = [code(WALLET).as_ref(), arguments.as_slice()].concat();
-    let deployed = chain.deploy(deployed.into()).await;
-    let factory = chain.deploy(code(FACTORY)).await;
-    let where_to = Call::new(factory, keepers("addressOf(address)"));
-    let answer = chain.rpc.call(&where_to, At::Latest).await.unwrap();
-    let counterfactual = Address::from_slice(&answer[12..]);
-    let creation = keepers("create(address)");
-    for account in [deployed, counterfactual] {
+    let wallets = Wallets::of(&chain, keeper.address()).await;
+    for account in [wallets.deployed, wallets.future] {
         let sign = async |signer: &Wallet, network: &str| {
             let own = signer.address().to_string();
             signer.message(&nonce(&instance).await, |text| {
@@ -76,9 +35,9 @@ async fn a_contract_wallet_signs_in_before_and_after_it_is_deployed(pool: PgPool
             })
         };
         let wrap = |mut signed: Value| {
-            if account == counterfactual {
+            if account == wallets.future {
                 let inner: Bytes = serde_json::from_value(signed["signature"].clone()).unwrap();
-                let whole = before_deployment(factory, &creation, &inner);
+                let whole = wallets.before_deployment(&inner);
                 signed["signature"] = json!(kernel::hex_0x(&whole));
             }
             signed
@@ -127,13 +86,10 @@ async fn a_contract_is_its_account_on_its_own_chain_alone(pool: PgPool) {
     let nodes = json!([{ "rpc": [here.url()] }, { "rpc": [there.url()] }]);
     let instance = Instance::with(&pool, &[Flag::new("indexer.chains", nodes)]).await;
     let (keeper, stranger) = (Wallet::new(5), Wallet::new(6));
-    let wallet_of = |keeper: &Wallet| {
-        let keeper = keeper.address().into_word();
-        [code(WALLET).as_ref(), keeper.as_slice()].concat()
-    };
+    let wallet_of = |keeper: &Wallet| contract_wallet::creation(keeper.address());
     // Each chain's deployer did as much before: one address, and somebody else's contract.
-    let account = here.deploy(wallet_of(&keeper).into()).await;
-    assert_eq!(there.deploy(wallet_of(&stranger).into()).await, account);
+    let account = here.deploy(wallet_of(&keeper)).await;
+    assert_eq!(there.deploy(wallet_of(&stranger)).await, account);
     let signed_in = async |signer: &Wallet, chain: u64| {
         let own = signer.address().to_string();
         let signed = signer.message(&nonce(&instance).await, |text| {

@@ -9,6 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use ed25519_dalek::{Signer as _, SigningKey};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use net::{Socket, SocketLimits};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -21,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 use super::kit::{Instance, TOKEN};
 
 /// An agent with a key of its own.
-struct Agent {
-    did: String,
+pub struct Agent {
+    pub did: String,
     key: SigningKey,
 }
 
 impl Agent {
-    async fn new(instance: &Instance, name: &str, seed: u8) -> Self {
+    pub async fn new(instance: &Instance, name: &str, seed: u8) -> Self {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let did = format!("did:vexel:{name}");
         let pool = instance.app.db.pool();
@@ -44,7 +45,11 @@ impl Agent {
 
     /// A beat `ms` milliseconds from now, in Zynd's form.
     fn beat(&self, instance: &Instance, ms: i64) -> Value {
-        let at = instance.app.db.clock().now() + TimeDelta::milliseconds(ms);
+        self.beat_at(instance.app.db.clock().now() + TimeDelta::milliseconds(ms))
+    }
+
+    /// The same, of a time.
+    pub fn beat_at(&self, at: DateTime<Utc>) -> Value {
         let timestamp = at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let signature = self.sign(&timestamp);
         json!({ "timestamp": timestamp, "signature": signature })
@@ -68,7 +73,7 @@ impl Agent {
         )
     }
 
-    fn named(&self, mut beat: Value) -> Value {
+    pub fn named(&self, mut beat: Value) -> Value {
         beat["agent"] = json!(self.did);
         beat
     }
@@ -155,6 +160,12 @@ async fn a_beat_is_seen_at_once_and_counts_once(pool: PgPool) {
     let changes = format!("/v1/agents/{}/status-changes?dimension=liveness", agent.did);
     let changes = instance.items(&changes).await;
     assert_eq!(changes.len(), 1);
+    for (liveness, who) in [("active", &agent), ("unknown", &other)] {
+        let path = format!("/v1/agents?liveness={liveness}");
+        let found = instance.items(&path).await;
+        assert_eq!(found.len(), 1, "{liveness}");
+        assert_eq!(found[0]["did"], who.did);
+    }
     let (new, who) = (&changes[0]["new"], &changes[0]["who"]);
     assert_eq!((new, who), (&json!("active"), &json!("liveness")));
     let (late, soon) = (agent.own(&instance, 15_000), agent.own(&instance, 15_300));
@@ -178,7 +189,7 @@ async fn many_beats_are_answered_each_by_itself(pool: PgPool) {
     forged.as_object_mut().unwrap().remove("agent");
     let items = json!({ "items": [
         a.named(a.beat(&instance, 0)), b.named(b.own(&instance, 0)), forged,
-        { "agent": "did:vexel:x", "timestamp": "x", "signature": "x" },
+        { "agent": "did:vexel:x", "timestamp": "x", "signature": "x" }, a.named(a.own(&instance, 300)),
     ] });
     let answer = instance.send("POST", "/v1/heartbeats", "", &items).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
@@ -196,7 +207,8 @@ async fn many_beats_are_answered_each_by_itself(pool: PgPool) {
             &Value::Null,
             &Value::Null,
             &json!("denied"),
-            &json!("invalid")
+            &json!("invalid"),
+            &json!("limited"),
         ]
     );
     let too_many = json!({ "items": vec![a.named(a.beat(&instance, 5)); 1_001] });
@@ -206,6 +218,43 @@ async fn many_beats_are_answered_each_by_itself(pool: PgPool) {
         .send("POST", "/v1/heartbeats", "", &json!({ "items": [] }))
         .await;
     assert_eq!(none.json(), json!({ "items": [], "accepted": 0 }));
+}
+
+/// What waits is bounded, and who comes then is told at once.
+#[sqlx::test]
+async fn more_beats_than_may_wait_are_refused_and_the_others_are_answered(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let held = "LOCK TABLE identity.heartbeats IN ACCESS EXCLUSIVE MODE";
+    let mut held_by = pool.begin().await.unwrap();
+    sqlx::query(held).execute(&mut *held_by).await.unwrap();
+    let none = json!({ "agent": "did:vexel:x", "timestamp": "x", "signature": "x" });
+    let thousand = json!({ "items": vec![none; 1_000] });
+    let asked = (0..80).map(|_| instance.send("POST", "/v1/heartbeats", "", &thousand));
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    let first = tokio::time::timeout(Duration::from_mins(1), asked.next()).await;
+    let first = first
+        .expect("who comes too late is answered at once")
+        .unwrap();
+    assert_eq!(
+        first.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "{}",
+        first.text()
+    );
+    assert!(
+        first.text().contains("65536 heartbeats wait already"),
+        "{}",
+        first.text()
+    );
+    held_by.rollback().await.unwrap();
+    let mut answered = 0;
+    while let Some(answer) = asked.next().await {
+        if answer.status != StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            answered += 1;
+        }
+    }
+    assert!(answered >= 65, "{answered}");
 }
 
 pub async fn socket(address: &str, path: &str) -> Socket {
@@ -257,6 +306,7 @@ async fn agents_beat_over_sockets_of_their_own_or_over_one(pool: PgPool) {
         replayed["code"], "conflict",
         "over another socket: {replayed}"
     );
+    let soon = a.beat(&instance, 2_000);
     for message in [
         a.named(a.own(&instance, 1_500)),
         b.named(b.beat(&instance, 20)),
@@ -271,6 +321,9 @@ async fn agents_beat_over_sockets_of_their_own_or_over_one(pool: PgPool) {
             "{told}"
         );
     }
+    // Once in a second, over whatever it comes.
+    let soon = say(&mut alone, &soon).await;
+    assert_eq!(soon["code"], "limited", "{soon}");
     let nameless = say(&mut shared, &b.beat(&instance, 30)).await;
     assert_eq!(nameless["code"], "invalid");
     // Whoever sends nonsense is told so, and then disconnected.

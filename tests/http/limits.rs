@@ -2,6 +2,11 @@
 
 use std::net::SocketAddr;
 
+use access::{
+    message_signature,
+    origin::Origin,
+    outgoing::{Outgoing, Stamp},
+};
 use axum::{
     body::Body,
     extract::ConnectInfo,
@@ -11,7 +16,10 @@ use chancery::config::Flag;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::kit::{Answer, Instance, TOKEN};
+use super::{
+    kit::{Answer, Instance, TOKEN},
+    statements::{bring, by_key, by_owner, did, key, prepared, registered},
+};
 
 async fn with(pool: &PgPool) -> Instance {
     let keys = [
@@ -186,6 +194,203 @@ async fn behind_a_proxy_it_is_the_caller_who_counts(pool: PgPool) {
             wanted
         );
     }
+}
+
+#[sqlx::test]
+async fn a_proxy_that_is_not_believed_is_one_caller(pool: PgPool) {
+    let keys = [
+        Flag::new("access.per_minute", 3),
+        Flag::new("access.trusted_proxies", json!([])),
+    ];
+    let instance = Instance::with(&pool, &keys).await;
+    for (place, wanted) in [200, 200, 200, 429].into_iter().enumerate() {
+        let chosen = format!("198.51.100.{place}");
+        let headers = [("x-forwarded-for", chosen.as_str())];
+        let answer = from(&instance, "127.0.0.1", "/v1/agents", &headers).await;
+        assert_eq!(answer.status.as_u16(), wanted, "{chosen}");
+    }
+}
+
+#[sqlx::test]
+async fn a_proxy_that_does_not_say_who_asks_passes_nobody_on_uncounted(pool: PgPool) {
+    let instance = with(&pool).await;
+    let ask = async |headers: &[(&str, &str)]| {
+        let answer = from(&instance, "127.0.0.1", "/v1/agents", headers).await;
+        answer.status.as_u16()
+    };
+    // Whatever says that somebody else asked, all of them together have what one caller has.
+    let passed_on = [
+        ("via", "1.1 proxy"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-real-ip", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "unknown"),
+        ("host", "office.example"),
+        ("host", "127.0.0.1.evil.example"),
+        ("host", ""),
+    ];
+    for (place, header) in passed_on.into_iter().enumerate() {
+        let wanted = if place < 3 { 200 } else { 429 };
+        assert_eq!(ask(&[header]).await, wanted, "{header:?}");
+    }
+    // Programs of this machine call it by its own names.
+    for host in [
+        "localhost:8004",
+        "LOCALHOST",
+        "127.0.0.1:8004",
+        "127.9.9.9",
+        "[::1]:8004",
+        "office.localhost:8004",
+    ] {
+        assert_eq!(ask(&[("host", host)]).await, 200, "{host}");
+    }
+}
+
+#[sqlx::test]
+async fn an_office_that_others_reach_counts_this_machine_too(pool: PgPool) {
+    let keys = [
+        Flag::new("access.origins", json!(["https://office.example"])),
+        Flag::new("access.per_minute", 3),
+    ];
+    let instance = Instance::with(&pool, &keys).await;
+    let wish = json!({"name": "ci", "rate_limit_per_minute": 9});
+    let key = instance.send("POST", "/v1/keys", TOKEN, &wish).await.json();
+    let ask = async |headers: &[(&str, &str)]| {
+        let answer = from(&instance, "127.0.0.1", "/v1/agents", headers).await;
+        answer.status.as_u16()
+    };
+    for wanted in [200, 200, 200, 429] {
+        assert_eq!(ask(&[("host", "127.0.0.1:8004")]).await, wanted);
+    }
+    // Who may ask as often as he likes says who he is.
+    let bearer = format!("Bearer {TOKEN}");
+    assert_eq!(ask(&[("authorization", bearer.as_str())]).await, 200);
+    let secret = key["key"].as_str().unwrap();
+    for _ in 0..9 {
+        assert_eq!(ask(&[("x-api-key", secret)]).await, 200);
+    }
+    assert_eq!(ask(&[("x-api-key", secret)]).await, 429);
+}
+
+#[sqlx::test]
+async fn what_is_said_of_an_agent_counts_for_whoever_signed_it(pool: PgPool) {
+    let instance = with(&pool).await;
+    for seed in [1, 2] {
+        registered(&instance, seed).await;
+    }
+    let update = async |seed: u8, name: &str| {
+        let content = json!({ "summary": name });
+        prepared(&instance, "update", &did(seed), content).await
+    };
+    let say = async |seed: u8, statement: &Value, signature: Value| {
+        let path = format!("/v1/agents/{}/statements", did(seed));
+        let body = json!({ "statement": statement, "signatures": [signature] });
+        bring(&instance, &path, &body, None).await
+    };
+    let first = update(1, "first").await;
+    let answer = say(1, &first, by_key(1, &first)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let limit = answer.header("ratelimit");
+    assert!(limit.starts_with("\"minute\";r=2;t="), "{limit}");
+    // What was signed is everybody's to read: that somebody brings it again costs the agent nothing, nor does what
+    // strangers sign.
+    for _ in 0..5 {
+        let again = say(1, &first, by_key(1, &first)).await;
+        assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text());
+        let strange = say(1, &first, by_key(2, &first)).await;
+        assert_ne!(strange.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    for name in ["second", "third"] {
+        let next = update(1, name).await;
+        let answer = say(1, &next, by_key(1, &next)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    let fourth = update(1, "fourth").await;
+    let refused = say(1, &fourth, by_key(1, &fourth)).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.json()["violated-policies"], json!(["minute"]));
+    assert_ne!(refused.header(header::RETRY_AFTER), "");
+    assert!(refused.header("ratelimit").starts_with("\"minute\";r=0;t="));
+    let path = format!("/v1/agents/{}/statements", did(1));
+    assert_eq!(
+        instance.items(&path).await.len(),
+        4,
+        "it is registered, too"
+    );
+    // The owner speaks for himself, and other agents for themselves.
+    let answer = say(1, &fourth, by_owner(1, &fourth)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let other = update(2, "other").await;
+    let answer = say(2, &other, by_key(2, &other)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let app = &instance.app;
+    app.audit_log.flush(&app.db).await.unwrap();
+    let path = "/v1/audit-logs?event_type=rate_limit_exceeded";
+    let events = instance.send("GET", path, TOKEN, &Value::Null).await.json();
+    let events = events["items"].as_array().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["client_id"], did(1));
+    assert_eq!(events[0]["action"], "POST /v1/agents/{agent}/statements");
+}
+
+#[sqlx::test]
+async fn who_signs_the_request_with_what_it_says_is_counted_once(pool: PgPool) {
+    let instance = with(&pool).await;
+    registered(&instance, 1).await;
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let office = Origin::parse("http://localhost:8004").unwrap();
+    let say = async |name: &str| {
+        let statement = prepared(&instance, "update", &did(1), json!({ "summary": name })).await;
+        let signature = by_key(1, &statement);
+        let body = json!({ "statement": statement, "signatures": [signature] }).to_string();
+        let outgoing = Outgoing {
+            origin: &office,
+            method: "POST",
+            path: &path,
+            query: None,
+            body: body.as_bytes(),
+        };
+        let stamp = Stamp::new(instance.app.db.clock().now()).unwrap();
+        let signed = message_signature::sign(&key(1), &outgoing, &stamp).unwrap();
+        let mut request = Request::post(&path)
+            .header(header::HOST, office.authority())
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in signed {
+            request = request.header(name, value);
+        }
+        instance.ask(request.body(Body::from(body)).unwrap()).await
+    };
+    for (name, left) in [("first", 2), ("second", 1), ("third", 0)] {
+        let answer = say(name).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let limit = answer.header("ratelimit");
+        let wanted = format!("\"minute\";r={left};t=");
+        assert!(limit.starts_with(&wanted), "{name}: {limit}");
+    }
+    let refused = say("fourth").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[sqlx::test]
+async fn what_the_operator_brings_is_not_counted(pool: PgPool) {
+    let instance = with(&pool).await;
+    registered(&instance, 1).await;
+    let path = format!("/v1/agents/{}/statements", did(1));
+    let update = async |name: &str| {
+        let statement = prepared(&instance, "update", &did(1), json!({ "summary": name })).await;
+        let signature = by_key(1, &statement);
+        json!({ "statement": statement, "signatures": [signature] })
+    };
+    for name in ["first", "second", "third", "fourth"] {
+        let body = update(name).await;
+        let answer = instance.send("POST", &path, TOKEN, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(answer.header("ratelimit"), "");
+    }
+    let own = bring(&instance, &path, &update("own").await, None).await;
+    assert_eq!(own.status, StatusCode::OK, "{}", own.text());
+    let limit = own.header("ratelimit");
+    assert!(limit.starts_with("\"minute\";r=2;t="), "{limit}");
 }
 
 #[sqlx::test]

@@ -332,6 +332,65 @@ async fn what_is_described_holds_together(pool: PgPool) {
     }
 }
 
+#[sqlx::test]
+async fn every_way_to_prove_who_asks_is_described(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let document = instance.get("/openapi.json").await.json();
+    let schemes = document["components"]["securitySchemes"].as_object();
+    let schemes = schemes.unwrap();
+    for (name, kind, place, header) in [
+        ("token", "http", None, None),
+        ("key", "apiKey", Some("header"), Some("X-API-Key")),
+        (
+            "session",
+            "apiKey",
+            Some("cookie"),
+            Some("chancery_session"),
+        ),
+        (
+            "session-half",
+            "apiKey",
+            Some("header"),
+            Some("chancery-session"),
+        ),
+        (
+            "signature-input",
+            "apiKey",
+            Some("header"),
+            Some("Signature-Input"),
+        ),
+        ("signature", "apiKey", Some("header"), Some("Signature")),
+        ("wallet", "apiKey", Some("header"), Some("Authorization")),
+    ] {
+        let scheme = &schemes[name];
+        assert_eq!(scheme["type"], kind, "{name}");
+        assert_eq!(scheme["in"].as_str(), place, "{name}");
+        assert_eq!(scheme["name"].as_str(), header, "{name}");
+        assert!(scheme["description"].is_string(), "{name}");
+    }
+    let mut used = BTreeSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for route in methods.as_object().unwrap().values() {
+            for way in route["security"].as_array().into_iter().flatten() {
+                let way = way.as_object().unwrap();
+                // Neither is anything without the other.
+                for [one, other] in [
+                    ["signature", "signature-input"],
+                    ["session", "session-half"],
+                ] {
+                    assert_eq!(way.contains_key(one), way.contains_key(other), "{way:?}");
+                }
+                used.extend(way.keys());
+            }
+        }
+    }
+    assert_eq!(
+        used,
+        schemes.keys().collect::<BTreeSet<_>>(),
+        "all are used"
+    );
+}
+
 /// Where the references of the document point.
 fn references(value: &Value) -> BTreeSet<String> {
     match value {

@@ -181,14 +181,32 @@ async fn a_browser_gets_a_cookie_that_only_our_page_uses(pool: PgPool) {
     let opened = sign_in(&instance, &ours, &signed).await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text());
     assert_eq!(opened.json().get("token"), None, "scripts do not see it");
+    let half = opened.json()["half"].as_str().unwrap().to_owned();
     let cookie = opened.header(header::SET_COOKIE).to_owned();
     for word in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=3600"] {
         assert!(cookie.contains(word), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap();
-    assert_eq!(who(&instance, &[("cookie", pair)]).await["kind"], "account");
+    let session = [("cookie", pair), ("chancery-session", half.as_str())];
+    assert_eq!(who(&instance, &session).await["kind"], "account");
+    // A browser brings the cookie to each port of this host: whoever has it has no session, and nor has who has the rest.
+    for part in session {
+        assert_eq!(who(&instance, &[part, ours[0]]).await["kind"], "anonymous");
+    }
+    let (_, kept) = pair.split_once('=').unwrap();
+    let bearer = format!("Bearer {kept}");
+    let path = "/v1/sessions/current";
+    let refused = ask(
+        &instance,
+        "GET",
+        path,
+        &[("authorization", &bearer)],
+        &Value::Null,
+    )
+    .await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     let make = async |headers: &[(&str, &str)]| {
-        let mut all = vec![("cookie", pair)];
+        let mut all = session.to_vec();
         all.extend(headers);
         let wish = json!({"name": "by the page"});
         ask(&instance, "POST", "/v1/keys", &all, &wish)
@@ -214,13 +232,20 @@ async fn a_browser_gets_a_cookie_that_only_our_page_uses(pool: PgPool) {
     let preflight = [
         ("origin", "https://evil.example"),
         ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "authorization"),
+        (
+            "access-control-request-headers",
+            "authorization, chancery-session",
+        ),
     ];
     let answer = ask(&instance, "OPTIONS", "/v1/keys", &preflight, &Value::Null).await;
     let allowed = answer.header("access-control-allow-methods").to_owned();
     assert!(!allowed.contains("POST"), "{allowed}");
+    let allowed = answer.header("access-control-allow-headers").to_owned();
+    for secret in ["authorization", "chancery-session"] {
+        assert!(!allowed.to_lowercase().contains(secret), "{allowed}");
+    }
     assert_eq!(answer.header("access-control-allow-credentials"), "");
-    let headers = [("cookie", pair), ours[0]];
+    let headers = [session[0], session[1], ours[0]];
     let closed = ask(
         &instance,
         "DELETE",
@@ -230,10 +255,7 @@ async fn a_browser_gets_a_cookie_that_only_our_page_uses(pool: PgPool) {
     )
     .await;
     assert!(closed.header(header::SET_COOKIE).contains("Max-Age=0"));
-    assert_eq!(
-        who(&instance, &[("cookie", pair)]).await["kind"],
-        "anonymous"
-    );
+    assert_eq!(who(&instance, &session).await["kind"], "anonymous");
 }
 
 #[sqlx::test]

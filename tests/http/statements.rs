@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use chain::{At, Call, PrivateKeySigner, key as wallet};
+use chain::{PrivateKeySigner, key as wallet};
 use chancery::{bundle, config::Flag};
 use did::ed25519::{self, SecretKey};
 use futures::future::join_all;
@@ -16,7 +16,7 @@ use sqlx::PgPool;
 
 use super::{
     kit::{Answer, Instance, TOKEN, until},
-    world::anvil::Chain,
+    world::{anvil::Chain, contract_wallet::Wallets},
 };
 
 pub fn key(seed: u8) -> SecretKey {
@@ -144,15 +144,36 @@ async fn an_owner_registers_without_gas_and_without_a_token(pool: PgPool) {
     let document = instance.get(&format!("/1.0/identifiers/{}", did(1))).await;
     assert_eq!(document.status, StatusCode::OK);
 
-    // The operator sees who registered here.
-    let app = &instance.app;
-    app.audit_log.flush(&app.db).await.unwrap();
+    // The operator sees who registered here, as soon as it is registered: it was not written behind.
     let seen = "/v1/audit-logs?event_type=agent_registered";
     let token = format!("Bearer {TOKEN}");
     let seen = instance.get_as(seen, "authorization", &token).await.json();
     assert_eq!(seen["items"].as_array().unwrap().len(), 1);
     assert_eq!(seen["items"][0]["client_id"], did(1));
     assert_eq!(seen["items"][0]["resource_id"], agent["id"]);
+    assert_eq!(seen["items"][0]["action"], "POST /v1/agents");
+}
+
+#[sqlx::test]
+async fn an_agent_is_registered_and_seen_to_be_or_neither(pool: PgPool) {
+    let instance = Instance::new(&pool).await;
+    let unseen = "ALTER TABLE access.audit_logs ADD CONSTRAINT unseen CHECK (event_type <> 'agent_registered')";
+    sqlx::query(unseen).execute(&pool).await.unwrap();
+    let statement = prepared(&instance, "register", &did(1), json!({"name": "Unseen"})).await;
+    let body = json!({ "statement": statement, "signatures": [by_key(1, &statement)] });
+    let answer = bring(&instance, "/v1/agents", &body, None).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "{}",
+        answer.text()
+    );
+    let found = instance.get(&format!("/v1/agents/{}", did(1))).await;
+    assert_eq!(found.status, StatusCode::NOT_FOUND, "it is not registered");
+    let seen = "ALTER TABLE access.audit_logs DROP CONSTRAINT unseen";
+    sqlx::query(seen).execute(&pool).await.unwrap();
+    let answer = bring(&instance, "/v1/agents", &body, None).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
 #[sqlx::test]
@@ -452,36 +473,6 @@ async fn the_operator_suspends_with_a_reason(pool: PgPool) {
     assert_eq!(again.json()["entry"], Value::Null, "nothing changed");
 }
 
-/// A word that holds an address.
-fn word(address: kernel::Address) -> Vec<u8> {
-    address.into_word().to_vec()
-}
-
-fn called(function: &str, address: kernel::Address) -> kernel::Bytes {
-    let selector = kernel::keccak256(function.as_bytes());
-    [&selector[..4], &word(address)].concat().into()
-}
-
-fn bytecode(artifact: &str) -> kernel::Bytes {
-    let artifact: Value = serde_json::from_str(artifact).unwrap();
-    serde_json::from_value(artifact["bytecode"].clone()).unwrap()
-}
-
-/// ABI encoding of (address, bytes, bytes), and ERC-6492's mark.
-fn before_deployment(factory: kernel::Address, create: &[u8], signature: &[u8]) -> Vec<u8> {
-    let number = |number: usize| kernel::B256::from(kernel::U256::from(number)).to_vec();
-    let dynamic = |bytes: &[u8]| {
-        let mut encoded = number(bytes.len());
-        encoded.extend_from_slice(bytes);
-        encoded.resize(encoded.len().next_multiple_of(32), 0);
-        encoded
-    };
-    let (create, signature) = (dynamic(create), dynamic(signature));
-    let second = 96 + create.len();
-    let parts = [word(factory), number(96), number(second), create, signature];
-    [parts.concat(), [0x64, 0x92].repeat(16)].concat()
-}
-
 #[sqlx::test]
 async fn wallets_that_are_contracts_own_agents(pool: PgPool) {
     const CHAIN: u64 = 31_337;
@@ -489,20 +480,7 @@ async fn wallets_that_are_contracts_own_agents(pool: PgPool) {
     let nodes = Flag::new("indexer.chains", json!([{ "rpc": [chain.url()] }]));
     let instance = Instance::with(&pool, &[nodes]).await;
     let keeper = owner(1).address();
-    let code = bytecode(include_str!(
-        "../../contracts/artifacts/ContractWallet.json"
-    ));
-    let wallet = chain
-        .deploy([code.as_ref(), &word(keeper)].concat().into())
-        .await;
-    let factory = chain
-        .deploy(bytecode(include_str!(
-            "../../contracts/artifacts/ContractWalletFactory.json"
-        )))
-        .await;
-    let where_to = Call::new(factory, called("addressOf(address)", keeper));
-    let future = chain.rpc.call(&where_to, At::Latest).await.unwrap();
-    let future = kernel::Address::from_slice(&future[12..]);
+    let wallets = Wallets::of(&chain, keeper).await;
 
     let signed = |statement: &Value, chain: u64, wrap: bool| {
         let typed: Statement = serde_json::from_value(statement.clone()).unwrap();
@@ -510,12 +488,11 @@ async fn wallets_that_are_contracts_own_agents(pool: PgPool) {
         if !wrap {
             return kernel::hex_0x(&signature);
         }
-        let create = called("create(address)", keeper);
-        kernel::hex_0x(&before_deployment(factory, &create, &signature))
+        kernel::hex_0x(&wallets.before_deployment(&signature))
     };
     for (seed, account, wrap, how) in [
-        (1, wallet, false, "contract"),
-        (2, future, true, "before_deployment"),
+        (1, wallets.deployed, false, "contract"),
+        (2, wallets.future, true, "before_deployment"),
     ] {
         let content = json!({ "name": "Of a contract" });
         let statement = prepared(&instance, "register", &did(seed), content).await;

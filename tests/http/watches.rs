@@ -99,6 +99,7 @@ async fn a_watch_tells_of_its_owners_and_agents_and_of_nobody_else(pool: PgPool)
     set(&instance, "one", "category", "of no concern").await;
     set(&instance, "other", "runtime_status", "SLEEP").await;
     set(&instance, "one", "owner_address", bob).await;
+    set(&instance, "one", "load", "BUSY").await;
     set(&instance, "one", "runtime_status", "TERMINATED").await;
 
     let all = alerts(&instance, "mine").await;
@@ -124,10 +125,11 @@ async fn a_watch_tells_of_its_owners_and_agents_and_of_nobody_else(pool: PgPool)
     let kinds: Vec<&str> = his.iter().map(|(alert, _, _)| alert.as_str()).collect();
     assert_eq!(
         kinds,
-        ["transfer", "status"],
+        ["transfer", "status", "status"],
         "from the transfer on it is Bob's"
     );
-    assert_eq!(his[1].2, "TERMINATED");
+    assert_eq!(his[1].2, "BUSY", "whether it takes work is a status, too");
+    assert_eq!(his[2].2, "TERMINATED");
 }
 
 #[sqlx::test]

@@ -4,6 +4,7 @@
 
 pub mod anvil;
 pub mod calls;
+pub mod contract_wallet;
 pub mod deeds;
 pub mod equal;
 pub mod geth;

@@ -24,12 +24,12 @@ const FLAGS = [
 export const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } };
 
 /** The browser, with an empty profile that goes when it is closed. */
-export async function open({ size = "desktop", scheme = "light", executable = process.env.CHANCERY_CHROMIUM ?? "/usr/bin/chromium" } = {}) {
+export async function open({ size = "desktop", scheme = "light", flags = [], executable = process.env.CHANCERY_CHROMIUM ?? "/usr/bin/chromium" } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "chancery-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: executable,
     headless: true,
-    args: FLAGS,
+    args: [...FLAGS, ...flags],
     viewport: SIZES[size],
     colorScheme: scheme,
     deviceScaleFactor: 1,
