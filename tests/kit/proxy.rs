@@ -218,7 +218,8 @@ impl Lies {
         }
     }
 
-    /// Whether it is one of those that are lied about: the same each time.
+    /// Whether it is one of those that are lied about: those at the same places each time, and in each run, which the
+    /// times in hashes are not.
     fn chosen(self, name: &str) -> bool {
         let hash = keccak256(name.as_bytes());
         let drawn = hash[..8]
@@ -228,7 +229,11 @@ impl Lies {
     }
 
     fn chosen_log(self, log: &Value) -> bool {
-        self.chosen(&format!("{}{}", log["transactionHash"], log["logIndex"]))
+        self.chosen(&format!("{} {}", log["blockNumber"], log["logIndex"]))
+    }
+
+    fn chosen_block(self, log: &Value) -> bool {
+        self.chosen(&log["blockNumber"].to_string())
     }
 
     fn logs(self, logs: &mut Value, told: &mut Told) {
@@ -237,8 +242,7 @@ impl Lies {
         };
         match self.lie {
             Lie::Lose => logs.retain(|log| !(self.chosen_log(log) && told_of(log, told))),
-            Lie::LoseBlock => logs
-                .retain(|log| !(self.chosen(&log["blockHash"].to_string()) && told_of(log, told))),
+            Lie::LoseBlock => logs.retain(|log| !(self.chosen_block(log) && told_of(log, told))),
             Lie::Forge => {
                 let chosen = |log: &&Value| self.chosen_log(log);
                 let mut forged: Vec<Value> = logs.iter().filter(chosen).cloned().collect();
@@ -267,7 +271,7 @@ impl Lies {
     /// The logs of a chosen block, last one first.
     fn reorder(self, logs: &mut [Value], told: &mut Told) {
         for block in logs.chunk_by_mut(|one, next| one["blockHash"] == next["blockHash"]) {
-            if block.len() > 1 && self.chosen(&block[0]["blockHash"].to_string()) {
+            if block.len() > 1 && self.chosen_block(&block[0]) {
                 block.reverse();
                 for log in block {
                     told_of(log, told);

@@ -23,7 +23,9 @@ pub struct Database {
 impl Database {
     /// `name` is made anew in a cluster.
     pub async fn new(cluster: &PgConnectOptions, name: &str) -> Self {
-        let options = cluster.clone().database(name);
+        // As everywhere but in a cluster for tests: a crash takes back what said that it may, and no emptying.
+        let durable = [("synchronous_commit", "on")];
+        let options = cluster.clone().database(name).options(durable);
         let database = Self {
             cluster: cluster.clone(),
             name: name.to_owned(),

@@ -88,13 +88,15 @@ pub async fn show(
         None => None,
     };
     let block = receipt.as_ref().map(|receipt| receipt.block_number);
+    // Before what the block says is looked for: how far we are may grow in between, and a transaction would be indexed
+    // that spoke of no agent.
+    let read = view::chains(&app.db).await?;
     // With a node, what it does not have is not indexed either: only a recorded chain is searched.
     let mentions = match (&rpc, block) {
         (Some(_), None) => Vec::new(),
         _ => by_tx::mentions(&app.db, chain, tx, block).await?,
     };
     let mut outcome = state_of(rpc.as_ref(), receipt, mentions.first(), tx).await?;
-    let read = view::chains(&app.db).await?;
     let kept = read
         .iter()
         .find(|kept| u64::try_from(kept.chain) == Ok(chain));
