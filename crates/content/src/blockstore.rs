@@ -5,6 +5,7 @@
 //! A tail that a crash tore off is cut when the store is opened, and reported. What a disk changed costs the block
 //! whose bytes these are and no other, and never the start of the store.
 
+mod catalog;
 mod examine;
 mod index;
 mod pack;
@@ -12,7 +13,7 @@ mod record;
 mod window;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -20,24 +21,22 @@ use std::{
 
 use kernel::{Bytes, Cid, sha256};
 
+use self::{
+    catalog::Ends,
+    index::Index,
+    pack::{Pack, Packs},
+};
 pub use self::{
     examine::Examined,
     record::{Damage, OpenReport},
 };
-use self::{
-    index::Index,
-    pack::{Found, Pack, Packs},
-};
 use crate::{
     Error, Result,
-    block::{self, Block, DAG_CBOR, MAX_BLOCK},
+    block::{self, Block, MAX_BLOCK},
 };
 
 /// A pack file is closed before it grows beyond this, in bytes.
 const ROLL_AT: u64 = 256 << 20;
-
-/// How many ends of writes are told of when a store is opened.
-const ENDS: usize = 256;
 
 /// What the index is keyed by: 16 bytes of SHA-256 over the block's multihash. CIDs of other
 /// versions and codecs with the same multihash name the same bytes.
@@ -74,7 +73,7 @@ struct Inner {
 }
 
 impl Blockstore {
-    /// Opens or creates the store in `dir`. Reads all packs: blocking, call it at start.
+    /// Opens or creates the store in `dir`. Reads the last pack, and what the others hold: blocking, call it at start.
     ///
     /// Errors with [`Error::InUse`] where another process, or this one, has it open.
     pub fn open(dir: &Path) -> Result<(Self, OpenReport)> {
@@ -101,17 +100,17 @@ impl Blockstore {
         let mut report = OpenReport::default();
         let mut index = Index::new();
         let mut ends = Ends::default();
-        let packs = pack::open_all(dir, &mut report, |found| match found {
-            Found::Block(cid, place) => {
-                index.insert(key(&cid), place); // the last copy counts: it replaced a corrupt one
-                ends.block(cid);
+        let packs = pack::open_all(dir, &mut report, |pack, catalog| {
+            for (key, (offset, len)) in &catalog.blocks {
+                let (offset, len) = (*offset, *len);
+                index.insert(*key, Place { pack, offset, len }); // the last copy counts: it replaced a corrupt one
             }
-            Found::Mark => ends.end(),
+            ends.go_on(&catalog.ends);
         })?;
         // What a crash left without its mark.
         ends.end();
         report.blocks = index.len();
-        report.ends = ends.newest.into();
+        report.ends = ends.into();
         for damage in report.torn.iter().chain(&report.corrupt) {
             tracing::warn!(pack = %damage.pack, offset = damage.offset, bytes = damage.bytes,
                 "blockstore: {damage}");
@@ -183,30 +182,6 @@ impl Blockstore {
     }
 }
 
-/// With which blocks the newest writes ended.
-#[derive(Default)]
-struct Ends {
-    /// The last block of the write that is being read.
-    last: Option<Cid>,
-    newest: VecDeque<Cid>,
-}
-
-impl Ends {
-    fn block(&mut self, cid: Cid) {
-        self.last = Some(cid);
-    }
-
-    fn end(&mut self) {
-        let root = self.last.take().filter(|cid| cid.codec() == DAG_CBOR);
-        if let Some(root) = root {
-            if self.newest.len() == ENDS {
-                self.newest.pop_front();
-            }
-            self.newest.push_back(root);
-        }
-    }
-}
-
 impl Inner {
     fn put(&self, blocks: &[Block]) -> Result<usize> {
         for (cid, bytes) in blocks {
@@ -238,11 +213,10 @@ impl Inner {
         }
         for batch in self.batches(&order)? {
             let pack = self.pack_for(batch)?;
-            let places = pack
-                .append(batch.iter().map(|(_, block)| *block))
-                .inspect_err(|_| {
-                    *broken = !pack.is_sound();
-                })?;
+            let blocks: Vec<&Block> = batch.iter().map(|(_, block)| *block).collect();
+            let places = pack.append(&blocks).inspect_err(|_| {
+                *broken = !pack.is_sound();
+            })?;
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             for ((key, _), place) in batch.iter().zip(places) {
                 index.insert(*key, place);
@@ -280,6 +254,7 @@ impl Inner {
             return Ok(last);
         }
         let next = Arc::new(Pack::create(&self.dir, last.number + 1)?);
+        last.close();
         let mut packs = self.packs.write().unwrap_or_else(PoisonError::into_inner);
         packs.push(Arc::clone(&next));
         Ok(next)
@@ -308,6 +283,7 @@ impl Inner {
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "blockstore: {error}"),
         }
+        pack.distrust();
         // Forgotten, so that the block can be put again.
         self.forget(cid, place);
         lock(&self.noticed).insert(*cid);

@@ -58,6 +58,9 @@ impl Inner {
             0
         };
         let (end, changed) = pack.examine(offset, budget);
+        if !changed.is_empty() {
+            pack.distrust();
+        }
         let next = if end < pack.len() {
             u64::from(pack.number) << 32 | end
         } else {

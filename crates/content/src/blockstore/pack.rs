@@ -5,15 +5,15 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use kernel::Cid;
-
 use super::{
     Place,
+    catalog::Catalog,
+    lock,
     record::{self, Damage, HEADER, OpenReport, START, Shape},
     window::{Piece, Scan, What},
 };
@@ -31,22 +31,15 @@ pub(super) struct Pack {
     /// Bytes that are durable. Only the holder of the writer's lock changes it.
     len: AtomicU64,
     sound: AtomicBool,
+    /// Of the pack that is written to; `None` where some of it is damaged, so that it is read, and told of, each time.
+    catalog: Mutex<Option<Catalog>>,
 }
 
-/// What opening a pack finds, in order.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Found {
-    /// A block.
-    Block(Cid, Place),
-    /// The end of a write.
-    Mark,
-}
-
-/// Opens all packs in `dir`, creating the first one, and tells `found` of each record in order.
+/// Opens all packs in `dir`, creating the first one, and tells `holds` what each of them holds, by its number.
 pub(super) fn open_all(
     dir: &Path,
     report: &mut OpenReport,
-    mut found: impl FnMut(Found),
+    mut holds: impl FnMut(u32, &Catalog),
 ) -> Result<Packs> {
     let io = |error| Error::Io {
         path: dir.to_owned(),
@@ -60,7 +53,17 @@ pub(super) fn open_all(
     let last = numbers.last().copied();
     let mut packs = Vec::new();
     for number in numbers {
-        let pack = Pack::open(dir, number, Some(number) == last, report, &mut found)?;
+        let is_last = Some(number) == last;
+        let known = if is_last {
+            None
+        } else {
+            Pack::closed(dir, number)
+        };
+        let (pack, catalog) = match known {
+            Some(known) => known,
+            None => Pack::read_through(dir, number, is_last, report)?,
+        };
+        holds(number, &catalog);
         packs.push(Arc::new(pack));
     }
     if !packs.last().is_some_and(|last| last.is_sound()) {
@@ -72,6 +75,11 @@ pub(super) fn open_all(
 
 fn name_of(number: u32) -> String {
     format!("blocks-{number:06}.pack")
+}
+
+/// The file of a pack's [`Catalog`].
+fn catalog_of(pack: &Path) -> PathBuf {
+    pack.with_extension("index")
 }
 
 fn number_of(name: &str) -> Option<u32> {
@@ -117,7 +125,53 @@ impl Pack {
             file,
             len: AtomicU64::new(len),
             sound: AtomicBool::new(true),
+            catalog: Mutex::new(Some(Catalog::default())),
         }
+    }
+
+    /// Opens a pack of which a file says what it holds.
+    fn closed(dir: &Path, number: u32) -> Option<(Self, Catalog)> {
+        let path = dir.join(name_of(number));
+        let file = File::open(&path).ok()?;
+        let len = file.metadata().ok()?.len();
+        let catalog = Catalog::read(&catalog_of(&path), len)?;
+        Some((Self::of(number, path, file, len), catalog))
+    }
+
+    /// Opens a pack by reading it. One that is complete need not be read the next time, where all of it is as it was
+    /// written.
+    fn read_through(
+        dir: &Path,
+        number: u32,
+        is_last: bool,
+        report: &mut OpenReport,
+    ) -> Result<(Self, Catalog)> {
+        let (damages, mut catalog) = (report.corrupt.len(), Catalog::default());
+        let pack = Self::open(dir, number, is_last, report, &mut catalog)?;
+        let is_whole = report.corrupt.len() == damages;
+        *lock(&pack.catalog) = is_whole.then(|| catalog.clone());
+        if !is_last {
+            pack.close();
+        }
+        Ok((pack, catalog))
+    }
+
+    /// Nothing is written to it any more: says in a file what it holds.
+    pub(super) fn close(&self) {
+        let Some(catalog) = lock(&self.catalog).take() else {
+            return;
+        };
+        // Without it the pack is read when the store is opened.
+        if let Err(error) = catalog.write(&catalog_of(&self.path), self.len()) {
+            tracing::warn!(pack = %self.name(), %error, "blockstore: no index is written: {error}");
+        }
+    }
+
+    /// Some of it is damaged: it is read, and that is told, whenever the store is opened.
+    pub(super) fn distrust(&self) {
+        *lock(&self.catalog) = None;
+        // Mostly there is none; one that cannot be removed costs what is told, and no block.
+        let _ = std::fs::remove_file(catalog_of(&self.path));
     }
 
     /// Opens a pack and sums every record again. In the last one, damage that no mark follows was torn off by a crash,
@@ -128,7 +182,7 @@ impl Pack {
         number: u32,
         is_last: bool,
         report: &mut OpenReport,
-        found: &mut impl FnMut(Found),
+        found: &mut Catalog,
     ) -> Result<Self> {
         let path = dir.join(name_of(number));
         let io = |error| Error::Io {
@@ -168,18 +222,14 @@ impl Pack {
         if is_last && !is_marked && pack.is_sound() {
             pack.file.sync_all().map_err(io)?;
             pack.mark();
+            found.ends.end();
         }
         Ok(pack)
     }
 
     /// Tells what stands from `from` on. Gives whether that ends with a mark, and what stands behind damage that no mark
     /// follows, which is not told yet.
-    fn scan(
-        &self,
-        from: u64,
-        report: &mut OpenReport,
-        found: &mut impl FnMut(Found),
-    ) -> (bool, Vec<Piece>) {
+    fn scan(&self, from: u64, report: &mut OpenReport, found: &mut Catalog) -> (bool, Vec<Piece>) {
         let mut scan = Scan::new(&self.file, from, self.len());
         let mut is_marked = false;
         let mut unmarked = Vec::new();
@@ -205,15 +255,16 @@ impl Pack {
     }
 
     /// Tells what was found of a piece that stays.
-    fn keep(&self, piece: &Piece, report: &mut OpenReport, found: &mut impl FnMut(Found)) {
+    fn keep(&self, piece: &Piece, report: &mut OpenReport, found: &mut Catalog) {
         if piece.is_damage() {
             report.corrupt.push(self.damage(piece.offset, piece.end));
         }
         match piece.what {
             What::Intact(cid, shape) | What::Whole(cid, shape) => {
-                found(Found::Block(cid, self.place(piece.offset, shape)));
+                let place = self.place(piece.offset, shape);
+                found.add(&cid, (place.offset, place.len));
             }
-            What::Mark => found(Found::Mark),
+            What::Mark => found.ends.end(),
             What::Lost(..) | What::Unknown => {}
         }
     }
@@ -224,7 +275,7 @@ impl Pack {
     }
 
     /// Appends records with one write and one fdatasync. The caller holds the writer's lock.
-    pub(super) fn append<'a>(&self, blocks: impl Iterator<Item = &'a Block>) -> Result<Vec<Place>> {
+    pub(super) fn append(&self, blocks: &[&Block]) -> Result<Vec<Place>> {
         let start = self.len();
         let mut out = Vec::new();
         let mut places = Vec::new();
@@ -254,6 +305,12 @@ impl Pack {
         })?;
         self.len.store(start + out.len() as u64, Ordering::SeqCst);
         self.mark();
+        if let Some(catalog) = &mut *lock(&self.catalog) {
+            for ((cid, _), place) in blocks.iter().zip(&places) {
+                catalog.add(cid, (place.offset, place.len));
+            }
+            catalog.ends.end();
+        }
         Ok(places)
     }
 

@@ -35,7 +35,7 @@ pub struct OpenReport {
     pub blocks: usize,
     /// A write that a crash cut off, never confirmed to anybody; it was removed.
     pub torn: Option<Damage>,
-    /// Bytes that are not what was written: the disk's fault. They stay where they are; a block whose own
+    /// Bytes that are not what was written, of the packs that were read: the disk's fault. They stay where they are; a block whose own
     /// bytes changed is missing and can be put again.
     pub corrupt: Vec<Damage>,
     /// The DAG-CBOR blocks with which the newest writes ended, oldest first, and not more than some hundreds: whoever
@@ -189,7 +189,7 @@ fn before_a_flip(record: &[u8]) -> Option<(Cid, Shape)> {
     None
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
     let mut crc = Crc::new();
     crc.update(bytes);
     crc.sum()
