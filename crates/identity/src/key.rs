@@ -56,26 +56,20 @@ pub(crate) struct NewKey {
     pub key: Vec<u8>,
     /// Since when.
     pub since: DateTime<Utc>,
+    /// Whether it takes the place of another one. The first key of an agent does not, and most keys are that.
+    pub replaces: bool,
 }
 
-/// Ends the keys that these agents had, and gives them the new ones. The caller holds the agents'
+/// Gives agents their new keys, and ends those that they replace. The caller holds the agents'
 /// locks and saw none of the keys; `false`: another transaction gave one of them away meanwhile.
 pub(crate) async fn put(tx: &mut Tx, new: &[NewKey]) -> Result<bool> {
     if new.is_empty() {
         return Ok(true);
     }
+    end(tx, new).await?;
     let agents: Vec<Uuid> = new.iter().map(|new| new.agent).collect();
     let keys: Vec<&[u8]> = new.iter().map(|new| new.key.as_slice()).collect();
     let since: Vec<DateTime<Utc>> = new.iter().map(|new| new.since).collect();
-    sqlx::query!(
-        "UPDATE identity.keys k SET until = n.since
-           FROM unnest($1::uuid[], $2::timestamptz[]) AS n(agent, since)
-          WHERE k.agent_id = n.agent AND k.until IS NULL",
-        &agents,
-        &since,
-    )
-    .execute(tx.conn())
-    .await?;
     let put = sqlx::query!(
         "INSERT INTO identity.keys (public_key, agent_id, since)
          SELECT * FROM unnest($1::bytea[], $2::uuid[], $3::timestamptz[]) ORDER BY 1
@@ -87,4 +81,24 @@ pub(crate) async fn put(tx: &mut Tx, new: &[NewKey]) -> Result<bool> {
     .execute(tx.conn())
     .await?;
     Ok(put.rows_affected() == new.len() as u64)
+}
+
+/// Ends the keys that new ones replace.
+async fn end(tx: &mut Tx, new: &[NewKey]) -> Result<()> {
+    let replacing = new.iter().filter(|new| new.replaces);
+    let (agents, since): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        replacing.map(|new| (new.agent, new.since)).unzip();
+    if agents.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "UPDATE identity.keys k SET until = n.since
+           FROM unnest($1::uuid[], $2::timestamptz[]) AS n(agent, since)
+          WHERE k.agent_id = n.agent AND k.until IS NULL",
+        &agents,
+        &since,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }

@@ -124,7 +124,7 @@ async fn what_the_journal_says_already_is_not_said_again(pool: PgPool) -> anyhow
         .sql(
             "BEGIN; SET LOCAL session_replication_role = replica;
              TRUNCATE identity.subjects, identity.agents, identity.tokens, identity.folds, identity.uris,
-                      identity.uri_agents, chain.chains, chain.logs, chain.blocks, chain.tips, chain.ranges CASCADE;
+                      identity.uri_agents, identity.agent_identifiers, chain.chains, chain.logs, chain.blocks, chain.tips, chain.ranges CASCADE;
              COMMIT",
         )
         .await?;

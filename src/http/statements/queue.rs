@@ -382,8 +382,7 @@ mod tests {
         // One of the rows that the first one's agent gets is there, and stays.
         let did = first.agent();
         let left = format!(
-            "ALTER TABLE identity.agent_identifiers DROP CONSTRAINT agent_identifiers_agent_id_fkey;
-             SELECT set_config('chancery.cause', 'job:test', true);
+            "SELECT set_config('chancery.cause', 'job:test', true);
              INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
              VALUES ('{}', 'did', '{did}', 'verified')",
             AgentId::of_did(did)

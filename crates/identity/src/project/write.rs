@@ -115,13 +115,13 @@ async fn remove(tx: &mut Tx, hidden: &[Uuid], without_facts: &[Uuid]) -> Result<
         sqlx::query!("DELETE FROM identity.agents WHERE id = ANY($1)", hidden)
             .execute(tx.conn())
             .await?;
-        // These two go by a cascade, too; but its foreign keys are missing while a first backfill runs.
         sqlx::query!(
             "DELETE FROM identity.agent_identifiers WHERE agent_id = ANY($1)",
             hidden
         )
         .execute(tx.conn())
         .await?;
+        // This goes by a cascade, too; but its foreign key is missing while a first backfill runs.
         sqlx::query!(
             "DELETE FROM identity.agent_status_history WHERE agent_id = ANY($1)",
             hidden

@@ -338,6 +338,7 @@ async fn write(tx: &mut Tx, rows: &[Row<'_>]) -> Result<Vec<i64>> {
             agent: row.agent,
             key,
             since: row.allowed.at,
+            replaces: row.signed.statement.action == Action::Rotate,
         })
     });
     if !key::put(tx, &keys.collect::<Vec<_>>()).await? {

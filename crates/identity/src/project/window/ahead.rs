@@ -8,12 +8,11 @@ use store::Tx;
 
 use crate::{Result, window::Window};
 
-/// Whether names and histories may be written before the agents that they hang on: not where a foreign key asks.
+/// Whether histories may be written before the agents that they hang on: not where a foreign key asks.
 pub(super) async fn is_possible(tx: &mut Tx) -> Result<bool> {
     Ok(sqlx::query_scalar!(
         r#"SELECT NOT EXISTS (SELECT FROM pg_constraint
-                               WHERE conname IN ('agent_identifiers_agent_id_fkey',
-                                                 'agent_status_history_agent_id_fkey')) AS "possible!""#
+                               WHERE conname = 'agent_status_history_agent_id_fkey') AS "possible!""#
     )
     .fetch_one(tx.conn())
     .await?)
