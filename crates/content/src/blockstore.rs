@@ -23,7 +23,7 @@ use kernel::{Bytes, Cid, sha256};
 
 use self::{
     catalog::Ends,
-    index::Index,
+    index::{Filling, Index},
     pack::{Pack, Packs},
 };
 pub use self::{
@@ -98,15 +98,16 @@ impl Blockstore {
             Err(std::fs::TryLockError::Error(error)) => return Err(io(error)),
         }
         let mut report = OpenReport::default();
-        let mut index = Index::new();
+        let mut index = Filling::new();
         let mut ends = Ends::default();
         let packs = pack::open_all(dir, &mut report, |pack, catalog| {
             for (key, (offset, len)) in &catalog.blocks {
                 let (offset, len) = (*offset, *len);
-                index.insert(*key, Place { pack, offset, len }); // the last copy counts: it replaced a corrupt one
+                index.add(*key, Place { pack, offset, len }); // the last copy counts: it replaced a corrupt one
             }
             ends.go_on(&catalog.ends);
         })?;
+        let index = index.finish();
         // What a crash left without its mark.
         ends.end();
         report.blocks = index.len();

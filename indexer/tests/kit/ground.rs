@@ -30,9 +30,7 @@ impl World {
                 .await
                 .expect("a block");
         }
-        for (log, named) in &logs {
-            put(&mut tx, log, named.map(|(agent, _)| agent)).await;
-        }
+        put(&mut tx, &logs).await;
         let operators: Vec<_> = logs
             .iter()
             .filter(|(log, _)| contracts.identity.contains(&log.address))
@@ -155,24 +153,40 @@ fn named(script: &Script, above: i64, to: i64) -> (Vec<&(Block, Vec<Log>)>, Vec<
     (blocks, logs)
 }
 
-async fn put(tx: &mut Tx, log: &Log, agent: Option<AgentId>) {
-    let topic = |index: usize| log.topics.get(index).map(|topic| topic.to_vec());
-    let insert =
-        "INSERT INTO chain.logs VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    sqlx::query(insert)
-        .bind(log.chain.cast_signed())
-        .bind(log.block_number.cast_signed())
-        .bind(log.log_index.cast_signed())
-        .bind(log.tx_index.cast_signed())
-        .bind(log.tx_hash.as_slice())
-        .bind(log.address.as_slice())
-        .bind(topic(0))
-        .bind(topic(1))
-        .bind(topic(2))
-        .bind(topic(3))
-        .bind(log.data.as_ref())
-        .bind(agent.map(|agent| agent.0))
-        .execute(tx.conn())
-        .await
-        .expect("a log");
+/// Some thousands at once: there are tests of a hundred thousand agents.
+async fn put(tx: &mut Tx, logs: &[Named]) {
+    for logs in logs.chunks(8_192) {
+        let number = |of: fn(&Log) -> u64| -> Vec<i64> {
+            logs.iter().map(|(log, _)| of(log).cast_signed()).collect()
+        };
+        let bytes = |of: fn(&Log) -> &[u8]| -> Vec<Vec<u8>> {
+            logs.iter().map(|(log, _)| of(log).to_vec()).collect()
+        };
+        let topic = |index: usize| -> Vec<Option<Vec<u8>>> {
+            let topic = |log: &Log| log.topics.get(index).map(|topic| topic.to_vec());
+            logs.iter().map(|(log, _)| topic(log)).collect()
+        };
+        let agents = logs
+            .iter()
+            .map(|(_, named)| named.map(|(agent, _)| agent.0));
+        let insert = "INSERT INTO chain.logs
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[],
+                                 $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::uuid[])";
+        sqlx::query(insert)
+            .bind(number(|log| log.chain))
+            .bind(number(|log| log.block_number))
+            .bind(number(|log| log.log_index.into()))
+            .bind(number(|log| log.tx_index.into()))
+            .bind(bytes(|log| log.tx_hash.as_slice()))
+            .bind(bytes(|log| log.address.as_slice()))
+            .bind(topic(0))
+            .bind(topic(1))
+            .bind(topic(2))
+            .bind(topic(3))
+            .bind(bytes(|log| log.data.as_ref()))
+            .bind(agents.collect::<Vec<_>>())
+            .execute(tx.conn())
+            .await
+            .expect("logs");
+    }
 }
