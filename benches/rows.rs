@@ -123,8 +123,8 @@ fn main() -> Result<()> {
     for (rows, measure) in ALL {
         if rows.iter().any(|row| wanted(row)) {
             println!("{}", rows.join(", "));
-            figures.extend(measure()?.into_iter().filter(|figure| wanted(figure.name)));
-            // Whatever the next one meets, this one is kept.
+            // All that it gave, for these rows belong together; whatever the next one meets, this one is kept.
+            figures.extend(measure()?);
             report::write(&figures, &known)?;
         }
     }

@@ -245,7 +245,7 @@ fn postgres_killed(office: &mut Office) -> Result<f64> {
     let began = Instant::now();
     office.psql = loop {
         match Psql::open(&office.place, Some(&url)) {
-            Err(_) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(100)),
+            Err(_) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_secs(1)),
             opened => break opened?,
         }
     };
