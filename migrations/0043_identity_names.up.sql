@@ -2,4 +2,3 @@
 -- foreign key looked an agent up once more for each of them, and an agent that registers has four: that was a tenth of
 -- what its registration costs.
 ALTER TABLE identity.agent_identifiers DROP CONSTRAINT IF EXISTS agent_identifiers_agent_id_fkey;
-DELETE FROM store.deferred WHERE name = 'agent_identifiers_agent_id_fkey';

@@ -1,0 +1,2 @@
+-- Migration 43 puts the foreign key itself back.
+SELECT;
