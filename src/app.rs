@@ -75,7 +75,7 @@ pub struct App {
     /// Whether the journal has room for what requests append.
     pub room: Room,
     /// Agents that are asked for at the moment.
-    pub lookups: Lookups,
+    pub lookups: Arc<Lookups>,
     /// Who is told of changes as they come.
     pub streams: Streams,
     /// Statements that wait for their transaction.
@@ -139,6 +139,8 @@ impl App {
         let proxies = proxies.map_err(|why| wrong("trusted_proxies", why))?;
         let streams = Streams::new(config.http.max_streams);
         let nodes = Nodes::new(db.clock().clone());
+        let lookups = Lookups::new(&db);
+        let statements = Statements::new(&db);
         let beats = Beats::new(db.clone(), sealer.vkey().name());
         let seats = Seats::new(config.http.max_sockets, config.http.max_sockets_per_address);
         Ok(Arc::new(Self {
@@ -164,9 +166,9 @@ impl App {
             nodes,
             heads: watch::Sender::default(),
             room: Room::default(),
-            lookups: Lookups::default(),
+            lookups,
             streams,
-            statements: Statements::default(),
+            statements,
             beats,
             seats,
             proofs: Semaphore::new(PROOFS_AT_ONCE),

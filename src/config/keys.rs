@@ -145,7 +145,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "database.max_connections",
-        "Most connections of one process; a chain's backfill has two besides.",
+        "Most connections of one process. Besides, a chain's backfill has two, and so have look-ups of single agents and \
+         registrations without gas while there are any.",
     ),
     key(
         "database.min_idle",

@@ -172,7 +172,7 @@ async fn show(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let named = app.lookups.get(&app.db, &name).await?;
+    let named = app.lookups.get(&name).await?;
     Ok(paging::json(&headers, &*named))
 }
 

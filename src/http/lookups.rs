@@ -11,23 +11,29 @@ use identity::{
     identifier,
 };
 use store::Db;
-use tokio::sync::{
-    Semaphore,
-    oneshot::{self, error::RecvError},
-};
+use tokio::sync::oneshot;
 
-use super::Problem;
+use super::{Code, Problem};
 
-/// Rounds at once: while Postgres answers one, the next is read into JSON.
-const ROUNDS: usize = 2;
+/// Rounds at once.
+const ROUNDS: u32 = 2;
+/// So many wait before a round begins beside another: the fuller they are, the less each name costs.
+const FULL: usize = 64;
 /// Most names of a round.
 const MOST: usize = 256;
 
-/// What is asked for, and what reads it.
+/// What is asked for, and how many rounds read it.
 #[derive(Debug)]
 pub struct Lookups {
-    waiting: Mutex<Vec<Asked>>,
-    rounds: Semaphore,
+    queue: Mutex<Queue>,
+    /// With connections of its own.
+    db: Db,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Asked>,
+    rounds: u32,
 }
 
 #[derive(Debug)]
@@ -39,68 +45,81 @@ struct Asked {
 /// A failure is everybody's of the round.
 type Answer = Result<Option<Arc<Named>>, Arc<identity::Error>>;
 
-impl Default for Lookups {
-    fn default() -> Self {
-        Self {
-            waiting: Mutex::default(),
-            rounds: Semaphore::new(ROUNDS),
-        }
-    }
-}
-
 impl Lookups {
+    /// Reads from this database.
+    pub fn new(db: &Db) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::default(),
+            db: db.apart(ROUNDS),
+        })
+    }
+
     /// The agent that a name finds.
-    pub async fn get(&self, db: &Db, name: &str) -> Result<Arc<Named>, Problem> {
-        let answer = loop {
-            // Who reads it for us may hang up: then it is asked for again.
-            if let Ok(answer) = self.answer(db, self.ask(name)).await {
-                break answer;
+    pub async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<Named>, Problem> {
+        match self.ask(name).await {
+            Ok(Ok(Some(named))) => Ok(named),
+            Ok(Ok(None)) => Err(Box::pin(identifier::nobody(&self.db, name)).await.into()),
+            Ok(Err(error)) => Err(Problem::of(error.kind(), error)),
+            Err(_) => {
+                let detail = "the process stops: ask again";
+                Err(Problem::new(Code::Unavailable, detail))
             }
-        };
-        match answer {
-            Ok(Some(named)) => Ok(named),
-            Ok(None) => Err(Box::pin(identifier::nobody(db, name)).await.into()),
-            Err(error) => Err(Problem::of(error.kind(), error)),
         }
     }
 
-    fn ask(&self, name: &str) -> oneshot::Receiver<Answer> {
+    /// Puts it among what waits, and begins rounds where one is worth it.
+    fn ask(self: &Arc<Self>, name: &str) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let name = name.to_owned();
-        self.waiting().push(Asked { name, answer });
+        self.queue().waiting.push(Asked { name, answer });
+        if let Some(first) = self.next() {
+            // Whoever asked may hang up; those who are read with him do not.
+            tokio::spawn(rounds(Arc::clone(self), first));
+        }
         answered
     }
 
-    /// Waits for the answer, and reads a round where there is room for one.
-    async fn answer(
-        &self,
-        db: &Db,
-        mut answered: oneshot::Receiver<Answer>,
-    ) -> Result<Answer, RecvError> {
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut answered => return answer,
-                _round = self.rounds.acquire() => match self.next_round() {
-                    // Apart, so that whoever only waits is small.
-                    Some(asked) => Box::pin(read(db, asked)).await,
-                    // Somebody reads ours already.
-                    None => return answered.await,
-                },
-            }
+    /// What waits, for one round more; none where nothing does, or where it may wait for those that are read.
+    fn next(self: &Arc<Self>) -> Option<Round> {
+        let mut queue = self.queue();
+        let least = if queue.rounds == 0 { 1 } else { FULL };
+        if queue.rounds == ROUNDS || queue.waiting.len() < least {
+            return None;
         }
+        queue.rounds += 1;
+        let rest = queue.waiting.len().min(MOST);
+        let rest = queue.waiting.split_off(rest);
+        let asked = mem::replace(&mut queue.waiting, rest);
+        let of = Arc::clone(self);
+        Some(Round { of, asked })
     }
 
-    fn next_round(&self) -> Option<Vec<Asked>> {
-        let mut waiting = self.waiting();
-        let rest = waiting.len().min(MOST);
-        let rest = waiting.split_off(rest);
-        let asked = mem::replace(&mut *waiting, rest);
-        (!asked.is_empty()).then_some(asked)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Asked>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+/// A round's names, and its place, which is free again when it is dropped.
+struct Round {
+    of: Arc<Lookups>,
+    asked: Vec<Asked>,
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.of.queue().rounds -= 1;
+    }
+}
+
+/// Reads a round, and the next ones as long as they are worth it. Postgres has their names before anybody who was
+/// answered runs.
+async fn rounds(lookups: Arc<Lookups>, first: Round) {
+    let mut next = Some(first);
+    while let Some(mut round) = next {
+        read(&lookups.db, mem::take(&mut round.asked)).await;
+        // Whoever came before this saw no room, and is in the next one; whoever comes after it sees some.
+        drop(round);
+        next = lookups.next();
     }
 }
 

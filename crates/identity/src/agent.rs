@@ -263,15 +263,14 @@ pub async fn get(db: &Db, name: &str) -> Result<Agent> {
     }
 }
 
-/// What each of some names finds, in their order. Three queries, however many names there are.
+/// What each of some names finds, in their order. Two queries, however many names there are.
 pub async fn find_all(db: &Db, names: &[&str]) -> Result<Vec<Option<Arc<Named>>>> {
     let mut conn = db.pool().acquire().await?;
-    let found = identifier::find_all(&mut conn, names).await?;
+    let (found, mut identifiers) = identifier::find_named(&mut conn, names).await?;
     let mut ids: Vec<Uuid> = found.iter().flatten().copied().collect();
     ids.sort_unstable();
     ids.dedup();
     let agents = by_ids(&mut conn, &ids).await?;
-    let mut identifiers = identifier::list_all(&mut conn, &ids).await?;
     let whole = agents.into_iter().map(|(id, agent)| {
         let identifiers = identifiers.remove(&id).unwrap_or_default();
         (id, Arc::new(Named { agent, identifiers }))

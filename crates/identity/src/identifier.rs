@@ -200,18 +200,7 @@ pub(crate) fn spellings(name: &str) -> Vec<String> {
 
 /// What each of some names finds, in their order.
 pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
-    let (mut ids, mut values) = (Vec::new(), Vec::new());
-    let asked: Vec<_> = names.iter().map(|name| Asked::of(name)).collect();
-    for asked in &asked {
-        match asked {
-            Asked::Id(id) => ids.push(*id),
-            Asked::Name(name, folded) if is_fit(name) => {
-                values.push(*name);
-                values.extend((folded != name).then_some(folded.as_str()));
-            }
-            Asked::Name(..) => {}
-        }
-    }
+    let wanted = Wanted::of(names);
     // What an ARRAY(SELECT ...) holds is unknown to the planner. It would else plan anew for each list, as it takes
     // short ones for cheaper than any, and planning costs more than finding.
     let rows = sqlx::query!(
@@ -220,27 +209,30 @@ pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<
            UNION ALL
            SELECT value, agent_id FROM identity.agent_identifiers
             WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified'"#,
-        &ids,
-        &values as &[&str],
+        &wanted.ids,
+        &wanted.values,
     )
     .fetch_all(conn)
     .await?;
     let (mut known, mut named) = (HashSet::new(), HashMap::new());
-    for row in rows {
-        match row.name {
+    for row in &rows {
+        match &row.name {
             None => {
                 known.insert(row.id);
             }
             Some(name) => {
-                named.insert(name, row.id);
+                named.insert(name.as_str(), row.id);
             }
         }
     }
-    let found = asked.iter().map(|asked| match asked {
-        Asked::Id(id) => known.get(id).copied(),
-        Asked::Name(name, folded) => named.get(*name).or_else(|| named.get(folded)).copied(),
-    });
-    Ok(found.collect())
+    Ok(wanted.found(&named, |id| known.contains(&id)))
+}
+
+/// What is looked for in the rows.
+struct Wanted<'a> {
+    asked: Vec<Asked<'a>>,
+    ids: Vec<Uuid>,
+    values: Vec<String>,
 }
 
 /// What somebody calls an agent by: its id, or a name, as it is and with folded hex.
@@ -249,10 +241,42 @@ enum Asked<'a> {
     Name(&'a str, String),
 }
 
-impl<'a> Asked<'a> {
-    fn of(name: &'a str) -> Self {
-        name.parse()
-            .map_or_else(|_| Self::Name(name, fold_hex(name)), Self::Id)
+impl<'a> Wanted<'a> {
+    fn of(names: &[&'a str]) -> Self {
+        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        let asked = names.iter().map(|name| {
+            if let Ok(id) = name.parse() {
+                ids.push(id);
+                return Asked::Id(id);
+            }
+            let folded = fold_hex(name);
+            if is_fit(name) {
+                values.push((*name).to_owned());
+                values.extend((folded != *name).then(|| folded.clone()));
+            }
+            Asked::Name(name, folded)
+        });
+        Self {
+            asked: asked.collect(),
+            ids,
+            values,
+        }
+    }
+
+    /// Whom each of them finds, by the agents of the verified names, and whether there is an agent of an id.
+    fn found(
+        &self,
+        named: &HashMap<&str, Uuid>,
+        is_known: impl Fn(Uuid) -> bool,
+    ) -> Vec<Option<Uuid>> {
+        let found = self.asked.iter().map(|asked| match asked {
+            Asked::Id(id) => Some(*id).filter(|id| is_known(*id)),
+            Asked::Name(name, folded) => {
+                let by_name = named.get(name).or_else(|| named.get(folded.as_str()));
+                by_name.copied()
+            }
+        });
+        found.collect()
     }
 }
 
@@ -280,31 +304,52 @@ pub(crate) async fn by_name(tx: &mut Tx, names: &[&str]) -> Result<HashMap<Strin
 /// The names of an agent, and the DIDs of those that it is linked with.
 pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
     let mut conn = db.pool().acquire().await?;
-    Ok(list_all(&mut conn, &[agent])
-        .await?
-        .remove(&agent)
-        .unwrap_or_default())
+    let mut names = names_of(&mut conn, &[agent], &[]).await?;
+    Ok(names.remove(&agent).unwrap_or_default())
 }
 
-/// The same of each of some agents. As in [`find_all`], one plan serves all.
-pub(crate) async fn list_all(
+/// What each of some names finds, in their order, and all names of those that are found. Whether there is an agent of an
+/// id that was asked for, its own row says.
+pub(crate) async fn find_named(
+    conn: &mut PgConnection,
+    names: &[&str],
+) -> Result<(Vec<Option<Uuid>>, HashMap<Uuid, Vec<Identifier>>)> {
+    let wanted = Wanted::of(names);
+    let names = names_of(conn, &wanted.ids, &wanted.values).await?;
+    let verified = names.iter().flat_map(|(agent, names)| {
+        let verified = names.iter().filter(|name| name.standing == "verified");
+        verified.map(|name| (name.value.as_str(), *agent))
+    });
+    let found = wanted.found(&verified.collect(), |_| true);
+    Ok((found, names))
+}
+
+/// All names of some agents, and of those that have one of some verified names. As in [`find_all`], one plan serves all.
+async fn names_of(
     conn: &mut PgConnection,
     agents: &[Uuid],
+    values: &[String],
 ) -> Result<HashMap<Uuid, Vec<Identifier>>> {
     let rows = sqlx::query!(
-        r#"SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
+        r#"WITH wanted AS MATERIALIZED (
+              SELECT unnest($1::uuid[]) AS id
+              UNION ALL
+              SELECT agent_id FROM identity.agent_identifiers
+               WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified')
+           SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
               SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
-               WHERE agent_id = ANY(ARRAY(SELECT unnest($1::uuid[])))
+               WHERE agent_id = ANY(ARRAY(SELECT id FROM wanted))
               UNION ALL
               SELECT c.key_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
                 JOIN identity.agents a ON a.id = c.token_agent
-               WHERE c.key_agent = ANY(ARRAY(SELECT unnest($1::uuid[])))
+               WHERE c.key_agent = ANY(ARRAY(SELECT id FROM wanted))
               UNION ALL
               SELECT c.token_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
                 JOIN identity.agents a ON a.id = c.key_agent
-               WHERE c.token_agent = ANY(ARRAY(SELECT unnest($1::uuid[])))) n
+               WHERE c.token_agent = ANY(ARRAY(SELECT id FROM wanted))) n
             ORDER BY agent_id, kind, value"#,
-        agents
+        agents,
+        values
     )
     .fetch_all(conn)
     .await?;

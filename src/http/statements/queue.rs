@@ -28,18 +28,22 @@ const MOST_WAITING: usize = 8_192;
 const ATTEMPTS: u32 = 5;
 
 /// How many transactions run at once: while one waits for Postgres or the disk, the other is worked on.
-const LANES: usize = 2;
+const LANES: u32 = 2;
 /// So many wait before a transaction begins beside another: the fuller they are, the less each statement costs.
 const FULL: usize = 64;
 
 /// What waits, and how many transactions take of it.
-#[derive(Debug, Default)]
-pub struct Statements(Mutex<Queue>);
+#[derive(Debug)]
+pub struct Statements {
+    queue: Mutex<Queue>,
+    /// With connections of its own.
+    db: Db,
+}
 
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    lanes: usize,
+    lanes: u32,
     /// Of whom a statement is being recorded: two of one agent stand in their order.
     busy: HashSet<String>,
 }
@@ -69,6 +73,14 @@ struct Client {
 }
 
 impl Statements {
+    /// Writes to this database.
+    pub fn new(db: &Db) -> Self {
+        Self {
+            queue: Mutex::default(),
+            db: db.apart(LANES),
+        }
+    }
+
     /// Records a statement, together with all others that wait, and with it the answer to `request` and, of an agent that
     /// it registers, the event. It is committed even where the client goes away meanwhile.
     pub(super) async fn record(
@@ -105,7 +117,7 @@ impl Statements {
     /// after it, so that nothing is left waiting.
     async fn drain(&self, app: &Shared) {
         while let Some(mut lane) = self.take() {
-            let again = commit(&app.db, mem::take(&mut lane.batch)).await;
+            let again = commit(&self.db, mem::take(&mut lane.batch)).await;
             app.committed.notify_one();
             lane.end(again);
         }
@@ -141,7 +153,7 @@ impl Statements {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -340,7 +352,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_transaction_begins_where_it_is_worth_it_and_never_of_the_same_agents() {
-        let statements = Statements::default();
+        let nowhere = PgPool::connect_lazy("postgres://nobody@localhost/nothing").expect("a URL");
+        let statements = Statements::new(&Db::from_pool(nowhere, Clock::System));
         assert!(statements.take().is_none(), "nothing waits");
         let first = waiting(0).await;
         let agent = first.agent().to_owned();
