@@ -22,9 +22,10 @@ use crate::{
 pub const SETTINGS: &str =
     "[postgres]\nsettings = { shared_buffers = \"512MB\", max_wal_size = \"4GB\" }\n";
 
-/// Server settings where a million agents are read and written: they fit into a sixth of the machine's memory.
+/// Server settings where a million agents are read and written: they fit into a sixth of the machine's memory, and there
+/// is no checkpoint every few seconds, after each of which every page of every index is written whole once more.
 pub const SETTINGS_OF_MILLION: &str =
-    "[postgres]\nsettings = { shared_buffers = \"4GB\", max_wal_size = \"4GB\" }\n";
+    "[postgres]\nsettings = { shared_buffers = \"4GB\", max_wal_size = \"16GB\" }\n";
 
 /// The database behind a URL, in this process.
 pub async fn connect(url: &str) -> Result<Db> {

@@ -277,8 +277,10 @@ impl Pack {
     /// Appends records with one write and one fdatasync. The caller holds the writer's lock.
     pub(super) fn append(&self, blocks: &[&Block]) -> Result<Vec<Place>> {
         let start = self.len();
-        let mut out = Vec::new();
-        let mut places = Vec::new();
+        let size: u64 = blocks.iter().map(|block| record::size(block)).sum();
+        // They are megabytes: copied while it grows, they would be twice as many.
+        let mut out = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let mut places = Vec::with_capacity(blocks.len());
         for block in blocks {
             let shape = Shape {
                 cid: block.0.encoded_len(),
