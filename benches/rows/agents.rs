@@ -28,7 +28,7 @@ pub const P99: &str = "agent_get_p99_ms";
 /// Every so many-th agent has a key alone.
 const KEYS_EVERY: usize = 5;
 /// Connections that are kept open, each with one request at a time.
-const CONNECTIONS: u64 = 64;
+const CONNECTIONS: u64 = 48;
 const WARM_UP: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(10);
 const RUNS: u32 = 5;

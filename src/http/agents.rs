@@ -172,7 +172,10 @@ async fn show(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let named = app.lookups.get(&name).await?;
+    let Some(named) = app.lookups.get(&name).await? else {
+        // Apart, so that whoever is found is answered by a small future.
+        return Err(Box::pin(identifier::nobody(&app.db, &name)).await.into());
+    };
     Ok(paging::json(&headers, &*named))
 }
 

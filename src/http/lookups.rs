@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use identity::{
-    agent::{self, Named},
-    identifier,
-};
+use identity::agent::{self, Named};
 use store::Db;
 use tokio::sync::oneshot;
 
@@ -55,16 +52,10 @@ impl Lookups {
     }
 
     /// The agent that a name finds.
-    pub async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<Named>, Problem> {
-        match self.ask(name).await {
-            Ok(Ok(Some(named))) => Ok(named),
-            Ok(Ok(None)) => Err(Box::pin(identifier::nobody(&self.db, name)).await.into()),
-            Ok(Err(error)) => Err(Problem::of(error.kind(), error)),
-            Err(_) => {
-                let detail = "the process stops: ask again";
-                Err(Problem::new(Code::Unavailable, detail))
-            }
-        }
+    pub async fn get(self: &Arc<Self>, name: &str) -> Result<Option<Arc<Named>>, Problem> {
+        let stopped = |_| Problem::new(Code::Unavailable, "the process stops: ask again");
+        let answer = self.ask(name).await.map_err(stopped)?;
+        answer.map_err(|error| Problem::of(error.kind(), error))
     }
 
     /// Puts it among what waits, and begins rounds where one is worth it.
