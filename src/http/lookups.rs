@@ -132,3 +132,43 @@ async fn read(db: &Db, asked: Vec<Asked>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+    use store::Clock;
+
+    use super::*;
+
+    fn push(lookups: &Lookups, count: usize) {
+        for number in 0..count {
+            let (answer, _) = oneshot::channel();
+            let name = number.to_string();
+            lookups.queue().waiting.push(Asked { name, answer });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_round_begins_where_it_is_worth_it_and_what_is_left_is_in_the_next_one() {
+        let nowhere = PgPool::connect_lazy("postgres://nobody@localhost/nothing").expect("a URL");
+        let lookups = Lookups::new(&Db::from_pool(nowhere, Clock::System));
+        assert!(lookups.next().is_none(), "nothing waits");
+        push(&lookups, 1);
+        let first = lookups
+            .next()
+            .expect("whoever comes first waits for nobody");
+        push(&lookups, FULL - 1);
+        assert!(lookups.next().is_none(), "too few wait");
+        push(&lookups, 1);
+        let beside = lookups.next().expect("enough wait");
+        assert_eq!((first.asked.len(), beside.asked.len()), (1, FULL));
+        push(&lookups, MOST + 2);
+        assert!(lookups.next().is_none(), "two are read");
+        drop((first, beside));
+        let full = lookups.next().expect("all wait");
+        assert_eq!(full.asked.len(), MOST);
+        drop(full);
+        let rest = lookups.next().expect("the rest");
+        assert_eq!(rest.asked.len(), 2);
+    }
+}
