@@ -365,7 +365,7 @@ fn every_metric_that_the_manual_names_is_there() {
         let there = |name: &&&str| !rare.contains(*name) && !shown(metrics, name);
         named.iter().filter(there).copied().collect()
     };
-    let complete = (0..1_000).any(|_| missing(&instance.get("/metrics").1).is_empty());
+    let complete = (0..20_000).any(|_| missing(&instance.get("/metrics").1).is_empty());
     let metrics = instance.get("/metrics").1;
     assert!(complete, "missing: {:?}\n{metrics}", missing(&metrics));
     for name in rare {
