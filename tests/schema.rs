@@ -685,6 +685,23 @@ async fn keys_without_an_end_that_strangers_made_are_given_one(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_first_backfill_does_not_bring_the_foreign_key_of_names_back(pool: PgPool) {
+    let role = "chancery_test_names";
+    up(&pool, role).await;
+    migrate::down(&url(&pool), 42, false).await.unwrap();
+    let mut conn = person(&pool).await;
+    let key = "agent_identifiers_agent_id_fkey";
+    let deferred = format!("SELECT name FROM store.deferred WHERE name = '{key}'");
+    run(&mut conn, "SELECT store.defer_indexes()")
+        .await
+        .unwrap();
+    assert_eq!(texts(&mut conn, &deferred).await, [key]);
+    up(&pool, role).await;
+    conn = person(&pool).await;
+    assert_eq!(texts(&mut conn, &deferred).await, [""; 0]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn the_applications_role_deletes_agents_only_with_a_cause(pool: PgPool) {
     let role = "chancery_test_delete";
     up(&pool, role).await;

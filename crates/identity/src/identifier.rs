@@ -256,11 +256,8 @@ impl<'a> Wanted<'a> {
             }
             Asked::Name(name, folded)
         });
-        Self {
-            asked: asked.collect(),
-            ids,
-            values,
-        }
+        let asked = asked.collect();
+        Self { asked, ids, values }
     }
 
     /// Whom each of them finds, by the agents of the verified names, and whether there is an agent of an id.
