@@ -25,6 +25,8 @@ mod contender;
 mod database;
 #[path = "rows/heartbeats.rs"]
 mod heartbeats;
+#[path = "rows/huge_pages.rs"]
+mod huge_pages;
 #[path = "rows/journal.rs"]
 mod journal;
 #[path = "rows/journal_proof.rs"]

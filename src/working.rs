@@ -47,8 +47,7 @@ pub fn start(app: &Arc<App>, workers: &mut JoinSet<()>, stop: &CancellationToken
         publish::confirm(&app.db).await
     });
     let builder = Arc::new(layout::Builder::default());
-    // The directories above a new agent are made again in each round; of a million agents they take megabytes.
-    run.paced("layout", 5_000, 1_000, Arc::default(), move |app| {
+    run.every("layout", 5_000, move |app| {
         let builder = Arc::clone(&builder);
         async move {
             let (db, content, key) = (&app.db, &app.content, &app.name_key);
@@ -150,7 +149,7 @@ impl Starter<'_> {
         R: Future<Output = Result<Outcome, E>> + Send,
         E: Display,
     {
-        self.paced(name, millis, 0, Arc::default(), round);
+        self.woken(name, millis, Arc::default(), round);
     }
 
     /// The same, which `wake` starts at once.
@@ -160,25 +159,8 @@ impl Starter<'_> {
         R: Future<Output = Result<Outcome, E>> + Send,
         E: Display,
     {
-        self.paced(name, millis, 0, wake, round);
-    }
-
-    /// The same, whose rounds begin no sooner than `between` milliseconds one after the other.
-    fn paced<F, R, E>(
-        &mut self,
-        name: &'static str,
-        millis: u64,
-        between: u64,
-        wake: Arc<Notify>,
-        round: F,
-    ) where
-        F: Fn(Arc<App>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<Outcome, E>> + Send,
-        E: Display,
-    {
         let pace = Pace {
             period: Duration::from_millis(millis),
-            between: Duration::from_millis(between),
             after_error: Duration::from_secs(2),
         };
         let (app, stop) = (Arc::clone(self.app), self.stop.clone());

@@ -43,8 +43,6 @@ INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
 SELECT id, 'did', did, 'verified' FROM made
  UNION ALL SELECT id, 'caip', name, 'verified' FROM made WHERE token
  UNION ALL SELECT id, 'short', '1:' || n, 'verified' FROM made WHERE token
- UNION ALL SELECT id, 'key_hash', key_hash, 'verified' FROM made WHERE NOT token
- UNION ALL SELECT id, 'agdns', 'agdns:' || left(key_hash, 32), 'verified' FROM made WHERE NOT token
- UNION ALL SELECT id, 'zns', 'zns:' || left(key_hash, 32), 'verified' FROM made WHERE NOT token;
+ UNION ALL SELECT id, 'key_hash', key_hash, 'verified' FROM made WHERE NOT token;
 
 VACUUM (ANALYZE) identity.subjects, identity.agents, identity.tokens, identity.agent_identifiers;

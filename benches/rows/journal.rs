@@ -76,7 +76,6 @@ impl Log {
         let sealer = Sealer::new(LogKey::from_seed(&[7; 32]), None)?;
         let every = Pace {
             period: Duration::from_millis(250),
-            between: Duration::ZERO,
             after_error: Duration::from_secs(2),
         };
         let worker = Worker::new("seal", every, wake.clone());

@@ -22,7 +22,7 @@ pub const VS_SUBSQUID: &str = "backfill_vs_subsquid";
 /// Why the ratio to Ponder depends on the machine.
 const LIMIT: &str = "The limit is Postgres. Chancery is here within a tenth of what the same SQL reaches that is fed from \
     memory (`backfill_vs_sql_ceiling`): four fifths of the time two connections write rows, history and journal, in the \
-    last fifth 18 indexes and keys are built and the journal is sealed, on both cores. Ponder writes two tables, so its \
+    last fifth indexes and keys are built and the journal is sealed, on both cores. Ponder writes two tables, so its \
     caches gain more from a faster processor. The goal was set where Ponder 0.17.7 read 15,700 events/s from its caches; \
     `backfill_events_per_s` is more than 4 times that.";
 

@@ -41,13 +41,15 @@ enum Place {
     Shown(&'static str, &'static str),
     /// The agent's name of this kind: `identity.agent_identifiers.value`, and `identifiers` in the answer.
     Name(&'static str),
+    /// The agent's name of this kind, in the answer as others: it is the half of the value of its `key_hash`.
+    OfHash(&'static str),
     /// `identity.statements.signature`, and `signatures` at `/v1/agents/{agent}/statements`.
     Signature,
     /// It comes with this part of the house.
     Later(&'static str),
 }
 
-use Place::{Later, Name, Shown, Signature};
+use Place::{Later, Name, OfHash, Shown, Signature};
 
 /// The parts that are still to come, and what they bring of these tables.
 const LATER: [(&str, &str); 4] = [
@@ -72,7 +74,7 @@ const DESCRIPTION: Place = Shown("description", "/description");
 
 /// Each column of each seed.
 const PLACES: [(&str, &str, Place); 58] = [
-    ("zynd", "agent_id", Name("agdns")),
+    ("zynd", "agent_id", OfHash("agdns")),
     ("zynd", "name", NAME),
     ("zynd", "owner", OWNER),
     ("zynd", "agent_url", ENDPOINT),
@@ -274,16 +276,23 @@ async fn each_column_of_the_seeds_is_stored_and_returned(pool: PgPool) {
                 let stored = row[stored].pointer(inside).unwrap_or(&Value::Null);
                 assert!(is_same(shown, stored), "{what}: {shown}, and {stored}");
             }
-            Name(kind) => {
+            Name(kind) | OfHash(kind) => {
                 let names = agent["identifiers"].as_array().unwrap();
                 let shown = names.iter().find(|name| name["kind"] == kind);
                 let shown = shown.unwrap_or_else(|| panic!("{what} is shown"));
                 assert_eq!(shown["standing"], "verified", "{what}");
                 let stored = "SELECT value FROM identity.agent_identifiers
                                WHERE agent_id = $1::text::uuid AND kind = $2 AND standing = 'verified'";
-                let stored = sqlx::query_scalar(stored).bind(&id).bind(kind);
+                let of_hash = matches!(place, OfHash(_));
+                let kept = if of_hash { "key_hash" } else { kind };
+                let stored = sqlx::query_scalar(stored).bind(&id).bind(kept);
                 let stored: String = stored.fetch_one(&pool).await.unwrap();
-                assert_eq!(shown["value"], stored, "{what}");
+                let name = if of_hash {
+                    format!("{kind}:{}", &stored[..32])
+                } else {
+                    stored
+                };
+                assert_eq!(shown["value"], name, "{what}");
             }
             Signature => {
                 let shown = statement["signatures"][0]["signature"].as_str().unwrap();

@@ -112,6 +112,16 @@ async fn an_owner_registers_without_gas_and_without_a_token(pool: PgPool) {
     for name in [agdns, zns, did::zynd::key_hash(&key(1).public())] {
         let found = instance.get(&format!("/v1/agents/{name}")).await;
         assert_eq!(found.json()["id"], recorded["agent"], "{name}");
+        let names = agent["identifiers"].as_array().unwrap();
+        assert!(names.iter().any(|known| known["value"] == name), "{name}");
+        let list = format!("/v1/agents?identifier={name}");
+        let listed = instance.items(&list).await;
+        assert_eq!(listed[0]["id"], recorded["agent"], "{name}");
+        let no_more = &name[..name.len() - 1];
+        let nobody = instance.get(&format!("/v1/agents/{no_more}")).await;
+        assert_eq!(nobody.status, StatusCode::NOT_FOUND, "{no_more}");
+        let list = format!("/v1/agents?identifier={no_more}");
+        assert_eq!(instance.items(&list).await.len(), 0, "{no_more}");
     }
     let of_owner = format!("/v1/owners/{}/agents", owner(1).address());
     assert_eq!(instance.items(&of_owner).await.len(), 1);

@@ -81,13 +81,16 @@ fn decode_link(mut rest: &[u8]) -> Result<Link<'_>> {
 
 /// Writes a node, links first.
 pub(crate) fn encode(node: &Node<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
+    let (mut out, mut link_bytes) = (Vec::new(), Vec::new());
     for link in &node.links {
-        let mut bytes = Vec::new();
-        put(&mut bytes, 1, Value::Bytes(&link.cid.to_bytes()));
-        put(&mut bytes, 2, Value::Bytes(link.name));
-        put(&mut bytes, 3, Value::Int(link.size));
-        put(&mut out, 2, Value::Bytes(&bytes));
+        link_bytes.clear();
+        put_varint(&mut link_bytes, 1 << 3 | 2);
+        put_varint(&mut link_bytes, link.cid.encoded_len() as u64);
+        let written = link.cid.write_bytes(&mut link_bytes);
+        debug_assert!(written.is_ok(), "a vector takes every byte");
+        put(&mut link_bytes, 2, Value::Bytes(link.name));
+        put(&mut link_bytes, 3, Value::Int(link.size));
+        put(&mut out, 2, Value::Bytes(&link_bytes));
     }
     put(&mut out, 1, Value::Bytes(node.data));
     out

@@ -11,6 +11,11 @@ use crate::{
     methods::key::PublicKey,
 };
 
+/// What ids of agents begin with.
+const PREFIXES: [&str; 2] = ["agdns:", "zns:"];
+/// Hex digits of a key's hash that they have.
+const HALF: usize = 32;
+
 /// DukeNET's id of an agent: SHA-256 of its public key, 64 hex digits. The first half is Zynd's.
 pub fn key_hash(key: &PublicKey) -> String {
     hex::encode(sha256(&key.to_bytes()))
@@ -18,9 +23,28 @@ pub fn key_hash(key: &PublicKey) -> String {
 
 /// Zynd's ids of an agent, of its first registries and of today: `agdns:<h>`, `zns:<h>`.
 pub fn agent_ids(key: &PublicKey) -> [String; 2] {
-    let hash = key_hash(key);
-    let suffix = &hash[..32];
-    [format!("agdns:{suffix}"), format!("zns:{suffix}")]
+    ids_of(&key_hash(key)[..HALF])
+}
+
+/// The same, by the half of the key's hash.
+pub fn ids_of(half: &str) -> [String; 2] {
+    PREFIXES.map(|prefix| format!("{prefix}{half}"))
+}
+
+/// The half of a key's hash that ids of its agent name; `None` of a text that is no such hash.
+pub fn half(key_hash: &str) -> Option<&str> {
+    (key_hash.len() == 2 * HALF && is_hex(key_hash)).then(|| &key_hash[..HALF])
+}
+
+/// The half of a key's hash that an id of an agent names; `None` of any other text.
+pub fn half_of(id: &str) -> Option<&str> {
+    let half = PREFIXES.iter().find_map(|prefix| id.strip_prefix(prefix))?;
+    (half.len() == HALF && is_hex(half)).then_some(half)
+}
+
+fn is_hex(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.bytes().all(is_digit)
 }
 
 /// Under which name children are derived.
@@ -189,6 +213,13 @@ mod tests {
         let hash = "7f3214872296f48d652a365c9f637f72114e7139ad6eac270e8bc9399ae59d02";
         assert_eq!(key_hash(&key), hash);
         assert!(agent_ids(&key)[1].ends_with(&hash[..32]));
+        let half = half(&hash).expect("a hash");
+        for id in agent_ids(&key) {
+            assert_eq!(half_of(&id), Some(half));
+            for wrong in [&id[1..], &id[..id.len() - 1], &id.to_uppercase()] {
+                assert_eq!(half_of(wrong), None, "{wrong}");
+            }
+        }
     }
 
     #[test]

@@ -345,7 +345,10 @@ pub async fn list(
         .query
         .as_ref()
         .map(|query| format!("%{}%", escape_like(query)));
-    let named = filter.identifier.as_deref().map(identifier::spellings);
+    let named = match &filter.identifier {
+        Some(name) => Some(identifier::spellings(db, name).await?),
+        None => None,
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id, a.did, a.name, a.name_source, a.description, a.owner_address,

@@ -27,6 +27,8 @@ pub(crate) struct Shown {
     pub agent: AgentId,
     /// Changes that may be new; what the feed says already is not told again.
     pub new: Vec<Told>,
+    /// The feed never spoke of it.
+    pub first: bool,
     /// After a fold from the first fact, all changes there are: what the feed says beyond is undone.
     pub everything: Option<Vec<Change>>,
 }
@@ -72,7 +74,13 @@ impl Told {
 pub(crate) async fn record(tx: &mut Tx, shown: &[Shown]) -> Result<()> {
     undo(tx, shown).await?;
     let steps = steps(shown);
-    let said = said(tx, &steps).await?;
+    let first: HashSet<Uuid> = shown
+        .iter()
+        .filter(|one| one.first)
+        .map(|one| one.agent.0)
+        .collect();
+    let told_of = steps.iter().filter(|(agent, _)| !first.contains(agent));
+    let said = said(tx, told_of.collect()).await?;
     let now = tx.now();
     let mut rows = Rows::new(8);
     for (agent, step) in steps {
@@ -116,7 +124,7 @@ fn steps(shown: &[Shown]) -> Vec<Step<'_>> {
 type Said<'a> = HashMap<(Uuid, &'a str), HashSet<String>>;
 
 /// What the feed says already of these steps: mostly nothing.
-async fn said<'a>(tx: &mut Tx, steps: &[Step<'a>]) -> Result<Said<'a>> {
+async fn said<'a>(tx: &mut Tx, steps: Vec<&Step<'a>>) -> Result<Said<'a>> {
     let (mut agents, mut causes) = (Vec::new(), Vec::new());
     for (agent, step) in steps {
         if let Some(told) = step.first() {
@@ -345,6 +353,7 @@ mod tests {
             let shown = Shown {
                 agent: AgentId(Uuid::nil()),
                 new: Told::all(&changes(new), None),
+                first: false,
                 everything: everything.map(changes),
             };
             let mut tx = db.begin(Cause::Job("test")).await?;

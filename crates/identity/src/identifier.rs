@@ -23,6 +23,27 @@ pub struct Identifier {
     pub standing: String,
 }
 
+impl Identifier {
+    /// A stored name, and those that follow from it.
+    fn all(kind: String, value: String, standing: String) -> Vec<Self> {
+        let mut all = Vec::new();
+        if let Some(half) = zynd::half(&value).filter(|_| kind == "key_hash") {
+            let follow = ["agdns", "zns"].into_iter().zip(zynd::ids_of(half));
+            all.extend(follow.map(|(kind, value)| Self {
+                kind: kind.to_owned(),
+                value,
+                standing: standing.clone(),
+            }));
+        }
+        all.push(Self {
+            kind,
+            value,
+            standing,
+        });
+        all
+    }
+}
+
 /// The names that follow from who an agent is and from what its file claims, with their standing.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
@@ -43,11 +64,10 @@ impl Names {
             .iter()
             .map(|did| (("did", did.clone()), "former"))
             .collect();
-        for former in former {
-            names.extend(names_of_key(former, "former"));
-        }
+        let hashes = former.iter().filter_map(|did| key_hash(did));
+        names.extend(hashes.map(|hash| (hash, "former")));
         names.insert(("did", did.to_owned()), "verified");
-        names.extend(names_of_key(did, "verified"));
+        names.extend(key_hash(did).map(|hash| (hash, "verified")));
         if let Some(token) = &subject.token {
             names.insert(("caip", token.to_string()), "verified");
             if first_registry == Some(token.registry) {
@@ -66,23 +86,13 @@ impl Names {
     }
 }
 
-/// What else a key is called: by the whole of its hash (DukeNET), and by the half of it (Zynd, in both
-/// of its eras).
-fn names_of_key(
-    did: &str,
-    standing: &'static str,
-) -> impl Iterator<Item = ((&'static str, String), &'static str)> {
+/// What else a key is called: by the whole of its hash (DukeNET). Its names by the half of it (Zynd, in both of its eras)
+/// follow from that, and have no rows: [`Identifier::all`].
+fn key_hash(did: &str) -> Option<(&'static str, String)> {
     let key = did
         .starts_with("did:key:")
         .then(|| ed25519::parse(did).ok());
-    key.flatten().into_iter().flat_map(move |key| {
-        let [agdns, zns] = zynd::agent_ids(&key);
-        [
-            (("key_hash", zynd::key_hash(&key)), standing),
-            (("agdns", agdns), standing),
-            (("zns", zns), standing),
-        ]
-    })
+    Some(("key_hash", zynd::key_hash(&key.flatten()?)))
 }
 
 /// Columns of [`put`].
@@ -188,44 +198,83 @@ async fn is_claimed(db: &Db, name: &str) -> Result<bool> {
 }
 
 /// The values of identifiers that a name may stand for, whatever their standing.
-pub(crate) fn spellings(name: &str) -> Vec<String> {
+pub(crate) async fn spellings(db: &Db, name: &str) -> Result<Vec<String>> {
     if !is_fit(name) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut spellings = vec![name.to_owned(), fold_hex(name)];
     spellings.extend(ClaimedName::parse(name).map(|claim| claim.value().to_owned()));
     spellings.dedup();
-    spellings
+    if let Some(half) = zynd::half_of(name) {
+        // Each standing has its index.
+        let hashes = sqlx::query_scalar!(
+            r#"SELECT value AS "value!" FROM identity.agent_identifiers
+                WHERE value >= $1 AND value < $1 || 'g' AND kind = 'key_hash' AND standing = 'verified'
+               UNION
+               SELECT value FROM identity.agent_identifiers
+                WHERE value >= $1 AND value < $1 || 'g' AND kind = 'key_hash' AND standing <> 'verified'"#,
+            half
+        );
+        spellings.extend(hashes.fetch_all(db.pool()).await?);
+    }
+    Ok(spellings)
 }
 
 /// What each of some names finds, in their order.
 pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
     let wanted = Wanted::of(names);
     // What an ARRAY(SELECT ...) holds is unknown to the planner. It would else plan anew for each list, as it takes
-    // short ones for cheaper than any, and planning costs more than finding.
+    // short ones for cheaper than any, and planning costs more than finding. Where the half of a hash ends, no digit
+    // is a `g`.
     let rows = sqlx::query!(
         r#"SELECT NULL::text AS name, id AS "id!" FROM identity.agents
             WHERE id = ANY(ARRAY(SELECT unnest($1::uuid[])))
            UNION ALL
            SELECT value, agent_id FROM identity.agent_identifiers
-            WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified'"#,
+            WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified'
+           UNION ALL
+           SELECT i.value, i.agent_id
+             FROM unnest($3::text[]) AS h(half)
+            CROSS JOIN LATERAL (SELECT value, agent_id FROM identity.agent_identifiers
+                                 WHERE value >= h.half AND value < h.half || 'g' AND kind = 'key_hash'
+                                   AND standing = 'verified' LIMIT 1) AS i"#,
         &wanted.ids,
         &wanted.values,
+        &wanted.halves,
     )
     .fetch_all(conn)
     .await?;
-    let (mut known, mut named) = (HashSet::new(), HashMap::new());
+    let mut known = HashSet::new();
+    let mut named = Named::default();
     for row in &rows {
         match &row.name {
             None => {
                 known.insert(row.id);
             }
-            Some(name) => {
-                named.insert(name.as_str(), row.id);
-            }
+            Some(name) => named.add(name, row.id),
         }
     }
     Ok(wanted.found(&named, |id| known.contains(&id)))
+}
+
+/// Agents by their verified names as these are stored, and by the halves of those that are hashes.
+#[derive(Default)]
+struct Named<'a> {
+    values: HashMap<&'a str, Uuid>,
+    halves: HashMap<&'a str, Uuid>,
+}
+
+impl<'a> Named<'a> {
+    fn add(&mut self, value: &'a str, agent: Uuid) {
+        self.values.insert(value, agent);
+        self.halves
+            .extend(zynd::half(value).map(|half| (half, agent)));
+    }
+
+    fn find(&self, name: &str) -> Option<Uuid> {
+        let by_half = || self.halves.get(zynd::half_of(name)?);
+        self.values.get(name).or_else(by_half).copied()
+    }
 }
 
 /// What is looked for in the rows.
@@ -233,6 +282,8 @@ struct Wanted<'a> {
     asked: Vec<Asked<'a>>,
     ids: Vec<Uuid>,
     values: Vec<String>,
+    /// Of the hashes that names follow from.
+    halves: Vec<String>,
 }
 
 /// What somebody calls an agent by: its id, or a name, as it is and with folded hex.
@@ -243,35 +294,35 @@ enum Asked<'a> {
 
 impl<'a> Wanted<'a> {
     fn of(names: &[&'a str]) -> Self {
-        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        let (mut ids, mut values, mut halves) = (Vec::new(), Vec::new(), Vec::new());
         let asked = names.iter().map(|name| {
             if let Ok(id) = name.parse() {
                 ids.push(id);
                 return Asked::Id(id);
             }
             let folded = fold_hex(name);
-            if is_fit(name) {
+            if let Some(half) = zynd::half_of(name) {
+                halves.push(half.to_owned());
+            } else if is_fit(name) {
                 values.push((*name).to_owned());
                 values.extend((folded != *name).then(|| folded.clone()));
             }
             Asked::Name(name, folded)
         });
         let asked = asked.collect();
-        Self { asked, ids, values }
+        Self {
+            asked,
+            ids,
+            values,
+            halves,
+        }
     }
 
     /// Whom each of them finds, by the agents of the verified names, and whether there is an agent of an id.
-    fn found(
-        &self,
-        named: &HashMap<&str, Uuid>,
-        is_known: impl Fn(Uuid) -> bool,
-    ) -> Vec<Option<Uuid>> {
+    fn found(&self, named: &Named<'_>, is_known: impl Fn(Uuid) -> bool) -> Vec<Option<Uuid>> {
         let found = self.asked.iter().map(|asked| match asked {
             Asked::Id(id) => Some(*id).filter(|id| is_known(*id)),
-            Asked::Name(name, folded) => {
-                let by_name = named.get(name).or_else(|| named.get(folded.as_str()));
-                by_name.copied()
-            }
+            Asked::Name(name, folded) => named.find(name).or_else(|| named.find(folded)),
         });
         found.collect()
     }
@@ -279,29 +330,23 @@ impl<'a> Wanted<'a> {
 
 /// The agents that these verified names find, by name. Hex case does not matter.
 pub(crate) async fn by_name(tx: &mut Tx, names: &[&str]) -> Result<HashMap<String, Uuid>> {
+    let mut names = names.to_vec();
+    // No name is an id.
+    names.retain(|name| name.parse::<Uuid>().is_err());
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let folded: Vec<String> = names.iter().map(|name| fold_hex(name)).collect();
-    let rows = sqlx::query!(
-        r#"SELECT n.name AS "name!", i.agent_id
-             FROM unnest($1::text[], $2::text[]) AS n(name, folded)
-             JOIN identity.agent_identifiers i ON i.value = n.folded AND i.standing = 'verified'"#,
-        names as &[&str],
-        &folded,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.name, row.agent_id))
+    let found = find_all(tx.conn(), &names).await?;
+    let found = names.into_iter().zip(found);
+    Ok(found
+        .filter_map(|(name, agent)| Some((name.to_owned(), agent?)))
         .collect())
 }
 
 /// The names of an agent, and the DIDs of those that it is linked with.
 pub async fn list(db: &Db, agent: Uuid) -> Result<Vec<Identifier>> {
     let mut conn = db.pool().acquire().await?;
-    let mut names = names_of(&mut conn, &[agent], &[]).await?;
+    let mut names = names_of(&mut conn, &[agent], &[], &[]).await?;
     Ok(names.remove(&agent).unwrap_or_default())
 }
 
@@ -312,12 +357,13 @@ pub(crate) async fn find_named(
     names: &[&str],
 ) -> Result<(Vec<Option<Uuid>>, HashMap<Uuid, Vec<Identifier>>)> {
     let wanted = Wanted::of(names);
-    let names = names_of(conn, &wanted.ids, &wanted.values).await?;
-    let verified = names.iter().flat_map(|(agent, names)| {
+    let names = names_of(conn, &wanted.ids, &wanted.values, &wanted.halves).await?;
+    let mut named = Named::default();
+    for (agent, names) in &names {
         let verified = names.iter().filter(|name| name.standing == "verified");
-        verified.map(|name| (name.value.as_str(), *agent))
-    });
-    let found = wanted.found(&verified.collect(), |_| true);
+        verified.for_each(|name| named.add(&name.value, *agent));
+    }
+    let found = wanted.found(&named, |_| true);
     Ok((found, names))
 }
 
@@ -326,13 +372,19 @@ async fn names_of(
     conn: &mut PgConnection,
     agents: &[Uuid],
     values: &[String],
+    halves: &[String],
 ) -> Result<HashMap<Uuid, Vec<Identifier>>> {
     let rows = sqlx::query!(
         r#"WITH wanted AS MATERIALIZED (
               SELECT unnest($1::uuid[]) AS id
               UNION ALL
               SELECT agent_id FROM identity.agent_identifiers
-               WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified')
+               WHERE value = ANY(ARRAY(SELECT unnest($2::text[]))) AND standing = 'verified'
+              UNION ALL
+              SELECT i.agent_id FROM unnest($3::text[]) AS h(half)
+               CROSS JOIN LATERAL (SELECT agent_id FROM identity.agent_identifiers
+                                    WHERE value >= h.half AND value < h.half || 'g' AND kind = 'key_hash'
+                                      AND standing = 'verified' LIMIT 1) AS i)
            SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
               SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
                WHERE agent_id = ANY(ARRAY(SELECT id FROM wanted))
@@ -343,20 +395,20 @@ async fn names_of(
               UNION ALL
               SELECT c.token_agent, 'did', a.did::text, 'linked' FROM identity.v_claims c
                 JOIN identity.agents a ON a.id = c.key_agent
-               WHERE c.token_agent = ANY(ARRAY(SELECT id FROM wanted))) n
-            ORDER BY agent_id, kind, value"#,
+               WHERE c.token_agent = ANY(ARRAY(SELECT id FROM wanted))) n"#,
         agents,
-        values
+        values,
+        halves
     )
     .fetch_all(conn)
     .await?;
     let mut names = HashMap::<_, Vec<_>>::new();
     for row in rows {
-        names.entry(row.agent_id).or_default().push(Identifier {
-            kind: row.kind,
-            value: row.value,
-            standing: row.standing,
-        });
+        let all = Identifier::all(row.kind, row.value, row.standing);
+        names.entry(row.agent_id).or_default().extend(all);
+    }
+    for names in names.values_mut() {
+        names.sort_unstable_by(|one, next| (&one.kind, &one.value).cmp(&(&next.kind, &next.value)));
     }
     Ok(names)
 }

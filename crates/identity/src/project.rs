@@ -81,9 +81,27 @@ pub async fn project(tx: &mut Tx, agents: &[AgentId], mode: Mode, feed: Feed) ->
     Ok(report)
 }
 
-/// Projects agents of whom a statement came, by the plans that the transaction has chosen ([`share_plans`]).
-pub(crate) async fn project_stated(tx: &mut Tx, agents: &[AgentId]) -> Result<()> {
-    let (_, pulses) = as_planned(tx, agents, Mode::Forward, Feed::Told).await?;
+/// Projects agents of whom a statement came, by the plans that the transaction has chosen ([`share_plans`]). It holds
+/// their subjects, and made those that are `new`.
+pub(crate) async fn project_stated(
+    tx: &mut Tx,
+    mut subjects: HashMap<Uuid, Subject>,
+    mut new: HashSet<Uuid>,
+) -> Result<()> {
+    if vexel::is_read(tx).await? {
+        // What was signed may decide where an agent was heard first.
+        let mut ids: Vec<Uuid> = subjects.into_keys().collect();
+        ids.sort_unstable();
+        subjects = lock(tx, &ids).await?;
+    }
+    if !new.is_empty() {
+        // The journal may outlive the rows of a database.
+        let ids: Vec<Uuid> = new.iter().copied().collect();
+        for known in journal::among(tx, &ids).await? {
+            new.remove(&known);
+        }
+    }
+    let (_, pulses) = as_planned(tx, subjects, Mode::Forward, Feed::Told, new).await?;
     heartbeat::agree(tx, pulses, Falls::ByItsFacts).await
 }
 
@@ -96,19 +114,22 @@ pub(crate) async fn without_beats(
     feed: Feed,
 ) -> Result<(Report, Vec<Pulse>)> {
     plan_afresh(tx).await?;
-    as_planned(tx, agents, mode, feed).await
+    let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let subjects = lock(tx, &ids).await?;
+    as_planned(tx, subjects, mode, feed, HashSet::new()).await
 }
 
 async fn as_planned(
     tx: &mut Tx,
-    agents: &[AgentId],
+    mut subjects: HashMap<Uuid, Subject>,
     mode: Mode,
     feed: Feed,
+    never_told: HashSet<Uuid>,
 ) -> Result<(Report, Vec<Pulse>)> {
-    let mut ids: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
+    let mut ids: Vec<Uuid> = subjects.keys().copied().collect();
     ids.sort_unstable();
-    ids.dedup();
-    let mut subjects = lock(tx, &ids).await?;
     if mode == Mode::Refold {
         // Nothing may go on from these, not even where the rows are busy now.
         settle::forget(tx, &ids).await?;
@@ -121,18 +142,24 @@ async fn as_planned(
         report.busy = busy.iter().copied().map(AgentId).collect();
         ids.retain(|id| !busy.contains(id));
     }
-    ids.retain(|id| subjects.contains_key(id));
     if ids.is_empty() {
         return Ok((report, Vec::new()));
     }
     let mut saved = match mode {
-        Mode::Forward => load::saved(tx, &ids).await?,
+        Mode::Forward => {
+            let told = ids.iter().filter(|id| !never_told.contains(id));
+            load::saved(tx, &told.copied().collect::<Vec<_>>()).await?
+        }
         Mode::Refold => HashMap::new(),
     };
     let work = gather(tx, &ids, &mut saved, &mut subjects).await?;
     let about = About::of(tx, feed).await?;
-    let new = ids.into_iter().filter(|id| !rows.there.contains(id));
-    let pulses = finish(tx, work, &new.collect(), &about, &mut report).await?;
+    let without_rows = ids.into_iter().filter(|id| !rows.there.contains(id));
+    let new = New {
+        without_rows: without_rows.collect(),
+        never_told,
+    };
+    let pulses = finish(tx, work, &new, &about, &mut report).await?;
     Ok((report, pulses))
 }
 
@@ -177,20 +204,29 @@ async fn plan(tx: &mut Tx, mode: &str, whole_tables: &str) -> Result<()> {
     Ok(())
 }
 
-/// Folds, writes and settles. Those that are known to be `new` have no rows yet. Gives what beats have to know.
+/// Agents of which nobody has to look for what they cannot have.
+#[derive(Default)]
+struct New {
+    /// Nothing shows them yet.
+    without_rows: HashSet<Uuid>,
+    /// Neither the journal nor the feed ever spoke of them, and no state of them was saved.
+    never_told: HashSet<Uuid>,
+}
+
+/// Folds, writes and settles. Gives what beats have to know.
 async fn finish(
     tx: &mut Tx,
     work: Vec<Work>,
-    new: &HashSet<Uuid>,
+    new: &New,
     about: &About,
     report: &mut Report,
 ) -> Result<Vec<Pulse>> {
     let mut folded = fold_all(tx, work).await?;
-    let waiting = write::rows(tx, &folded, new).await?;
+    let waiting = write::rows(tx, &folded, &new.without_rows).await?;
     report.busy.extend(waiting.into_iter().map(AgentId));
     uris::want(tx, &folded).await?;
-    let settled = settle::settle(tx, &mut folded, about).await?;
-    settle::save(tx, &folded).await?;
+    let settled = settle::settle(tx, &mut folded, about, &new.never_told).await?;
+    settle::save(tx, &folded, &new.never_told).await?;
     settle::put_off(tx, &settled.put_off).await?;
     head::record(tx, &settled.shown).await?;
     head::tell_moved(tx, &settled.shown).await?;

@@ -37,8 +37,12 @@ use crate::{Error, Result, publisher};
 /// The name of our cursor.
 const FOLLOWER: &str = "layout";
 
-/// Most entries of one round.
-const ENTRIES: i64 = 4_096;
+/// Most entries of one round. The more agents it adds, the fewer of the directories above them are made again for each.
+const ENTRIES: u64 = 16_384;
+/// Entries that are in memory at once.
+const ENTRIES_AT_ONCE: u64 = 4_096;
+/// Agents that are added at once: the directories on their way are in memory.
+const AGENTS_AT_ONCE: usize = 2_048;
 
 /// For how long a record is valid (what Kubo gives its own), and for how long a reader may keep it.
 const VALID: TimeDelta = TimeDelta::hours(48);
@@ -91,8 +95,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Brings what the next entries register into the layout; Idle where nothing is left, or another process than
-    /// `holder` publishes.
+    /// Brings what the next entries register into the layout; Idle where these are all that were sealed when it began,
+    /// or another process than `holder` publishes. Whoever registers meanwhile waits for others: each round makes the
+    /// directories above its agents again, which of a million agents take megabytes.
     ///
     /// Where nobody has a block of the layout as it stands, rounds make all of it again before they go on.
     pub async fn round(
@@ -140,19 +145,18 @@ impl Builder {
             // Another process made it, and may be gone for good.
             content.block(&layout.root).await?;
         }
-        let entries = follow::next(db, FOLLOWER, ENTRIES).await?;
-        let Some(last) = entries.last() else {
+        let sealed = journal::log::head(db).await?.map_or(0, |head| head.size);
+        let (size, registered) = gather(db, content, done, sealed).await?;
+        if size == done {
             return Ok(Outcome::Idle);
-        };
-        let size = last.leaf_index + 1;
-        let registered = register(db, content, &entries).await?;
+        }
         let mut layout = None;
         if !registered.is_empty() {
             let before = match remade {
                 Some(remade) => remade.agents.map(|agents| agents.cid),
                 None => stored_agents(db).await?,
             };
-            let agents = add(content, before.as_ref(), &registered).await?;
+            let agents = add(content, before.as_ref(), registered).await?;
             let (root, blocks) = above(agents);
             content.blocks().put_many(&blocks).await?;
             layout = Some((signed(key, root, size, db.clock().now())?, agents));
@@ -161,12 +165,16 @@ impl Builder {
         if let Some((layout, agents)) = &layout {
             write(&mut tx, layout, agents).await?;
         }
-        follow::advance(&mut tx, FOLLOWER, &entries).await?;
+        follow::advance_to(&mut tx, FOLLOWER, done, size).await?;
         tx.commit().await?;
         if layout.is_some() {
             self.remember(None);
         }
-        Ok(Outcome::Busy)
+        Ok(if size < sealed {
+            Outcome::Busy
+        } else {
+            Outcome::Idle
+        })
     }
 
     fn remade(&self) -> Option<Remade> {
@@ -193,21 +201,45 @@ fn above(agents: Target) -> (Cid, Vec<Block>) {
     (root.root.cid, [dukenet.blocks, root.blocks].concat())
 }
 
-/// Stores the registrations among `entries` as files in directories of their own, by the agents' ids.
-async fn register(
+/// Stores what the leaves from `from` on and before `to` register, or as many of them as one round takes. Gives the leaf
+/// that comes next, and the agents' directories by their ids.
+async fn gather(
     db: &Db,
     content: &Content,
-    entries: &[SealedEntry],
-) -> Result<BTreeMap<String, Target>> {
+    from: u64,
+    to: u64,
+) -> Result<(u64, BTreeMap<String, Target>)> {
     let log = identity::find(db)
         .await?
         .map(|identity| identity.origin)
         .unwrap_or_default();
-    let (mut registered, mut blocks) = (BTreeMap::new(), Vec::new());
-    let mut hashes = HashSet::new();
+    let (mut size, mut registered, mut hashes) = (from, BTreeMap::new(), HashSet::new());
+    let to = to.min(from + ENTRIES);
+    while size < to {
+        let most = i64::try_from(ENTRIES_AT_ONCE.min(to - size)).unwrap_or(i64::MAX);
+        let entries = follow::sealed(db, size, most).await?;
+        let Some(last) = entries.last() else {
+            return Err(Error::Internal(format!("leaf {size} has no entry")));
+        };
+        size = last.leaf_index + 1;
+        register(content, &entries, &log, &mut registered, &mut hashes).await?;
+    }
+    Ok((size, registered))
+}
+
+/// Stores the registrations among `entries` as files in directories of their own, and adds them to those before, of whose
+/// ids these are the hashes.
+async fn register(
+    content: &Content,
+    entries: &[SealedEntry],
+    log: &str,
+    registered: &mut BTreeMap<String, Target>,
+    hashes: &mut HashSet<u64>,
+) -> Result<()> {
+    let mut blocks = Vec::new();
     for sealed in entries {
         let entry = Entry::parse(&sealed.body).map_err(journal::Error::from)?;
-        let Some(found) = Registration::of(&entry, &sealed.cid, &log, sealed.leaf_index) else {
+        let Some(found) = Registration::of(&entry, &sealed.cid, log, sealed.leaf_index) else {
             continue;
         };
         let name = found.agent().to_string();
@@ -228,11 +260,29 @@ async fn register(
         blocks.extend(file.blocks.into_iter().chain(own.blocks));
     }
     content.blocks().put_many(&blocks).await?;
-    Ok(registered)
+    Ok(())
 }
 
-/// Adds agents to their directory, and stores what is new of it.
+/// Adds agents, of whom there are some, to their directory, and stores what is new of it: those of one part of the trie
+/// together, so that each of its nodes is made again once.
 async fn add(
+    content: &Content,
+    before: Option<&Cid>,
+    agents: BTreeMap<String, Target>,
+) -> Result<Target> {
+    let mut agents: Vec<(String, Target)> = agents.into_iter().collect();
+    agents.sort_by_cached_key(|(name, _)| directory::hash(name));
+    let mut grown = None;
+    for part in agents.chunks(AGENTS_AT_ONCE) {
+        let before = grown
+            .as_ref()
+            .map_or(before, |grown: &Target| Some(&grown.cid));
+        grown = Some(add_part(content, before, &part.iter().cloned().collect()).await?);
+    }
+    grown.ok_or_else(|| Error::Internal("nobody is added to the layout".to_owned()))
+}
+
+async fn add_part(
     content: &Content,
     before: Option<&Cid>,
     agents: &BTreeMap<String, Target>,

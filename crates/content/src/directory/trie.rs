@@ -2,13 +2,14 @@
 //! hash, a byte for each level. A place holds an entry, or a node of its own where several names meet.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     hash::BuildHasher,
 };
 
 use kernel::{Bytes, Cid};
 
-use super::{Grown, Growth, Target, finished, hash, name, target};
+use super::{Grown, Growth, Target, finished, hash, target};
 use crate::{
     Error, Result,
     block::Block,
@@ -23,17 +24,40 @@ const MURMUR3: u64 = 0x22;
 /// Digits of a place before a name.
 const DIGITS: usize = 2;
 
-/// What a place holds.
-enum Slot {
-    Entry(String, Target),
-    Node(Target),
+/// What a place holds: an entry, or a node.
+struct Slot<'a> {
+    /// The place's digits, and the name of an entry behind them.
+    label: Cow<'a, str>,
+    target: Target,
+}
+
+impl Slot<'_> {
+    fn entry(place: u8, name: &str, target: Target) -> Self {
+        let label = format!("{place:02X}{name}").into();
+        Self { label, target }
+    }
+
+    fn node(place: u8, target: Target) -> Self {
+        Self::entry(place, "", target)
+    }
+
+    fn is_node(&self) -> bool {
+        self.label.len() == DIGITS
+    }
+}
+
+/// An entry that is added, or moves into a node of its own.
+struct New<'a> {
+    name: Cow<'a, str>,
+    hash: u64,
+    target: Target,
 }
 
 /// The link for `name` in a node at `depth` below the trie's root, and whether it leads to a node; else
 /// nothing of this name is in the directory.
 pub(crate) fn child(node: &Node<'_>, name: &str, depth: usize) -> Result<Option<(Cid, bool)>> {
     check(&data(node)?)?;
-    let place = format!("{:02X}", place(name, depth)?);
+    let place = format!("{:02X}", place(hash(name), depth)?);
     for link in &node.links {
         match link.name.strip_prefix(place.as_bytes()) {
             Some([]) => return Ok(Some((link.cid, true))),
@@ -44,9 +68,9 @@ pub(crate) fn child(node: &Node<'_>, name: &str, depth: usize) -> Result<Option<
     Ok(None)
 }
 
-/// The place of a name in a node at `depth`: that byte of its hash, the highest first.
-fn place(name: &str, depth: usize) -> Result<u8> {
-    let hash = hash(name).to_be_bytes();
+/// The place of a name with this hash in a node at `depth`: that byte of it, the highest first.
+fn place(hash: u64, depth: usize) -> Result<u8> {
+    let hash = hash.to_be_bytes();
     let deep = || {
         Error::Malformed(format!(
             "a sharded directory deeper than {} levels",
@@ -89,89 +113,102 @@ impl<'a, S: BuildHasher> Trie<'a, S> {
     pub(super) fn grown(
         mut self,
         root: Option<&Cid>,
-        entries: &BTreeMap<String, Target>,
+        entries: &'a BTreeMap<String, Target>,
     ) -> Result<Growth> {
-        let entries = entries.iter().map(|(name, target)| (name.clone(), *target));
-        let root = self.node(root, entries.collect(), 0)?;
-        Ok(match root.filter(|_| self.missing.is_empty()) {
-            None => Growth::Missing(self.missing),
-            Some(root) => Growth::Done(Grown {
-                root,
-                blocks: self.blocks,
-                left_out: self.left_out,
-            }),
-        })
+        let entries = entries.iter().map(|(name, target)| New {
+            name: name.into(),
+            hash: hash(name),
+            target: *target,
+        });
+        let entries: Vec<New<'_>> = entries.collect();
+        if let Some(root) = root {
+            let mut hashes: Vec<u64> = entries.iter().map(|new| new.hash).collect();
+            hashes.sort_unstable();
+            self.look(root, &hashes, 0)?;
+            if !self.missing.is_empty() {
+                return Ok(Growth::Missing(self.missing));
+            }
+        }
+        let root = self.node(root, entries, 0)?;
+        Ok(Growth::Done(Grown {
+            root,
+            blocks: self.blocks,
+            left_out: self.left_out,
+        }))
     }
 
-    /// The node at `at` with `entries`; `None` where something is missing for it.
-    fn node(
-        &mut self,
-        at: Option<&Cid>,
-        entries: Vec<(String, Target)>,
-        depth: usize,
-    ) -> Result<Option<Target>> {
+    /// Finds the blocks that are missing at `cid` and below it on the way to these hashes, which are sorted.
+    /// It is done again for each level that was missing, so it makes nothing yet.
+    fn look(&mut self, cid: &Cid, hashes: &[u64], depth: usize) -> Result<()> {
+        let Some(bytes) = self.known.get(cid) else {
+            self.missing.push(*cid);
+            return Ok(());
+        };
+        let slots = slots(bytes)?;
+        let mut rest = hashes;
+        while let Some(first) = rest.first() {
+            let at = place(*first, depth)?;
+            let same = rest.partition_point(|hash| place(*hash, depth).ok() == Some(at));
+            let (group, others) = rest.split_at(same);
+            rest = others;
+            if let Some(slot) = slots.get(&at).filter(|slot| slot.is_node()) {
+                self.look(&slot.target.cid, group, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The node at `at`, else an empty one, with `entries`. Nothing is missing for it.
+    fn node(&mut self, at: Option<&Cid>, entries: Vec<New<'a>>, depth: usize) -> Result<Target> {
+        let known = self.known;
         let mut slots = match at {
             None => BTreeMap::new(),
-            Some(cid) => {
-                let Some(bytes) = self.known.get(cid) else {
-                    self.missing.push(*cid);
-                    return Ok(None);
-                };
-                slots(bytes)?
-            }
+            Some(cid) => slots(known.get(cid).ok_or(Error::Missing(*cid))?)?,
         };
-        let mut groups: BTreeMap<u8, Vec<(String, Target)>> = BTreeMap::new();
-        for (name, target) in entries {
-            groups
-                .entry(place(&name, depth)?)
-                .or_default()
-                .push((name, target));
+        let mut groups: BTreeMap<u8, Vec<New<'a>>> = BTreeMap::new();
+        for new in entries {
+            groups.entry(place(new.hash, depth)?).or_default().push(new);
         }
         for (place, mut group) in groups {
             let below = match slots.remove(&place) {
-                Some(Slot::Node(target)) => Some(target.cid),
-                Some(Slot::Entry(name, target)) => {
+                Some(slot) if slot.is_node() => Some(slot.target.cid),
+                Some(Slot { label, target }) => {
+                    let name = label[DIGITS..].to_owned();
                     // Where it is replaced, the new one stands in its place.
-                    match group.iter().position(|(new, _)| *new == name) {
+                    match group.iter().position(|new| new.name == name) {
                         Some(at) => group.swap(0, at),
-                        None => group.insert(0, (name, target)),
+                        None => {
+                            let hash = hash(&name);
+                            let name = name.into();
+                            group.insert(0, New { name, hash, target });
+                        }
                     }
                     None
                 }
                 None => None,
             };
             let mut taken = HashSet::new();
-            group.retain(|(name, _)| {
-                let is_first = taken.insert(hash(name));
+            group.retain(|new| {
+                let is_first = taken.insert(new.hash);
                 if !is_first {
-                    self.left_out.push(name.clone());
+                    self.left_out.push(new.name.clone().into_owned());
                 }
                 is_first
             });
-            let slot = match (below, <[_; 1]>::try_from(group)) {
-                (None, Ok([(name, target)])) => Some(Slot::Entry(name, target)),
-                (below, group) => {
-                    let group = group.map_or_else(|many| many, Vec::from);
-                    self.node(below.as_ref(), group, depth + 1)?.map(Slot::Node)
-                }
+            let slot = match (below, &group[..]) {
+                (None, [new]) => Slot::entry(place, &new.name, new.target),
+                _ => Slot::node(place, self.node(below.as_ref(), group, depth + 1)?),
             };
-            slots.extend(slot.map(|slot| (place, slot)));
+            slots.insert(place, slot);
         }
-        Ok(self.missing.is_empty().then(|| self.finish(&slots)))
+        Ok(self.finish(&slots))
     }
 
-    fn finish(&mut self, slots: &BTreeMap<u8, Slot>) -> Target {
-        let named: Vec<(String, Target)> = slots
-            .iter()
-            .map(|(place, slot)| match slot {
-                Slot::Entry(name, target) => (format!("{place:02X}{name}"), *target),
-                Slot::Node(target) => (format!("{place:02X}"), *target),
-            })
-            .collect();
-        let links = named.iter().map(|(name, target)| Link {
-            cid: target.cid,
-            name: name.as_bytes(),
-            size: target.size,
+    fn finish(&mut self, slots: &BTreeMap<u8, Slot<'_>>) -> Target {
+        let links = slots.values().map(|slot| Link {
+            cid: slot.target.cid,
+            name: slot.label.as_bytes(),
+            size: slot.target.size,
         });
         let taken = bits(slots.keys().copied());
         let mut message = Vec::new();
@@ -195,7 +232,8 @@ fn bits(places: impl Iterator<Item = u8>) -> Vec<u8> {
     bits[first.unwrap_or(bits.len())..].to_vec()
 }
 
-fn slots(bytes: &[u8]) -> Result<BTreeMap<u8, Slot>> {
+/// What the places of a node hold.
+fn slots<'a>(bytes: &'a [u8]) -> Result<BTreeMap<u8, Slot<'a>>> {
     let node = dag_pb::decode(bytes)?;
     let message = data(&node)?;
     if message.kind != KIND_SHARD {
@@ -204,18 +242,16 @@ fn slots(bytes: &[u8]) -> Result<BTreeMap<u8, Slot>> {
         ));
     }
     check(&message)?;
-    let mut slots = BTreeMap::new();
-    for link in &node.links {
-        let wrong = || Error::Malformed("a sharded directory with a link of no place".to_owned());
-        let (place, rest) = link.name.split_at_checked(DIGITS).ok_or_else(wrong)?;
-        let place = std::str::from_utf8(place).map_err(|_| wrong())?;
-        let place = u8::from_str_radix(place, 16).map_err(|_| wrong())?;
-        let slot = if rest.is_empty() {
-            Slot::Node(target(link))
-        } else {
-            Slot::Entry(name(rest)?, target(link))
+    let wrong = || Error::Malformed("a sharded directory with a link of no place".to_owned());
+    let slot = |link: &Link<'a>| {
+        let label = std::str::from_utf8(link.name).map_err(|_| wrong())?;
+        let digits = label.get(..DIGITS).ok_or_else(wrong)?;
+        let place = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        let slot = Slot {
+            label: label.into(),
+            target: target(link),
         };
-        slots.insert(place, slot);
-    }
-    Ok(slots)
+        Ok((place, slot))
+    };
+    node.links.iter().map(slot).collect()
 }

@@ -1,9 +1,12 @@
 //! What the journal is owed: the changes folded from facts on settled ground (`model.md` §5). States of new
 //! agents are saved by COPY.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
-use journal::{Change, EntryKind, NewEntry, Owed, Settling};
+use journal::{Change, EntryKind, First, NewEntry, Owed, Settling};
 use kernel::AgentId;
 use store::{Tx, copy::Rows};
 use uuid::Uuid;
@@ -25,11 +28,17 @@ pub(super) struct Settled {
 /// Appends owed − said and retracts said − owed.
 ///
 /// An agent that was folded on from its saved state owes just what the new facts changed. One that
-/// was folded from its first fact is compared with everything that its entries say.
-pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], about: &About) -> Result<Settled> {
+/// was folded from its first fact is compared with everything that its entries say, unless it was `never_told`.
+pub(super) async fn settle(
+    tx: &mut Tx,
+    folded: &mut [Folded],
+    about: &About,
+    never_told: &HashSet<Uuid>,
+) -> Result<Settled> {
+    let is_first = |one: &Folded| never_told.contains(&one.subject.id.0);
     let compared: Vec<Owed<'_>> = folded
         .iter()
-        .filter(|one| one.scratch)
+        .filter(|one| one.scratch && !is_first(one))
         .map(|one| Owed {
             agent: one.subject.id,
             changes: &one.owed,
@@ -43,18 +52,19 @@ pub(super) async fn settle(tx: &mut Tx, folded: &mut [Folded], about: &About) ->
     } else {
         journal::settle(tx, &compared).await?
     };
-    let shown = shown(folded, &entries, about);
-    for one in folded
-        .iter_mut()
-        .filter(|one| !one.scratch && !one.owed.is_empty())
-    {
-        entries.push(NewEntry::agent(
-            one.subject.id,
-            std::mem::take(&mut one.owed),
-        ));
+    let shown = shown(folded, &entries, about, never_told);
+    let mut first = First::default();
+    for one in folded.iter_mut() {
+        let agent = one.subject.id;
+        if is_first(one) {
+            let said = first.add(tx.now(), agent, mem::take(&mut one.owed));
+            said.map_err(journal::Error::from)?;
+        } else if !one.scratch && !one.owed.is_empty() {
+            entries.push(NewEntry::agent(agent, mem::take(&mut one.owed)));
+        }
     }
     Ok(Settled {
-        entries: journal::append(tx, entries).await?.len(),
+        entries: first.append(tx).await? + journal::append(tx, entries).await?.len(),
         shown,
         put_off: put_off.into_iter().map(told).collect(),
     })
@@ -76,7 +86,12 @@ pub(super) async fn put_off(tx: &mut Tx, agents: &[AgentId]) -> Result<()> {
 }
 
 /// What is new at the head: what is said now for the first time, and what is not settled yet.
-fn shown(folded: &[Folded], entries: &[NewEntry], about: &About) -> Vec<Shown> {
+fn shown(
+    folded: &[Folded],
+    entries: &[NewEntry],
+    about: &About,
+    never_told: &HashSet<Uuid>,
+) -> Vec<Shown> {
     if about.is_nobody() {
         return Vec::new();
     }
@@ -95,7 +110,9 @@ fn shown(folded: &[Folded], entries: &[NewEntry], about: &About) -> Vec<Shown> {
             let agent = one.subject.id;
             let everything = one.at_head.as_ref().unwrap_or(&one.owed);
             let mut new = about.told(agent, everything, one.owner_before.as_deref())?;
-            if one.scratch {
+            let first = never_told.contains(&agent.0);
+            let compared = one.scratch && !first;
+            if compared {
                 let name = |change: &Change| (change.column.clone(), change.cause.clone());
                 let owed: HashSet<_> = one.owed.iter().map(name).collect();
                 let said = said.get(&agent).copied().unwrap_or_default();
@@ -108,7 +125,8 @@ fn shown(folded: &[Folded], entries: &[NewEntry], about: &About) -> Vec<Shown> {
             Some(Shown {
                 agent,
                 new,
-                everything: one.scratch.then(|| everything.clone()),
+                first,
+                everything: compared.then(|| everything.clone()),
             })
         })
         .collect()
@@ -135,10 +153,20 @@ pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
     Ok(rows.copy(tx, statement).await?)
 }
 
-/// Saves the state over settled ground, from which the next fold goes on.
-pub(super) async fn save(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
-    let (kept, gone): (Vec<&Folded>, Vec<&Folded>) =
-        folded.iter().partition(|one| one.settled().end.is_some());
+/// Saves the state over settled ground, from which the next fold goes on. None was saved of those `never_told` before.
+pub(super) async fn save(tx: &mut Tx, folded: &[Folded], never_told: &HashSet<Uuid>) -> Result<()> {
+    let is_first = |one: &&Folded| never_told.contains(&one.subject.id.0);
+    let has_state = |one: &&Folded| one.settled().end.is_some();
+    let mut rows = Rows::new(COLUMNS);
+    for one in folded.iter().filter(is_first).filter(has_state) {
+        put(&mut rows, one)?;
+    }
+    copy(tx, &mut rows).await?;
+    let known = folded.iter().filter(|one| !is_first(one));
+    let (kept, gone): (Vec<&Folded>, Vec<&Folded>) = known.partition(has_state);
+    if kept.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = kept.iter().map(|one| one.subject.id.0).collect();
     let blocks: Vec<i64> = kept.iter().map(|one| one.through_block).collect();
     let serials: Vec<i64> = kept.iter().map(|one| one.through_serial).collect();

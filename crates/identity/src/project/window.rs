@@ -18,7 +18,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use super::{
-    About, Feed, Report, States, finish, gather,
+    About, Feed, New, Report, States, finish, gather,
     load::{self, ChainInfo, Saved, Subject},
     one::Work,
     plan_afresh, raced, take_rows,
@@ -108,7 +108,7 @@ async fn project(
             known: &known,
         };
         let work = chunk.work(tx, &mut report).await?;
-        pulses.extend(finish(tx, work, &HashSet::new(), &about, &mut report).await?);
+        pulses.extend(finish(tx, work, &New::default(), &about, &mut report).await?);
     }
     heartbeat::agree(tx, pulses, Falls::ByItsFacts).await?;
     Ok(report)

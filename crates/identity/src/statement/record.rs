@@ -44,13 +44,18 @@ pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt
         }
     }
     let agents: Vec<Uuid> = seen.into_iter().collect();
-    found(tx, signed, &outcomes).await?;
-    let subjects = lock(tx, &agents).await?;
+    let new = found(tx, signed, &outcomes).await?;
+    let mut subjects = lock(tx, &agents).await?;
     if subjects.values().any(|subject| subject.chain.is_some()) {
         // A chain may have said thousands of things of it.
         plan_afresh(tx).await?;
     }
-    let allowed = decide(tx, signed, &outcomes, &agents).await?;
+    let known: Vec<Uuid> = agents
+        .iter()
+        .filter(|id| !new.contains(id))
+        .copied()
+        .collect();
+    let allowed = decide(tx, signed, &outcomes, known).await?;
     let mut rows = Vec::new();
     let mut refused: HashMap<usize, Error> = HashMap::new();
     for (place, (outcome, allowed)) in outcomes.iter().zip(allowed).enumerate() {
@@ -70,8 +75,10 @@ pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt
     let serials = write(tx, &rows).await?;
     let ids: Vec<AgentId> = rows.iter().map(|row| AgentId(row.agent)).collect();
     if !ids.is_empty() {
+        let stated: HashSet<Uuid> = rows.iter().map(|row| row.agent).collect();
+        subjects.retain(|id, _| stated.contains(id));
         // Who is busy, or of whom nothing is settled yet, has no new entry now.
-        project_stated(tx, &ids).await?;
+        project_stated(tx, subjects, new).await?;
     }
     let mut entries = journal::appended_now(tx, &ids).await?;
     let mut receipts: HashMap<usize, Receipt> = rows
@@ -136,8 +143,8 @@ async fn whom(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Uuid>>> {
         .collect())
 }
 
-/// Makes subjects of the agents that are founded.
-async fn found(tx: &mut Tx, signed: &[Signed], agents: &[Result<Uuid>]) -> Result<()> {
+/// Makes subjects of the agents that are founded; gives those that there were none of.
+async fn found(tx: &mut Tx, signed: &[Signed], agents: &[Result<Uuid>]) -> Result<HashSet<Uuid>> {
     let mut new: Vec<(Uuid, &str)> = signed
         .iter()
         .zip(agents)
@@ -149,32 +156,30 @@ async fn found(tx: &mut Tx, signed: &[Signed], agents: &[Result<Uuid>]) -> Resul
         })
         .collect();
     if new.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     new.sort_unstable();
     let (ids, dids): (Vec<Uuid>, Vec<&str>) = new.into_iter().unzip();
-    sqlx::query!(
+    let made = sqlx::query_scalar!(
         "INSERT INTO identity.subjects (id, kind, did)
          SELECT id, 'key', did FROM unnest($1::uuid[], $2::text[]) AS t(id, did)
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id) DO NOTHING RETURNING id",
         &ids,
         &dids as &[&str],
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+    );
+    Ok(made.fetch_all(tx.conn()).await?.into_iter().collect())
 }
 
-/// Whether each may be recorded; `None` where the agent is not known.
+/// Whether each may be recorded; `None` where the agent is not known. Something is stored of those `known` alone.
 async fn decide(
     tx: &mut Tx,
     signed: &[Signed],
     agents: &[Result<Uuid>],
-    ids: &[Uuid],
+    known: Vec<Uuid>,
 ) -> Result<Vec<Option<Result<Allowed>>>> {
     let claimed =
         |signed: &Signed| authority::claimed(signed).map(|token| AgentId::of_token(token).0);
-    let mut wanted = ids.to_vec();
+    let mut wanted = known;
     wanted.extend(signed.iter().filter_map(claimed));
     let standings = standings(tx, &wanted).await?;
     let behind = behind(tx, &standings).await?;
@@ -248,6 +253,9 @@ async fn behind(tx: &mut Tx, standings: &HashMap<Uuid, Standing>) -> Result<Hash
 
 /// What is stored of these agents.
 async fn standings(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Standing>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = sqlx::query!(
         r#"SELECT s.id AS "id!", coalesce(a.did, s.did) AS "did!",
                   a.id IS NOT NULL AS "exists!", coalesce(a.status_final, false) AS "ended!",

@@ -5,11 +5,11 @@ use content::{Content, directory::Target};
 use journal::follow;
 use store::Db;
 
-use super::{ENTRIES, FOLLOWER, above, add, register, stored_agents};
-use crate::{Error, Result};
+use super::{FOLLOWER, above, add, gather, stored_agents};
+use crate::Result;
 
 /// Portions of the log that are gone through at once.
-const PORTIONS: usize = 16;
+const PORTIONS: usize = 4;
 
 /// How far they are made again. It is in this process's blockstore, and as far as this process knows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,17 +46,11 @@ impl Remade {
         content: &Content,
         end: u64,
     ) -> Result<Option<Self>> {
-        let most = i64::try_from(end - self.size).unwrap_or(i64::MAX);
-        let entries = follow::sealed(db, self.size, most.min(ENTRIES)).await?;
-        let Some(last) = entries.last() else {
-            let leaf = self.size;
-            return Err(Error::Internal(format!("leaf {leaf} has no entry")));
-        };
-        self.size = last.leaf_index + 1;
-        let registered = register(db, content, &entries).await?;
+        let (size, registered) = gather(db, content, self.size, end).await?;
+        self.size = size;
         if !registered.is_empty() {
             let before = self.agents.map(|agents| agents.cid);
-            self.agents = Some(add(content, before.as_ref(), &registered).await?);
+            self.agents = Some(add(content, before.as_ref(), registered).await?);
         }
         let Some(agents) = self.agents.filter(|_| self.size == end) else {
             return Ok(Some(self));

@@ -1,0 +1,2 @@
+-- Migration 45 puts the index itself back.
+SELECT;
