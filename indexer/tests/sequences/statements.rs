@@ -408,7 +408,8 @@ async fn a_statement_names_its_agent_by_any_name_of_its_key(pool: PgPool) -> any
         }
     }
     let nobody = zynd::agent_ids(&key(3).public());
-    let refused = say(&world, Action::Update, &nobody[0], json!({}), &[By::Key(1)]).await;
+    let content = json!({ "summary": "nobody" });
+    let refused = say(&world, Action::Update, &nobody[0], content, &[By::Key(1)]).await;
     assert_eq!(refused.expect_err("unknown").kind(), Kind::NotFound);
     Ok(())
 }
