@@ -213,7 +213,7 @@ mod tests {
         let hash = "7f3214872296f48d652a365c9f637f72114e7139ad6eac270e8bc9399ae59d02";
         assert_eq!(key_hash(&key), hash);
         assert!(agent_ids(&key)[1].ends_with(&hash[..32]));
-        let half = half(&hash).expect("a hash");
+        let half = half(hash).expect("a hash");
         for id in agent_ids(&key) {
             assert_eq!(half_of(&id), Some(half));
             for wrong in [&id[1..], &id[..id.len() - 1], &id.to_uppercase()] {

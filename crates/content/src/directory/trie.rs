@@ -174,14 +174,15 @@ impl<'a, S: BuildHasher> Trie<'a, S> {
                 Some(slot) if slot.is_node() => Some(slot.target.cid),
                 Some(Slot { label, target }) => {
                     let name = label[DIGITS..].to_owned();
+                    let old = New {
+                        hash: hash(&name),
+                        name: name.into(),
+                        target,
+                    };
                     // Where it is replaced, the new one stands in its place.
-                    match group.iter().position(|new| new.name == name) {
+                    match group.iter().position(|new| new.name == old.name) {
                         Some(at) => group.swap(0, at),
-                        None => {
-                            let hash = hash(&name);
-                            let name = name.into();
-                            group.insert(0, New { name, hash, target });
-                        }
+                        None => group.insert(0, old),
                     }
                     None
                 }
