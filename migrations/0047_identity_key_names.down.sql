@@ -1,3 +1,4 @@
+ALTER TABLE identity.agent_identifiers ALTER COLUMN value TYPE text COLLATE "default";
 DO $$ BEGIN
     PERFORM set_config('chancery.cause', 'job:migrate', true);
     INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)

@@ -4,3 +4,5 @@ DO $$ BEGIN
     DELETE FROM identity.agent_identifiers WHERE kind IN ('agdns', 'zns');
     PERFORM set_config('chancery.cause', '', true);
 END $$;
+-- Half of a hash is the beginning of a name, in whatever language the database sorts.
+ALTER TABLE identity.agent_identifiers ALTER COLUMN value TYPE text COLLATE "C";

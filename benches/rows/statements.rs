@@ -51,7 +51,7 @@ const STARTS: usize = 5;
 pub fn measure() -> Result<Vec<Figure>> {
     let huge_pages = HugePages::reserve(SHARED_KIB);
     let memory = match &huge_pages {
-        Some(_) => "shared_buffers 4 GB in huge pages",
+        Some(_) => "shared_buffers 4 GB, for which huge pages were reserved",
         None => "shared_buffers 4 GB, for which no huge pages could be reserved",
     };
     let place = Place::new()?;

@@ -224,8 +224,8 @@ pub(crate) async fn spellings(db: &Db, name: &str) -> Result<Vec<String>> {
 pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<Vec<Option<Uuid>>> {
     let wanted = Wanted::of(names);
     // What an ARRAY(SELECT ...) holds is unknown to the planner. It would else plan anew for each list, as it takes
-    // short ones for cheaper than any, and planning costs more than finding. Where the half of a hash ends, no digit
-    // is a `g`.
+    // short ones for cheaper than any, and planning costs more than finding. A hash that begins with a half stands before
+    // that half with a `g` behind it, which is above all digits.
     let rows = sqlx::query!(
         r#"SELECT NULL::text AS name, id AS "id!" FROM identity.agents
             WHERE id = ANY(ARRAY(SELECT unnest($1::uuid[])))
@@ -237,7 +237,7 @@ pub(crate) async fn find_all(conn: &mut PgConnection, names: &[&str]) -> Result<
              FROM unnest($3::text[]) AS h(half)
             CROSS JOIN LATERAL (SELECT value, agent_id FROM identity.agent_identifiers
                                  WHERE value >= h.half AND value < h.half || 'g' AND kind = 'key_hash'
-                                   AND standing = 'verified' LIMIT 1) AS i"#,
+                                   AND standing = 'verified' ORDER BY value LIMIT 1) AS i"#,
         &wanted.ids,
         &wanted.values,
         &wanted.halves,
@@ -384,7 +384,7 @@ async fn names_of(
               SELECT i.agent_id FROM unnest($3::text[]) AS h(half)
                CROSS JOIN LATERAL (SELECT agent_id FROM identity.agent_identifiers
                                     WHERE value >= h.half AND value < h.half || 'g' AND kind = 'key_hash'
-                                      AND standing = 'verified' LIMIT 1) AS i)
+                                      AND standing = 'verified' ORDER BY value LIMIT 1) AS i)
            SELECT agent_id AS "agent_id!", kind AS "kind!", value AS "value!", standing AS "standing!" FROM (
               SELECT agent_id, kind, value, standing FROM identity.agent_identifiers
                WHERE agent_id = ANY(ARRAY(SELECT id FROM wanted))
@@ -409,6 +409,8 @@ async fn names_of(
     }
     for names in names.values_mut() {
         names.sort_unstable_by(|one, next| (&one.kind, &one.value).cmp(&(&next.kind, &next.value)));
+        // A process of an earlier version may have stored what follows.
+        names.dedup();
     }
     Ok(names)
 }

@@ -264,7 +264,7 @@ async fn register(
 }
 
 /// Adds agents, of whom there are some, to their directory, and stores what is new of it: those of one part of the trie
-/// together, so that each of its nodes is made again once.
+/// together, so that hardly a node but the root is made again twice.
 async fn add(
     content: &Content,
     before: Option<&Cid>,

@@ -43,8 +43,7 @@ VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-0000000
 INSERT INTO identity.ipfs_metadata (agent_id, ipfs_hash, metadata, cause)
 VALUES ('00000000-0000-4000-8000-000000000002', 'bafk1', '{}', 'document');
 INSERT INTO identity.agent_identifiers (agent_id, kind, value, standing)
-VALUES ('00000000-0000-4000-8000-000000000002', 'short', '31337:0', 'verified'),
-       ('00000000-0000-4000-8000-000000000002', 'key_hash', repeat('ab', 32), 'verified');
+VALUES ('00000000-0000-4000-8000-000000000002', 'short', '31337:0', 'verified');
 INSERT INTO identity.did_logs (chain_id, block_number, log_index, hash) VALUES (31337, 1, 2, sha256('d'));
 INSERT INTO identity.watches (principal, name, target, owner, created_at)
 VALUES ('operator', 'mine', '0x' || repeat('ab', 20), '0x' || repeat('ab', 20), now());

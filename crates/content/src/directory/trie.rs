@@ -248,9 +248,13 @@ fn slots<'a>(bytes: &'a [u8]) -> Result<BTreeMap<u8, Slot<'a>>> {
         let label = std::str::from_utf8(link.name).map_err(|_| wrong())?;
         let digits = label.get(..DIGITS).ok_or_else(wrong)?;
         let place = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-        let slot = Slot {
-            label: label.into(),
-            target: target(link),
+        let target = target(link);
+        // Digits of others may be lower-case ones.
+        let slot = if digits.bytes().any(|digit| digit.is_ascii_lowercase()) {
+            Slot::entry(place, &label[DIGITS..], target)
+        } else {
+            let label = label.into();
+            Slot { label, target }
         };
         Ok((place, slot))
     };

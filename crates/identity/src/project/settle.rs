@@ -135,7 +135,7 @@ fn shown(
 /// Columns of [`put`].
 pub(super) const COLUMNS: i16 = 4;
 
-/// Puts the state of a new agent, all of whose facts are settled.
+/// Puts the state of a new agent over settled ground.
 pub(super) fn put(rows: &mut Rows, one: &Folded) -> Result<()> {
     let state = serde_json::to_vec(one.settled()).map_err(crate::Error::State)?;
     rows.row()

@@ -50,11 +50,12 @@ pub async fn record(tx: &mut Tx, signed: &[Signed]) -> Result<Vec<Result<Receipt
         // A chain may have said thousands of things of it.
         plan_afresh(tx).await?;
     }
-    let known: Vec<Uuid> = agents
-        .iter()
-        .filter(|id| !new.contains(id))
-        .copied()
-        .collect();
+    // Of who is new nothing is stored, unless contracts spoke of him before.
+    let is_known = |id: &&Uuid| {
+        let follows = subjects.get(id).is_some_and(|one| one.chain.is_some());
+        follows || !new.contains(id)
+    };
+    let known: Vec<Uuid> = agents.iter().filter(is_known).copied().collect();
     let allowed = decide(tx, signed, &outcomes, known).await?;
     let mut rows = Vec::new();
     let mut refused: HashMap<usize, Error> = HashMap::new();

@@ -4,5 +4,4 @@ CREATE INDEX head_steps_ordered_of_agent ON identity.head_steps (agent_id, posit
 DROP INDEX identity.head_steps_of_agent;
 ALTER INDEX identity.head_steps_ordered_of_agent RENAME TO head_steps_of_agent;
 
-CREATE INDEX statements_agent ON identity.statements (agent_id, serial);
 CREATE INDEX idx_agents_did ON identity.agents (did);

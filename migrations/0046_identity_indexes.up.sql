@@ -1,7 +1,6 @@
--- Of a large table, each index that is not in the order of time is another page that a registration writes. What these
--- find, others find as well: agents_did_key, and the order of an agent's statements.
+-- Of a large table, each index that is not in the order of time is another page that a registration writes. What this one
+-- finds, agents_did_key finds as well.
 DROP INDEX IF EXISTS identity.idx_agents_did;
-DROP INDEX identity.statements_agent;
 
 -- Causes come in an order, agents do not. Steps that wait for their position are found with their agent's others.
 CREATE INDEX head_steps_cause ON identity.head_steps (cause, agent_id);

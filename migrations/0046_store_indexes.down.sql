@@ -1,2 +1,0 @@
--- Migration 45 puts the index itself back.
-SELECT;
