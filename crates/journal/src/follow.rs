@@ -25,12 +25,6 @@ pub struct SealedEntry {
 /// Where the entries of one answer have so many bytes, it ends. One entry has at most 64 KiB.
 const BYTES: usize = 8 << 20;
 
-/// The next entries for `follower`, as [`sealed`] gives them, from where it stands.
-pub async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry>> {
-    let position = cursor::get(db, &name(follower)).await?;
-    sealed(db, number(position)?, limit).await
-}
-
 /// The entries from this leaf on: at most `limit`, and not many more than 8 MiB of them, but one at least where there
 /// is one.
 pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> {
@@ -73,17 +67,9 @@ pub async fn sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<SealedEntry>> 
     Ok(entries)
 }
 
-/// Moves `follower` behind `done`, a beginning of what [`next`] gave it, in the transaction of the work.
+/// Moves `follower` from one leaf to another, in the transaction of its work on those between.
 ///
 /// Errors (kind `Conflict`) where another process of the same follower was faster.
-pub async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> Result<()> {
-    let (Some(first), Some(last)) = (done.first(), done.last()) else {
-        return Ok(());
-    };
-    advance_to(tx, follower, first.leaf_index, last.leaf_index + 1).await
-}
-
-/// The same from one leaf to another, for who keeps no entries.
 pub async fn advance_to(tx: &mut Tx, follower: &str, from: u64, to: u64) -> Result<()> {
     Ok(cursor::advance(tx, &name(follower), sql(from), sql(to)).await?)
 }

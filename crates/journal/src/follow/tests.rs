@@ -2,6 +2,19 @@ use super::*;
 use crate::testing::*;
 use sqlx::PgPool;
 
+/// The next entries for a follower, from where it stands.
+async fn next(db: &Db, follower: &str, limit: i64) -> Result<Vec<SealedEntry>> {
+    sealed(db, position(db, follower).await?, limit).await
+}
+
+/// Moves it behind what it was given.
+async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> Result<()> {
+    let (Some(first), Some(last)) = (done.first(), done.last()) else {
+        return Ok(());
+    };
+    advance_to(tx, follower, first.leaf_index, last.leaf_index + 1).await
+}
+
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_follower_sees_each_sealed_entry_once(pool: PgPool) -> anyhow::Result<()> {
     let db = db(pool);

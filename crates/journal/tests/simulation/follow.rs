@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use journal::follow::{self, SealedEntry};
 use kernel::Kind;
-use store::Tx;
+use store::{Db, Tx};
 
 use super::{
     dice::Dice,
@@ -16,6 +16,19 @@ pub const FOLLOWERS: [&str; 2] = ["publish", "peers"];
 
 fn told(error: impl std::fmt::Display) -> String {
     format!("following: {error}")
+}
+
+/// The next entries for a follower, from where it stands.
+async fn next(db: &Db, follower: &str, limit: i64) -> journal::Result<Vec<SealedEntry>> {
+    follow::sealed(db, follow::position(db, follower).await?, limit).await
+}
+
+/// Moves it behind what it was given.
+async fn advance(tx: &mut Tx, follower: &str, done: &[SealedEntry]) -> journal::Result<()> {
+    let (Some(first), Some(last)) = (done.first(), done.last()) else {
+        return Ok(());
+    };
+    follow::advance_to(tx, follower, first.leaf_index, last.leaf_index + 1).await
 }
 
 /// What a follower does with entries, in the transaction that moves its cursor.
@@ -31,7 +44,7 @@ async fn work(tx: &mut Tx, follower: &str, entries: &[SealedEntry]) -> journal::
         .bind(cids)
         .execute(tx.conn())
         .await?;
-    follow::advance(tx, follower, entries).await
+    advance(tx, follower, entries).await
 }
 
 async fn mark(open: &mut Open) -> Verdict {
@@ -45,7 +58,7 @@ pub async fn step(world: &mut World, dice: &mut Dice) -> Verdict {
     let number = dice.index(world.processes.len());
     let limit = dice.between(1, 400);
     let db = world.processes[number].db.clone();
-    let entries = follow::next(&db, follower, limit).await.map_err(told)?;
+    let entries = next(&db, follower, limit).await.map_err(told)?;
     if entries.is_empty() {
         return Ok(());
     }
@@ -135,7 +148,7 @@ pub async fn end(world: &mut World) -> Verdict {
     for follower in FOLLOWERS {
         let limit = world.oracle.size().cast_signed().max(1);
         for round in 0.. {
-            let entries = follow::next(&db, follower, limit).await.map_err(told)?;
+            let entries = next(&db, follower, limit).await.map_err(told)?;
             if entries.is_empty() {
                 break;
             }
