@@ -1,0 +1,1 @@
+CREATE INDEX statements_agent ON identity.statements (agent_id, serial);
