@@ -4,6 +4,8 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{ChildStdin, ChildStdout, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -26,6 +28,9 @@ pub const SETTINGS: &str =
 /// is no checkpoint every few seconds, after each of which every page of every index is written whole once more.
 pub const SETTINGS_OF_MILLION: &str =
     "[postgres]\nsettings = { shared_buffers = \"4GB\", max_wal_size = \"16GB\" }\n";
+
+/// Everything that follows the journal has been through a million entries by then.
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// The database behind a URL, in this process.
 pub async fn connect(url: &str) -> Result<Db> {
@@ -85,6 +90,24 @@ impl Psql {
         Ok(())
     }
 
+    /// Waits until all that the journal has now is sealed, published and laid out, by whoever serves.
+    pub fn until_published(&mut self) -> Result<()> {
+        let entries = self.ask("SELECT count(*) FROM journal.entries")?;
+        let behind = format!(
+            "SELECT count(*) FROM unnest(ARRAY['journal/publish', 'journal/layout']) AS follower(name)
+               LEFT JOIN store.cursors USING (name) WHERE coalesce(position, 0) < {entries}"
+        );
+        let began = Instant::now();
+        while self.ask(&behind)? != "0" {
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "{entries} entries are never published"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     /// Closes it.
     pub fn close(self) -> Result<()> {
         drop(self.input);
@@ -122,6 +145,11 @@ impl Database {
     /// The one value that SQL gives in Chancery's own database, as its owner.
     pub fn ask(&mut self, sql: &str) -> Result<String> {
         self.psql.ask(sql)
+    }
+
+    /// Waits until all that the journal has now is published.
+    pub fn until_published(&mut self) -> Result<()> {
+        self.psql.until_published()
     }
 
     /// The URL of the application's role.

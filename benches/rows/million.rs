@@ -1,10 +1,6 @@
 //! A million agents at once, with the rows that they would have if they had come one after the other.
 
-use std::{
-    fmt::Write as _,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use did::{ed25519::SecretKey, methods::key::PublicKey};
@@ -25,8 +21,6 @@ pub const REGISTRY: &str = "0x8004a169fb4a3325136eb29fa0ceb6d2e539a432";
 
 /// Keys of one COPY, and entries of one transaction.
 const PIECE: usize = 4_096;
-/// Everything that follows the journal has been through a million entries by then.
-const PATIENCE: Duration = Duration::from_mins(20);
 
 /// Agents that were made at once. Every so many-th has a key alone, the others are tokens.
 pub struct Million {
@@ -84,20 +78,8 @@ impl Million {
             .enable_all()
             .build()?
             .block_on(self.say(database, one))?;
-        let entries = psql.ask("SELECT count(*) FROM journal.entries")?;
-        let through = format!(
-            "SELECT count(*) FROM store.cursors
-              WHERE name IN ('journal/publish', 'journal/layout') AND position >= {entries}"
-        );
         let served = place.serve(&database.url(), "api,work")?;
-        let began = Instant::now();
-        while psql.ask(&through)? != "2" {
-            ensure!(
-                began.elapsed() < PATIENCE,
-                "{entries} entries are never published"
-            );
-            thread::sleep(Duration::from_secs(1));
-        }
+        psql.until_published()?;
         ensure!(served.running.stop()?.success(), "a stop failed");
         psql.run("VACUUM (ANALYZE)")
     }

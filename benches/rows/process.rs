@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -44,7 +45,9 @@ pub struct Place {
 impl Place {
     /// An empty one. `/tmp` is memory on many machines, where an fsync costs nothing.
     pub fn new() -> Result<Self> {
-        let dir = PathBuf::from(format!("/var/tmp/chancery-bench.{}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let (process, nth) = (std::process::id(), MADE.fetch_add(1, Relaxed));
+        let dir = PathBuf::from(format!("/var/tmp/chancery-bench.{process}.{nth}"));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
         let place = Self {
             dir,

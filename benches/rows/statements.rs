@@ -22,7 +22,7 @@ use crate::{
     database::{Database, Psql, SETTINGS_OF_MILLION},
     huge_pages::HugePages,
     million::{AGENTS, Million},
-    process::Place,
+    process::{Place, Served},
     report::{Figure, Peer},
 };
 
@@ -37,52 +37,57 @@ const RUNS: usize = 3;
 /// Runs that warm up where a million agents are: until then pages come from the disk, or are written whole because the
 /// last checkpoint is before them.
 const WARMING: usize = 6;
-/// What Postgres has in memory ([`SETTINGS_OF_MILLION`]), and what it keeps of that.
+/// What one Postgres has in memory ([`SETTINGS_OF_MILLION`]), and what it keeps of that.
 const SHARED_KIB: u64 = 4_600 << 10;
 /// Clients that each wait for one answer at a time.
 const CLIENTS: usize = 256;
 /// Registrations of one run.
 const EACH: usize = 20_000;
+/// Registrations directly before those of a run that counts, so that what follows them is under way.
+const LEAD_IN: usize = 10_000;
 /// Starts with a million agents.
 const STARTS: usize = 5;
 
-/// Brings registrations that are signed before: in three runs to an empty instance (the second and third beside what
-/// the ones before have left), and in three to one that has a million agents.
+/// Brings registrations that are signed before to two instances, of which one has a million agents, in turns: the
+/// machine is the same for both then.
 pub fn measure() -> Result<Vec<Figure>> {
-    let huge_pages = HugePages::reserve(SHARED_KIB);
+    let huge_pages = HugePages::reserve(2 * SHARED_KIB);
     let memory = match &huge_pages {
         Some(_) => "shared_buffers 4 GB, for which huge pages were reserved",
         None => "shared_buffers 4 GB, for which no huge pages could be reserved",
     };
-    let place = Place::new()?;
-    std::fs::write(place.file("chancery.toml"), SETTINGS_OF_MILLION)?;
-    let database = Database::ready(&place)?;
-    let empty = runs(&place, &database, 0, RUNS)?;
-    let began = Instant::now();
-    let mut psql = Psql::open(&place, Some(&database.url_of("postgres", "chancery")))?;
-    // All of them have keys: whatever a registration writes is there a million times.
-    Million::make(&mut psql, 1)?.register(&place, &database, &mut psql)?;
-    psql.run("CHECKPOINT")?;
-    psql.close()?;
-    println!(
-        "  {AGENTS} more after {:.0} s",
-        began.elapsed().as_secs_f64()
-    );
+    let (place, at_million) = (Place::new()?, Place::new()?);
+    for place in [&place, &at_million] {
+        std::fs::write(place.file("chancery.toml"), SETTINGS_OF_MILLION)?;
+    }
+    let mut million = Database::ready(&at_million)?;
+    load(&at_million, &mut million)?;
     let mut ready = Vec::new();
     for _ in 0..STARTS {
-        let served = place.serve(&database.url(), "api,work")?;
+        let served = at_million.serve(&million.url(), "api,work")?;
         println!("  ready after {:.2} s", served.ready);
         ready.push(served.ready);
         ensure!(served.running.stop()?.success(), "a stop failed");
     }
-    let full = runs(&place, &database, RUNS, WARMING + RUNS)?;
-    database.stop()?;
-    let (warming, full) = full.split_at(WARMING);
+    let mut million = Instance::serve(&at_million, million, 1)?;
+    let mut warming = Vec::new();
+    for _ in 0..WARMING {
+        let signed = million.sign(EACH);
+        warming.push(million.bring(signed)?);
+    }
+    let mut zero = Instance::serve(&place, Database::ready(&place)?, 0)?;
+    let (mut empty, mut full) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        empty.push(zero.run()?);
+        full.push(million.run()?);
+    }
+    zero.stop()?;
+    million.stop()?;
     let told = |rates: &[f64]| {
         let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
         rates.join(", ")
     };
-    let ratios = empty.iter().zip(full).map(|(empty, full)| full / empty);
+    let ratios = empty.iter().zip(&full).map(|(empty, full)| full / empty);
     Ok(vec![
         Figure {
             name: AT_MILLION,
@@ -91,13 +96,14 @@ pub fn measure() -> Result<Vec<Figure>> {
             at_least: true,
             peer: None,
             told: format!(
-                "The same again in the same database, where {AGENTS} agents with keys came between, with everything that a \
-                 registration writes of each: names, key, statement, history, state, feed, audit log, and an entry of the \
-                 journal that is sealed and published (`benches/rows/million.rs`). {} registrations/s, each divided by \
-                 the run of the same number before. Before them, directly after a start and a checkpoint, other runs warm \
-                 up: {} registrations/s.",
-                told(full),
-                told(warming),
+                "The same at an instance of {AGENTS} agents with keys, with everything that a registration writes of each: \
+                 names, key, statement, history, feed, audit log, and an entry of the journal that is sealed and \
+                 published (`benches/rows/million.rs`). {} registrations/s, each directly behind a run of \
+                 `signed_registrations_per_s` and divided by it: {}. Before all of them, directly after a start and a \
+                 checkpoint, others warm up: {} registrations/s.",
+                told(&full),
+                told(&empty),
+                told(&warming),
             ),
             runs: ratios.collect(),
         },
@@ -113,7 +119,8 @@ pub fn measure() -> Result<Vec<Figure>> {
             told: format!(
                 "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
                  connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
-                 committed with fsync. `chancery serve --roles api,work`, Postgres ({memory}, max_wal_size 16 GB) and the \
+                 committed with fsync. At an empty instance, or beside what the runs before have left, and directly behind \
+                 {LEAD_IN} others. `chancery serve --roles api,work`, Postgres ({memory}, max_wal_size 16 GB) and the \
                  clients on the same two cores. Zynd's figure: its own registrations, 16 connections, \
                  Postgres's defaults, fsync on; at 100,000 agents it is 112."
             ),
@@ -135,23 +142,72 @@ pub fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-/// Registrations per second of so many runs of one process, whose keys begin behind those of `before` runs.
-fn runs(place: &Place, database: &Database, before: usize, count: usize) -> Result<Vec<f64>> {
+/// Makes a million agents, and one registration that they are like.
+fn load(place: &Place, database: &mut Database) -> Result<()> {
+    let began = Instant::now();
     let served = place.serve(&database.url(), "api,work")?;
-    let origin = origin(&served.address)?;
-    let mut rates = Vec::new();
-    for run in before..before + count {
-        let bodies: Vec<String> = (0..EACH)
-            .map(|n| registration(run * EACH + n, &origin))
-            .collect();
-        let seconds = bring(&served.address, bodies)?;
-        #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
-        let rate = EACH as f64 / seconds;
-        println!("  {rate:.0} registrations/s");
-        rates.push(rate);
+    let one = registration(0, &origin(&served.address)?);
+    bring(&served.address, vec![one])?;
+    ensure!(served.running.stop()?.success(), "a stop failed");
+    let mut psql = Psql::open(place, Some(&database.url_of("postgres", "chancery")))?;
+    // All of them have keys: whatever a registration writes is there a million times.
+    Million::make(&mut psql, 1)?.register(place, database, &mut psql)?;
+    psql.run("CHECKPOINT")?;
+    psql.close()?;
+    println!("  {AGENTS} after {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// An instance that answers.
+struct Instance {
+    served: Served,
+    database: Database,
+    origin: String,
+    /// The number of the next key that registers here.
+    next: usize,
+}
+
+impl Instance {
+    fn serve(place: &Place, database: Database, next: usize) -> Result<Self> {
+        let served = place.serve(&database.url(), "api,work")?;
+        Ok(Self {
+            origin: origin(&served.address)?,
+            served,
+            database,
+            next,
+        })
     }
-    ensure!(served.running.stop()?.success(), "the stop failed");
-    Ok(rates)
+
+    /// Registrations of so many new keys.
+    fn sign(&mut self, count: usize) -> Vec<String> {
+        let numbers = self.next..self.next + count;
+        self.next = numbers.end;
+        numbers
+            .map(|number| registration(number, &self.origin))
+            .collect()
+    }
+
+    /// Brings registrations; gives how many came in a second.
+    fn bring(&self, requests: Vec<String>) -> Result<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
+        let count = requests.len() as f64;
+        let rate = count / bring(&self.served.address, requests)?;
+        println!("  {rate:.0} registrations/s");
+        Ok(rate)
+    }
+
+    /// A run that counts. What the ones before left to do is done before it.
+    fn run(&mut self) -> Result<f64> {
+        self.database.until_published()?;
+        let (lead_in, counted) = (self.sign(LEAD_IN), self.sign(EACH));
+        self.bring(lead_in)?;
+        self.bring(counted)
+    }
+
+    fn stop(self) -> Result<()> {
+        ensure!(self.served.running.stop()?.success(), "a stop failed");
+        self.database.stop()
+    }
 }
 
 /// The journal's name, which its verifier key begins with.
