@@ -26,13 +26,13 @@ const ROWS: [(&str, &str); 7] = [
 ];
 
 /// The schema that each migration makes or changes, by its number.
-const MADE_BY: [&str; 48] = [
+const MADE_BY: [&str; 47] = [
     "store", "journal", "chain", "content", "identity", "identity", "chain", "chain", "store",
     "journal", "identity", "chain", "identity", "chain", "publish", "publish", "journal",
     "journal", "identity", "journal", "journal", "publish", "publish", "journal", "identity",
     "identity", "access", "access", "identity", "identity", "access", "identity", "access",
     "identity", "access", "journal", "access", "identity", "access", "access", "identity",
-    "identity", "identity", "store", "store", "identity", "identity", "identity",
+    "identity", "identity", "store", "store", "identity", "identity",
 ];
 
 #[derive(Deserialize)]

@@ -1,8 +1,9 @@
 -- What a registration writes besides, of each agent that `agents.sql` made of a key: the rows are as large as those of the
 -- first one here that was real, and what it signed stands in all of them.
 CREATE TEMPORARY TABLE one AS
-SELECT s.bytes, s.signature, s.changes, h.columns, h.values
+SELECT s.bytes, s.signature, s.changes, f.through_block, f.state, h.columns, h.values
   FROM identity.statements s
+  JOIN identity.folds f USING (agent_id)
   JOIN identity.head_steps h USING (agent_id)
  ORDER BY s.serial LIMIT 1;
 
@@ -19,6 +20,9 @@ INSERT INTO identity.agent_status_history (id, agent_id, new_status, changed_at,
 SELECT public.uuid_generate_v5(id, 'agent_status_history/statement:' || serial), id, 'ACTIVE', now(),
        'Agent registered', 0, 'statement:' || serial, did
   FROM registered;
+
+INSERT INTO identity.folds (agent_id, through_block, through_serial, state)
+SELECT r.id, one.through_block, r.serial, one.state FROM registered r CROSS JOIN one;
 
 -- The feed goes on behind them.
 WITH moved AS (

@@ -33,10 +33,11 @@ pub const AT_MILLION: &str = "signed_registrations_at_million";
 /// See above.
 pub const READY: &str = "ready_at_million_s";
 
-const RUNS: usize = 3;
-/// Runs that warm up where a million agents are: until then pages come from the disk, or are written whole because the
-/// last checkpoint is before them.
-const WARMING: usize = 6;
+/// Runs of each instance, in turns.
+const RUNS: usize = 5;
+/// Runs that warm up: until then pages come from the disk, or are written whole because the last checkpoint is before
+/// them. Where a million agents are, these are many pages.
+const WARMING: [usize; 2] = [1, 6];
 /// What one Postgres has in memory ([`SETTINGS_OF_MILLION`]), and what it keeps of that.
 const SHARED_KIB: u64 = 4_600 << 10;
 /// Clients that each wait for one answer at a time.
@@ -48,8 +49,8 @@ const LEAD_IN: usize = 10_000;
 /// Starts with a million agents.
 const STARTS: usize = 5;
 
-/// Brings registrations that are signed before to two instances, of which one has a million agents, in turns: the
-/// machine is the same for both then.
+/// Brings registrations that are signed before to two instances, of which one has a million agents, in turns: a machine
+/// that becomes slower or faster within minutes does so for both.
 pub fn measure() -> Result<Vec<Figure>> {
     let huge_pages = HugePages::reserve(2 * SHARED_KIB);
     let memory = match &huge_pages {
@@ -69,17 +70,22 @@ pub fn measure() -> Result<Vec<Figure>> {
         ready.push(served.ready);
         ensure!(served.running.stop()?.success(), "a stop failed");
     }
-    let mut million = Instance::serve(&at_million, million, 1)?;
-    let mut warming = Vec::new();
-    for _ in 0..WARMING {
-        let signed = million.sign(EACH);
-        warming.push(million.bring(signed)?);
-    }
     let mut zero = Instance::serve(&place, Database::ready(&place)?, 0)?;
+    let mut million = Instance::serve(&at_million, million, 1)?;
+    zero.warm_up(WARMING[0])?;
+    let warming = million.warm_up(WARMING[1])?;
     let (mut empty, mut full) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        empty.push(zero.run()?);
-        full.push(million.run()?);
+    for run in 0..RUNS {
+        // Each of them goes first in turn.
+        for nth in 0..2 {
+            zero.database.until_published()?;
+            million.database.until_published()?;
+            if (run + nth) % 2 == 0 {
+                empty.push(zero.run()?);
+            } else {
+                full.push(million.run()?);
+            }
+        }
     }
     zero.stop()?;
     million.stop()?;
@@ -97,12 +103,13 @@ pub fn measure() -> Result<Vec<Figure>> {
             peer: None,
             told: format!(
                 "The same at an instance of {AGENTS} agents with keys, with everything that a registration writes of each: \
-                 names, key, statement, history, feed, audit log, and an entry of the journal that is sealed and \
-                 published (`benches/rows/million.rs`). {} registrations/s, each directly behind a run of \
+                 names, key, statement, history, state, feed, audit log, and an entry of the journal that is sealed and \
+                 published (`benches/rows/million.rs`). {} registrations/s, each in turn with a run of \
                  `signed_registrations_per_s` and divided by it: {}. Before all of them, directly after a start and a \
-                 checkpoint, others warm up: {} registrations/s.",
+                 checkpoint, {} others warm up: {} registrations/s.",
                 told(&full),
                 told(&empty),
+                WARMING[1] * EACH,
                 told(&warming),
             ),
             runs: ratios.collect(),
@@ -119,10 +126,12 @@ pub fn measure() -> Result<Vec<Figure>> {
             told: format!(
                 "`POST /v1/agents` with statements that {EACH} new Ed25519 keys signed before, by {CLIENTS} clients on \
                  connections that stay open, each waiting for its answer: verified, recorded, projected and in the journal, \
-                 committed with fsync. At an empty instance, or beside what the runs before have left, and directly behind \
-                 {LEAD_IN} others. `chancery serve --roles api,work`, Postgres ({memory}, max_wal_size 16 GB) and the \
-                 clients on the same two cores. Zynd's figure: its own registrations, 16 connections, \
-                 Postgres's defaults, fsync on; at 100,000 agents it is 112."
+                 committed with fsync. At an instance to which {} registrations came before, to warm it up, and those of \
+                 the runs before; directly behind {LEAD_IN} others. `chancery serve --roles api,work`, Postgres ({memory}, \
+                 max_wal_size 16 GB) and the clients on the same two cores, beside the instance of \
+                 `signed_registrations_at_million`, which waits. Zynd's figure: its own registrations, 16 connections, \
+                 Postgres's defaults, fsync on; at 100,000 agents it is 112.",
+                WARMING[0] * EACH,
             ),
             runs: empty,
         },
@@ -196,9 +205,17 @@ impl Instance {
         Ok(rate)
     }
 
-    /// A run that counts. What the ones before left to do is done before it.
+    fn warm_up(&mut self, runs: usize) -> Result<Vec<f64>> {
+        let mut rates = Vec::new();
+        for _ in 0..runs {
+            let signed = self.sign(EACH);
+            rates.push(self.bring(signed)?);
+        }
+        Ok(rates)
+    }
+
+    /// A run that counts.
     fn run(&mut self) -> Result<f64> {
-        self.database.until_published()?;
         let (lead_in, counted) = (self.sign(LEAD_IN), self.sign(EACH));
         self.bring(lead_in)?;
         self.bring(counted)

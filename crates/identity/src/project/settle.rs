@@ -153,14 +153,17 @@ pub(super) async fn copy(tx: &mut Tx, rows: &mut Rows) -> Result<()> {
     Ok(rows.copy(tx, statement).await?)
 }
 
-/// Saves the state over settled ground, from which the next fold goes on. Of those `never_told` before it is left: most of
-/// them say nothing more, and one that does is folded from its first fact.
+/// Saves the state over settled ground, from which the next fold goes on. None was saved of those `never_told` before.
 pub(super) async fn save(tx: &mut Tx, folded: &[Folded], never_told: &HashSet<Uuid>) -> Result<()> {
-    let known = folded
-        .iter()
-        .filter(|one| !never_told.contains(&one.subject.id.0));
-    let (kept, gone): (Vec<&Folded>, Vec<&Folded>) =
-        known.partition(|one| one.settled().end.is_some());
+    let is_first = |one: &&Folded| never_told.contains(&one.subject.id.0);
+    let has_state = |one: &&Folded| one.settled().end.is_some();
+    let mut rows = Rows::new(COLUMNS);
+    for one in folded.iter().filter(is_first).filter(has_state) {
+        put(&mut rows, one)?;
+    }
+    copy(tx, &mut rows).await?;
+    let known = folded.iter().filter(|one| !is_first(one));
+    let (kept, gone): (Vec<&Folded>, Vec<&Folded>) = known.partition(has_state);
     if kept.is_empty() && gone.is_empty() {
         return Ok(());
     }

@@ -53,9 +53,7 @@ pub(crate) async fn load(
         "SELECT s.serial, s.agent_id, s.kind, s.at, s.bytes, s.signer, s.signature, s.cosigner, s.cosignature,
                 s.checked, s.changes, s.founding, s.transfer
            FROM unnest($1::uuid[], $2::bigint[]) AS wanted(id, above)
-          CROSS JOIN LATERAL (SELECT coalesce(max(sequence), 0) AS sequence FROM identity.statements
-                               WHERE wanted.above > 0 AND agent_id = wanted.id AND serial <= wanted.above) last
-           JOIN identity.statements s ON s.agent_id = wanted.id AND s.sequence > last.sequence
+           JOIN identity.statements s ON s.agent_id = wanted.id AND s.serial > wanted.above
           ORDER BY s.serial",
         &ids,
         &above,

@@ -41,16 +41,15 @@ pub async fn list(
             .map_err(|_| Error::Invalid("this cursor is none that a page gave".to_owned()))?,
     };
     let rows = sqlx::query!(
-        "SELECT serial, sequence, at, bytes, signer, signature, cosigner, cosignature, checked, founding, transfer
-           FROM identity.statements WHERE agent_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
+        "SELECT serial, at, bytes, signer, signature, cosigner, cosignature, checked, founding, transfer
+           FROM identity.statements WHERE agent_id = $1 AND serial < $2 ORDER BY serial DESC LIMIT $3",
         agent,
         before,
         limit.lookahead(),
     )
     .fetch_all(db.pool())
     .await?;
-    let page = Page::from_lookahead(rows, limit, |row| row.sequence.to_string());
-    Ok(page.map(|row| {
+    let listed = rows.into_iter().map(|row| {
         let mut signatures = vec![signature_shown(&row.signer, &row.signature, &row.checked)];
         if let Some((by, signature)) = row.cosigner.zip(row.cosignature) {
             signatures.push(signature_shown(&by, &signature, &row.checked));
@@ -63,7 +62,12 @@ pub async fn list(
             founding: row.founding,
             transfer: row.transfer,
         }
-    }))
+    });
+    Ok(Page::from_lookahead(
+        listed.collect(),
+        limit,
+        |listed: &Listed| listed.serial.to_string(),
+    ))
 }
 
 /// The sequence of the agent's last statement; 0: there is none. Who prepares one takes the next.

@@ -276,7 +276,7 @@ async fn standings(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Standing>>
                                   FROM identity.statements
                                  WHERE agent_id = s.id AND kind IN ('register', 'transfer')
                                    AND changes ->> 'owner_address' = a.owner_address
-                                 ORDER BY sequence DESC LIMIT 1) o ON a.owner_address IS NOT NULL"#,
+                                 ORDER BY serial DESC LIMIT 1) o ON a.owner_address IS NOT NULL"#,
         ids,
     )
     .fetch_all(tx.conn())

@@ -1,1 +1,0 @@
-CREATE INDEX statements_agent ON identity.statements (agent_id, serial);
