@@ -72,13 +72,14 @@ const ICON = `data:image/svg+xml,${encodeURIComponent(
 /**
  * Puts a wallet into every page of the context. `accounts` are the addresses that it gives; anvil holds their keys, or, of
  * those that are contracts, their keepers' (`keepers`, by account). `asked` collects what pages asked of it, and
- * `wallet.refuse` makes it decline the next question of that method.
+ * `wallet.refuse` makes it decline the next question of that method. It takes `after` ms to answer.
  */
-export async function wallet(context, rpc, accounts, { name = "Test wallet", rdns = "test.chancery.wallet", keepers = {} } = {}) {
+export async function wallet(context, rpc, accounts, { name = "Test wallet", rdns = "test.chancery.wallet", keepers = {}, after = 0 } = {}) {
   const chainId = await rpc("eth_chainId");
   const told = { asked: [], refuse: null };
   const answer = async (method, params) => {
     told.asked.push({ method, params });
+    if (after > 0) await new Promise((done) => setTimeout(done, after));
     if (told.refuse === method) {
       told.refuse = null;
       throw Object.assign(new Error("User rejected the request."), { code: 4001 });

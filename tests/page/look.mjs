@@ -78,6 +78,26 @@ for (const size of ["desktop", "phone"]) {
   }
 }
 assert.deepEqual(wrong, []);
+await slow();
+
+/** A wallet that answers while a part of the page is drawn and does not listen yet is shown there all the same. */
+async function slow() {
+  const { context, close } = await open();
+  // Effects come behind the next frame and a timer, here two seconds after a drawing: those of the masthead and the
+  // session's question first, then those of the sign-in, which that answer brings. The wallet answers before the latter.
+  await wallet(context, rpc, mine, { after: 3_000 });
+  await context.addInitScript(() => {
+    const later = globalThis.setTimeout.bind(globalThis);
+    globalThis.setTimeout = (work, ms, ...rest) => later(work, Math.max(ms ?? 0, 1_000), ...rest);
+    globalThis.requestAnimationFrame = (work) => later(work, 1_000);
+  });
+  const page = await context.newPage();
+  await page.goto(base);
+  await page.evaluate(() => localStorage.setItem("chancery-wallet", "test.chancery.wallet"));
+  await page.goto(`${base}/watches`);
+  await page.getByRole("button", { name: "Sign in with Test wallet" }).waitFor();
+  await close();
+}
 
 async function dialogs(page, suffix) {
   await page.goto(base + place);

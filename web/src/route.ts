@@ -1,12 +1,11 @@
 // Which page is shown: the path, with links followed here and the focus led along.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
+import { Shared } from "./shared";
 
-const listeners = new Set<() => void>();
+const place = new Shared(location.href);
 
-function tell() {
-  for (const listener of listeners) listener();
-}
+const tell = () => place.set(location.href);
 
 addEventListener("popstate", tell);
 
@@ -33,12 +32,7 @@ addEventListener("click", (event) => {
 
 /** The path without its slash at the end, and the query. */
 export function useRoute(): { parts: string[]; path: string; query: URLSearchParams } {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const listener = () => again((n) => n + 1);
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
-  }, []);
+  place.use();
   const parts = location.pathname.split("/").filter(Boolean).map(decode);
   return { parts, path: location.pathname, query: new URLSearchParams(location.search) };
 }

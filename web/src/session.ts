@@ -1,9 +1,10 @@
 // Who speaks to the instance: a session (EIP-4361) that the connected account began. Half of its token lies in a cookie
 // that scripts do not see.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { get, half, keepHalf, post } from "./api";
 import { checksummed } from "./keccak";
+import { Shared } from "./shared";
 import { signText, type Connected } from "./wallet";
 
 /** Whom the instance takes the caller for. */
@@ -23,28 +24,20 @@ interface Challenge {
 
 const NOBODY: Who = { kind: "anonymous", id: null, expires_at: null };
 
-let who: Who | null = null;
+const who = new Shared<Who | null>(null);
 let asked = false;
-const listeners = new Set<() => void>();
-
-function set(next: Who) {
-  who = next;
-  for (const listener of listeners) listener();
-}
 
 /** Who it is; null until the instance said it. */
 export function useSession(): Who | null {
-  const [, again] = useState(0);
   useEffect(() => {
-    const listener = () => again((n) => n + 1);
-    listeners.add(listener);
-    if (!asked) {
-      asked = true;
-      get<Who>("/v1/sessions/current").then(set, () => set(NOBODY));
-    }
-    return () => void listeners.delete(listener);
+    if (asked) return;
+    asked = true;
+    get<Who>("/v1/sessions/current").then(
+      (said) => who.set(said),
+      () => who.set(NOBODY),
+    );
   }, []);
-  return who;
+  return who.use();
 }
 
 /** The message that the wallet shows: the grammar of EIP-4361, line by line. */
@@ -71,15 +64,15 @@ export async function signIn({ wallet, account }: Connected) {
   const signature = await signText(wallet, account, text);
   const opened = await post<{ half: string }>("/v1/sessions", { message: text, signature });
   keepHalf(opened.half);
-  set(await get<Who>("/v1/sessions/current"));
+  who.set(await get<Who>("/v1/sessions/current"));
 }
 
 export async function signOut() {
-  set(await fetch("/v1/sessions/current", { method: "DELETE", credentials: "same-origin", headers: half() }).then(
+  who.set(await fetch("/v1/sessions/current", { method: "DELETE", credentials: "same-origin", headers: half() }).then(
     () => {
       keepHalf(null);
       return NOBODY;
     },
-    () => who ?? NOBODY,
+    () => who.get() ?? NOBODY,
   ));
 }

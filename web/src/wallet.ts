@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { Chain, Unsigned } from "./api";
+import { Shared } from "./shared";
 
 interface Provider {
   request(question: { method: string; params?: unknown }): Promise<unknown>;
@@ -40,24 +41,16 @@ interface State {
   connected: Connected | null;
 }
 
-let state: State = { wallets: [], connected: null };
-const listeners = new Set<() => void>();
+const state = new Shared<State>({ wallets: [], connected: null });
 /** Which wallet was connected here last. */
 const REMEMBERED = "chancery-wallet";
 
 function set(change: Partial<State>) {
-  state = { ...state, ...change };
-  for (const listener of listeners) listener();
+  state.set({ ...state.get(), ...change });
 }
 
 export function useWallet(): State {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const listener = () => again((n) => n + 1);
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
-  }, []);
-  return state;
+  return state.use();
 }
 
 /** The chain that the connected wallet is on; null until it says so. */
@@ -88,12 +81,12 @@ export function discover() {
     const detail = (event as CustomEvent<{ info: Omit<Wallet, "provider">; provider: Provider }>).detail;
     const info = detail?.info;
     if (!info || typeof info.uuid !== "string" || typeof info.name !== "string" || !detail.provider?.request) return;
-    if (state.wallets.some((wallet) => wallet.uuid === info.uuid)) return;
+    if (state.get().wallets.some((wallet) => wallet.uuid === info.uuid)) return;
     // The standard wants a data: URI; another one would tell somebody else that we are here.
     const icon = typeof info.icon === "string" && info.icon.startsWith("data:image/") ? info.icon : "";
     const wallet: Wallet = { uuid: info.uuid, name: info.name.slice(0, 60), icon, rdns: String(info.rdns ?? ""), provider: detail.provider };
-    set({ wallets: [...state.wallets, wallet] });
-    if (recall() === wallet.rdns && state.connected === null) void reconnect(wallet);
+    set({ wallets: [...state.get().wallets, wallet] });
+    if (recall() === wallet.rdns && state.get().connected === null) void reconnect(wallet);
   });
   dispatchEvent(new Event("eip6963:requestProvider"));
 }
@@ -171,7 +164,8 @@ export function disconnect() {
 
 /** Speaks as another of its accounts. */
 export function speakAs(account: string) {
-  if (state.connected) adopt(state.connected.wallet, state.connected.accounts, account);
+  const { connected } = state.get();
+  if (connected) adopt(connected.wallet, connected.accounts, account);
 }
 
 /** Brings the wallet to a chain; one that it does not know is offered to it where we started that chain. */
