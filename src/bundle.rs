@@ -7,6 +7,7 @@
 mod basis;
 mod check;
 mod file;
+mod journaled;
 mod make;
 mod parts;
 

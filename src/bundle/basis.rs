@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chain::Said;
 use content::{Layout, build};
-use identity::{registration, statement::Authors};
-use journal::{Entry, EntryKind};
+use identity::registration;
 use kernel::{Address, Bytes, Token, cid_of_raw, clean_json, sha256};
 use serde::Serialize;
 use serde_json::Value;
+
+use super::journaled::Journaled;
 
 /// URIs longer than this stand in a record by their digest: a `data:` URI is in the receipt and in the state already.
 const LONGEST_URI: usize = 256;
@@ -71,9 +72,9 @@ pub struct Known {
     pub log: Option<Told>,
     /// By the storage.
     pub storage: Option<Told>,
-    /// By entries of the journal: the last value of each column.
-    pub journal: BTreeMap<String, Value>,
-    /// Those of these columns whose value was signed by a key whose right to it was shown.
+    /// By entries of the journal.
+    pub journal: Journaled,
+    /// The columns whose value there was signed by a key whose right to it was shown.
     pub signed: BTreeSet<String>,
     /// The registration file, and what it says.
     pub document: Option<(Bytes, BTreeMap<String, Value>)>,
@@ -132,28 +133,6 @@ impl Told {
 }
 
 impl Known {
-    /// Takes what an entry says; entries are taken in the order of their leaves. `authors` has taken it before.
-    pub fn take(&mut self, entry: &Entry, authors: &Authors) {
-        for change in &entry.changes {
-            match entry.kind {
-                EntryKind::Retracted if self.journal.get(&change.column) == Some(&change.value) => {
-                    self.journal.remove(&change.column);
-                    self.signed.remove(&change.column);
-                }
-                EntryKind::Agent => {
-                    self.journal
-                        .insert(change.column.clone(), change.value.clone());
-                    if authors.signed(change) {
-                        self.signed.insert(change.column.clone());
-                    } else {
-                        self.signed.remove(&change.column);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Whom the chain was shown to name as the token's owner.
     pub fn owner(&self) -> Option<Address> {
         let told = self.storage.as_ref().or(self.log.as_ref());
@@ -163,7 +142,7 @@ impl Known {
     /// Takes the registration file, if something shown commits to its bytes.
     pub fn take_document(&mut self, bytes: Bytes) -> bool {
         let committed = Value::String(hex::encode(sha256(&bytes)));
-        if self.journal.get("document") != Some(&committed) {
+        if self.journal.value("document") != Some(&committed) {
             return false;
         }
         let fields = registration::fields(&registration::parse(&bytes).file);
@@ -206,7 +185,7 @@ impl Known {
             Basis::Storage => by_chain(&self.storage),
             Basis::Document => value.is_some_and(|value| self.document_says(field, value)),
             Basis::Journal => {
-                let said = self.journal.get(field);
+                let said = self.journal.value(field);
                 said.is_some_and(|said| journal_text(field, said).as_deref() == value)
             }
         }

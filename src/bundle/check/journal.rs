@@ -76,8 +76,11 @@ pub fn check(
         let spoken = spoken.map_err(|why| wrong(&format_args!("{name}: {why}")))?;
         report.steps.extend(spoken.iter().flat_map(signatures));
         report.statements.extend(spoken);
-        known.take(&entry, &authors);
+        known.journal.take(&entry);
     }
+    let standing = known.journal.standing().map(|standing| &standing.change);
+    let signed = standing.filter(|change| authors.signed(change));
+    known.signed = signed.map(|change| change.column.clone()).collect();
     report.log = Some(Signed {
         origin: checkpoint.origin,
         size: checkpoint.size,

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     super::{
         file,
+        journaled::{Journaled, Standing},
         parts::{Anchor, EntryProof, Journal},
     },
     Draft, Error,
@@ -77,9 +78,8 @@ pub async fn add(app: &App, agent: Uuid, draft: &mut Draft) -> Result<Option<Str
             "no checkpoint over the newest entry is anchored",
         ),
     }
-    let mut named = entries.iter().flat_map(|entry| &entry.entry.changes);
-    let named = named.find(|change| change.column == "document");
-    Ok(named.and_then(|change| change.value.as_str().map(str::to_owned)))
+    let document = journaled(&entries).value("document").cloned();
+    Ok(document.and_then(|digest| digest.as_str().map(str::to_owned)))
 }
 
 /// The anchor, with the proof that the checkpoint of `size` entries goes on from it.
@@ -112,35 +112,40 @@ fn nothing_sealed(queued: usize) -> String {
     }
 }
 
-/// Of sealed entries, newest first, those that are the last to name some column; and beside them, as far as there are
-/// places, those that show who may speak for the agent, the first ones first.
+/// What these entries say, newest first.
+fn journaled(entries: &[&Record]) -> Journaled {
+    let mut said = Journaled::default();
+    for record in entries.iter().rev() {
+        said.take(&record.entry);
+    }
+    said
+}
+
+/// Of an agent's entries, newest first, those sealed ones that say what counts of some column; and beside them, as far as
+/// there are places, those that show who may speak for the agent, the first ones first.
 fn telling(entries: &[Record]) -> Vec<&Record> {
-    let mut named: BTreeSet<&str> = BTreeSet::new();
-    let mut telling = Vec::new();
-    let sealed = || entries.iter().filter(|one| one.leaf_index.is_some());
-    for record in sealed() {
-        let columns = record.entry.changes.iter();
-        let mut news = false;
-        for change in columns {
-            // What the chain's storage and the contract's own metadata show is not looked for here.
-            let shown = !change.column.starts_with("onchain:") && change.value != Value::Null;
-            news |= named.insert(&change.column) && shown;
-        }
-        let newest = telling.is_empty();
-        if newest || news || record.entry.kind == EntryKind::Retracted {
-            telling.push(record);
-        }
-        if telling.len() == MOST_ENTRIES {
-            break;
+    let sealed = entries.iter().filter(|one| one.leaf_index.is_some());
+    let mut sealed: Vec<&Record> = sealed.collect();
+    sealed.sort_by_key(|one| Reverse(one.leaf_index));
+    let said = journaled(&sealed);
+    // What the chain's storage and the contract's own metadata show is not looked for here.
+    let counts = said.standing().filter(|Standing { change, .. }| {
+        !change.column.starts_with("onchain:") && change.value != Value::Null
+    });
+    let counting: BTreeSet<usize> = counts.map(|one| sealed.len() - 1 - one.entry).collect();
+    let mut telling: BTreeSet<usize> = BTreeSet::new();
+    for (place, record) in sealed.iter().enumerate() {
+        let counts = counting.contains(&place) || record.entry.kind == EntryKind::Retracted;
+        if telling.len() < MOST_ENTRIES && (place == 0 || counts) {
+            telling.insert(place);
         }
     }
-    for record in sealed().rev().filter(|one| says_who_speaks(one)) {
-        if telling.len() < MOST_ENTRIES && telling.iter().all(|one| one.seq != record.seq) {
-            telling.push(record);
+    for (place, record) in sealed.iter().enumerate().rev() {
+        if telling.len() < MOST_ENTRIES && says_who_speaks(record) {
+            telling.insert(place);
         }
     }
-    telling.sort_by_key(|one| Reverse(one.leaf_index));
-    telling
+    telling.into_iter().map(|place| sealed[place]).collect()
 }
 
 /// Whether it holds a statement after which others speak for the agent than before.
@@ -192,6 +197,28 @@ mod tests {
 
     fn taken(entries: &[Record]) -> Vec<i64> {
         telling(entries).iter().map(|record| record.seq).collect()
+    }
+
+    #[test]
+    fn a_file_that_was_judged_late_hides_no_later_status() {
+        let uri = record(3, &[("agent_uri", json!("https://a.example"))]);
+        let mut slept = record(4, &[("runtime_status", json!("SLEEP"))]);
+        slept.entry.changes[0].time += chrono::TimeDelta::seconds(1);
+        let mut judged = record(
+            5,
+            &[
+                ("document", json!("00")),
+                ("runtime_status", json!("ACTIVE")),
+            ],
+        );
+        for change in &mut judged.entry.changes {
+            change.cause = format!("{}/document:1", uri.entry.changes[0].cause);
+        }
+        let mut entries = [judged, slept, uri];
+        assert_eq!(taken(&entries), [5, 4, 3]);
+        // In one second, too: what a file says stands behind the log that names it, and before all others.
+        entries[1].entry.changes[0].time = DateTime::UNIX_EPOCH;
+        assert_eq!(taken(&entries), [5, 4, 3]);
     }
 
     #[test]
