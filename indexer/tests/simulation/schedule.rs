@@ -682,7 +682,7 @@ async fn provider(world: &mut World, site: usize, dice: &mut Dice) -> Verdict {
 }
 
 /// One more thing goes wrong. A node that fails rests, in real time: an only one fails seldom, and not in ways
-/// after which it rests for seconds.
+/// after which it rests for seconds, as it would after headers that do not hash any more.
 fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice) {
     let site_of = &world.sites[site];
     let is_alone = site_of.nodes.len() == 1;
@@ -694,7 +694,7 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
     // Where nothing is proven, what is told is believed.
     let kinds = match (site_of.setting.config.prove, is_alone) {
         (Prove::Off, _) => 8,
-        (_, true) => 14,
+        (_, true) => 13,
         (_, false) => 20,
     };
     let few = 1 + dice.roll(5);
@@ -710,12 +710,12 @@ fn disturb(world: &mut World, site: usize, faults: &mut Faults, dice: &mut Dice)
         8 => faults.shuffle_logs = true,
         9 => faults.null_receipts_one_in = few,
         10 => faults.emptied_one_in = few,
-        11 => faults.no_bloom_one_in = few,
-        12 => (faults.lose, faults.lose_one_in) = (Lose::All, few),
-        13 => {
+        11 => (faults.lose, faults.lose_one_in) = (Lose::All, few),
+        12 => {
             (faults.lose, faults.lose_one_in) = (Lose::All, few);
             faults.lie_in_receipts = true;
         }
+        13 => faults.no_bloom_one_in = few,
         14 => faults.wrong_hash_one_in = 1,
         _ => faults.batch = *dice.pick(&BATCHES),
     }
